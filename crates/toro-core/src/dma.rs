@@ -1,0 +1,37 @@
+//! Memory that devices reach, and who may touch it when.
+//!
+//! ```text
+//!   platform            DmaMemory::allocate -> DmaBlock      contiguous for the device, zeroed
+//!                            |
+//!             +--------------+---------------+
+//!             |                              |
+//!        SharedRegion                     DmaPool --take--> DmaBuf --drop--> back to its pool
+//!        rings: atomics only              bulk data: a plain slice for its one owner
+//! ```
+//!
+//! # Ownership
+//!
+//! A [`DmaBuf`] is owned like a `Box`. To lend it to a device, a driver moves it into the queue, and gets it back
+//! with the completion; meanwhile no safe code can name it. There is no borrowed form, so nothing has to be
+//! promised about lifetimes, and a request that is abandoned cannot dangle: its buffer stays with the queue.
+//!
+//! A [`SharedRegion`] is touched by both sides at the same time and is reached through atomics only.
+//!
+//! # What is unsafe
+//!
+//! A platform implements [`DmaMemory`], an `unsafe` trait: it promises that the memory is real, zeroed, reachable
+//! under the bus address it names, and nobody else's. Everything above is safe to call.
+#![allow(unsafe_code)]
+
+mod buf;
+mod memory;
+mod pool;
+mod shared;
+
+pub use buf::{BufferSlot, DmaBuf, TooLong};
+pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
+pub use pool::DmaPool;
+pub use shared::{SharedCell, SharedRegion};
+
+#[cfg(test)]
+pub(crate) mod testing;

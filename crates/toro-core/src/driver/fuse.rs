@@ -1,0 +1,113 @@
+//! Carriers of FUSE requests: [`FuseDevice`].
+//!
+//! A carrier moves requests to a file server and replies back. It knows nothing about files: a request is a
+//! buffer of bytes, a reply is one or two buffers that the device fills in order, so that bulk data lands in a
+//! buffer of its own and needs no copy.
+//!
+//! ```text
+//!   FuseRequest   request: [in header, body, names]          readable by the device
+//!                 data:    [bytes of a WRITE]                readable, may be absent
+//!                 reply:   [out header, fixed part]          writable, absent for FORGET
+//!                 payload: [bytes of a READ or READDIR]      writable, may be absent
+//! ```
+//!
+//! A request is submitted and waits; [`publish`](FuseDevice::publish) makes all that were submitted visible to
+//! the device with one notification; completions come in any order, named by the [`RequestId`] that
+//! [`submit`](FuseDevice::submit) returned.
+
+use super::{Armed, DeviceFault, Refused};
+use crate::dma::DmaBuf;
+
+/// A request in flight, unique among those; small, and reused after completion, so fit to index a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u16);
+
+/// Which way a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Ordinary requests.
+    Normal,
+    /// FORGET, BATCH_FORGET and INTERRUPT, which must pass when ordinary requests are stuck.
+    High,
+}
+
+/// The buffers of a request, owned by the device from submission to completion.
+#[derive(Debug)]
+pub struct FuseRequest {
+    /// Which way it goes.
+    pub priority: Priority,
+    /// Header, body and names; its length is what the device reads.
+    pub request: DmaBuf,
+    /// Bulk data behind the body, for WRITE.
+    pub data: Option<DmaBuf>,
+    /// Where the out header and the fixed part of the reply go; its length is the room that the device gets.
+    pub reply: Option<DmaBuf>,
+    /// Where bulk data of the reply goes, for READ and READDIR; its length is the room that the device gets.
+    pub payload: Option<DmaBuf>,
+}
+
+/// A request that the device has finished with.
+#[derive(Debug)]
+pub struct FuseCompletion {
+    /// What `submit` returned for it.
+    pub id: RequestId,
+    /// The buffers, back in the caller's hands.
+    pub request: FuseRequest,
+    /// How many bytes the device says it wrote, at most the writable length. Some servers say 0.
+    pub written: usize,
+}
+
+/// What a carrier can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FuseLimits {
+    /// How many ordinary requests can be in flight.
+    pub in_flight: usize,
+    /// How many high-priority requests can be in flight.
+    pub high_priority_in_flight: usize,
+    /// Longest payload or data buffer, in bytes.
+    pub max_payload: usize,
+}
+
+/// A carrier of FUSE requests.
+///
+/// What a caller may rely on: a buffer given to `submit` is not touched by anyone else until its completion
+/// hands it back; each accepted request completes at most once; after `arm` answered [`Armed::Idle`] the next
+/// completion raises an interrupt; nothing the device does makes a method panic or loop without end.
+pub trait FuseDevice: Send {
+    /// The name under which the host exports the file system: 1 to 36 bytes.
+    fn tag(&self) -> &[u8];
+
+    /// What it can take.
+    fn limits(&self) -> FuseLimits;
+
+    /// A zeroed-at-birth buffer of at least `size` bytes that requests can be built from, with its length set to
+    /// `size`; its contents are whatever the last user left. `None` when memory is short.
+    fn buffer(&mut self, size: usize) -> Option<DmaBuf>;
+
+    /// Takes a buffer back. Dropping it does the same, a little slower.
+    fn recycle(&mut self, buffer: DmaBuf);
+
+    /// Queues a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the request inside.
+    fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>>;
+
+    /// Shows the device all that was submitted, and notifies it where it asked for that.
+    fn publish(&mut self);
+
+    /// The next finished request, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol; nothing will complete until it is reset.
+    fn complete(&mut self) -> Result<Option<FuseCompletion>, DeviceFault>;
+
+    /// Asks for an interrupt at the next completion, then looks once more.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol.
+    fn arm(&mut self) -> Result<Armed, DeviceFault>;
+}

@@ -1,0 +1,107 @@
+//! Registers in x86 port space.
+
+use super::Registers;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+use super::fits;
+
+/// A block of port-mapped registers. On processors without port space every access misses.
+#[derive(Clone, Debug)]
+pub struct PortIo {
+    base: u16,
+    len: u16,
+}
+
+impl PortIo {
+    /// Takes charge of `len` ports from `base`.
+    ///
+    /// # Safety
+    ///
+    /// The code runs where port instructions are allowed, and no access to these ports makes the platform unsafe
+    /// for Rust code (as reprogramming an interrupt or DMA controller would).
+    pub const unsafe fn new(base: u16, len: u16) -> Self {
+        Self { base, len }
+    }
+
+    /// The part of this block from `offset`, `len` ports long; `None` if it does not lie inside.
+    pub fn window(&self, offset: usize, len: usize) -> Option<PortIo> {
+        if offset > usize::from(self.len) || usize::from(self.len) - offset < len {
+            return None;
+        }
+        Some(Self { base: self.base.wrapping_add(offset as u16), len: len as u16 })
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+macro_rules! port_access {
+    ($read:ident, $write:ident, $width:ty, $register:tt) => {
+        #[inline]
+        fn $read(&self, offset: usize) -> $width {
+            if !fits(offset, size_of::<$width>(), usize::from(self.len)) {
+                return <$width>::MAX;
+            }
+            let port = self.base.wrapping_add(offset as u16);
+            let value: $width;
+            // SAFETY: the port is one of the block, which `new`'s caller vouched for; the instruction touches no
+            // memory of Rust's.
+            unsafe { core::arch::asm!(concat!("in ", $register, ", dx"), in("dx") port, out($register) value, options(nostack, preserves_flags)) };
+            value
+        }
+
+        #[inline]
+        fn $write(&self, offset: usize, value: $width) {
+            if !fits(offset, size_of::<$width>(), usize::from(self.len)) {
+                return;
+            }
+            let port = self.base.wrapping_add(offset as u16);
+            // SAFETY: as for the read; not marked `nomem`, so writes to memory stay before it.
+            unsafe { core::arch::asm!(concat!("out dx, ", $register), in("dx") port, in($register) value, options(nostack, preserves_flags)) };
+        }
+    };
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+impl Registers for PortIo {
+    fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+    port_access!(read8, write8, u8, "al");
+    port_access!(read16, write16, u16, "ax");
+    port_access!(read32, write32, u32, "eax");
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+impl Registers for PortIo {
+    fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+    fn read8(&self, _: usize) -> u8 {
+        u8::MAX
+    }
+    fn read16(&self, _: usize) -> u16 {
+        u16::MAX
+    }
+    fn read32(&self, _: usize) -> u32 {
+        u32::MAX
+    }
+    fn write8(&self, _: usize, _: u8) {}
+    fn write16(&self, _: usize, _: u16) {}
+    fn write32(&self, _: usize, _: u32) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accesses_outside_the_block_touch_no_port() {
+        // SAFETY: no access below reaches a port.
+        let ports = unsafe { PortIo::new(0x1000, 8) };
+        assert_eq!(ports.read32(8), u32::MAX);
+        assert_eq!(ports.read16(7), u16::MAX);
+        assert_eq!(ports.read8(70_000), u8::MAX);
+        ports.write32(6, 0);
+        assert!(ports.window(4, 5).is_none());
+        let window = ports.window(4, 4).expect("inside");
+        assert_eq!((window.base, window.len), (0x1004, 4));
+    }
+}
