@@ -1,0 +1,119 @@
+//! Options of the server, from the guest's command line.
+//!
+//! | option | meaning | default |
+//! |---|---|---|
+//! | `port=` | TCP port to listen on, 1 to 65535 | 80 |
+//! | `root=` | directory inside the share that is served | `/` |
+//! | `max-connections=` | connections served at once, 1 to 4096; one more is answered 503 | 256 |
+//! | `access-log=` | `on` or `off`: a line on the console per request | `on` |
+//! | `header-timeout=` | seconds in which the whole head of a request must arrive | 10 |
+//! | `idle-timeout=` | seconds that an open connection may wait for its next request | 15 |
+//! | `write-timeout=` | seconds in which the client must take each 64 KiB of a response | 30 |
+//!
+//! A word that is not in the table belongs to somebody else, usually the kernel. A value that does not
+//! parse stops the server before it starts: a server that quietly ignores an option is worse.
+
+use core::{error, fmt, time::Duration};
+
+/// Whether requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One line per request.
+    On,
+    /// Silence.
+    Off,
+}
+
+/// All options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// TCP port to listen on.
+    pub port: u16,
+    /// Directory inside the share that is served, absolute.
+    pub root: &'static str,
+    /// Connections served at once.
+    pub max_connections: usize,
+    /// Whether requests are logged.
+    pub access_log: AccessLog,
+    /// In what time a whole head must arrive.
+    pub header_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// In what time each buffer of a response must be taken.
+    pub write_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 80,
+            root: "/",
+            max_connections: 256,
+            access_log: AccessLog::On,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An option whose value was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The option.
+    pub option: &'static str,
+    /// Its value.
+    pub value: &'static str,
+    /// What would have been accepted.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, value, expected } = self;
+        write!(formatter, "{option}={value}: expected {expected}")
+    }
+}
+
+impl error::Error for ConfigError {}
+
+impl Config {
+    /// Reads every option through `lookup`, which returns the value of `option=value`.
+    ///
+    /// # Errors
+    /// The first option whose value is not in the table above.
+    pub fn from_options(lookup: impl Fn(&str) -> Option<&'static str>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let number = |option, default, range: core::ops::RangeInclusive<u64>, expected| {
+            let Some(value) = lookup(option) else {
+                return Ok(default);
+            };
+            let parsed = value.parse().ok().filter(|number| range.contains(number));
+            parsed.ok_or(ConfigError { option, value, expected })
+        };
+        let seconds = |option, default: Duration| {
+            number(option, default.as_secs(), 1..=86_400, "seconds from 1 to 86400").map(Duration::from_secs)
+        };
+        config.port = number("port", u64::from(config.port), 1..=65_535, "a port from 1 to 65535")? as u16;
+        config.max_connections =
+            number("max-connections", config.max_connections as u64, 1..=4_096, "a number from 1 to 4096")? as usize;
+        config.header_timeout = seconds("header-timeout", config.header_timeout)?;
+        config.idle_timeout = seconds("idle-timeout", config.idle_timeout)?;
+        config.write_timeout = seconds("write-timeout", config.write_timeout)?;
+        config.access_log = match lookup("access-log") {
+            None | Some("on") => AccessLog::On,
+            Some("off") => AccessLog::Off,
+            Some(value) => {
+                return Err(ConfigError { option: "access-log", value, expected: "on or off" });
+            }
+        };
+        if let Some(value) = lookup("root") {
+            if !value.starts_with('/') {
+                let expected = "a path that begins with a slash";
+                return Err(ConfigError { option: "root", value, expected });
+            }
+            config.root = value;
+        }
+        Ok(config)
+    }
+}

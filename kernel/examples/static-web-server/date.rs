@@ -1,0 +1,298 @@
+//! Dates as HTTP writes them (RFC 9110 §5.6.7).
+//!
+//! A server writes one form and must read three:
+//!
+//! ```text
+//!   IMF-fixdate   Sun, 06 Nov 1994 08:49:37 GMT     written and read
+//!   RFC 850       Sunday, 06-Nov-94 08:49:37 GMT    read: two digits of year, see below
+//!   asctime       Sun Nov  6 08:49:37 1994          read
+//! ```
+//!
+//! and the access log has a fourth of its own, `06/Nov/1994:08:49:37 +0000`. All of them are UTC, so a
+//! moment is a count of seconds since 1970 ([`UnixTime`]) and the calendar is arithmetic: no tables,
+//! no time zones, no leap seconds (a `:60` that a client sends is read as the second after `:59`).
+//!
+//! A two-digit year that appears to be more than 50 years ahead is the most recent year in the past
+//! with the same digits, which is the one thing for which reading a date needs to know the present.
+//!
+//! Anything that is not exactly one of the three forms is `None`, and the header that carried it is
+//! ignored, as the specification asks. Nothing here can panic, whatever the bytes are.
+
+/// A moment: seconds since 1970-01-01 00:00:00 UTC, negative before it, and nanoseconds after that second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// The rest, 0 to 999,999,999.
+    pub nanoseconds: u32,
+}
+
+impl UnixTime {
+    /// The moment `seconds` after 1970 began.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self { seconds, nanoseconds: 0 }
+    }
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
+/// 9999-12-31 23:59:59, the last second that four digits of year can name.
+const LAST_SECOND: i64 = 253_402_300_799;
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const LONG_WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A moment in the Gregorian calendar, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year, 0 to 9999.
+    pub year: u16,
+    /// Month, 1 to 12.
+    pub month: u8,
+    /// Day of the month, 1 to 31.
+    pub day: u8,
+    /// Hour, 0 to 23.
+    pub hour: u8,
+    /// Minute, 0 to 59.
+    pub minute: u8,
+    /// Second, 0 to 59.
+    pub second: u8,
+    /// Day of the week, 0 is Sunday.
+    pub weekday: u8,
+}
+
+impl Civil {
+    /// The calendar's name for `time`, which is clamped to the years 0 to 9999.
+    ///
+    /// Days are counted in years that begin in March, so that the leap day is a year's last day and
+    /// the lengths of the months follow one formula; eras are the calendar's cycles of 400 years.
+    pub fn from_unix(time: UnixTime) -> Self {
+        let seconds = time.seconds.clamp(-62_167_219_200, LAST_SECOND);
+        let days = seconds.div_euclid(SECONDS_PER_DAY);
+        let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+        // 1970-01-01 is 719,468 days after 0000-03-01.
+        let since_march_of_year_0 = days + 719_468;
+        let era = since_march_of_year_0.div_euclid(146_097);
+        let day_of_era = since_march_of_year_0.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        Self {
+            year: year as u16,
+            month: month as u8,
+            day: day as u8,
+            hour: (of_day / 3_600) as u8,
+            minute: (of_day / 60 % 60) as u8,
+            second: (of_day % 60) as u8,
+            // 1970-01-01 was a Thursday.
+            weekday: (days + 4).rem_euclid(7) as u8,
+        }
+    }
+
+    /// The name of the month, three letters.
+    pub fn month_name(&self) -> &'static str {
+        MONTHS.get(usize::from(self.month).wrapping_sub(1)).copied().unwrap_or("Jan")
+    }
+
+    fn weekday_name(&self) -> &'static str {
+        WEEKDAYS.get(usize::from(self.weekday)).copied().unwrap_or("Sun")
+    }
+}
+
+/// Seconds since 1970 of a moment in the calendar, if there is such a moment.
+fn unix_from_civil(year: i64, month: i64, day: i64, clock: (i64, i64, i64)) -> Option<i64> {
+    let (hour, minute, second) = clock;
+    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length_of_month = match month {
+        2 if is_leap_year => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let is_valid =
+        (1..=12).contains(&month) && (1..=length_of_month).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    if !is_valid {
+        return None;
+    }
+    let march_year = if month <= 2 { year - 1 } else { year };
+    let era = march_year.div_euclid(400);
+    let year_of_era = march_year.rem_euclid(400);
+    let march_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * march_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    Some(days * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second)
+}
+
+/// The 29 bytes of a date in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpDate([u8; 29]);
+
+impl HttpDate {
+    /// Writes `time` as an IMF-fixdate; fractions of a second are dropped.
+    pub fn new(time: UnixTime) -> Self {
+        let civil = Civil::from_unix(time);
+        let mut text = *b"Sun, 00 Jan 0000 00:00:00 GMT";
+        let mut put = |at: usize, bytes: &[u8]| {
+            for (to, from) in text.iter_mut().skip(at).zip(bytes) {
+                *to = *from;
+            }
+        };
+        put(0, civil.weekday_name().as_bytes());
+        put(5, &two_digits(civil.day));
+        put(8, civil.month_name().as_bytes());
+        put(12, &two_digits((civil.year / 100) as u8));
+        put(14, &two_digits((civil.year % 100) as u8));
+        put(17, &two_digits(civil.hour));
+        put(20, &two_digits(civil.minute));
+        put(23, &two_digits(civil.second));
+        Self(text)
+    }
+
+    /// The date as it goes into a header.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// `value`, which is below 100, as two decimal digits.
+pub fn two_digits(value: u8) -> [u8; 2] {
+    [b'0' + value / 10 % 10, b'0' + value % 10]
+}
+
+/// The present as a header field, written anew once per second at most.
+pub struct DateCache {
+    second: i64,
+    text: HttpDate,
+}
+
+impl Default for DateCache {
+    /// A cache that has seen no moment yet.
+    fn default() -> Self {
+        Self { second: 0, text: HttpDate::new(UnixTime::from_seconds(0)) }
+    }
+}
+
+impl DateCache {
+    /// `now` as an IMF-fixdate.
+    pub fn at(&mut self, now: UnixTime) -> HttpDate {
+        if now.seconds != self.second {
+            self.second = now.seconds;
+            self.text = HttpDate::new(now);
+        }
+        self.text
+    }
+}
+
+/// Reads a date in any of the three forms; `now` decides the century of a two-digit year.
+pub fn parse(text: &[u8], now: UnixTime) -> Option<UnixTime> {
+    let mut cursor = Cursor(text);
+    let word = cursor.letters();
+    let seconds = if LONG_WEEKDAYS.iter().any(|name| name.as_bytes() == word) {
+        rfc_850(&mut cursor, now)?
+    } else if !WEEKDAYS.iter().any(|name| name.as_bytes() == word) {
+        return None;
+    } else if cursor.peek() == Some(b',') {
+        imf_fixdate(&mut cursor)?
+    } else {
+        asctime(&mut cursor)?
+    };
+    cursor.0.is_empty().then_some(UnixTime::from_seconds(seconds))
+}
+
+fn imf_fixdate(cursor: &mut Cursor<'_>) -> Option<i64> {
+    cursor.expect(b", ")?;
+    let day = cursor.number(2)?;
+    cursor.expect(b" ")?;
+    let month = cursor.month()?;
+    cursor.expect(b" ")?;
+    let year = cursor.number(4)?;
+    cursor.expect(b" ")?;
+    let clock = cursor.clock()?;
+    cursor.expect(b" GMT")?;
+    unix_from_civil(year, month, day, clock)
+}
+
+fn rfc_850(cursor: &mut Cursor<'_>, now: UnixTime) -> Option<i64> {
+    cursor.expect(b", ")?;
+    let day = cursor.number(2)?;
+    cursor.expect(b"-")?;
+    let month = cursor.month()?;
+    cursor.expect(b"-")?;
+    let short_year = cursor.number(2)?;
+    cursor.expect(b" ")?;
+    let clock = cursor.clock()?;
+    cursor.expect(b" GMT")?;
+    let this_year = i64::from(Civil::from_unix(now).year);
+    let in_this_century = this_year - this_year % 100 + short_year;
+    let year = if in_this_century > this_year + 50 { in_this_century - 100 } else { in_this_century };
+    unix_from_civil(year, month, day, clock)
+}
+
+fn asctime(cursor: &mut Cursor<'_>) -> Option<i64> {
+    cursor.expect(b" ")?;
+    let month = cursor.month()?;
+    cursor.expect(b" ")?;
+    // The day is padded with a space, not a zero.
+    let day = if cursor.peek() == Some(b' ') {
+        cursor.expect(b" ")?;
+        cursor.number(1)?
+    } else {
+        cursor.number(2)?
+    };
+    cursor.expect(b" ")?;
+    let clock = cursor.clock()?;
+    cursor.expect(b" ")?;
+    let year = cursor.number(4)?;
+    unix_from_civil(year, month, day, clock)
+}
+
+/// What is left of a date that is being read from the front.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    fn expect(&mut self, text: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(text)?;
+        Some(())
+    }
+
+    fn letters(&mut self) -> &'a [u8] {
+        let length = self.0.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let (word, rest) = self.0.split_at_checked(length).unwrap_or((self.0, &[]));
+        self.0 = rest;
+        word
+    }
+
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (text, rest) = self.0.split_at_checked(digits)?;
+        let mut value = 0;
+        for byte in text {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            value = value * 10 + i64::from(byte - b'0');
+        }
+        self.0 = rest;
+        Some(value)
+    }
+
+    fn month(&mut self) -> Option<i64> {
+        let word = self.letters();
+        let index = MONTHS.iter().position(|name| name.as_bytes() == word)?;
+        Some(index as i64 + 1)
+    }
+
+    fn clock(&mut self) -> Option<(i64, i64, i64)> {
+        let hour = self.number(2)?;
+        self.expect(b":")?;
+        let minute = self.number(2)?;
+        self.expect(b":")?;
+        Some((hour, minute, self.number(2)?))
+    }
+}
