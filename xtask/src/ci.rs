@@ -1,0 +1,92 @@
+//! `cargo xtask ci`: what continuous integration runs, the same on every machine.
+//!
+//! Formatting, lints, documentation and dependencies come first: they are quick and say most about a change that is not
+//! ready. Each is one check in the tally that the tests then add to; nothing stops at the first failure.
+//!
+//! Two tools come from outside the toolchain file and are installed when missing: a nightly toolchain with Miri, and
+//! `cargo-deny`. The advisory database is not consulted here: it changes without a change of ours, and needs access to a git
+//! host.
+
+use std::process::{Command, Stdio};
+
+use crate::cli::TestArgs;
+use crate::exit::Failure;
+use crate::image::{self, TARGET};
+use crate::tally::Tally;
+use crate::test::{self, cargo};
+
+/// Runs every check and every test.
+///
+/// # Errors
+///
+/// A preparation failure of the set-up. Failed checks are in the status.
+pub fn run() -> Result<u8, Failure> {
+    test::set_up()?;
+    let mut tally = Tally::default();
+    checks(&mut tally);
+    install_nightly();
+    test::run_groups(&TestArgs { filter: None, quick: false }, &mut tally);
+    test::verdict(&tally)
+}
+
+/// Formatting, lints, documentation, dependencies.
+fn checks(tally: &mut Tally) {
+    tally.run_check("fmt", &mut cargo(&["fmt", "--all", "--check"]));
+    tally.run_check("clippy, host", &mut cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]));
+    tally.run_check(
+        "clippy, kernel on the host",
+        &mut cargo(&["clippy", "--package", "toro", "--lib", "--tests", "--", "-D", "warnings"]),
+    );
+    tally.run_check(
+        "clippy, kernel and applications",
+        &mut cargo(&["clippy", "--package", "toro", "--lib", "--examples", "--target", TARGET, "--", "-D", "warnings"]),
+    );
+    for features in ["", "virtio-net", "virtio-fs"] {
+        tally.run_check(
+            &format!("kernel with only the drivers [{features}]"),
+            cargo(&["check", "--package", "toro", "--lib", "--target", TARGET, "--no-default-features"])
+                .args(["--features", features]),
+        );
+    }
+    tally.run_check("doc, host", cargo(&["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));
+    tally.run_check(
+        "doc, kernel",
+        cargo(&["doc", "--no-deps", "--package", "toro", "--lib", "--target", TARGET])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    );
+    install_deny();
+    tally.run_check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]));
+}
+
+/// Installs cargo-deny where it is missing. Built without optimisation: it runs for a second, and compiles for minutes.
+/// A failure shows in the check that uses it.
+fn install_deny() {
+    if quietly(Command::new("cargo").args(["deny", "--version"])) {
+        return;
+    }
+    eprintln!("xtask: cargo-deny is missing: cargo install cargo-deny --locked --debug");
+    let mut install = cargo(&["install", "cargo-deny", "--locked", "--debug"]);
+    // In no directory of ours: a toolchain file or target directory of this workspace means nothing to it.
+    install.current_dir(std::env::temp_dir()).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let _ = install.stdin(Stdio::null()).stdout(std::io::stderr()).status();
+}
+
+/// Installs the nightly toolchain where it is missing. Without one the tests skip Miri and say so.
+fn install_nightly() {
+    let mut probe = Command::new("rustup");
+    probe.args(["run", "nightly", "rustc", "--version"]).env_remove("RUSTUP_TOOLCHAIN");
+    if quietly(&mut probe) {
+        return;
+    }
+    let arguments = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"];
+    eprintln!("xtask: no nightly toolchain for Miri: rustup {}", arguments.join(" "));
+    let mut install = Command::new("rustup");
+    install.args(arguments).env_remove("RUSTUP_TOOLCHAIN").current_dir(image::workspace());
+    let _ = install.stdin(Stdio::null()).stdout(std::io::stderr()).status();
+}
+
+/// Whether `command` succeeds; its output is nobody's business.
+fn quietly(command: &mut Command) -> bool {
+    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent.status().is_ok_and(|status| status.success())
+}

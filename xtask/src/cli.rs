@@ -1,0 +1,328 @@
+//! The command line: its options, their defaults, and the one-line form of every complaint about them.
+//!
+//! The names and values of `run`'s options are a promise to users and scripts; they only ever grow. What can be judged
+//! from the text alone (a number out of range, an unknown machine) is judged here; what depends on the world (a busy
+//! port, a missing directory) is judged in [`crate::run`] before anything starts.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Failure;
+
+/// Builds, runs and tests Toro.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", subcommand_required = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an application and run it in a virtual machine
+    ///
+    /// Installs what is missing first (see `setup`). Streams the guest's console, adds function names and lines to its
+    /// backtraces, and exits with the application's own status: 0 when its `main` returns, 101 after a panic, 102
+    /// after a fault. The tool's own statuses are 2 (wrong input), 124 (time limit), 125 (QEMU or virtiofsd failed,
+    /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
+    Run(RunArgs),
+    /// Build an application and print its image's path and size
+    Build(BuildArgs),
+    /// Run every test: on the host, under Miri, and in QEMU
+    ///
+    /// Ends with one summary line, `N passed, N failed, N skipped`.
+    Test(TestArgs),
+    /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
+    Ci,
+    /// Install what `run` and `test` need, and nothing else
+    ///
+    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
+    /// the commands to type where it cannot.
+    Setup,
+    /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
+    #[command(hide = true)]
+    Bound(BoundArgs),
+}
+
+/// What to build, for `build` and `run`.
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    /// Name of an application in kernel/examples, or the directory of one with its own Cargo.toml
+    #[arg(value_name = "APP")]
+    pub app: String,
+    /// Build without optimisation, with debug assertions
+    #[arg(long)]
+    pub dev: bool,
+    /// Compile only these drivers in: cargo features of the package `toro`, separated by commas
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub drivers: Option<Vec<String>>,
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// What to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Directory of the host that the guest sees as the virtio-fs share with the tag `share`
+    #[arg(long, value_name = "DIR")]
+    pub share: Option<PathBuf>,
+    /// Machine that QEMU emulates
+    #[arg(long, value_enum, default_value_t = Machine::Microvm)]
+    pub machine: Machine,
+    /// How the guest reaches its devices; microvm has both, the other machines pci only
+    #[arg(long, value_enum, hide = true)]
+    pub transport: Option<Transport>,
+    /// Memory of the guest in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub memory: u32,
+    /// Number of virtual processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=255))]
+    pub cpus: u16,
+    /// Forward a TCP port of 127.0.0.1 to the guest; host port 0 takes a free one
+    ///
+    /// The default is 8080:80 for an application that says it serves HTTP (`http-port` in its Cargo.toml's
+    /// `package.metadata.toro`), and no forwarding for others. The guest's address is printed when it answers.
+    #[arg(long, value_name = "HOST[:GUEST]")]
+    pub port: Option<PortForward>,
+    /// How QEMU executes the guest: auto takes KVM where a probe shows that it works
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub accel: Accel,
+    /// Stop the guest after this many seconds, with exit status 124
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// Command line for the guest, `key=value` words
+    #[arg(long, value_name = "GUEST COMMAND LINE", allow_hyphen_values = true)]
+    pub append: Option<String>,
+    /// More arguments for QEMU
+    #[arg(last = true, value_name = "QEMU-ARGS")]
+    pub qemu: Vec<OsString>,
+}
+
+/// Options of `test`.
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Run only tests whose name contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Leave out what takes minutes: Miri and the slower boots
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Arguments of the hidden command that ties a process to its parent; see [`crate::child`].
+#[derive(Args, Debug)]
+pub struct BoundArgs {
+    /// Process whose end ends the program
+    pub parent: u32,
+    /// Signal that the program then gets
+    #[arg(value_enum)]
+    pub signal: ParentEnd,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub program: Vec<OsString>,
+}
+
+/// What a process gets when its parent ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ParentEnd {
+    /// SIGTERM: it has something to clean up.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+/// The machines of QEMU that Toro is tested on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// PCI Express, ACPI, SeaBIOS
+    Q35,
+    /// PCI, ACPI, SeaBIOS
+    Pc,
+    /// Minimal: virtio-mmio, boots at once
+    Microvm,
+}
+
+impl Machine {
+    /// The name that QEMU knows it by.
+    pub fn qemu_name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+            Self::Microvm => "microvm",
+        }
+    }
+}
+
+/// How virtio devices appear to the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Modern virtio over PCI
+    Pci,
+    /// Modern virtio over MMIO
+    Mmio,
+}
+
+/// The choice of `--accel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM where it works, else TCG
+    Auto,
+    /// Hardware virtualisation
+    Kvm,
+    /// QEMU's translator: works everywhere
+    Tcg,
+}
+
+/// A TCP port of the host's loopback address, and the guest's port that it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortForward {
+    /// Port of 127.0.0.1; 0 means any free one.
+    pub host: u16,
+    /// Port of the guest.
+    pub guest: u16,
+}
+
+impl Default for PortForward {
+    fn default() -> Self {
+        Self { host: 8080, guest: 80 }
+    }
+}
+
+impl FromStr for PortForward {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let port = |word: &str| word.parse::<u16>().map_err(|_| format!("`{word}` is not a port number (0 to 65535)"));
+        let (host, guest) = match text.split_once(':') {
+            Some((host, guest)) => (port(host)?, port(guest)?),
+            None => (port(text)?, Self::default().guest),
+        };
+        if guest == 0 {
+            return Err("the guest's port cannot be 0".to_owned());
+        }
+        Ok(Self { host, guest })
+    }
+}
+
+impl fmt::Display for PortForward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.guest)
+    }
+}
+
+/// Reads the process's arguments. `--help` prints and gives `None`.
+///
+/// # Errors
+///
+/// An input failure of one line where the arguments make no sense.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => Ok(Some(cli)),
+        Err(error) if error.use_stderr() => Err(Failure::input(one_line(&error.render().to_string()))),
+        Err(help) => {
+            print!("{}", help.render());
+            Ok(None)
+        }
+    }
+}
+
+/// Folds clap's report into one line: without its `error:`, usage and hint paragraphs.
+fn one_line(report: &str) -> String {
+    let report = report.strip_prefix("error: ").unwrap_or(report);
+    let mut words = String::new();
+    for line in report.lines().map(str::trim) {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
+            break;
+        }
+        if !line.is_empty() {
+            if !words.is_empty() {
+                words.push(' ');
+            }
+            words.push_str(line);
+        }
+    }
+    if words.is_empty() || report.starts_with("Builds, runs") {
+        return "no command given, try `cargo xtask --help`".to_owned();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Option<Cli>, Failure> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn run_args(line: &str) -> RunArgs {
+        match parse_words(line).unwrap().unwrap().command {
+            Command::Run(args) => args,
+            other => panic!("not a run command: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn definition_of_the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_of_run_are_the_documented_ones() {
+        let args = run_args("xtask run hello");
+        assert_eq!(args.machine, Machine::Microvm);
+        assert_eq!((args.memory, args.cpus), (128, 1));
+        assert_eq!(args.accel, Accel::Auto);
+        assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
+    }
+
+    #[test]
+    fn every_option_of_run_is_understood() {
+        let args = run_args(
+            "xtask run app --share /srv --machine q35 --memory 64 --cpus 2 --port 9000:81 --accel tcg --dev \
+             --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .as_str(),
+        );
+        assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
+        assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
+        assert_eq!(args.append.as_deref(), Some("log=off"));
+        assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn guest_port_defaults_to_80() {
+        assert_eq!("9000".parse(), Ok(PortForward { host: 9000, guest: 80 }));
+        assert!("80:0".parse::<PortForward>().is_err());
+        assert!("70000".parse::<PortForward>().is_err());
+        assert!("a:80".parse::<PortForward>().is_err());
+    }
+
+    #[test]
+    fn every_complaint_is_one_line() {
+        for line in [
+            "xtask",
+            "xtask run",
+            "xtask run hello --memory 0",
+            "xtask run hello --cpus 0",
+            "xtask run hello --machine vax",
+            "xtask run hello --port x",
+            "xtask run hello --timeout 0",
+            "xtask frobnicate",
+        ] {
+            let message = parse_words(line).unwrap_err().to_string();
+            assert!(!message.is_empty() && !message.contains('\n'), "{line}: {message:?}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Applications and their images: what can be built, building it, and how large it is.
+//!
+//! An application is either an example of the package `toro` in this workspace, known by name, or a directory with a
+//! `Cargo.toml` and a `.cargo/config.toml` of its own, built where it is. Either way the image is the executable that
+//! cargo reports: an ELF file that QEMU, Firecracker and Cloud Hypervisor load as it is.
+//!
+//! An application says in its Cargo.toml that it serves HTTP, and on which port; `cargo xtask run` then forwards a port
+//! of the host to it:
+//!
+//! ```toml
+//! [package.metadata.toro]                                     # an application of its own
+//! http-port = 80
+//!
+//! [package.metadata.toro.applications.static-web-server]      # one of several examples
+//! http-port = 80
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
+use serde_json::Value;
+
+use crate::child;
+use crate::cli::{BuildArgs, ParentEnd};
+use crate::exit::Failure;
+
+/// The Rust target of every image.
+pub const TARGET: &str = "x86_64-unknown-none";
+
+/// The top directory of the workspace that this tool was built in.
+pub fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map_or_else(|| xtask.to_owned(), Path::to_owned)
+}
+
+/// Where an application's source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An example of the package `toro`.
+    Example,
+    /// A directory with a `Cargo.toml`.
+    Directory(PathBuf),
+}
+
+/// An application that can be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// Its name: the example's, or the package's.
+    pub name: String,
+    /// Where its source is.
+    pub place: Place,
+    /// The port on which it says that it serves HTTP.
+    pub http_port: Option<u16>,
+}
+
+impl Application {
+    /// Finds the application that `args` names, and checks that the drivers it lists exist.
+    ///
+    /// # Errors
+    ///
+    /// An input failure: no such application (the message lists those there are), no such driver.
+    pub fn find(args: &BuildArgs) -> Result<Self, Failure> {
+        let toro = toro_package()?;
+        if let Some(drivers) = &args.drivers {
+            check_drivers(drivers, &toro)?;
+        }
+        let known = examples(&toro);
+        if known.contains(&args.app) {
+            let http_port = http_port(&toro["metadata"]["toro"]["applications"][&args.app]);
+            return Ok(Self { name: args.app.clone(), place: Place::Example, http_port });
+        }
+        let directory = Path::new(&args.app);
+        if directory.join("Cargo.toml").is_file() {
+            let directory = directory
+                .canonicalize()
+                .map_err(|error| Failure::input(format!("cannot use {}: {error}", directory.display())))?;
+            let metadata = metadata(&directory)?;
+            let manifest = directory.join("Cargo.toml");
+            let package = packages(&metadata)
+                .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
+                .ok_or_else(|| Failure::input(format!("{} describes no package", manifest.display())))?;
+            let name = package["name"].as_str().unwrap_or_default().to_owned();
+            let http_port = http_port(&package["metadata"]["toro"]);
+            return Ok(Self { name, place: Place::Directory(directory), http_port });
+        }
+        Err(Failure::input(format!(
+            "unknown application `{}`: there are {}, or give the directory of one with a Cargo.toml",
+            args.app,
+            known.join(", ")
+        )))
+    }
+
+    /// The directory in which cargo builds it, which also decides the toolchain.
+    pub fn directory(&self) -> PathBuf {
+        match &self.place {
+            Place::Example => workspace(),
+            Place::Directory(directory) => directory.clone(),
+        }
+    }
+
+    /// Builds the image and gives its path.
+    ///
+    /// # Errors
+    ///
+    /// A preparation failure where cargo fails or builds no single executable.
+    pub fn build(&self, args: &BuildArgs) -> Result<PathBuf, Failure> {
+        let mut cargo = child::bound("cargo", ParentEnd::Kill);
+        cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
+        if !args.dev {
+            cargo.arg("--release");
+        }
+        let prefix = match &self.place {
+            Place::Example => {
+                cargo.args(["--package", "toro", "--example", &self.name]);
+                ""
+            }
+            Place::Directory(_) => {
+                outside_environment(&mut cargo);
+                "toro/"
+            }
+        };
+        if let Some(drivers) = &args.drivers {
+            let features: Vec<_> = drivers.iter().map(|driver| format!("{prefix}{driver}")).collect();
+            cargo.args(["--no-default-features", "--features", &features.join(",")]);
+        }
+        let output = cargo
+            .current_dir(self.directory())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| Failure::preparation(format!("cannot run cargo: {error}")))?;
+        if !output.status.success() {
+            return Err(Failure::preparation(format!("building {} failed", self.name)));
+        }
+        let mut images = executables(&String::from_utf8_lossy(&output.stdout));
+        match (images.pop(), images.is_empty()) {
+            (Some(image), true) => Ok(image),
+            (None, _) => Err(Failure::preparation(format!("building {} made no executable", self.name))),
+            (Some(_), false) => Err(Failure::preparation(format!("{} has more than one executable", self.name))),
+        }
+    }
+}
+
+/// Removes what cargo and rustup set for *this* tool, so that a directory elsewhere is built with its own settings.
+fn outside_environment(cargo: &mut Command) {
+    cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
+}
+
+/// Paths of the executables in cargo's messages.
+fn executables(messages: &str) -> Vec<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .collect()
+}
+
+/// What `cargo metadata` says about the workspace in `directory`.
+fn metadata(directory: &Path) -> Result<Value, Failure> {
+    let mut cargo = Command::new("cargo");
+    if directory != workspace() {
+        outside_environment(&mut cargo);
+    }
+    let output = cargo
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::preparation(format!("cannot run cargo: {error}")))?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        let reason = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
+        return Err(Failure::input(format!("{} cannot be built: {reason}", directory.display())));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Failure::preparation(format!("cannot read cargo metadata: {error}")))
+}
+
+/// The packages in `metadata`.
+fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata["packages"].as_array().into_iter().flatten()
+}
+
+/// What cargo says about the package `toro`.
+fn toro_package() -> Result<Value, Failure> {
+    let metadata = metadata(&workspace())?;
+    packages(&metadata)
+        .find(|package| package["name"] == "toro")
+        .cloned()
+        .ok_or_else(|| Failure::preparation("the workspace has no package `toro`"))
+}
+
+/// Where cargo builds in this workspace; the place for what the tool remembers.
+pub fn target_directory() -> PathBuf {
+    let reported = metadata(&workspace()).ok();
+    reported
+        .as_ref()
+        .and_then(|metadata| metadata["target_directory"].as_str())
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// Names of the examples of `package`.
+fn examples(package: &Value) -> Vec<String> {
+    package["targets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|target| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "example")))
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The `http-port` in a table of cargo metadata.
+fn http_port(table: &Value) -> Option<u16> {
+    table["http-port"].as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
+}
+
+/// Checks that every one of `drivers` is a feature of the package `toro`.
+fn check_drivers(drivers: &[String], toro: &Value) -> Result<(), Failure> {
+    let Some(features) = toro["features"].as_object() else {
+        return Ok(());
+    };
+    for driver in drivers {
+        if !features.contains_key(driver) {
+            let known: Vec<_> = features.keys().map(String::as_str).filter(|name| *name != "default").collect();
+            return Err(Failure::input(format!("unknown driver `{driver}`: there are {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// How large an image is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The file, with its debug information.
+    pub file: u64,
+    /// The file without debug information and symbols, as `strip` would leave it.
+    pub stripped: u64,
+    /// What a boot loader copies into memory.
+    pub loaded: u64,
+    /// What the image occupies in memory, zeroed data included.
+    pub memory: u64,
+}
+
+impl Sizes {
+    /// Measures the ELF file `image`.
+    ///
+    /// # Errors
+    ///
+    /// A preparation failure where the file cannot be read or is no 64-bit ELF file.
+    pub fn of(image: &Path) -> Result<Self, Failure> {
+        let data = fs::read(image)
+            .map_err(|error| Failure::preparation(format!("cannot read {}: {error}", image.display())))?;
+        Self::of_elf(&data).map_err(|error| Failure::preparation(format!("{}: {error}", image.display())))
+    }
+
+    fn of_elf(data: &[u8]) -> object::Result<Self> {
+        let header = object::elf::FileHeader64::<object::LittleEndian>::parse(data)?;
+        let endian = header.endian()?;
+        let segments = header.program_headers(endian, data)?;
+        let loadable = || segments.iter().filter(|segment| segment.p_type(endian) == object::elf::PT_LOAD);
+        let loaded = loadable().map(|segment| segment.p_filesz(endian)).sum();
+        let memory = loadable().map(|segment| segment.p_memsz(endian)).sum();
+
+        // What stays: everything up to the end of the last segment, the names and headers of the sections in memory,
+        // and the table of names itself with its header and the empty first one.
+        let content = loadable().map(|segment| segment.p_offset(endian) + segment.p_filesz(endian)).max().unwrap_or(0);
+        let sections = header.sections(endian, data)?;
+        let (mut names, mut headers) = (1 + ".shstrtab".len() as u64 + 1, 2);
+        for section in sections.iter() {
+            if section.sh_flags(endian).contains(object::elf::SHF_ALLOC) {
+                names += sections.section_name(endian, section)?.len() as u64 + 1;
+                headers += 1;
+            }
+        }
+        let stripped = (content + names).next_multiple_of(8) + headers * 64;
+        Ok(Self { file: data.len() as u64, stripped, loaded, memory })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(app: &str, drivers: Option<&[&str]>) -> BuildArgs {
+        BuildArgs {
+            app: app.to_owned(),
+            dev: false,
+            drivers: drivers.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        }
+    }
+
+    #[test]
+    fn examples_of_the_kernel_are_applications() {
+        let hello = Application::find(&arguments("hello", None)).unwrap();
+        assert_eq!(hello, Application { name: "hello".to_owned(), place: Place::Example, http_port: None });
+    }
+
+    #[test]
+    fn unknown_application_is_refused_with_the_list_of_known_ones() {
+        let message = Application::find(&arguments("helo", None)).unwrap_err().to_string();
+        assert!(message.contains("`helo`") && message.contains("hello"), "{message}");
+        assert!(!message.contains('\n'));
+    }
+
+    #[test]
+    fn unknown_driver_is_refused_with_the_list_of_known_ones() {
+        let message = Application::find(&arguments("hello", Some(&["virtio-net", "ne2k"]))).unwrap_err().to_string();
+        assert!(message.contains("`ne2k`") && message.contains("virtio-net"), "{message}");
+    }
+
+    #[test]
+    fn directory_with_a_manifest_is_an_application() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("src")).unwrap();
+        fs::write(directory.path().join("src/main.rs"), "fn main() {}").unwrap();
+        let manifest = "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+                        [package.metadata.toro]\nhttp-port = 8000\n";
+        fs::write(directory.path().join("Cargo.toml"), manifest).unwrap();
+        let found = Application::find(&arguments(directory.path().to_str().unwrap(), None)).unwrap();
+        assert_eq!((found.name.as_str(), found.http_port), ("mine", Some(8000)));
+        assert_eq!(found.directory(), directory.path().canonicalize().unwrap());
+    }
+
+    #[test]
+    fn executables_are_found_among_the_messages_of_cargo() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","executable":null,"target":{"name":"toro"}}"#,
+            "\nnot json\n",
+            r#"{"reason":"compiler-artifact","executable":"/t/hello","target":{"name":"hello"}}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#
+        );
+        assert_eq!(executables(messages), [PathBuf::from("/t/hello")]);
+    }
+
+    #[test]
+    fn stripped_size_is_what_strip_leaves() {
+        let this = std::env::current_exe().unwrap();
+        let sizes = Sizes::of(&this).unwrap();
+        assert!(sizes.loaded <= sizes.stripped && sizes.stripped < sizes.file);
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("copy");
+        let strip = Command::new("strip").arg("-o").arg(&copy).arg(&this).status();
+        // Where binutils are there, their answer is the truth, up to alignment and the .comment section.
+        if strip.is_ok_and(|status| status.success()) {
+            let truth = copy.metadata().unwrap().len();
+            assert!(sizes.stripped.abs_diff(truth) < 1024, "{} {truth}", sizes.stripped);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask`: builds, runs and tests Toro.
+//!
+//! ```text
+//!   cli        what the user wants                 exit       how commands end
+//!   setup      install what is missing             child      processes that cannot outlive the tool
+//!   image      find and build applications         signals    Ctrl-C as an event
+//!   run        one guest, start to end             symbolize  names for a guest's backtrace
+//!     qemu       its command line                  test, ci   everything, for people and for machines
+//!     virtiofsd  the share's server                  tally      what passed
+//!     accel      whether KVM works
+//! ```
+//!
+//! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
+//! guest's console, an image's path, the tests' summary.
+
+#![forbid(unsafe_code)]
+
+mod accel;
+mod child;
+mod ci;
+mod cli;
+mod exit;
+mod image;
+mod qemu;
+mod run;
+mod setup;
+mod signals;
+mod symbolize;
+mod tally;
+mod test;
+mod virtiofsd;
+
+use std::process::ExitCode;
+
+use cli::{BuildArgs, Command};
+use exit::Failure;
+use setup::Needs;
+
+fn main() -> ExitCode {
+    let outcome = cli::parse(std::env::args_os()).and_then(|cli| cli.map_or(Ok(0), |cli| dispatch(&cli.command)));
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Runs one command; gives the exit status.
+fn dispatch(command: &Command) -> Result<u8, Failure> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Build(args) => build(args),
+        Command::Test(args) => test::run(args),
+        Command::Ci => ci::run(),
+        Command::Setup => {
+            test::set_up()?;
+            eprintln!("xtask: everything that Toro needs is installed");
+            Ok(0)
+        }
+        Command::Bound(args) => Err(child::become_bound(args)),
+    }
+}
+
+/// `cargo xtask build`: the image's path, then its sizes.
+fn build(args: &BuildArgs) -> Result<u8, Failure> {
+    let application = image::Application::find(args)?;
+    setup::ensure(&Needs { target_for: Some(application.directory()), programs: Vec::new() })?;
+    let image = application.build(args)?;
+    let sizes = image::Sizes::of(&image)?;
+    println!("{}", image.display());
+    println!("{} bytes, {} stripped, {} loaded, {} in memory", sizes.file, sizes.stripped, sizes.loaded, sizes.memory);
+    Ok(0)
+}

@@ -1,0 +1,287 @@
+//! QEMU's command line, as a pure function of the virtual machine wanted, and where QEMU is.
+//!
+//! ```text
+//!   Vm { image, machine, memory, ... }  --arguments()-->  -machine microvm,... -kernel IMAGE -device ...
+//! ```
+//!
+//! Every machine has nothing but what a Toro guest uses (`-nodefaults`): a serial console on standard output, a debug
+//! exit device that carries the exit status, a virtio network card on QEMU's user-mode network, and, with a share, a
+//! virtio-fs device whose back end is virtiofsd. All virtio devices are modern (VIRTIO 1.x): legacy interfaces are off.
+//!
+//! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
+//!
+//! On microvm, ACPI is off: QEMU then lists the virtio-mmio windows on the guest's command line, as Firecracker does,
+//! and the guest needs no AML interpreter to find them. With `--transport pci` the machine gets a PCI Express bus and
+//! the ACPI tables that describe it instead.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cli::{Machine, PortForward, Transport};
+use crate::exit::Failure;
+
+/// The program's name, looked up in `PATH`.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+/// The oldest version that is supported, as major and minor number.
+pub const OLDEST: (u32, u32) = (7, 0);
+
+/// What executes the guest's instructions, once decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// The processor, through KVM.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+impl Executor {
+    /// QEMU's `-accel` name and the processor model that offers the guest most there.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Kvm => ("kvm", "host"),
+            Self::Tcg => ("tcg", "max"),
+        }
+    }
+}
+
+/// A virtual machine to start.
+#[derive(Clone, Debug)]
+pub struct Vm<'a> {
+    /// The ELF image with a PVH note.
+    pub image: &'a Path,
+    /// Machine model.
+    pub machine: Machine,
+    /// How virtio devices appear.
+    pub transport: Transport,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Number of virtual processors.
+    pub cpus: u16,
+    /// What executes the guest.
+    pub executor: Executor,
+    /// The guest's command line.
+    pub command_line: &'a str,
+    /// A port of 127.0.0.1 that leads to one of the guest's.
+    pub forward: Option<PortForward>,
+    /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
+    pub share: Option<i32>,
+    /// The user's own arguments for QEMU, appended last.
+    pub extra: &'a [OsString],
+}
+
+/// The transport of a machine where the user does not choose.
+///
+/// # Errors
+///
+/// An input failure where the machine lacks the chosen transport.
+pub fn transport(machine: Machine, choice: Option<Transport>) -> Result<Transport, Failure> {
+    match (machine, choice) {
+        (Machine::Microvm, None) => Ok(Transport::Mmio),
+        (Machine::Q35 | Machine::Pc, None) => Ok(Transport::Pci),
+        (Machine::Q35 | Machine::Pc, Some(Transport::Mmio)) => {
+            Err(Failure::input(format!("the {} machine has no virtio-mmio transport", machine.qemu_name())))
+        }
+        (_, Some(choice)) => Ok(choice),
+    }
+}
+
+/// QEMU's arguments for `vm`.
+pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut option = |name: &str, value: String| {
+        arguments.push(name.into());
+        arguments.push(value.into());
+    };
+    let (accel, cpu) = vm.executor.names();
+
+    let machine_options = match (vm.machine, vm.transport) {
+        (Machine::Microvm, Transport::Mmio) => ",acpi=off",
+        (Machine::Microvm, Transport::Pci) => ",acpi=on,pcie=on",
+        (Machine::Q35 | Machine::Pc, _) => "",
+    };
+    option("-machine", format!("{}{machine_options},memory-backend=mem", vm.machine.qemu_name()));
+    option("-accel", accel.to_owned());
+    option("-cpu", cpu.to_owned());
+    option("-smp", vm.cpus.to_string());
+    option("-m", format!("{}M", vm.memory_mib));
+    option("-object", format!("memory-backend-memfd,id=mem,size={}M,share=on", vm.memory_mib));
+    if vm.transport == Transport::Mmio {
+        option("-global", "virtio-mmio.force-legacy=false".to_owned());
+    }
+    option("-display", "none".to_owned());
+    option("-serial", "stdio".to_owned());
+    option("-device", "isa-debug-exit,iobase=0xf4,iosize=4".to_owned());
+
+    let forward =
+        vm.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
+    option("-netdev", format!("user,id=net0{forward}"));
+    option("-device", virtio_device("virtio-net", vm.transport, "netdev=net0", ",romfile="));
+    if let Some(descriptor) = vm.share {
+        option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
+        option("-device", virtio_device("vhost-user-fs", vm.transport, "chardev=fs0,tag=share,queue-size=1024", ""));
+    }
+    if !vm.command_line.is_empty() {
+        option("-append", vm.command_line.to_owned());
+    }
+    arguments.push("-kernel".into());
+    arguments.push(vm.image.into());
+    arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
+    arguments.extend(vm.extra.iter().cloned());
+    arguments
+}
+
+/// One `-device` value: `model` on the transport, with its properties; `pci_only` ones on PCI alone.
+fn virtio_device(model: &str, transport: Transport, properties: &str, pci_only: &str) -> String {
+    match transport {
+        // vhost-user-fs has no legacy interface that could be switched off.
+        Transport::Pci if model == "vhost-user-fs" => format!("{model}-pci,{properties}{pci_only}"),
+        Transport::Pci => format!("{model}-pci,disable-legacy=on,{properties}{pci_only}"),
+        Transport::Mmio => format!("{model}-device,{properties}"),
+    }
+}
+
+/// The file of `program` in the directories of `PATH`.
+pub fn in_path(program: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| {
+        file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// Checks that the QEMU in `PATH` is new enough; gives its version line.
+///
+/// # Errors
+///
+/// An input failure where it does not run, says something unexpected, or is older than [`OLDEST`].
+pub fn check_version() -> Result<String, Failure> {
+    let output = Command::new(PROGRAM)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::input(format!("cannot run {PROGRAM}: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default().to_owned();
+    let Some(version) = parse_version(&line) else {
+        return Err(Failure::input(format!("cannot read the version of {PROGRAM} from {line:?}")));
+    };
+    if version < OLDEST {
+        return Err(Failure::input(format!(
+            "QEMU {}.{} is too old, at least {}.{} is needed",
+            version.0, version.1, OLDEST.0, OLDEST.1
+        )));
+    }
+    Ok(line)
+}
+
+/// Major and minor number in `QEMU emulator version 7.2.22 (...)`.
+fn parse_version(line: &str) -> Option<(u32, u32)> {
+    let mut numbers = line.split_once("version ")?.1.split(['.', ' ', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(change: impl FnOnce(&mut Vm<'_>)) -> String {
+        let mut vm = Vm {
+            image: Path::new("/image"),
+            machine: Machine::Microvm,
+            transport: Transport::Mmio,
+            memory_mib: 128,
+            cpus: 1,
+            executor: Executor::Tcg,
+            command_line: "",
+            forward: None,
+            share: None,
+            extra: &[],
+        };
+        change(&mut vm);
+        let words: Vec<_> = arguments(&vm).into_iter().map(|word| word.into_string().unwrap()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn microvm_uses_modern_virtio_mmio() {
+        let line = line(|vm| vm.share = Some(7));
+        assert!(line.contains("-machine microvm,acpi=off,memory-backend=mem"));
+        assert!(line.contains("-global virtio-mmio.force-legacy=false"));
+        assert!(line.contains("-device virtio-net-device,netdev=net0 "));
+        assert!(line.contains("-chardev socket,id=fs0,fd=7 -device vhost-user-fs-device,chardev=fs0,tag=share"));
+    }
+
+    #[test]
+    fn pci_machines_use_modern_virtio_pci() {
+        for machine in [Machine::Pc, Machine::Q35] {
+            let line = line(|vm| {
+                vm.machine = machine;
+                vm.transport = Transport::Pci;
+                vm.share = Some(7);
+            });
+            assert!(line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile="));
+            assert!(line.contains("-device vhost-user-fs-pci,chardev=fs0,tag=share"));
+            assert!(!line.contains("virtio-mmio"));
+        }
+    }
+
+    #[test]
+    fn memory_is_shared_and_as_large_as_asked() {
+        let line = line(|vm| vm.memory_mib = 64);
+        assert!(line.contains("-m 64M -object memory-backend-memfd,id=mem,size=64M,share=on"));
+    }
+
+    #[test]
+    fn port_is_forwarded_from_the_loopback_address_only() {
+        assert!(!line(|_| ()).contains("hostfwd"));
+        let line = line(|vm| vm.forward = Some(PortForward { host: 8080, guest: 80 }));
+        assert!(line.contains("-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 "));
+    }
+
+    #[test]
+    fn kvm_passes_the_processor_through() {
+        assert!(line(|vm| vm.executor = Executor::Kvm).contains("-accel kvm -cpu host"));
+        assert!(line(|vm| vm.executor = Executor::Tcg).contains("-accel tcg -cpu max"));
+    }
+
+    #[test]
+    fn arguments_of_the_user_come_last() {
+        let extra = [OsString::from("-S")];
+        let mut vm_line = String::new();
+        for command_line in ["", "a=b c"] {
+            let vm = Vm {
+                image: Path::new("/image"),
+                machine: Machine::Q35,
+                transport: Transport::Pci,
+                memory_mib: 1,
+                cpus: 1,
+                executor: Executor::Tcg,
+                command_line,
+                forward: None,
+                share: None,
+                extra: &extra,
+            };
+            let words = arguments(&vm);
+            assert_eq!(words.last().unwrap(), "-S");
+            vm_line = words.join(" ".as_ref()).into_string().unwrap();
+        }
+        assert!(vm_line.contains("-append a=b c -kernel"));
+    }
+
+    #[test]
+    fn only_microvm_has_mmio() {
+        assert_eq!(transport(Machine::Microvm, None), Ok(Transport::Mmio));
+        assert_eq!(transport(Machine::Microvm, Some(Transport::Pci)), Ok(Transport::Pci));
+        assert_eq!(transport(Machine::Pc, None), Ok(Transport::Pci));
+        assert!(transport(Machine::Q35, Some(Transport::Mmio)).is_err());
+    }
+
+    #[test]
+    fn version_is_read_from_distribution_builds() {
+        assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)"), Some((7, 2)));
+        assert_eq!(parse_version("QEMU emulator version 10.0.2"), Some((10, 0)));
+        assert_eq!(parse_version("something else"), None);
+    }
+}

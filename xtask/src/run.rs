@@ -1,0 +1,334 @@
+//! `cargo xtask run`: from the command line to the application's exit status.
+//!
+//! ```text
+//!   check input -> set up -> build -> start virtiofsd, QEMU -> events ... -> stop, in order -> status
+//!                                                                ^
+//!                       guest output, web address, signal, end --+
+//! ```
+//!
+//! Everything that can be wrong with the input is looked at before anything is installed, built or started. From the
+//! moment the first child runs, one loop on the main thread owns the machine; other threads only read from something
+//! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use crate::accel;
+use crate::child;
+use crate::cli::{ParentEnd, PortForward, RunArgs};
+use crate::exit::{self, Failure, FailureKind};
+use crate::image::{self, Application};
+use crate::qemu::{self, Vm};
+use crate::setup::{self, Needs, Program};
+use crate::signals::StopSignals;
+use crate::symbolize::Symbolizer;
+use crate::virtiofsd::Virtiofsd;
+
+/// How long QEMU may take to obey a request to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the loop looks whether QEMU still runs when nothing happens.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs an application; gives its exit status.
+///
+/// # Errors
+///
+/// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
+pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let transport = qemu::transport(args.machine, args.transport)?;
+    let share = args.share.as_deref().map(check_share).transpose()?;
+    let application = Application::find(&args.build)?;
+    let forward = choose_forward(args.port, application.http_port)?;
+
+    let mut programs = vec![Program::Qemu];
+    if share.is_some() {
+        programs.push(Program::Virtiofsd);
+    }
+    setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
+    let version = qemu::check_version()?;
+    let executor = accel::decide(args.accel, &version, &image::target_directory())?;
+    let image = application.build(&args.build)?;
+
+    let (sender, events) = mpsc::channel();
+    let _signals = StopSignals::forward(sender.clone(), Event::Signal)
+        .map_err(|error| Failure::machine(format!("cannot catch signals: {error}")))?;
+    let mut virtiofsd = None;
+    let mut inherited = Vec::new();
+    if let Some(share) = &share {
+        let program = Virtiofsd::find().ok_or_else(|| Failure::preparation("virtiofsd is missing"))?;
+        let (server, descriptor) = program.serve(share)?;
+        virtiofsd = Some(server);
+        inherited.push(descriptor);
+    }
+    let arguments = qemu::arguments(&Vm {
+        image: &image,
+        machine: args.machine,
+        transport,
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        executor,
+        command_line: args.append.as_deref().unwrap_or_default(),
+        forward,
+        share: inherited.first().map(AsRawFd::as_raw_fd),
+        extra: &args.qemu,
+    });
+    let child = child::spawn_inheriting(
+        child::bound(qemu::PROGRAM, ParentEnd::Kill)
+            .args(arguments)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+        inherited,
+    )
+    .map_err(|error| Failure::machine(format!("cannot start QEMU: {error}")))?;
+
+    let mut guest = Guest {
+        child,
+        symbolizer: Symbolizer::new(&image),
+        last_line: String::new(),
+        deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
+    };
+    guest.forward_output(&sender);
+    if let Some(port) = forward {
+        let sender = sender.clone();
+        std::thread::spawn(move || announce_web_address(port.host, &sender));
+    }
+    let result = guest.follow(&events);
+    guest.stop();
+    // Without QEMU its back end ends; `Server` makes sure of it.
+    drop(virtiofsd);
+    result
+}
+
+/// The share as an absolute path.
+fn check_share(share: &Path) -> Result<PathBuf, Failure> {
+    let trouble = |reason: String| Failure::input(format!("cannot share {}: {reason}", share.display()));
+    let directory = share.canonicalize().map_err(|error| trouble(error.to_string()))?;
+    if !directory.is_dir() {
+        return Err(trouble("it is not a directory".to_owned()));
+    }
+    directory.read_dir().map_err(|error| trouble(error.to_string()))?;
+    Ok(directory)
+}
+
+/// The forwarding that the user asked for, or the usual one for an application that serves HTTP. Checks that the port
+/// is free, and picks a free one for port 0.
+fn choose_forward(asked: Option<PortForward>, http_port: Option<u16>) -> Result<Option<PortForward>, Failure> {
+    let usual = http_port.map(|guest| PortForward { guest, ..PortForward::default() });
+    let Some(forward) = asked.or(usual) else {
+        return Ok(None);
+    };
+    let trouble = |error| Failure::input(format!("port {} of 127.0.0.1 is not available: {error}", forward.host));
+    // As QEMU will bind it. The listener is closed again on return; nobody else is likely to take the port until then.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, forward.host)).map_err(trouble)?;
+    let host = listener.local_addr().map_err(trouble)?.port();
+    Ok(Some(PortForward { host, guest: forward.guest }))
+}
+
+/// What can happen while a guest runs.
+enum Event {
+    /// The guest wrote a line, here without its end.
+    Line(Vec<u8>),
+    /// The guest's output ended.
+    OutputEnd,
+    /// QEMU itself said something.
+    QemuMessage(String),
+    /// The guest answered an HTTP request on this port of the host.
+    WebAnswer(u16),
+    /// A signal asks the tool to stop.
+    Signal(i32),
+}
+
+/// A running QEMU.
+struct Guest {
+    child: Child,
+    symbolizer: Symbolizer,
+    /// What the guest wrote last.
+    last_line: String,
+    /// When to give up, and the number of seconds that the user gave.
+    deadline: Option<(Instant, u64)>,
+}
+
+impl Guest {
+    /// Starts the threads that turn QEMU's output into events.
+    fn forward_output(&mut self, sender: &Sender<Event>) {
+        if let Some(stdout) = self.child.stdout.take() {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                    if sender.send(Event::Line(line)).is_err() {
+                        return;
+                    }
+                }
+                let _ = sender.send(Event::OutputEnd);
+            });
+        }
+        if let Some(stderr) = self.child.stderr.take() {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                    let _ = sender.send(Event::QemuMessage(String::from_utf8_lossy(&line).into_owned()));
+                }
+            });
+        }
+    }
+
+    /// Handles events until the guest ends, or is to be ended.
+    fn follow(&mut self, events: &Receiver<Event>) -> Result<u8, Failure> {
+        let mut output_ended = false;
+        loop {
+            match events.recv_timeout(self.patience()) {
+                Ok(Event::Line(line)) => self.show(&line)?,
+                Ok(Event::OutputEnd) => output_ended = true,
+                Ok(Event::QemuMessage(message)) => eprintln!("{message}"),
+                Ok(Event::WebAnswer(port)) => print_line(&format!("http://127.0.0.1:{port}/"))?,
+                Ok(Event::Signal(signal)) => {
+                    return Err(Failure::new(FailureKind::Signal(signal), stop_message(signal)));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => output_ended = true,
+            }
+            // The last lines come before the status: look at it only when there is no more output.
+            if output_ended && let Some(status) = self.child.try_wait().map_err(cannot_wait)? {
+                for event in events.try_iter() {
+                    if let Event::QemuMessage(message) = event {
+                        eprintln!("{message}");
+                    }
+                }
+                return exit::guest_status(status, &self.last_line);
+            }
+            if let Some((deadline, seconds)) = self.deadline
+                && Instant::now() >= deadline
+            {
+                return Err(Failure::new(
+                    FailureKind::Timeout,
+                    format!("the guest did not end within {seconds} seconds"),
+                ));
+            }
+        }
+    }
+
+    /// How long to wait for the next event.
+    fn patience(&self) -> Duration {
+        match self.deadline {
+            Some((deadline, _)) => deadline.saturating_duration_since(Instant::now()).min(LOOK_INTERVAL),
+            None => LOOK_INTERVAL,
+        }
+    }
+
+    /// Shows a line of the guest, with names where it is part of a backtrace.
+    fn show(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+        let annotated = self.symbolizer.annotate(&line);
+        self.last_line = line.into_owned();
+        print_line(annotated.as_deref().unwrap_or(&self.last_line))
+    }
+
+    /// Makes sure that QEMU has ended.
+    fn stop(&mut self) {
+        let _ = child::stop(&mut self.child, STOP_PATIENCE);
+    }
+}
+
+/// Prints a line at once, also into a pipe.
+fn print_line(line: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    // A reader that has gone wants no more: the same wish as Ctrl-C.
+    written.map_err(|error| Failure::new(FailureKind::Signal(13), format!("cannot write to standard output: {error}")))
+}
+
+fn stop_message(signal: i32) -> String {
+    match signal {
+        2 => "stopped by Ctrl-C".to_owned(),
+        other => format!("stopped by signal {other}"),
+    }
+}
+
+fn cannot_wait(error: std::io::Error) -> Failure {
+    Failure::machine(format!("cannot wait for QEMU: {error}"))
+}
+
+/// Asks the guest's web server until it answers, then says so. Ends when nobody listens to events any more, or with the
+/// process.
+fn announce_web_address(port: u16, sender: &Sender<Event>) {
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        if answers_http(port) {
+            let _ = sender.send(Event::WebAnswer(port));
+            return;
+        }
+    }
+}
+
+/// Whether something that speaks HTTP answers on `port` within a moment. QEMU accepts the connection even before the
+/// guest has a network, so only an answer counts.
+fn answers_http(port: u16) -> bool {
+    let patience = Some(Duration::from_secs(1));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let attempt = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(patience)?;
+        stream.set_write_timeout(patience)?;
+        let request = "HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: cargo-xtask\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes())?;
+        let mut start = [0; 5];
+        stream.read_exact(&mut start)?;
+        Ok(start == *b"HTTP/")
+    };
+    attempt().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_share_and_file_as_share_are_refused() {
+        let message = check_share(Path::new("/no/such/directory")).unwrap_err().to_string();
+        assert!(message.starts_with("cannot share /no/such/directory: "), "{message}");
+        assert!(check_share(Path::new("/proc/self/exe")).is_err());
+        assert_eq!(check_share(Path::new("/proc/../proc")), Ok(PathBuf::from("/proc")));
+    }
+
+    #[test]
+    fn busy_port_is_refused() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let host = taken.local_addr().unwrap().port();
+        let failure = choose_forward(Some(PortForward { host, guest: 80 }), None).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Input);
+        assert!(failure.to_string().contains(&host.to_string()));
+    }
+
+    #[test]
+    fn port_zero_becomes_a_free_port() {
+        let forward = choose_forward(Some(PortForward { host: 0, guest: 81 }), Some(80)).unwrap().unwrap();
+        assert!(forward.host != 0 && forward.guest == 81);
+    }
+
+    #[test]
+    fn application_without_http_gets_no_forwarding_unless_asked() {
+        assert_eq!(choose_forward(None, None), Ok(None));
+    }
+
+    #[test]
+    fn silent_listener_is_no_web_server() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        });
+        assert!(!answers_http(port));
+        assert!(answers_http(port));
+        answer.join().unwrap();
+    }
+}

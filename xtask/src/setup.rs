@@ -1,0 +1,291 @@
+//! Installing what is missing, or saying exactly what to type.
+//!
+//! ```text
+//!   Needs --look--> what is missing --apt or rustup--> look again --> ready, or a failure with the commands
+//! ```
+//!
+//! Looking comes first and is quick, so every command does it every time. What is installed comes from the toolchain's
+//! and the distribution's own channels: the bare-metal target through `rustup`, programs through `apt-get` as root, through
+//! `sudo` without a password, or through `sudo` with one where somebody sits at a terminal. Anywhere else, the tool
+//! prints the commands and stops.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::exit::Failure;
+use crate::image::TARGET;
+use crate::qemu;
+use crate::virtiofsd::{Flavour, User, Virtiofsd};
+
+/// What a command needs besides cargo.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    /// The bare-metal target, for the toolchain that is active in this directory.
+    pub target_for: Option<PathBuf>,
+    /// Programs.
+    pub programs: Vec<Program>,
+}
+
+/// A program that distributions package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// qemu-system-x86_64
+    Qemu,
+    /// virtiofsd, and what an ordinary user needs to start the one in C
+    Virtiofsd,
+    /// curl, a client for the web server's tests
+    Curl,
+}
+
+impl Program {
+    /// Whether it is here and usable.
+    fn is_present(self) -> bool {
+        match self {
+            Self::Qemu => qemu::in_path(qemu::PROGRAM).is_some(),
+            Self::Virtiofsd => match Virtiofsd::find() {
+                Some(found) => !wants_uidmap(&found) || qemu::in_path("newuidmap").is_some(),
+                None => false,
+            },
+            Self::Curl => qemu::in_path("curl").is_some(),
+        }
+    }
+
+    /// The name that people use.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "QEMU",
+            Self::Virtiofsd => "virtiofsd",
+            Self::Curl => "curl",
+        }
+    }
+
+    /// Debian's packages for it. `has_package` tells whether the distribution has a package of some name.
+    fn packages(self, has_package: impl Fn(&str) -> bool) -> Vec<&'static str> {
+        match self {
+            Self::Qemu => vec!["qemu-system-x86"],
+            // A package of its own since Debian 13; part of qemu-system-common before. That one runs for ordinary
+            // users in a user namespace, which uidmap sets up.
+            Self::Virtiofsd if has_package("virtiofsd") => vec!["virtiofsd"],
+            Self::Virtiofsd => match User::current() {
+                User::Root => vec!["qemu-system-common"],
+                User::Ordinary => vec!["qemu-system-common", "uidmap"],
+            },
+            Self::Curl => vec!["curl"],
+        }
+    }
+}
+
+/// Whether an ordinary user can start `found` only with the help of newuidmap.
+fn wants_uidmap(found: &Virtiofsd) -> bool {
+    found.flavour == Flavour::C && User::current() == User::Ordinary
+}
+
+/// Makes sure that everything in `needs` is here, installing what is missing.
+///
+/// # Errors
+///
+/// A preparation failure after printing the commands to type, where something is missing and cannot be installed. An
+/// input failure where QEMU is there and too old.
+pub fn ensure(needs: &Needs) -> Result<(), Failure> {
+    if let Some(directory) = &needs.target_for {
+        ensure_target(directory)?;
+    }
+    let missing: Vec<_> = needs.programs.iter().copied().filter(|program| !program.is_present()).collect();
+    if !missing.is_empty() {
+        install(&missing)?;
+        if let Some(program) = missing.into_iter().find(|program| !program.is_present()) {
+            return Err(Failure::preparation(format!("{} is still missing after its installation", program.name())));
+        }
+    }
+    if needs.programs.contains(&Program::Qemu) {
+        qemu::check_version()?;
+    }
+    Ok(())
+}
+
+/// Makes sure that the toolchain that is active in `directory` has the bare-metal target.
+fn ensure_target(directory: &Path) -> Result<(), Failure> {
+    if has_target(directory)? {
+        return Ok(());
+    }
+    let arguments = ["target", "add", TARGET];
+    eprintln!("xtask: the Rust target {TARGET} is missing: rustup {}", arguments.join(" "));
+    let done = toolchain_command("rustup", directory).args(arguments).stdin(Stdio::null()).status();
+    if !done.is_ok_and(|status| status.success()) || !has_target(directory)? {
+        return Err(Failure::preparation(format!(
+            "the Rust target {TARGET} is missing, type: rustup target add {TARGET}"
+        )));
+    }
+    Ok(())
+}
+
+/// Looks for the target's libraries, which works with any way of installing Rust.
+fn has_target(directory: &Path) -> Result<bool, Failure> {
+    let output = toolchain_command("rustc", directory)
+        .args(["--print", "sysroot"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::preparation(format!("cannot run rustc: {error}")))?;
+    let sysroot = String::from_utf8_lossy(&output.stdout);
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib").is_dir())
+}
+
+/// A command whose toolchain is the one that `directory` chooses, unless it is this workspace, where the one that runs
+/// this tool stays in charge.
+fn toolchain_command(program: &str, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(directory);
+    if directory != crate::image::workspace() {
+        command.env_remove("RUSTUP_TOOLCHAIN");
+    }
+    command
+}
+
+/// How this process can use the package manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Privilege {
+    Root,
+    Sudo,
+    None,
+}
+
+impl Privilege {
+    fn find() -> Self {
+        if User::current() == User::Root {
+            return Self::Root;
+        }
+        if qemu::in_path("sudo").is_none() {
+            return Self::None;
+        }
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let without_password = sudo.status().is_ok_and(|status| status.success());
+        if without_password || std::io::stdin().is_terminal() { Self::Sudo } else { Self::None }
+    }
+
+    fn prefix(self) -> &'static [&'static str] {
+        match self {
+            Self::Root => &[],
+            Self::Sudo | Self::None => &["sudo"],
+        }
+    }
+}
+
+/// Installs `missing` with apt, or prints how to.
+fn install(missing: &[Program]) -> Result<(), Failure> {
+    let names = missing.iter().map(|program| program.name()).collect::<Vec<_>>().join(", ");
+    if qemu::in_path("apt-get").is_none() {
+        eprintln!("xtask: {names} missing, and there is no apt-get here; type the one for this system:");
+        for command in other_systems(missing) {
+            eprintln!("    {command}");
+        }
+        return Err(Failure::preparation(format!("{names} missing")));
+    }
+    let privilege = Privilege::find();
+    let mut packages = packages(missing);
+    let mut refreshed = false;
+    if privilege != Privilege::None && !packages.iter().all(|package| has_candidate(package)) {
+        // A fresh system has no package lists, and cannot tell yet which packages exist.
+        apt(privilege, &["update"])?;
+        refreshed = true;
+        packages = self::packages(missing);
+    }
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(&packages);
+    if privilege == Privilege::None {
+        let prefix = privilege.prefix().join(" ");
+        eprintln!("xtask: {names} missing, and apt-get needs root; type:");
+        eprintln!("    {prefix} apt-get update");
+        eprintln!("    {prefix} apt-get {}", arguments.join(" "));
+        return Err(Failure::preparation(format!("{names} missing")));
+    }
+    eprintln!("xtask: {names} missing, installing {}", packages.join(", "));
+    match apt(privilege, &arguments) {
+        Err(_) if !refreshed => {
+            // Old lists name files that the mirrors no longer have.
+            apt(privilege, &["update"])?;
+            apt(privilege, &arguments)
+        }
+        done => done,
+    }
+}
+
+/// Debian's packages for `programs`, each once.
+fn packages(programs: &[Program]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs.iter().flat_map(|program| program.packages(has_candidate)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Whether apt knows a version of `package` to install.
+fn has_candidate(package: &str) -> bool {
+    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().any(|line| line.trim().strip_prefix("Candidate: ").is_some_and(|version| version != "(none)"))
+    })
+}
+
+/// Runs `apt-get`, saying so.
+fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
+    let mut words = privilege.prefix().to_vec();
+    words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
+    words.extend(arguments);
+    let shown = words.join(" ");
+    eprintln!("xtask: {shown}");
+    let (program, rest) = words.split_first().expect("the words of the command were just put in");
+    let status = Command::new(program).args(rest).stdin(Stdio::null()).stdout(std::io::stderr()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Failure::preparation(format!("this failed: {shown}"))),
+    }
+}
+
+/// What to type on systems without apt.
+fn other_systems(missing: &[Program]) -> Vec<String> {
+    let list = |names: [&str; 3]| {
+        let [qemu, virtiofsd, curl] = names;
+        let words: Vec<_> = missing
+            .iter()
+            .map(|program| match program {
+                Program::Qemu => qemu,
+                Program::Virtiofsd => virtiofsd,
+                Program::Curl => curl,
+            })
+            .collect();
+        words.join(" ")
+    };
+    vec![
+        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "curl"])),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl"])),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn virtiofsd_is_a_package_of_its_own_where_the_distribution_has_one() {
+        assert_eq!(Program::Virtiofsd.packages(|name| name == "virtiofsd"), ["virtiofsd"]);
+        assert_eq!(Program::Virtiofsd.packages(|_| false)[0], "qemu-system-common");
+    }
+
+    #[test]
+    fn other_systems_are_told_only_what_is_missing() {
+        let commands = other_systems(&[Program::Virtiofsd]);
+        assert!(commands.contains(&"sudo pacman -S virtiofsd".to_owned()));
+        assert!(commands.iter().all(|command| !command.contains("qemu") && !command.contains("curl")));
+    }
+
+    #[test]
+    fn host_target_of_this_test_has_its_libraries() {
+        // The build of this test proves that rustc is here; whether the bare-metal target is, is another question.
+        assert!(has_target(&crate::image::workspace()).is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! Counting what passed, failed and was skipped, across programs that report in libtest's format.
+//!
+//! `cargo test`, Miri and the boot tests all print a line per test and one result line per program. The tally reads
+//! these lines as they pass by on their way to the terminal, so the numbers are the programs' own:
+//!
+//! ```text
+//!   test queue::tests::full_queue_refuses ... ok
+//!   test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out
+//! ```
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Numbers of tests, and the names of those that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tests and checks that held.
+    pub passed: u64,
+    /// Tests and checks that did not.
+    pub failed: u64,
+    /// What was left out, by choice or because the host lacks something.
+    pub skipped: u64,
+    failures: VecDeque<String>,
+}
+
+impl Tally {
+    /// Runs `command`, which reports in libtest's format, as the group `name`, and adds its numbers.
+    ///
+    /// A command that fails without naming a failed test (it does not compile, it crashed) counts as one failure.
+    pub fn run_tests(&mut self, name: &str, command: &mut Command) {
+        announce(name);
+        let failed_before = self.failed;
+        let succeeded = self.read_output(name, command);
+        if !succeeded && self.failed == failed_before {
+            self.fail(name);
+        }
+    }
+
+    /// Runs `command` as one check named `name`: its exit status is the verdict.
+    pub fn run_check(&mut self, name: &str, command: &mut Command) {
+        announce(name);
+        match command.stdin(Stdio::null()).stdout(std::io::stderr()).status() {
+            Ok(status) if status.success() => self.passed += 1,
+            Ok(_) => self.fail(name),
+            Err(error) => {
+                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
+                self.fail(name);
+            }
+        }
+    }
+
+    /// Counts `name` as skipped and says why.
+    pub fn skip(&mut self, name: &str, reason: &str) {
+        announce(name);
+        eprintln!("xtask: skipped: {reason}");
+        self.skipped += 1;
+    }
+
+    /// Counts `name` as failed.
+    pub fn fail(&mut self, name: &str) {
+        self.failed += 1;
+        self.failures.push_back(name.to_owned());
+    }
+
+    /// Prints the names of the failures, then the summary as the last line.
+    pub fn report(&self) {
+        for name in &self.failures {
+            eprintln!("xtask: failed: {name}");
+        }
+        println!("{self}");
+    }
+
+    /// Runs `command`, shows and reads its standard output. Gives whether it succeeded.
+    fn read_output(&mut self, name: &str, command: &mut Command) -> bool {
+        let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
+                return false;
+            }
+        };
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                self.read_line(name, &line);
+            }
+        }
+        child.wait().is_ok_and(|status| status.success())
+    }
+
+    /// Takes what one line of a test program says.
+    fn read_line(&mut self, group: &str, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            for part in result.split(['.', ';']).map(str::trim) {
+                let Some((number, what)) = part.split_once(' ') else {
+                    continue;
+                };
+                let Ok(number) = number.parse::<u64>() else {
+                    continue;
+                };
+                match what {
+                    "passed" => self.passed += number,
+                    "failed" => self.failed += number,
+                    "ignored" => self.skipped += number,
+                    _ => {}
+                }
+            }
+        } else if let Some(name) =
+            line.strip_prefix("test ").and_then(|rest| rest.trim_end().strip_suffix(" ... FAILED"))
+        {
+            self.failures.push_back(format!("{group}: {name}"));
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// Says what starts now.
+fn announce(name: &str) {
+    eprintln!("xtask: === {name}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn numbers_of_several_programs_add_up() {
+        let mut tally = Tally::default();
+        for line in [
+            "test a ... ok",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.25s",
+            "test b ... FAILED",
+            "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+        ] {
+            tally.read_line("group", line);
+        }
+        assert_eq!(tally.to_string(), "16 passed, 1 failed, 1 skipped");
+        assert_eq!(tally.failures, ["group: b"]);
+    }
+
+    #[test]
+    fn program_that_dies_without_a_result_is_one_failure() {
+        let mut tally = Tally::default();
+        tally.run_tests("crash", &mut shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 101"));
+        assert_eq!((tally.passed, tally.failed), (2, 1));
+        tally.run_tests("missing", &mut Command::new("/no/such/program"));
+        assert_eq!((tally.passed, tally.failed), (2, 2));
+    }
+
+    #[test]
+    fn failed_test_is_not_counted_twice() {
+        let mut tally = Tally::default();
+        let script = "echo 'test x ... FAILED'; echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'; exit 101";
+        tally.run_tests("tests", &mut shell(script));
+        assert_eq!(tally.to_string(), "0 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn status_decides_a_check() {
+        let mut tally = Tally::default();
+        tally.run_check("yes", &mut shell("exit 0"));
+        tally.run_check("no", &mut shell("exit 1"));
+        tally.skip("later", "not here");
+        assert_eq!(tally.to_string(), "1 passed, 1 failed, 1 skipped");
+    }
+}

@@ -1,0 +1,149 @@
+//! `cargo xtask test`: everything that can be tested, in groups from fast to slow.
+//!
+//! | group | what | where |
+//! |---|---|---|
+//! | host tests | unit and integration tests of every crate, and documentation examples | this host |
+//! | kernel on the host | the parts of the kernel that need no machine | this host |
+//! | Miri | the crates that share memory with devices | Miri, where a nightly toolchain is |
+//! | boot | images in virtual machines, through `cargo xtask run` as users type it | QEMU |
+//!
+//! A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
+//! run even after a failure.
+
+use std::process::{Command, Stdio};
+
+use crate::child;
+use crate::cli::{ParentEnd, TestArgs};
+use crate::exit::{Failure, FailureKind};
+use crate::image;
+use crate::setup::{self, Needs, Program};
+use crate::tally::Tally;
+
+/// What Miri runs: a crate, and the flags for it. The queue runs its device as a second thread, so it is tried under
+/// several schedules.
+const MIRI: [(&str, &str); 3] = [("toro-core", ""), ("virtio-queue-rt", "-Zmiri-many-seeds=0..4"), ("fuse-proto", "")];
+
+/// Sets up, runs every group, and prints the summary.
+///
+/// # Errors
+///
+/// A preparation failure of the set-up; [`FailureKind::Checks`] when something failed.
+pub fn run(args: &TestArgs) -> Result<u8, Failure> {
+    set_up()?;
+    let mut tally = Tally::default();
+    run_groups(args, &mut tally);
+    verdict(&tally)
+}
+
+/// Installs what the tests need.
+pub fn set_up() -> Result<(), Failure> {
+    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl];
+    setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
+}
+
+/// Prints the summary and turns it into the command's outcome.
+pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
+    tally.report();
+    // The summary is the last line: no further message.
+    if tally.failed > 0 { Ok(FailureKind::Checks.status()) } else { Ok(0) }
+}
+
+/// Runs every group of tests.
+pub fn run_groups(args: &TestArgs, tally: &mut Tally) {
+    let filter = args.filter.as_deref();
+    tally.run_tests("host tests", cargo(&["test", "--no-fail-fast"]).args(libtest_filter(filter)));
+    tally.run_tests(
+        "kernel on the host",
+        cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]).args(libtest_filter(filter)),
+    );
+    if args.quick {
+        tally.skip("Miri", "--quick");
+    } else {
+        miri(filter, tally);
+    }
+    boot(args, tally);
+}
+
+/// The crates that Miri can check, under the nightly toolchain.
+fn miri(filter: Option<&str>, tally: &mut Tally) {
+    if let Err(reason) = prepare_miri() {
+        tally.skip("Miri", &reason);
+        return;
+    }
+    for (package, flags) in MIRI {
+        let mut command = child::bound("cargo", ParentEnd::Kill);
+        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").current_dir(image::workspace());
+        command.args(["+nightly", "miri", "test", "--no-fail-fast", "--lib", "--tests", "--package", package]);
+        command.args(libtest_filter(filter)).env("MIRIFLAGS", flags);
+        tally.run_tests(&format!("Miri: {package}"), &mut command);
+    }
+}
+
+/// Makes sure that a nightly toolchain with Miri is there; adds Miri to a nightly that lacks it.
+fn prepare_miri() -> Result<(), String> {
+    let works = |arguments: &[&str]| {
+        let mut rustup = Command::new("rustup");
+        rustup.args(arguments).env_remove("RUSTUP_TOOLCHAIN").stdin(Stdio::null());
+        rustup.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    if !works(&["run", "nightly", "rustc", "--version"]) {
+        return Err("there is no nightly toolchain (rustup toolchain install nightly)".to_owned());
+    }
+    let add = ["component", "add", "--toolchain", "nightly", "miri", "rust-src"];
+    if !works(&["run", "nightly", "cargo", "miri", "--version"]) {
+        eprintln!("xtask: rustup {}", add.join(" "));
+        if !works(&add) {
+            return Err("the nightly toolchain has no Miri".to_owned());
+        }
+    }
+    if works(&["run", "nightly", "cargo", "miri", "setup"]) {
+        Ok(())
+    } else {
+        Err("Miri cannot build its standard library (rustup component add --toolchain nightly rust-src)".to_owned())
+    }
+}
+
+/// The boot tests, which run this very tool.
+fn boot(args: &TestArgs, tally: &mut Tally) {
+    // The link names this tool even when cargo has put a new one in its place.
+    let this = format!("/proc/{}/exe", std::process::id());
+    let mut command = cargo(&["run", "--quiet", "--package", "boot-tests", "--", "--xtask", &this]);
+    if args.quick {
+        command.arg("--quick");
+    }
+    if let Some(filter) = &args.filter {
+        command.args(["--filter", filter]);
+    }
+    tally.run_tests("boot tests", &mut command);
+}
+
+/// Cargo in this workspace, with the toolchain that runs this tool. It ends with this process.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut command = child::bound("cargo", ParentEnd::Terminate);
+    command.args(arguments).current_dir(image::workspace());
+    command
+}
+
+/// The filter as libtest takes it, after `--`.
+fn libtest_filter(filter: Option<&str>) -> Vec<&str> {
+    filter.map_or_else(Vec::new, |filter| vec!["--", filter])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filter_goes_to_the_test_programs_not_to_cargo() {
+        assert_eq!(libtest_filter(Some("queue")), ["--", "queue"]);
+        assert!(libtest_filter(None).is_empty());
+    }
+
+    #[test]
+    fn crates_that_miri_runs_exist() {
+        for (package, _) in MIRI {
+            assert!(image::workspace().join("crates").join(package).join("Cargo.toml").is_file(), "{package}");
+        }
+        assert!(image::workspace().join("tests/boot/Cargo.toml").is_file());
+    }
+}
