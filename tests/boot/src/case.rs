@@ -1,0 +1,128 @@
+//! One test, and running many of them.
+//!
+//! Cases run one after the other: each virtual machine wants a processor for itself, and the builds of the images wait
+//! for each other anyway. The report is libtest's, so that whoever counts results needs to know one format only.
+
+use std::time::Instant;
+
+use crate::tool::Tool;
+
+/// What a case does: `Err` says what was expected and what came instead.
+pub type Body = Box<dyn Fn(&Tool) -> Result<(), String>>;
+
+/// How long a case takes, compilation included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Seconds.
+    Low,
+    /// So long that `--quick` leaves it out.
+    High,
+}
+
+/// One test.
+pub struct Case {
+    /// Subject and claim, `subject::claim_as_a_sentence`.
+    pub name: String,
+    /// How long it takes.
+    pub cost: Cost,
+    /// What it does.
+    pub body: Body,
+}
+
+impl Case {
+    /// A case that takes seconds.
+    pub fn new(name: impl Into<String>, body: impl Fn(&Tool) -> Result<(), String> + 'static) -> Self {
+        Self { name: name.into(), cost: Cost::Low, body: Box::new(body) }
+    }
+
+    /// The same case, left out by `--quick`.
+    pub fn slow(mut self) -> Self {
+        self.cost = Cost::High;
+        self
+    }
+}
+
+/// Which cases to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Leave out the cases of high cost.
+    pub quick: bool,
+    /// Run only cases whose name contains this.
+    pub filter: Option<String>,
+}
+
+impl Selection {
+    fn includes(&self, case: &Case) -> bool {
+        self.filter.as_ref().is_none_or(|text| case.name.contains(text))
+    }
+}
+
+/// Runs the selected ones of `cases`, prints the report, and gives the number of failures.
+pub fn run_all(cases: &[Case], tool: &Tool, selection: &Selection) -> usize {
+    let started = Instant::now();
+    let selected: Vec<_> = cases.iter().filter(|case| selection.includes(case)).collect();
+    println!("\nrunning {} tests", selected.len());
+    let (mut passed, mut ignored) = (0, 0);
+    let mut failures = Vec::new();
+    for case in &selected {
+        if selection.quick && case.cost == Cost::High {
+            println!("test {} ... ignored, takes long", case.name);
+            ignored += 1;
+            continue;
+        }
+        match (case.body)(tool) {
+            Ok(()) => {
+                println!("test {} ... ok", case.name);
+                passed += 1;
+            }
+            Err(reason) => {
+                println!("test {} ... FAILED", case.name);
+                failures.push((&case.name, reason));
+            }
+        }
+    }
+    for (name, reason) in &failures {
+        println!("\n---- {name} ----\n{reason}");
+    }
+    println!(
+        "\ntest result: {}. {passed} passed; {} failed; {ignored} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        if failures.is_empty() { "ok" } else { "FAILED" },
+        failures.len(),
+        cases.len() - selected.len(),
+        started.elapsed().as_secs_f64()
+    );
+    failures.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    fn counting(name: &str, count: &Rc<Cell<u32>>, result: Result<(), String>) -> Case {
+        let count = count.clone();
+        Case::new(name, move |_| {
+            count.set(count.get() + 1);
+            result.clone()
+        })
+    }
+
+    #[test]
+    fn failures_are_counted_and_stop_nothing() {
+        let count = Rc::new(Cell::new(0));
+        let cases = [
+            counting("a::fails", &count, Err("reason".to_owned())),
+            counting("a::holds", &count, Ok(())),
+            counting("b::holds_slowly", &count, Ok(())).slow(),
+        ];
+        let tool = Tool::new("/nonexistent");
+        assert_eq!(run_all(&cases, &tool, &Selection::default()), 1);
+        assert_eq!(count.take(), 3);
+        assert_eq!(run_all(&cases, &tool, &Selection { quick: true, filter: None }), 1);
+        assert_eq!(count.take(), 2);
+        assert_eq!(run_all(&cases, &tool, &Selection { quick: false, filter: Some("b::".to_owned()) }), 0);
+        assert_eq!(count.take(), 1);
+    }
+}

@@ -1,0 +1,42 @@
+//! The list of cases, by subject.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`hello`] | the smallest application on every machine, optimised and not |
+//! | [`refusals`] | wrong input: one clear line, and nothing is started |
+//! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
+//! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
+//! | [`outside`] | an application in a repository of its own |
+
+pub mod hello;
+pub mod kernel;
+pub mod outside;
+pub mod refusals;
+pub mod stopping;
+
+use crate::case::Case;
+
+/// The machines that every image must boot on.
+pub const MACHINES: [&str; 3] = ["microvm", "pc", "q35"];
+
+/// Every case, quick subjects first.
+pub fn all() -> Vec<Case> {
+    [refusals::cases(), hello::cases(), kernel::cases(), stopping::cases(), outside::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = all().into_iter().map(|case| case.name).collect();
+        names.sort();
+        let number = names.len();
+        names.dedup();
+        assert_eq!(names.len(), number);
+    }
+}

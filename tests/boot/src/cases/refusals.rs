@@ -1,0 +1,57 @@
+//! Wrong or missing input: one clear line, exit status 2, and nothing is started.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::case::Case;
+use crate::tool::Tool;
+
+/// The cases of this subject.
+pub fn cases() -> Vec<Case> {
+    let refused: [(&str, &[&str], &[&str]); 13] = [
+        ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
+        ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
+        ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
+        ("unknown_application_to_build", &["build", "no-such-app"], &["`no-such-app`", "hello"]),
+        ("unknown_driver", &["run", "hello", "--drivers", "virtio-net,ne2000"], &["`ne2000`", "virtio-net"]),
+        ("unknown_machine", &["run", "hello", "--machine", "vax"], &["'vax'", "q35", "pc", "microvm"]),
+        ("unknown_option", &["run", "hello", "--no-such-option"], &["--no-such-option"]),
+        ("unknown_command", &["boot", "hello"], &["'boot'"]),
+        ("no_memory", &["run", "hello", "--memory", "0"], &["--memory"]),
+        ("no_processor", &["run", "hello", "--cpus", "0"], &["--cpus"]),
+        ("no_time", &["run", "hello", "--timeout", "0"], &["--timeout"]),
+        ("port_that_is_no_number", &["run", "hello", "--port", "http"], &["`http`"]),
+        ("mmio_on_a_pci_machine", &["run", "hello", "--machine", "pc", "--transport", "mmio"], &["pc", "mmio"]),
+    ];
+    let mut cases: Vec<_> = refused
+        .into_iter()
+        .map(|(what, arguments, texts)| {
+            Case::new(format!("refusals::{what}_is_refused"), move |tool| {
+                tool.run(arguments.iter().copied())?.expect_refusal(texts).map(drop)
+            })
+        })
+        .collect();
+    cases.push(Case::new("refusals::busy_port_is_refused", busy_port_is_refused));
+    cases.push(Case::new("refusals::old_qemu_is_refused", old_qemu_is_refused));
+    cases
+}
+
+fn busy_port_is_refused(tool: &Tool) -> Result<(), String> {
+    let taken = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    let port = taken.local_addr().map_err(|error| error.to_string())?.port().to_string();
+    tool.run(["run", "hello", "--port", &port])?.expect_refusal(&[&port]).map(drop)
+}
+
+fn old_qemu_is_refused(tool: &Tool) -> Result<(), String> {
+    let trouble = |error: std::io::Error| error.to_string();
+    let directory = tempfile::tempdir().map_err(trouble)?;
+    let program = directory.path().join("qemu-system-x86_64");
+    fs::write(&program, "#!/bin/sh\necho 'QEMU emulator version 6.2.0 (Debian 1:6.2)'\n").map_err(trouble)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(trouble)?;
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([directory.path().to_owned()].into_iter().chain(std::env::split_paths(&others)))
+        .map_err(|error| error.to_string())?;
+    let finished = tool.start(["run", "hello"], &[("PATH", path.as_ref())])?.finish()?;
+    finished.expect_refusal(&["6.2", "7.0"]).map(drop)
+}

@@ -1,0 +1,26 @@
+//! Boot tests: Toro images in virtual machines, started by the command line tool exactly as a user starts them.
+//!
+//! ```text
+//!   cargo xtask test --> boot-tests --> cargo xtask run hello --machine q35 --> QEMU
+//!        ^ counts            ^ judges output and exit status        |
+//!        +-------------------+--------------------------------------+
+//! ```
+//!
+//! So the tests cover the tool as well as the kernel: what is typed, what is printed, and the exit status are the whole
+//! interface. Verdicts never depend on how long something takes; the deadlines only keep a hang from blocking
+//! everything, and are generous.
+//!
+//! - [`tool`] runs the tool, to its end or in the background;
+//! - [`case`] is one test, and running many with a report in libtest's format;
+//! - [`cases`] lists them, one module per subject.
+//!
+//! # Adding a case
+//!
+//! Write a `fn(&Tool) -> Result<(), String>` in the module of its subject under `cases`, and list it there. The error
+//! says what was expected and what came instead; helpers on [`tool::Finished`] write it, with the output.
+
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod cases;
+pub mod tool;
