@@ -1,0 +1,122 @@
+/* Counts what a guest executes: a TCG plugin for QEMU 7.2 and later.
+ *
+ * The counters live in a file that is mapped shared, so that whoever started QEMU reads them at any
+ * moment, without signals or markers in the guest. The file is an array of 64-bit words in host order:
+ *
+ *     word 0              LAYOUT, once the plugin is running
+ *     words 1..8          instructions that had been executed when the watched address was reached for the
+ *                         first time; all ones until then
+ *     words 16..79        instructions executed by each vCPU
+ *     words 80..143       accesses to device registers in memory by each vCPU (with accesses=on)
+ *
+ * Counting is per translation block: its length is added when it is entered, so a block that a fault leaves
+ * in the middle counts whole. Each vCPU has words of its own, hence no atomics. `rep` string instructions
+ * count once per iteration, because QEMU executes them as a loop.
+ *
+ * Arguments: counters=PATH (must exist, 4 KiB), watch=HEX (up to 8 times), accesses=on.
+ *
+ * Only the few functions used are declared, those that kept their form in every version of the plugin
+ * interface. PLUGIN_API is the version to announce: 1 before QEMU 9.0, 2 from then on.
+ */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef PLUGIN_API
+#define PLUGIN_API 1
+#endif
+#define EXPORT __attribute__((visibility("default")))
+
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_hwaddr;
+typedef uint64_t plugin_id;
+typedef uint32_t memory_info;
+typedef void (*execute_callback)(unsigned int vcpu, void *data);
+typedef void (*memory_callback)(unsigned int vcpu, memory_info info, uint64_t address, void *data);
+
+enum { NO_REGISTERS = 0, READ_AND_WRITE = 3 };
+
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct qemu_plugin_tb *));
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, execute_callback, int, void *);
+extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, execute_callback, int, void *);
+extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, memory_callback, int, int, void *);
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
+extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(memory_info, uint64_t);
+extern bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *);
+
+EXPORT int qemu_plugin_version = PLUGIN_API;
+
+enum { FILE_SIZE = 4096, LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
+
+static volatile uint64_t *words;
+static uint64_t watched[WATCHES];
+static size_t watched_count;
+static bool count_accesses;
+
+static void on_block(unsigned int vcpu, void *data) {
+    words[INSTRUCTIONS + vcpu % VCPUS] += (uintptr_t)data;
+}
+
+static void on_access(unsigned int vcpu, memory_info info, uint64_t address, void *data) {
+    (void)data;
+    struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
+    if (where != NULL && qemu_plugin_hwaddr_is_io(where)) words[ACCESSES + vcpu % VCPUS] += 1;
+}
+
+/* `data` is the watch in the low byte; above it, how many instructions of the block, already counted, are
+ * still to come. */
+static void on_watched(unsigned int vcpu, void *data) {
+    (void)vcpu;
+    uintptr_t packed = (uintptr_t)data;
+    volatile uint64_t *slot = &words[WATCH + (packed & 0xff)];
+    if (*slot != UINT64_MAX) return;
+    uint64_t total = 0;
+    for (int i = 0; i < VCPUS; i++) total += words[INSTRUCTIONS + i];
+    *slot = total - (packed >> 8);
+}
+
+static void on_translate(plugin_id id, struct qemu_plugin_tb *block) {
+    (void)id;
+    size_t length = qemu_plugin_tb_n_insns(block);
+    qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, NO_REGISTERS, (void *)(uintptr_t)length);
+    if (!count_accesses && watched_count == 0) return;
+    for (size_t i = 0; i < length; i++) {
+        struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
+        if (count_accesses)
+            qemu_plugin_register_vcpu_mem_cb(instruction, on_access, NO_REGISTERS, READ_AND_WRITE, NULL);
+        for (size_t w = 0; w < watched_count; w++)
+            if (qemu_plugin_insn_vaddr(instruction) == watched[w])
+                qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_watched, NO_REGISTERS,
+                                                       (void *)(uintptr_t)((length - i) << 8 | w));
+    }
+}
+
+EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
+    (void)info;
+    const char *path = NULL;
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "counters=", 9) == 0) path = argv[i] + 9;
+        else if (strncmp(argv[i], "watch=", 6) == 0 && watched_count < WATCHES)
+            watched[watched_count++] = strtoull(argv[i] + 6, NULL, 16);
+        else if (strcmp(argv[i], "accesses=on") == 0) count_accesses = true;
+        else return -1;
+    }
+    int fd = path == NULL ? -1 : open(path, O_RDWR);
+    if (fd < 0) return -1;
+    void *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (map == MAP_FAILED) return -1;
+    words = map;
+    for (int w = 0; w < WATCHES; w++) words[WATCH + w] = UINT64_MAX;
+    words[0] = LAYOUT;
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+    return 0;
+}

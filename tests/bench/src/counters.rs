@@ -1,0 +1,145 @@
+//! Counts of executed guest instructions, from a plugin of QEMU.
+//!
+//! The plugin (`plugin/counters.c`) is compiled when it is needed and keeps its counters in a file that it maps
+//! shared, so reading them is reading the file: at any moment, with nothing to be done in the guest.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::machine::QEMU;
+
+/// The plugin's source.
+const SOURCE: &str = include_str!("../plugin/counters.c");
+
+/// Size of the file, and the places in it, in words; as the plugin's source has them.
+const FILE_SIZE: usize = 4096;
+const LAYOUT: u64 = 0x746f_726f;
+const WATCH: usize = 1;
+const WATCHES: usize = 8;
+const INSTRUCTIONS: usize = 16;
+const ACCESSES: usize = 80;
+const VCPUS: usize = 64;
+
+/// The compiled plugin.
+pub struct Plugin {
+    library: PathBuf,
+    directory: PathBuf,
+}
+
+/// The counters of one guest.
+pub struct Counters {
+    argument: String,
+    file: File,
+}
+
+/// One reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Instructions executed by all vCPUs.
+    pub instructions: u64,
+    /// Accesses to device registers in memory.
+    pub accesses: u64,
+    /// For each watched address, the instructions executed before it was first reached.
+    pub watched: [Option<u64>; WATCHES],
+}
+
+impl Plugin {
+    /// Compiles the plugin into `directory` for the QEMU that is installed.
+    ///
+    /// # Errors
+    ///
+    /// No C compiler or no QEMU, or they disagree with the source.
+    pub fn build(directory: &Path) -> Result<Self> {
+        let version = Command::new(QEMU)
+            .arg("--version")
+            .output()
+            .with_context(|| format!("cannot run {QEMU} (Debian: apt install qemu-system-x86)"))?;
+        let version = String::from_utf8_lossy(&version.stdout).into_owned();
+        let major = version.split_once("version ").and_then(|(_, rest)| rest.split('.').next()?.parse::<u32>().ok());
+        let Some(major) = major else { bail!("{QEMU} --version: not understood: {version}") };
+        let source = directory.join("counters.c");
+        let library = directory.join("counters.so");
+        std::fs::write(&source, SOURCE).with_context(|| format!("cannot write {}", source.display()))?;
+        let output = Command::new("cc")
+            .args(["-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden"])
+            .arg(format!("-DPLUGIN_API={}", if major < 9 { 1 } else { 2 }))
+            .arg("-o")
+            .args([&library, &source])
+            .output()
+            .context("cannot run cc to compile the counting plugin (Debian: apt install gcc libc6-dev)")?;
+        ensure!(output.status.success(), "compiling the counting plugin:\n{}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self { library, directory: directory.to_owned() })
+    }
+
+    /// Counters for one guest; `name` tells guests apart that run at the same time. `watched` are virtual addresses
+    /// of instructions (at most eight; more are not watched).
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn counters(&self, name: &str, watched: &[u64]) -> Result<Counters> {
+        let path = self.directory.join(format!("{name}.counters"));
+        std::fs::write(&path, [0; FILE_SIZE]).with_context(|| format!("cannot write {}", path.display()))?;
+        let file = File::open(&path)?;
+        let mut argument = format!("file={},counters={},accesses=on", self.library.display(), path.display());
+        for address in watched.iter().take(WATCHES) {
+            argument += &format!(",watch={address:x}");
+        }
+        Ok(Counters { argument, file })
+    }
+}
+
+impl Counters {
+    /// The argument of `-plugin`.
+    pub fn qemu_argument(&self) -> &str {
+        &self.argument
+    }
+
+    /// The counters as they are.
+    ///
+    /// # Errors
+    ///
+    /// The plugin is not running: QEMU has not got that far, or was built without plugins.
+    pub fn read(&self) -> Result<Reading> {
+        let mut bytes = [0; FILE_SIZE];
+        self.file.read_exact_at(&mut bytes, 0).context("counter file")?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        ensure!(words[0] == LAYOUT, "the counting plugin is not running; is this QEMU built with TCG plugins?");
+        let mut watched = [None; WATCHES];
+        for (out, word) in watched.iter_mut().zip(&words[WATCH..]) {
+            *out = (*word != u64::MAX).then_some(*word);
+        }
+        Ok(Reading {
+            instructions: words[INSTRUCTIONS..INSTRUCTIONS + VCPUS].iter().sum(),
+            accesses: words[ACCESSES..ACCESSES + VCPUS].iter().sum(),
+            watched,
+        })
+    }
+
+    /// The counters once the guest has come to rest: hardly anything executed in 30 ms, or after a second at the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Counters::read`].
+    pub fn read_at_rest(&self) -> Result<Reading> {
+        /// What a timer tick or two may cost.
+        const HARDLY_ANYTHING: u64 = 20_000;
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let mut before = self.read()?;
+        loop {
+            thread::sleep(Duration::from_millis(30));
+            let now = self.read()?;
+            if now.instructions - before.instructions < HARDLY_ANYTHING || Instant::now() > deadline {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+}

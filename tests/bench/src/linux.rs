@@ -1,0 +1,83 @@
+//! The Linux guest to compare with: a kernel, an initial file system with nginx, and a contract between them and us.
+//!
+//! The work directory holds
+//!
+//! ```text
+//!   img/vmlinux-cloud      ELF kernel with a PVH entry
+//!   img/full-cloud.cpio    initial file system: drivers, nginx that serves the share under /fs/ on port 80
+//!   img/tiny.cpio          initial file system: an init that prints LB-UP and restarts
+//!   bin/tsckhz             prints the rate of the host's time stamp counter in kHz
+//! ```
+//!
+//! Its init is driven by `lb_` words on the command line (mode, address, gateway, driver modules, whether to mount the
+//! share with the tag `rootfs`) and prints `LB-UP` first, `LB-READY` when nginx serves, `LB-ERR` and a reason when
+//! something is missing. `tests/bench/README.md` says the same to whoever builds one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::machine::{Machine, System};
+use crate::network::Link;
+
+/// First line of user space.
+pub const FIRST_LINE: &str = "LB-UP";
+
+/// Where nginx serves the share.
+pub const SHARE_PATH: &str = "/fs/";
+
+/// What every boot says to the kernel. Without a rate for the time stamp counter it would have to calibrate against a
+/// timer that microvm lacks.
+const COMMAND_LINE: &str = "console=ttyS0 quiet nokaslr mitigations=off reboot=t panic=-1 tsc=reliable no_timer_check";
+
+/// A prepared work directory.
+pub struct Linux {
+    directory: PathBuf,
+    tsc_khz: u64,
+}
+
+impl Linux {
+    /// Checks a work directory.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing in it.
+    pub fn open(directory: &Path) -> Result<Self> {
+        for file in ["img/vmlinux-cloud", "img/full-cloud.cpio", "img/tiny.cpio", "bin/tsckhz"] {
+            let path = directory.join(file);
+            ensure!(path.exists(), "{} is missing; see tests/bench/README.md", path.display());
+        }
+        let output = Command::new(directory.join("bin/tsckhz")).output().context("bin/tsckhz")?;
+        let tsc_khz = String::from_utf8_lossy(&output.stdout).trim().parse().context("output of bin/tsckhz")?;
+        Ok(Self { directory: directory.to_owned(), tsc_khz })
+    }
+
+    /// The web server.
+    pub fn web_server(&self, machine: Machine, link: &Link) -> System {
+        let bus = match machine {
+            Machine::Microvm => "virtio-mmio",
+            Machine::Q35 | Machine::Pc => "virtio-pci",
+        };
+        let (address, gateway) = (link.guest(), link.gateway());
+        let words = format!("lb_mode=http lb_ip={address} lb_gw={gateway} lb_mods={bus},virtio-net,virtiofs lb_fs=1");
+        System { ready_line: Some("LB-READY"), ..self.system("full-cloud.cpio", &words) }
+    }
+
+    /// A system that prints one line and ends: the floor of its boot time.
+    pub fn smallest(&self) -> System {
+        self.system("tiny.cpio", "lb_mode=boot")
+    }
+
+    fn system(&self, initrd: &str, words: &str) -> System {
+        System {
+            kernel: self.directory.join("img/vmlinux-cloud"),
+            initrd: Some(self.directory.join("img").join(initrd)),
+            append: format!("{COMMAND_LINE} tsc_early_khz={} {words}", self.tsc_khz),
+            machine_properties: "",
+            arguments: &[],
+            share_tag: "rootfs",
+            ready_line: None,
+        }
+    }
+}

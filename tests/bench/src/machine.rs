@@ -1,0 +1,151 @@
+//! The virtual machine of one run: everything QEMU is told, apart from which system it boots.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use crate::counters::Counters;
+use crate::network::Link;
+use crate::share::Virtiofsd;
+
+/// Program that runs the guests.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// Machine types of QEMU that the guests know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// virtio-mmio, no PCI
+    Microvm,
+    /// PCI Express
+    Q35,
+    /// PCI
+    Pc,
+}
+
+impl Machine {
+    /// The name QEMU knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm",
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+        }
+    }
+
+    /// Ending of the names of virtio devices on its bus.
+    fn device_suffix(self) -> &'static str {
+        match self {
+            Self::Microvm => "device",
+            Self::Q35 | Self::Pc => "pci",
+        }
+    }
+}
+
+/// How QEMU executes the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// Emulation; works everywhere
+    Tcg,
+    /// Hardware virtualisation
+    Kvm,
+}
+
+/// A system to boot: an image and how it wants to be told about its machine.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// What QEMU loads.
+    pub kernel: PathBuf,
+    /// Initial file system, for a system that has one.
+    pub initrd: Option<PathBuf>,
+    /// Command line.
+    pub append: String,
+    /// Properties of the machine that this system needs, in QEMU's syntax with a leading comma.
+    pub machine_properties: &'static str,
+    /// Further arguments.
+    pub arguments: &'static [&'static str],
+    /// Tag by which it mounts the shared directory.
+    pub share_tag: &'static str,
+    /// Text that its console shows when it is about to answer requests, if it says so.
+    pub ready_line: Option<&'static str>,
+}
+
+/// What surrounds the system.
+pub struct Setup<'a> {
+    /// Machine type.
+    pub machine: Machine,
+    /// Accelerator.
+    pub accel: Accel,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Network card and its other end.
+    pub link: Option<&'a Link>,
+    /// Shared directory.
+    pub share: Option<&'a Virtiofsd>,
+    /// Counters of executed instructions; needs [`Accel::Tcg`].
+    pub counters: Option<&'a Counters>,
+}
+
+impl Setup<'_> {
+    /// The arguments for QEMU.
+    pub fn arguments(&self, system: &System) -> Vec<OsString> {
+        let mut line = Line(Vec::new());
+        let mut machine = format!("{}{}", self.machine.name(), system.machine_properties);
+        line.add("-accel", if self.accel == Accel::Kvm { "kvm" } else { "tcg" });
+        if self.share.is_some() {
+            // vhost-user devices read guest memory themselves, so it must be shareable.
+            line.add("-object", format!("memory-backend-memfd,id=ram,size={}M,share=on", self.memory));
+            machine.push_str(",memory-backend=ram");
+        }
+        line.add("-machine", machine);
+        line.add("-cpu", "max");
+        line.add("-m", self.memory.to_string());
+        line.add("-smp", "1");
+        for word in ["-nodefaults", "-no-user-config", "-no-reboot"] {
+            line.0.push(word.into());
+        }
+        line.add("-display", "none");
+        line.add("-serial", "stdio");
+        if self.machine == Machine::Microvm {
+            // The default is the legacy register layout, which vhost-user devices refuse.
+            line.add("-global", "virtio-mmio.force-legacy=false");
+        }
+        let suffix = self.machine.device_suffix();
+        if let Some(link) = self.link {
+            line.add("-netdev", link.netdev());
+            line.add("-device", format!("virtio-net-{suffix},netdev=net0"));
+        }
+        if let Some(share) = self.share {
+            let mut socket = OsString::from("socket,id=fs0,path=");
+            socket.push(share.socket());
+            line.add("-chardev", socket);
+            line.add("-device", format!("vhost-user-fs-{suffix},chardev=fs0,tag={},queue-size=1024", system.share_tag));
+        }
+        if let Some(counters) = self.counters {
+            line.add("-plugin", counters.qemu_argument());
+        }
+        line.path("-kernel", &system.kernel);
+        if let Some(initrd) = &system.initrd {
+            line.path("-initrd", initrd);
+        }
+        if !system.append.is_empty() {
+            line.add("-append", &system.append);
+        }
+        line.0.extend(system.arguments.iter().map(OsString::from));
+        line.0
+    }
+}
+
+/// A command line in the making.
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn add(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.push(option.into());
+        self.0.push(value.into());
+    }
+
+    fn path(&mut self, option: &str, value: &Path) {
+        self.add(option, value.as_os_str());
+    }
+}

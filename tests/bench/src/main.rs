@@ -1,0 +1,72 @@
+//! Measures Toro: the figures that its pages quote, and the commands that produce them.
+//!
+//! ```text
+//!   bench web     requests per second and guest instructions per request of the static web server
+//!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
+//! ```
+//!
+//! Everything is measured from outside, in guests that this program builds, starts and ends: a serial console
+//! that is read with a clock in hand, `wrk` against a forwarded port, and a plugin of QEMU that counts executed
+//! instructions ([`counters`]). With `--linux-baseline DIR` the same is done in the same minutes to a Linux guest
+//! with nginx ([`linux`]), under the same machine, memory, network and virtio-fs daemon, run by run in turn, so
+//! that whatever else the host does hits both alike; the ratio is then worth more than either figure.
+//!
+//! Under emulation wall times say how well QEMU translates a guest. Instructions per request do not depend on the
+//! host, its load or its clock: compare those first.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod boot;
+mod client;
+mod counters;
+mod elf;
+mod guest;
+mod image;
+mod linux;
+mod machine;
+mod memory;
+mod network;
+mod options;
+mod scratch;
+mod share;
+mod stats;
+mod table;
+mod toro;
+mod web;
+mod wrk;
+
+/// Measures Toro, and beside it a Linux guest where one is given.
+#[derive(Parser)]
+#[command(name = "bench", after_help = "Figures are medians; [a..b] behind one is the least and the greatest.")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Requests per second and guest instructions per request of the static web server
+    Web(web::Options),
+    /// Time to the first line and to the first answer, instructions to main, image sizes, least memory
+    Boot(boot::Options),
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.what {
+        What::Web(options) => web::run(options),
+        What::Boot(options) => boot::run(options),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
