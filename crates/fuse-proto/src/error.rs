@@ -1,0 +1,202 @@
+//! What can go wrong, on our side and on theirs.
+//!
+//! Two errors that never mix. An [`EncodeError`] says that *we* asked for something the protocol cannot
+//! express; nothing was sent. A [`ReplyError`] says how an exchange ended that was sent:
+//!
+//! ```text
+//!   Remote(errno)                 the protocol worked; the server says no            an outcome
+//!   Malformed { defect, forget }  the reply breaks the rules; nothing of it is used  EIO to the caller
+//! ```
+//!
+//! A malformed reply can still have a consequence. A server that answers LOOKUP has counted a reference on the
+//! node it names, whatever nonsense stands in the rest of the reply. If the client just drops such a reply, the
+//! server keeps a file descriptor open for ever. So the error itself carries the debt, and
+//! [`ReplyError::forget`] hands it out: send FORGET with one lookup for that node (FU-RV-8).
+
+use core::fmt;
+
+use crate::errno::Errno;
+use crate::id::NodeId;
+
+/// Why a request could not be encoded. Nothing was sent, the server knows nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The request does not fit in the buffer. [`Request::request_len`](crate::Request::request_len) says how
+    /// much it needs.
+    BufferTooSmall,
+    /// FORGET of the root, which is not counted (FU-SEM-2).
+    ForgetsRoot,
+    /// FORGET of no lookups, or BATCH_FORGET of no nodes.
+    ForgetsNothing,
+    /// BATCH_FORGET of more nodes than [`BatchForget::MAX_NODES`](crate::ops::BatchForget::MAX_NODES).
+    TooManyForgets,
+    /// The last byte of a READ would lie beyond `i64::MAX`, the largest offset a Linux server can express.
+    OffsetOutOfRange,
+    /// A directory read of less than [`MIN_DIRECTORY_READ`](crate::dirent::MIN_DIRECTORY_READ) bytes.
+    DirectoryReadTooSmall,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BufferTooSmall => "request does not fit in its buffer",
+            Self::ForgetsRoot => "the root cannot be forgotten",
+            Self::ForgetsNothing => "nothing to forget",
+            Self::TooManyForgets => "too many nodes in one batch forget",
+            Self::OffsetOutOfRange => "read ends beyond the largest file offset",
+            Self::DirectoryReadTooSmall => "directory read is smaller than the largest entry",
+        })
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// The rule that a reply breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Defect {
+    /// The length in the header is smaller than the header (HD-FS-1).
+    HeaderLength,
+    /// The reply claims to be larger than the room it was given (HD-FS-2), or larger than the caller's buffer.
+    Overlong,
+    /// The reply names another request (HD-FS-5).
+    WrongUnique,
+    /// The error is not an error number (HD-FS-6).
+    ErrorRange,
+    /// The payload is too short or too long for the operation (HD-FS-3, HD-FS-4, HD-FS-8).
+    PayloadLength,
+    /// INIT: another major version, or a minor that is too old.
+    Version,
+    /// INIT: the DAX alignment is larger than 1 GiB (FU-INI-12).
+    MapAlignment,
+    /// A node id of zero where an object must be named (HD-FS-12).
+    NoNode,
+    /// The root as the result of a lookup (HD-FS-13).
+    RootNode,
+    /// A directory as its own entry (HD-FS-14).
+    ParentNode,
+    /// A mode without a valid file type, or with another type than the object has (HD-FS-17).
+    FileType,
+    /// A size beyond `i64::MAX`, or a block count to match (HD-FS-18).
+    Size,
+    /// An object found by name that has no name (HD-FS-18).
+    LinkCount,
+    /// A directory entry's name is empty or longer than 255 bytes (HD-FS-24, HD-FS-26).
+    NameLength,
+    /// A directory entry's name contains `/` or NUL (HD-FS-27).
+    NameBytes,
+    /// Not even the first directory entry is complete (HD-FS-25).
+    TruncatedEntry,
+    /// A directory that would be listed again from where this listing began (HD-FS-28).
+    NoProgress,
+    /// A symbolic link whose target contains NUL (HD-FS-33).
+    LinkTarget,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HeaderLength => "reply is shorter than its header",
+            Self::Overlong => "reply is longer than its buffer",
+            Self::WrongUnique => "reply belongs to another request",
+            Self::ErrorRange => "reply carries an impossible error number",
+            Self::PayloadLength => "reply payload has the wrong length",
+            Self::Version => "server speaks an unsupported protocol version",
+            Self::MapAlignment => "server demands an impossible mapping alignment",
+            Self::NoNode => "reply names no node",
+            Self::RootNode => "reply names the root as a child",
+            Self::ParentNode => "reply names a directory as its own child",
+            Self::FileType => "file type is invalid or has changed",
+            Self::Size => "file size is out of range",
+            Self::LinkCount => "file found by name has no links",
+            Self::NameLength => "directory entry has an empty or overlong name",
+            Self::NameBytes => "directory entry name contains a separator or nul",
+            Self::TruncatedEntry => "directory entry is truncated",
+            Self::NoProgress => "directory listing does not advance",
+            Self::LinkTarget => "symbolic link target contains nul",
+        })
+    }
+}
+
+impl core::error::Error for Defect {}
+
+/// How an exchange failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "a malformed reply may leave a node to forget"]
+pub enum ReplyError {
+    /// The server answered with an error.
+    Remote(Errno),
+    /// The server's answer breaks the protocol. The operation fails with `EIO`; the session goes on.
+    Malformed {
+        /// The rule it breaks.
+        defect: Defect,
+        /// A node on which the server has counted a lookup that nobody will use: FORGET it, with a count of 1.
+        forget: Option<NodeId>,
+    },
+}
+
+impl ReplyError {
+    /// A malformed reply that named no node.
+    pub(crate) const fn malformed(defect: Defect) -> Self {
+        Self::Malformed { defect, forget: None }
+    }
+
+    /// The error number to report: the server's own, or `EIO` for a malformed reply.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            Self::Remote(errno) => errno,
+            Self::Malformed { .. } => Errno::EIO,
+        }
+    }
+
+    /// The node that must be forgotten, with a count of 1, because of this reply (FU-RV-8).
+    #[must_use]
+    pub const fn forget(self) -> Option<NodeId> {
+        match self {
+            Self::Remote(_) => None,
+            Self::Malformed { forget, .. } => forget,
+        }
+    }
+}
+
+impl From<Defect> for ReplyError {
+    fn from(defect: Defect) -> Self {
+        Self::malformed(defect)
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(errno) => write!(f, "{errno}"),
+            Self::Malformed { defect, .. } => write!(f, "malformed reply: {defect}"),
+        }
+    }
+}
+
+impl core::error::Error for ReplyError {}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn a_malformed_reply_is_reported_as_eio_and_keeps_its_debt() {
+        let node = NodeId::new(9);
+        let error = ReplyError::Malformed { defect: Defect::FileType, forget: node };
+        assert_eq!(error.errno(), Errno::EIO);
+        assert_eq!(error.forget(), node);
+        assert_eq!(format!("{error}"), "malformed reply: file type is invalid or has changed");
+    }
+
+    #[test]
+    fn fu_rv_4_a_remote_error_is_passed_on_and_owes_nothing() {
+        let error = ReplyError::Remote(Errno::ENOENT);
+        assert_eq!(error.errno(), Errno::ENOENT);
+        assert_eq!(error.forget(), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! FU-T-1: every field of every structure lies where the protocol has it, and is as large.
+
+use core::mem::offset_of;
+
+use crate::attr::WireAttributes;
+use crate::dirent::{WireDirEntry, WireDirEntryPlus};
+use crate::entry::WireEntry;
+use crate::header::{ReplyHeader, RequestHeader};
+use crate::init::{WireInit, WireInitExt, WireInitReply};
+use crate::ops::{
+    WireAttributesReply, WireBatchForget, WireForget, WireForgetOne, WireGetAttr, WireOpen, WireOpened, WireRead,
+    WireRelease, WireStatFs,
+};
+
+/// The size of the field that `project` borrows.
+fn field_size<T, F>(_project: fn(&T) -> &F) -> usize {
+    size_of::<F>()
+}
+
+macro_rules! layout {
+    ($($name:ident: $wire:ident, $size:literal { $($field:ident @ $offset:literal: $length:literal),* })*) => {
+        $(
+            #[test]
+            fn $name() {
+                assert_eq!(size_of::<$wire>(), $size);
+                assert_eq!(align_of::<$wire>(), 1);
+                $(
+                    assert_eq!(offset_of!($wire, $field), $offset, stringify!($field));
+                    assert_eq!(field_size(|wire: &$wire| &wire.$field), $length, stringify!($field));
+                )*
+                assert_eq!([$($length),*].iter().sum::<usize>(), $size, "fields are missing");
+            }
+        )*
+    };
+}
+
+layout! {
+    fu_t_1_fuse_in_header: RequestHeader, 40 {
+        len @ 0: 4,
+        opcode @ 4: 4,
+        unique @ 8: 8,
+        node @ 16: 8,
+        uid @ 24: 4,
+        gid @ 28: 4,
+        pid @ 32: 4,
+        extension_len @ 36: 2,
+        padding @ 38: 2
+    }
+    fu_t_1_fuse_out_header: ReplyHeader, 16 {
+        len @ 0: 4,
+        error @ 4: 4,
+        unique @ 8: 8
+    }
+    fu_t_1_fuse_attr: WireAttributes, 88 {
+        inode @ 0: 8,
+        size @ 8: 8,
+        blocks @ 16: 8,
+        accessed @ 24: 8,
+        modified @ 32: 8,
+        changed @ 40: 8,
+        accessed_nanos @ 48: 4,
+        modified_nanos @ 52: 4,
+        changed_nanos @ 56: 4,
+        mode @ 60: 4,
+        links @ 64: 4,
+        uid @ 68: 4,
+        gid @ 72: 4,
+        device @ 76: 4,
+        block_size @ 80: 4,
+        flags @ 84: 4
+    }
+    fu_t_1_fuse_entry_out: WireEntry, 128 {
+        node @ 0: 8,
+        generation @ 8: 8,
+        name_lifetime @ 16: 8,
+        attr_lifetime @ 24: 8,
+        name_lifetime_nanos @ 32: 4,
+        attr_lifetime_nanos @ 36: 4,
+        attributes @ 40: 88
+    }
+    fu_t_1_fuse_dirent: WireDirEntry, 24 {
+        inode @ 0: 8,
+        next @ 8: 8,
+        name_len @ 16: 4,
+        kind @ 20: 4
+    }
+    fu_t_1_fuse_direntplus: WireDirEntryPlus, 152 {
+        entry @ 0: 128,
+        dirent @ 128: 24
+    }
+    fu_t_1_fuse_init_out: WireInitReply, 64 {
+        major @ 0: 4,
+        minor @ 4: 4,
+        max_readahead @ 8: 4,
+        flags @ 12: 4,
+        max_background @ 16: 2,
+        congestion_threshold @ 18: 2,
+        max_write @ 20: 4,
+        time_granularity @ 24: 4,
+        max_pages @ 28: 2,
+        map_alignment @ 30: 2,
+        flags2 @ 32: 4,
+        max_stack_depth @ 36: 4,
+        request_timeout @ 40: 2,
+        unused @ 42: 22
+    }
+    fu_t_1_fuse_forget_in: WireForget, 8 {
+        lookups @ 0: 8
+    }
+    fu_t_1_fuse_forget_one: WireForgetOne, 16 {
+        node @ 0: 8,
+        lookups @ 8: 8
+    }
+    fu_t_1_fuse_batch_forget_in: WireBatchForget, 8 {
+        count @ 0: 4,
+        dummy @ 4: 4
+    }
+    fu_t_1_fuse_getattr_in: WireGetAttr, 16 {
+        flags @ 0: 4,
+        dummy @ 4: 4,
+        handle @ 8: 8
+    }
+    fu_t_1_fuse_attr_out: WireAttributesReply, 104 {
+        lifetime @ 0: 8,
+        lifetime_nanos @ 8: 4,
+        dummy @ 12: 4,
+        attributes @ 16: 88
+    }
+    fu_t_1_fuse_open_in: WireOpen, 8 {
+        flags @ 0: 4,
+        open_flags @ 4: 4
+    }
+    fu_t_1_fuse_open_out: WireOpened, 16 {
+        handle @ 0: 8,
+        flags @ 8: 4,
+        backing_id @ 12: 4
+    }
+    fu_t_1_fuse_read_in: WireRead, 40 {
+        handle @ 0: 8,
+        offset @ 8: 8,
+        size @ 16: 4,
+        read_flags @ 20: 4,
+        lock_owner @ 24: 8,
+        flags @ 32: 4,
+        padding @ 36: 4
+    }
+    fu_t_1_fuse_release_in: WireRelease, 24 {
+        handle @ 0: 8,
+        flags @ 8: 4,
+        release_flags @ 12: 4,
+        lock_owner @ 16: 8
+    }
+    fu_t_1_fuse_kstatfs: WireStatFs, 80 {
+        blocks @ 0: 8,
+        blocks_free @ 8: 8,
+        blocks_available @ 16: 8,
+        files @ 24: 8,
+        files_free @ 32: 8,
+        block_size @ 40: 4,
+        name_len @ 44: 4,
+        fragment_size @ 48: 4,
+        padding @ 52: 4,
+        spare @ 56: 24
+    }
+    fu_t_1_fuse_init_in_head: WireInit, 16 {
+        major @ 0: 4,
+        minor @ 4: 4,
+        max_readahead @ 8: 4,
+        flags @ 12: 4
+    }
+    fu_t_1_fuse_init_in_tail: WireInitExt, 48 {
+        flags2 @ 0: 4,
+        unused @ 4: 44
+    }
+}

@@ -1,0 +1,140 @@
+//! What a session learns, FU-SEM-7, FU-SEM-8 and FU-T-7, and the numbers of requests.
+
+use zerocopy::FromZeros;
+use zerocopy::little_endian::U32;
+
+use super::*;
+use crate::ops::Opened;
+
+fn session(minor: u32, flags: InitFlags) -> Session {
+    let mut reply = WireInitReply::new_zeroed();
+    reply.major = U32::new(MAJOR);
+    reply.minor = U32::new(minor);
+    reply.flags = U32::MAX_VALUE;
+    reply.map_alignment = 0.into();
+    Session::negotiate(&Init::new(1 << 20).offer(flags), &reply).expect("a good reply")
+}
+
+#[test]
+fn fu_sem_7_hd_fs_46_open_without_handles_is_learnt_once() {
+    for opcode in [Opcode::Open, Opcode::OpenDir] {
+        let mut session = session(38, InitFlags::BASIC);
+        assert_eq!(session.plan(opcode), Plan::Send);
+        assert_eq!(session.learn_unsupported(opcode), Some(Plan::Skip));
+        assert_eq!(session.plan(opcode), Plan::Skip);
+    }
+    assert_eq!(Opened::WITHOUT_HANDLE.handle, None);
+}
+
+#[test]
+fn fu_sem_7_open_and_opendir_are_learnt_apart() {
+    let mut session = session(38, InitFlags::BASIC);
+    assert_eq!(session.learn_unsupported(Opcode::Open), Some(Plan::Skip));
+    assert_eq!(session.plan(Opcode::OpenDir), Plan::Send);
+}
+
+#[test]
+fn fu_sem_7_without_negotiation_enosys_on_open_is_an_error() {
+    let mut session = session(38, InitFlags::MAX_PAGES);
+    for opcode in [Opcode::Open, Opcode::OpenDir] {
+        assert_eq!(session.learn_unsupported(opcode), None);
+        assert_eq!(session.plan(opcode), Plan::Send);
+    }
+}
+
+#[test]
+fn handles_are_released_whatever_was_learnt_since() {
+    let mut session = session(38, InitFlags::BASIC);
+    assert_eq!(session.learn_unsupported(Opcode::Open), Some(Plan::Skip));
+    assert_eq!(session.plan(Opcode::Release), Plan::Send);
+    assert_eq!(session.learn_unsupported(Opcode::Release), None);
+}
+
+#[test]
+fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
+    use Opcode::*;
+    let refuse = Plan::Refuse(Errno::EOPNOTSUPP);
+    let table = [
+        (Flush, Plan::Skip),
+        (FSync, Plan::Skip),
+        (FSyncDir, Plan::Skip),
+        (SyncFs, Plan::Skip),
+        (Access, Plan::Skip),
+        (SetXattr, refuse),
+        (GetXattr, refuse),
+        (ListXattr, refuse),
+        (RemoveXattr, refuse),
+        (FAllocate, refuse),
+        (TmpFile, refuse),
+        (LSeek, Plan::Emulate),
+        (CopyFileRange, Plan::Emulate),
+        (CopyFileRange64, Plan::UseInstead(CopyFileRange)),
+        (Rename2, Plan::UseInstead(Rename)),
+        (Create, Plan::UseInstead(MkNod)),
+        (ReadDirPlus, Plan::UseInstead(ReadDir)),
+        (StatX, Plan::UseInstead(GetAttr)),
+    ];
+    for (opcode, plan) in table {
+        let mut session = session(38, InitFlags::BASIC);
+        assert_eq!(session.plan(opcode), Plan::Send, "{opcode}");
+        assert_eq!(session.learn_unsupported(opcode), Some(plan), "{opcode}");
+        assert_eq!(session.plan(opcode), plan, "{opcode}");
+        let others = table.iter().filter(|(other, _)| *other != opcode);
+        for (other, _) in others {
+            assert_eq!(session.plan(*other), Plan::Send, "{opcode} taught {other}");
+        }
+    }
+}
+
+#[test]
+fn fu_sem_8_one_lock_operation_speaks_for_all() {
+    let mut session = session(38, InitFlags::POSIX_LOCKS);
+    let learnt = session.learn_unsupported(Opcode::SetLkW);
+    assert_eq!(learnt, Some(Plan::Emulate));
+    for opcode in [Opcode::GetLk, Opcode::SetLk, Opcode::SetLkW] {
+        assert_eq!(session.plan(opcode), Plan::Emulate);
+    }
+}
+
+#[test]
+fn fu_sem_8_an_operation_that_nothing_replaces_stays_an_error() {
+    let mut session = session(38, InitFlags::BASIC);
+    for opcode in [Opcode::Lookup, Opcode::GetAttr, Opcode::Read, Opcode::ReadDir, Opcode::ReadLink, Opcode::StatFs] {
+        assert_eq!(session.learn_unsupported(opcode), None, "{opcode}");
+        assert_eq!(session.plan(opcode), Plan::Send, "{opcode}");
+    }
+}
+
+#[test]
+fn readdirplus_that_was_not_negotiated_is_readdir() {
+    let flags = InitFlags::BASIC.difference(InitFlags::DO_READDIRPLUS);
+    let session = session(38, flags);
+    let plan = session.plan(Opcode::ReadDirPlus);
+    assert_eq!(plan, Plan::UseInstead(Opcode::ReadDir));
+}
+
+#[test]
+fn operations_younger_than_the_session_are_replaced() {
+    let old = session(15, InitFlags::BASIC);
+    let forget = Plan::UseInstead(Opcode::Forget);
+    assert_eq!(old.plan(Opcode::BatchForget), forget);
+    let rename = Plan::UseInstead(Opcode::Rename);
+    assert_eq!(session(22, InitFlags::BASIC).plan(Opcode::Rename2), rename);
+    assert_eq!(session(16, InitFlags::BASIC).plan(Opcode::BatchForget), Plan::Send);
+    assert_eq!(session(23, InitFlags::BASIC).plan(Opcode::Rename2), Plan::Send);
+}
+
+#[test]
+fn fu_fr_7_numbers_are_even_and_differ() {
+    let mut allocator = UniqueAllocator::new();
+    let [a, b, c] = [(); 3].map(|()| allocator.allocate().get());
+    assert_eq!([a, b, c], [2, 4, 6]);
+}
+
+#[test]
+fn fu_fr_7_numbers_stay_below_bit_63() {
+    let last = Unique::new((1 << 63) - 2).expect("the last one");
+    let mut allocator = UniqueAllocator { next: last };
+    assert_eq!(allocator.allocate(), last);
+    assert_eq!(allocator.allocate(), Unique::FIRST);
+}
