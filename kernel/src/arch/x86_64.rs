@@ -1,0 +1,32 @@
+//! x86-64.
+
+pub mod apic;
+pub mod clock;
+pub mod context;
+pub mod cpu;
+mod entry;
+mod gdt;
+pub mod interrupt;
+pub mod ioapic;
+mod kvm_clock;
+mod pic;
+pub mod power;
+pub mod rtc;
+pub mod serial;
+pub mod trap;
+
+/// Makes faults visible: descriptor tables, fault stacks, the interrupt table. Needs nothing but the image.
+pub(crate) fn initialise_traps() {
+    gdt::initialise();
+    interrupt::initialise_table();
+}
+
+/// Silences the legacy interrupt controller and starts the local one. Needs the final page tables.
+///
+/// # Errors
+///
+/// Says what the processor lacks.
+pub(crate) fn initialise_interrupts() -> Result<(), apic::ApicError> {
+    pic::mask_all();
+    apic::initialise()
+}

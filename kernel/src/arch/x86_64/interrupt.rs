@@ -1,0 +1,282 @@
+//! Interrupts: the vector table, entry code for all 256 vectors, and vectors for devices.
+//!
+//! # Entry
+//!
+//! Each vector has a 16-byte stub that pushes its number (and a zero where the processor pushes no error code) and jumps
+//! to common code, which saves **all fifteen general registers**, calls Rust, restores them and returns. What an
+//! interrupt may strike in between is any instruction of any build, so nothing is left to what some compiler happened
+//! not to use. The kernel's target has neither SSE nor a red zone, so there is no more state to save.
+//!
+//! ```text
+//!   ss  rsp  rflags  cs  rip | error  vector | rax rbx rcx rdx rsi rdi rbp r8 ... r15     <- TrapFrame, high to low
+//!   pushed by the processor  | stub          | common
+//! ```
+//!
+//! # Device interrupts
+//!
+//! The handler of a device's [`Vector`] sets the vector's flag, acknowledges the local APIC and returns **with interrupts
+//! disabled**. It never touches a driver, takes no lock and allocates nothing. Interrupts are enabled in one place only,
+//! [`wait_for_interrupt`](super::cpu::wait_for_interrupt), and one interrupt ends that wait. So a level-triggered line
+//! that stays asserted until its driver runs cannot storm: at most one interrupt is taken per sleep.
+//!
+//! # Ordering
+//!
+//! Flags are set by an interrupt on the core that reads them, hence in program order; the atomics only keep the
+//! compiler from caching them.
+
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use x86_64::VirtAddr;
+use x86_64::structures::idt::InterruptDescriptorTable;
+
+use super::{apic, gdt, trap};
+
+/// The first vector that is not an exception.
+const FIRST_DEVICE: u8 = 0x30;
+/// The last vector for devices.
+const LAST_DEVICE: u8 = 0xEF;
+/// The local APIC's timer.
+pub const TIMER: u8 = 0xF0;
+/// What the local APIC raises where an interrupt went away; needs no acknowledgement.
+pub const SPURIOUS: u8 = 0xFF;
+
+/// The registers of the interrupted code, as the entry code lays them out.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "these are the processor's own names")]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+const INTERRUPTS_ENABLED: u64 = 1 << 9;
+
+global_asm!(
+    r#"
+    .pushsection .text.toro_interrupts, "ax"
+    .balign 16
+toro_interrupt_stubs:
+    .set vector, 0
+    .rept 256
+    .balign 16
+    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
+    .else
+    push 0
+    .endif
+    push vector
+    jmp toro_interrupt_common
+    .set vector, vector + 1
+    .endr
+
+    .balign 16
+toro_interrupt_common:
+    push rax
+    push rbx
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push rbp
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    cld
+    # The processor aligned rsp to 16 and 22 words have been pushed since, so it is aligned for the call.
+    mov rdi, rsp
+    call {dispatch}
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rbp
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rbx
+    pop rax
+    add rsp, 16
+    iretq
+    .popsection
+"#,
+    dispatch = sym dispatch,
+);
+
+unsafe extern "C" {
+    #[link_name = "toro_interrupt_stubs"]
+    static STUBS: u8;
+}
+
+/// The vector table. Written once by [`initialise_table`] before it is loaded, read by the processor only.
+struct Table(UnsafeCell<Option<InterruptDescriptorTable>>);
+
+// SAFETY: accessed by `initialise_table` alone, which runs once, at boot, on one core.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table(UnsafeCell::new(None));
+
+/// Fills and loads the vector table. Runs once at boot.
+pub(super) fn initialise_table() {
+    // SAFETY: runs once, before anything else knows of the table (the one caller is the boot sequence).
+    let slot = unsafe { &mut *TABLE.0.get() };
+    let table = slot.insert(InterruptDescriptorTable::new());
+    let stubs = (&raw const STUBS).addr() as u64;
+    let stub = |vector: u8| VirtAddr::new_truncate(stubs + u64::from(vector) * 16);
+
+    macro_rules! exceptions {
+        ($($field:ident, $vector:literal, $stack:expr;)*) => { $({
+            // SAFETY: the address is that of this vector's stub, which saves all registers, knows whether the
+            // processor pushes an error code and ends with `iretq`.
+            let options = unsafe { table.$field.set_handler_addr(stub($vector)) };
+            // SAFETY: the index names a stack of the loaded task state that no other handler can be running on, or
+            // whose handler never returns.
+            unsafe { options.set_stack_index($stack) };
+        })* };
+    }
+    exceptions! {
+        divide_error, 0, gdt::EXCEPTION_STACK;
+        debug, 1, gdt::EXCEPTION_STACK;
+        non_maskable_interrupt, 2, gdt::NMI_STACK;
+        breakpoint, 3, gdt::EXCEPTION_STACK;
+        overflow, 4, gdt::EXCEPTION_STACK;
+        bound_range_exceeded, 5, gdt::EXCEPTION_STACK;
+        invalid_opcode, 6, gdt::EXCEPTION_STACK;
+        device_not_available, 7, gdt::EXCEPTION_STACK;
+        double_fault, 8, gdt::DOUBLE_FAULT_STACK;
+        invalid_tss, 10, gdt::EXCEPTION_STACK;
+        segment_not_present, 11, gdt::EXCEPTION_STACK;
+        stack_segment_fault, 12, gdt::EXCEPTION_STACK;
+        general_protection_fault, 13, gdt::EXCEPTION_STACK;
+        page_fault, 14, gdt::EXCEPTION_STACK;
+        x87_floating_point, 16, gdt::EXCEPTION_STACK;
+        alignment_check, 17, gdt::EXCEPTION_STACK;
+        machine_check, 18, gdt::MACHINE_CHECK_STACK;
+        simd_floating_point, 19, gdt::EXCEPTION_STACK;
+        virtualization, 20, gdt::EXCEPTION_STACK;
+        cp_protection_exception, 21, gdt::EXCEPTION_STACK;
+        hv_injection_exception, 28, gdt::EXCEPTION_STACK;
+        vmm_communication_exception, 29, gdt::EXCEPTION_STACK;
+        security_exception, 30, gdt::EXCEPTION_STACK;
+    }
+    for (vector, entry) in (32..=255).zip(table.slice_mut(32..=255)) {
+        // SAFETY: the address is that of this vector's stub; no error code, all registers saved, ends with `iretq`.
+        unsafe { entry.set_handler_addr(stub(vector)) };
+    }
+    // SAFETY: the table is static and not written again.
+    unsafe { table.load_unsafe() };
+}
+
+/// One flag per vector: an interrupt has come since somebody last asked.
+static RAISED: [AtomicBool; 256] = [const { AtomicBool::new(false) }; 256];
+/// Interrupts taken since boot.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Called by the entry code with the interrupted registers.
+extern "sysv64" fn dispatch(frame: &mut TrapFrame) {
+    let vector = frame.vector as u8;
+    if vector < 32 {
+        trap::report(frame);
+    }
+    if vector == SPURIOUS {
+        return;
+    }
+    RAISED[usize::from(vector)].store(true, Ordering::Relaxed);
+    TAKEN.store(TAKEN.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    // One interrupt ends a wait; see the module documentation.
+    frame.rflags &= !INTERRUPTS_ENABLED;
+    apic::end_of_interrupt();
+}
+
+/// How many interrupts have been taken since boot.
+pub fn count() -> u64 {
+    TAKEN.load(Ordering::Relaxed)
+}
+
+/// A vector that belongs to one device (or one queue of it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vector(u8);
+
+/// All device vectors are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfVectors;
+
+impl fmt::Display for OutOfVectors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("no interrupt vector left")
+    }
+}
+
+impl core::error::Error for OutOfVectors {}
+
+/// Takes an unused vector for a device. It is never given back, as devices do not go away.
+///
+/// # Errors
+///
+/// [`OutOfVectors`] after 192 of them.
+pub fn allocate_vector() -> Result<Vector, OutOfVectors> {
+    static NEXT: AtomicU8 = AtomicU8::new(FIRST_DEVICE);
+    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next <= LAST_DEVICE).then(|| next + 1))
+        .map(Vector)
+        .map_err(|_| OutOfVectors)
+}
+
+impl Vector {
+    /// The number, for an interrupt controller.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Whether the vector's interrupt has come since the last call.
+    pub fn take_raised(self) -> bool {
+        RAISED[usize::from(self.0)].swap(false, Ordering::Relaxed)
+    }
+
+    /// What a device has to write where in order to raise this vector on the boot core: edge triggered, fixed delivery
+    /// (Intel SDM volume 3, "Message Signalled Interrupts").
+    pub fn message(self) -> Message {
+        // The destination field has 8 bits; the boot core's id is far below that on every machine that has no
+        // interrupt remapping.
+        Message { address: 0xFEE0_0000 | u64::from(apic::id() & 0xFF) << 12, data: u32::from(self.0) }
+    }
+}
+
+/// A message signalled interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Physical address that the device writes to.
+    pub address: u64,
+    /// What it writes.
+    pub data: u32,
+}

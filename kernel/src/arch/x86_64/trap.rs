@@ -1,0 +1,113 @@
+//! Processor exceptions, all of which end the machine with a report, and walking stacks for it.
+
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use x86_64::registers::control::Cr2;
+
+use super::gdt;
+use super::interrupt::TrapFrame;
+use crate::mm::{image, stack};
+use crate::{panic, shutdown};
+
+const PAGE_FAULT: u64 = 14;
+const DOUBLE_FAULT: u64 = 8;
+
+/// The stack of the running thread, both 0 while the core's loop runs on the boot stack.
+static THREAD_STACK_START: AtomicU64 = AtomicU64::new(0);
+static THREAD_STACK_END: AtomicU64 = AtomicU64::new(0);
+
+/// Notes on which thread stack the core runs from now on, for reports. `None` is the boot stack.
+pub(super) fn set_thread_stack(range: Option<Range<u64>>) {
+    let range = range.unwrap_or(0..0);
+    THREAD_STACK_START.store(range.start, Ordering::Relaxed);
+    THREAD_STACK_END.store(range.end, Ordering::Relaxed);
+}
+
+fn thread_stack() -> Range<u64> {
+    THREAD_STACK_START.load(Ordering::Relaxed)..THREAD_STACK_END.load(Ordering::Relaxed)
+}
+
+fn name(vector: u64) -> &'static str {
+    match vector {
+        0 => "divide error",
+        1 => "debug exception",
+        2 => "non-maskable interrupt",
+        3 => "breakpoint",
+        4 => "overflow",
+        5 => "bound range exceeded",
+        6 => "invalid opcode",
+        7 => "device not available",
+        DOUBLE_FAULT => "double fault",
+        10 => "invalid task state segment",
+        11 => "segment not present",
+        12 => "stack segment fault",
+        13 => "general protection fault",
+        PAGE_FAULT => "page fault",
+        16 => "x87 floating-point error",
+        17 => "alignment check",
+        18 => "machine check",
+        19 => "SIMD floating-point error",
+        _ => "exception",
+    }
+}
+
+/// Whether `address` lies in the guard of the stack that was in use.
+fn is_stack_overflow(address: u64) -> bool {
+    let thread = thread_stack();
+    if thread.is_empty() {
+        return image::boot_stack_guard().contains(&address);
+    }
+    (thread.start - stack::GUARD_SIZE..thread.start).contains(&address)
+}
+
+/// Reports an exception and ends the machine.
+pub(super) fn report(frame: &TrapFrame) -> ! {
+    panic::begin_report();
+    let thread = crate::sched::current_name();
+    let TrapFrame { vector, error, rip, .. } = *frame;
+    crate::print!("fault in thread `{thread}`: {} (vector {vector}, error {error:#x}) at {rip:#018x}", name(vector));
+    // A double fault is what becomes of a page fault whose own delivery failed.
+    if vector == PAGE_FAULT || vector == DOUBLE_FAULT {
+        let address = Cr2::read_raw();
+        crate::println!(", address {address:#018x}");
+        if is_stack_overflow(address) {
+            crate::println!("stack overflow in thread `{thread}`");
+        }
+    } else {
+        crate::println!();
+    }
+    let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, .. } = *frame;
+    let TrapFrame { r8, r9, r10, r11, r12, r13, r14, r15, rflags, cs, .. } = *frame;
+    crate::println!("  rax={rax:#018x} rbx={rbx:#018x} rcx={rcx:#018x} rdx={rdx:#018x}");
+    crate::println!("  rsi={rsi:#018x} rdi={rdi:#018x} rbp={rbp:#018x} rsp={rsp:#018x}");
+    crate::println!("  r8 ={r8:#018x} r9 ={r9:#018x} r10={r10:#018x} r11={r11:#018x}");
+    crate::println!("  r12={r12:#018x} r13={r13:#018x} r14={r14:#018x} r15={r15:#018x}");
+    crate::println!("  rflags={rflags:#x} cs={cs:#x}");
+    panic::print_backtrace(Some(rip), rbp);
+    shutdown::exit(shutdown::CPU_FAULT)
+}
+
+/// The return addresses of the chain of frames from frame pointer `frame` on, validated as the module
+/// [`crate::panic`] describes.
+pub fn return_addresses(frame: u64) -> impl Iterator<Item = u64> {
+    let stacks = [thread_stack(), image::boot_stack(), gdt::fault_stacks()];
+    let stack = stacks.into_iter().find(|stack| stack.contains(&frame)).unwrap_or(0..0);
+    let mut frame = frame;
+    let mut lowest = stack.start;
+    core::iter::from_fn(move || {
+        let is_valid =
+            frame >= lowest && frame.is_multiple_of(8) && frame.checked_add(16).is_some_and(|end| end <= stack.end);
+        if !is_valid {
+            return None;
+        }
+        lowest = frame + 16;
+        let words: *const [u64; 2] = ptr::with_exposed_provenance(frame as usize);
+        // SAFETY: aligned and inside a stack that the kernel knows and has mapped; volatile, as the words may belong to
+        // anything.
+        let [next, address] = unsafe { words.read_volatile() };
+        frame = next;
+        image::text().contains(&address).then_some(address)
+    })
+}

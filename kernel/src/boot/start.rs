@@ -1,0 +1,77 @@
+//! From the entry code to the application.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt::Display;
+
+use super::pvh;
+use crate::arch::{self, clock};
+use crate::sched::core::Core;
+use crate::sched::thread::Builder;
+use crate::{acpi, console, env, logger, mm, shutdown};
+
+/// Stack of the application's main thread.
+const MAIN_STACK_SIZE: usize = 256 * 1024;
+
+unsafe extern "Rust" {
+    /// The application, as `toro::entry!` defines it; returns the exit status.
+    safe fn toro_application_main() -> u8;
+}
+
+/// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB and the physical
+/// address of the PVH start information.
+pub(crate) fn start(start_info: u64) -> ! {
+    clock::start();
+    console::initialise();
+    arch::initialise_traps();
+
+    let rsdp = read_start_info(start_info);
+    require(mm::initialise_address_space(), "page tables");
+
+    acpi::initialise(rsdp);
+    require(arch::initialise_interrupts(), "interrupts");
+    let source = clock::calibrate(acpi::tables().and_then(|tables| tables.pm_timer));
+    log::debug!("clock: {} kHz by {source}", clock::frequency() / 1000);
+    log::debug!("memory: {} KiB free", mm::free_memory() / 1024);
+
+    let main = Builder::new().name(String::from("main")).stack_size(MAIN_STACK_SIZE).spawn(main_thread);
+    require(main, "main thread");
+    Core::current().run()
+}
+
+/// Everything that needs the early identity map: after this the frame allocator and the heap work, and the command line
+/// has been copied. Returns where the ACPI root pointer is.
+fn read_start_info(start_info: u64) -> Option<u64> {
+    let memory = mm::EarlyMemory;
+    let info = require(pvh::parse(&memory, start_info), "start information");
+    let reserved = info.command_line_address..info.command_line_address + info.command_line.len() as u64;
+    require(mm::initialise_frames(&info.memory_map, reserved), "memory");
+
+    env::initialise(Box::leak(String::from_utf8_lossy(info.command_line).into_owned().into_boxed_str()));
+    logger::initialise();
+    info.rsdp.or_else(|| acpi::parse::find_rsdp(&memory))
+}
+
+/// The first thread: devices, then the application, then the end.
+fn main_thread() {
+    attach_devices();
+    log::debug!("application starts");
+    let code = toro_application_main();
+    log::debug!("application ends with {code}");
+    shutdown::exit(code)
+}
+
+/// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
+/// started. Runs in the main thread, so it may wait for a device.
+fn attach_devices() {}
+
+/// Ends the machine with a message where the kernel cannot go on.
+fn require<T, E: Display>(result: Result<T, E>, what: &str) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => {
+            crate::println!("[toro] cannot boot: {what}: {error}");
+            shutdown::exit(shutdown::BOOT_FAILURE)
+        }
+    }
+}

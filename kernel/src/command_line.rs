@@ -1,0 +1,81 @@
+//! The guest command line: words separated by blanks, options as `key=value`.
+//!
+//! A word may be quoted, or have a quoted value, with double quotes as in Linux: `root="a b"` is the option `root` with
+//! the value `a b`. Of an option given twice the last one counts, so that a user can append to what a script wrote.
+
+/// The words of `line` in order, quotes removed.
+pub fn words(line: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let mut rest = line;
+    core::iter::from_fn(move || {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return None;
+        }
+        let mut quoted = false;
+        let end = rest
+            .find(|character: char| {
+                quoted ^= character == '"';
+                character.is_ascii_whitespace() && !quoted
+            })
+            .unwrap_or(rest.len());
+        let (word, tail) = rest.split_at(end);
+        rest = tail;
+        Some(match word.split_once('=') {
+            Some((key, value)) => (unquote(key), Some(unquote(value))),
+            None => (unquote(word), None),
+        })
+    })
+}
+
+/// The value of the last word `key=value`.
+pub fn option<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    words(line).filter(|&(name, _)| name == key).filter_map(|(_, value)| value).last()
+}
+
+/// Whether the word `name` stands on the line by itself.
+pub fn flag(line: &str, name: &str) -> bool {
+    words(line).any(|(word, value)| word == name && value.is_none())
+}
+
+fn unquote(text: &str) -> &str {
+    let text = text.strip_prefix('"').unwrap_or(text);
+    text.strip_suffix('"').unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_split_at_blanks_and_options_at_the_first_equals_sign() {
+        let words: Vec<_> = words("  quiet\tlog=info virtio_mmio.device=4K@0xc0001000:5 expr=a=b \n").collect();
+        let expected = [
+            ("quiet", None),
+            ("log", Some("info")),
+            ("virtio_mmio.device", Some("4K@0xc0001000:5")),
+            ("expr", Some("a=b")),
+        ];
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn quotes_hold_blanks_together_and_go_away() {
+        let line = r#"root="a b" "two words" empty="" open="x y"#;
+        assert_eq!(option(line, "root"), Some("a b"));
+        assert!(flag(line, "two words"));
+        assert_eq!(option(line, "empty"), Some(""));
+        assert_eq!(option(line, "open"), Some("x y"));
+    }
+
+    #[test]
+    fn the_last_of_several_options_counts() {
+        assert_eq!(option("log=off a log=debug log", "log"), Some("debug"));
+        assert_eq!(option("xlog=off", "log"), None);
+        assert!(flag("log=off log", "log") && !flag("log=off", "log"));
+    }
+
+    #[test]
+    fn an_empty_line_has_no_words() {
+        assert_eq!(words(" \t ").count(), 0);
+    }
+}

@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+#[cfg(all(not(target_os = "none"), not(test)))]
+extern crate std;
+
+pub mod acpi;
+#[cfg(target_os = "none")]
+pub mod arch;
+mod boot;
+mod calendar;
+mod command_line;
+#[cfg(target_os = "none")]
+#[doc(hidden)]
+pub mod console;
+pub mod env;
+pub mod io;
+#[cfg(target_os = "none")]
+mod logger;
+mod macros;
+pub mod mm;
+#[cfg(target_os = "none")]
+mod panic;
+pub mod process;
+mod pvclock;
+pub mod sched;
+pub mod shutdown;
+#[cfg(target_os = "none")]
+pub mod sync;
+pub mod time;
+
+#[cfg(target_os = "none")]
+pub use sched::thread;

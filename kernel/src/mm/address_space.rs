@@ -1,0 +1,208 @@
+//! The two global objects, the frame allocator and the address space, and what the rest of the kernel does with them.
+
+use core::ops::Range;
+use core::ptr;
+
+use super::PAGE_SIZE;
+use super::frame::FrameAllocator;
+use super::image;
+use super::memory_map::{MAX_PHYSICAL, MemoryMap};
+use super::page_table::{Access, AddressSpace, MapError, Mapping};
+use super::physical::PhysicalMemory;
+use crate::arch::cpu;
+
+/// RAM below this is left alone.
+const LOW_MEMORY: u64 = 0x10_0000;
+/// What the early page tables map.
+const EARLY_LIMIT: u64 = 4 << 30;
+
+static FRAMES: spin::Mutex<FrameAllocator<'static>> = spin::Mutex::new(FrameAllocator::empty());
+static ADDRESS_SPACE: spin::Mutex<Option<AddressSpace>> = spin::Mutex::new(None);
+/// All RAM of the machine, for telling RAM from device ranges.
+static RAM: spin::Once<MemoryMap> = spin::Once::new();
+
+/// Runs `action` with the frame allocator.
+pub(crate) fn with_frames<R>(action: impl FnOnce(&mut FrameAllocator<'static>) -> R) -> R {
+    action(&mut FRAMES.lock())
+}
+
+/// Runs `action` with the address space and the frame allocator.
+///
+/// # Panics
+///
+/// Before [`initialise_address_space`].
+pub(crate) fn with_address_space<R>(action: impl FnOnce(&mut AddressSpace, &mut FrameAllocator<'static>) -> R) -> R {
+    let mut space = ADDRESS_SPACE.lock();
+    let space = space.as_mut().expect("the address space exists before anything is mapped into it");
+    action(space, &mut FRAMES.lock())
+}
+
+/// Gives the RAM of `map` to the frame allocator, except for the low megabyte, the image and `reserved`.
+///
+/// # Errors
+///
+/// [`MapError::OutOfMemory`] where no range has room for the bitmap.
+pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result<(), MapError> {
+    let mut ram = map.clone();
+    ram.remove(0, LOW_MEMORY);
+    let mut usable = ram.clone();
+    RAM.call_once(|| ram);
+
+    let image = image::whole();
+    usable.remove(image.start, image.end);
+    usable.remove(reserved.start, reserved.end);
+
+    // The bitmap lies at the start of the lowest range with room. Taking it out of the map can only lessen the need.
+    let words = FrameAllocator::words_needed(&usable) + 1;
+    let bytes = (words * size_of::<u64>()).next_multiple_of(PAGE_SIZE as usize) as u64;
+    let place = usable
+        .ranges()
+        .iter()
+        .map(|range| range.start)
+        .find(|&start| usable.contains(start, start + bytes) && start + bytes <= EARLY_LIMIT)
+        .ok_or(MapError::OutOfMemory)?;
+    usable.remove(place, place + bytes);
+    let start: *mut u64 = ptr::with_exposed_provenance_mut(place as usize);
+    // SAFETY: within the bitmap's range, which is RAM (it is in the memory map), mapped read-write by the early page
+    // tables (below their limit) and by the final ones, and not used by anything: neither image nor reserved.
+    unsafe { ptr::write_bytes(start, 0, words) };
+    // SAFETY: aligned, initialised just now, and exclusively this slice's for ever, as the range has been taken out of
+    // the map that the allocator hands out.
+    let bitmap = unsafe { core::slice::from_raw_parts_mut(start, words) };
+    *FRAMES.lock() = FrameAllocator::new(&usable, bitmap);
+    Ok(())
+}
+
+/// Builds the final page tables and switches to them.
+///
+/// # Errors
+///
+/// See [`MapError`].
+pub(crate) fn initialise_address_space() -> Result<(), MapError> {
+    let ram = RAM.get().ok_or(MapError::Range)?;
+    let space = {
+        let frames = &mut FRAMES.lock();
+        let mut space = AddressSpace::new(frames)?;
+        let mut map = |range: Range<u64>, access| {
+            if range.is_empty() {
+                Ok(())
+            } else {
+                space.map(range.start, range.start, range.end - range.start, access, frames)
+            }
+        };
+        map(image::text(), Access::Execute)?;
+        map(image::rodata(), Access::ReadOnly)?;
+        map(image::data(), Access::ReadWrite)?;
+        map(image::boot_stack(), Access::ReadWrite)?;
+        let mut rest = ram.clone();
+        let image = image::whole();
+        rest.remove(image.start, image.end);
+        for range in rest.ranges() {
+            map(range.start..range.end, Access::ReadWrite)?;
+        }
+        space
+    };
+    // SAFETY: the new tables map everything that is in use: the running code, constants, data, the current (boot) stack,
+    // and all RAM, in which the heap and the tables themselves lie. They are never freed.
+    unsafe { cpu::activate_page_tables(space.root()) };
+    *ADDRESS_SPACE.lock() = Some(space);
+    Ok(())
+}
+
+/// Why a device or firmware range was not mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapMmioError {
+    /// The range is empty, wraps around, contains page 0 or lies beyond the identity map.
+    Range,
+    /// Part of the range is RAM.
+    Ram,
+    /// There is no frame left for a page table.
+    OutOfMemory,
+}
+
+impl core::fmt::Display for MapMmioError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(match self {
+            Self::Range => "address range cannot be mapped",
+            Self::Ram => "address range contains memory",
+            Self::OutOfMemory => "no memory for page tables",
+        })
+    }
+}
+
+impl core::error::Error for MapMmioError {}
+
+impl From<MapError> for MapMmioError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::OutOfMemory => Self::OutOfMemory,
+            MapError::Range => Self::Range,
+        }
+    }
+}
+
+/// Maps `length` bytes of device registers at physical address `physical`, uncached, and returns their virtual address.
+/// The mapping stays for good; mapping a range again gives the same address.
+///
+/// # Errors
+///
+/// See [`MapMmioError`]; a range that overlaps RAM is refused, so what a device's registers claim can never alias
+/// memory.
+pub fn map_mmio(physical: u64, length: u64) -> Result<*mut u8, MapMmioError> {
+    map_identical(physical, length, Access::Device)?;
+    Ok(ptr::with_exposed_provenance_mut(physical as usize))
+}
+
+fn map_identical(physical: u64, length: u64, access: Access) -> Result<(), MapMmioError> {
+    let end =
+        physical.checked_add(length).filter(|&end| end <= MAX_PHYSICAL && length > 0).ok_or(MapMmioError::Range)?;
+    let (first, last) = (physical & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE));
+    if RAM.get().is_some_and(|ram| ram.overlaps(first, last)) {
+        return Err(MapMmioError::Ram);
+    }
+    let image = image::whole();
+    if first < image.end && image.start < last {
+        return Err(MapMmioError::Range);
+    }
+    Ok(with_address_space(|space, frames| space.map(physical, physical, length, access, frames))?)
+}
+
+/// Calls `visit` for every page of the address space.
+pub fn walk_address_space(visit: &mut dyn FnMut(Mapping)) {
+    with_address_space(|space, _| space.walk(visit));
+}
+
+/// Bytes of RAM that nobody has allocated.
+pub fn free_memory() -> u64 {
+    with_frames(|frames| frames.free_frames()) as u64 * PAGE_SIZE
+}
+
+/// Physical memory through the early identity map, before the final page tables exist.
+///
+/// Invariant: made only by [`crate::boot`] and dropped before [`initialise_address_space`].
+pub(crate) struct EarlyMemory;
+
+impl PhysicalMemory for EarlyMemory {
+    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        let end = address.checked_add(length as u64)?;
+        if address == 0 || end > EARLY_LIMIT {
+            return None;
+        }
+        // SAFETY: not null; mapped, as it ends below the early map's limit; any bytes are valid `u8`s; and nothing
+        // writes what firmware left while this borrow lives: boot only reads, and the frame allocator, which might
+        // hand the bytes out, is told to reserve what is still borrowed when it starts.
+        Some(unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(address as usize), length) })
+    }
+}
+
+/// Firmware tables through the final page tables, mapped read-only as they are asked for.
+pub(crate) struct FirmwareMemory;
+
+impl PhysicalMemory for FirmwareMemory {
+    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        map_identical(address, length as u64, Access::ReadOnly).ok()?;
+        // SAFETY: mapped just now (or earlier, with at least read access); not RAM, so neither heap nor stacks nor any
+        // Rust object lies there; firmware tables do not change while the kernel runs.
+        Some(unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(address as usize), length) })
+    }
+}

@@ -1,0 +1,117 @@
+//! Thread stacks, each above a guard.
+//!
+//! ```text
+//!   one slot of the stack window
+//!   |  guard: 16 KiB, never mapped  |  stack, RW, grows down  <--- top |  next slot's guard ...
+//! ```
+//!
+//! A function whose frame is larger than a page touches every page of it on entry (stack probes are part of the
+//! target), so an overflow always hits the guard and becomes a page fault that names the thread, instead of damage.
+//! Four guard pages cost nothing but addresses.
+//!
+//! A stack that is dropped keeps its frames and goes to a small pool, as most threads are alike; beyond the pool's limit
+//! frames go back and only the range of addresses is kept for the next stack of that size.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::page_table::Access;
+use super::{PAGE_SIZE, with_address_space, with_frames};
+
+/// First address of the stack window.
+const WINDOW: u64 = 0xFFFF_9000_0000_0000;
+/// First address behind the stack window, 16 TiB further on.
+const WINDOW_END: u64 = 0xFFFF_A000_0000_0000;
+/// Unmapped bytes under each stack.
+pub const GUARD_SIZE: u64 = 4 * PAGE_SIZE;
+/// Stacks that are kept ready with their memory.
+const POOL_LIMIT: usize = 64;
+
+/// What is known about stacks that are not in use.
+struct Recycler {
+    /// Where the next new slot begins.
+    next: u64,
+    /// Mapped stacks without an owner.
+    pool: Vec<Range<u64>>,
+    /// Unmapped ranges without an owner.
+    vacant: Vec<Range<u64>>,
+}
+
+static RECYCLER: spin::Mutex<Recycler> =
+    spin::Mutex::new(Recycler { next: WINDOW, pool: Vec::new(), vacant: Vec::new() });
+
+/// A mapped stack with one owner.
+///
+/// Invariant: `range` is page-aligned, mapped read-write, above [`GUARD_SIZE`] unmapped bytes, and no other `Stack` has
+/// any of it.
+pub struct Stack {
+    range: Range<u64>,
+}
+
+impl Stack {
+    /// A stack of at least `size` bytes, or `None` where memory or addresses have run out.
+    pub fn allocate(size: usize) -> Option<Self> {
+        let size = (size as u64).max(PAGE_SIZE).checked_next_multiple_of(PAGE_SIZE)?;
+        let has_size = |range: &Range<u64>| range.end - range.start == size;
+        let mut recycler = RECYCLER.lock();
+        if let Some(place) = recycler.pool.iter().rposition(has_size) {
+            return Some(Self { range: recycler.pool.swap_remove(place) });
+        }
+        let range = match recycler.vacant.iter().rposition(has_size) {
+            Some(place) => recycler.vacant.swap_remove(place),
+            None => {
+                let start = recycler.next.checked_add(GUARD_SIZE)?;
+                let end = start.checked_add(size).filter(|&end| end <= WINDOW_END)?;
+                recycler.next = end;
+                start..end
+            }
+        };
+        if !map(&range) {
+            unmap(&range);
+            recycler.vacant.push(range);
+            return None;
+        }
+        Some(Self { range })
+    }
+
+    /// The addresses that the stack may use.
+    pub fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let mut recycler = RECYCLER.lock();
+        if recycler.pool.len() < POOL_LIMIT {
+            recycler.pool.push(self.range.clone());
+        } else {
+            unmap(&self.range);
+            recycler.vacant.push(self.range.clone());
+        }
+    }
+}
+
+/// Maps every page of `range` to a frame of its own; false where frames have run out.
+fn map(range: &Range<u64>) -> bool {
+    range.clone().step_by(PAGE_SIZE as usize).all(|page| {
+        with_address_space(|space, frames| {
+            let Some(frame) = frames.allocate(1, 1) else { return false };
+            let is_mapped = space.map(page, frame, PAGE_SIZE, Access::ReadWrite, frames).is_ok();
+            if !is_mapped {
+                frames.free(frame, 1);
+            }
+            is_mapped
+        })
+    })
+}
+
+/// Unmaps what is mapped of `range` and frees its frames.
+fn unmap(range: &Range<u64>) {
+    for page in range.clone().step_by(PAGE_SIZE as usize) {
+        let frame = with_address_space(|space, _| space.unmap_page(page));
+        if let Some(frame) = frame {
+            with_frames(|frames| frames.free(frame, 1));
+        }
+    }
+}
