@@ -33,10 +33,12 @@
 mod mmio;
 mod port;
 mod reg;
+mod window;
 
 pub use mmio::Mmio;
 pub use port::PortIo;
 pub use reg::{Access, CanRead, CanTake, CanWrite, ReadClears, ReadOnly, ReadWrite, Reg, Word, WriteOnly};
+pub use window::Window;
 
 /// A block of device registers.
 ///

@@ -8,7 +8,7 @@ use super::fuse::FuseDevice;
 use super::net::NetDevice;
 use super::{AttachError, DeviceId};
 use crate::dma::Dma;
-use crate::io::{IoWindow, Registers};
+use crate::io::IoWindow;
 use crate::pci::ConfigSpace;
 use crate::pci::msix::MsiMessage;
 use crate::time::Clock;
@@ -83,5 +83,5 @@ pub struct PciFunction {
 /// A register block, with its interrupt line already routed to the owning core.
 pub struct MmioDevice {
     /// The registers.
-    pub registers: Box<dyn Registers + Send>,
+    pub registers: IoWindow,
 }

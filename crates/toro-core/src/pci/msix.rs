@@ -9,7 +9,7 @@ use core::fmt;
 
 use super::ConfigSpace;
 use super::capability::{Capability, MSI_X, capabilities};
-use crate::io::{IoWindow, Registers};
+use crate::io::{IoWindow, Registers, Window};
 
 /// What a device writes, and where, to interrupt a core. Chosen by the platform.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl fmt::Debug for MsiMessage {
 }
 
 /// The MSI-X table of a function, with interrupts enabled.
-pub struct MsiX {
-    table: IoWindow,
+pub struct MsiX<R = IoWindow> {
+    table: Window<R>,
     vectors: u16,
     control_offset: u16,
 }
@@ -57,15 +57,15 @@ pub struct MsiX {
 const ENABLE: u16 = 1 << 15;
 const MASK_ALL: u16 = 1 << 14;
 
-impl MsiX {
+impl<R: Registers + Clone> MsiX<R> {
     /// Finds the table, masks every vector, enables MSI-X. `None` if the function has no usable one.
-    pub fn enable(config: &dyn ConfigSpace, bars: &[Option<IoWindow>; 6]) -> Option<MsiX> {
+    pub fn enable(config: &dyn ConfigSpace, bars: &[Option<R>; 6]) -> Option<Self> {
         let Capability { offset, .. } = capabilities(config).find(|c| c.id == MSI_X && c.offset <= 0xf4)?;
         let control = config.read16(offset + 2);
         let vectors = (control & 0x7ff) + 1;
         let place = config.read32(offset + 4);
         let bar = bars.get((place & 7) as usize)?.as_ref()?;
-        let table = bar.window((place & !7) as usize, usize::from(vectors) * 16)?;
+        let table = Window::new(bar.clone(), (place & !7) as usize, usize::from(vectors) * 16)?;
         // Masked as a whole until each entry is: what an entry holds before is anybody's guess.
         config.write16(offset + 2, control | ENABLE | MASK_ALL);
         for vector in 0..usize::from(vectors) {
@@ -101,7 +101,7 @@ impl MsiX {
     }
 }
 
-impl fmt::Debug for MsiX {
+impl<R> fmt::Debug for MsiX<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MsiX({} vectors)", self.vectors)
     }

@@ -1,0 +1,193 @@
+//! What a request may carry: buffers that move into the queue, and cells that live in it.
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use toro_core::{BusAddr, DmaBuf, SharedRegion};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Which way the bytes of a single buffer go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The device reads them.
+    ToDevice,
+    /// The device writes them.
+    FromDevice,
+}
+
+/// The buffers of a request.
+///
+/// Sealed: an implementation that named other memory than it owns would let a device write anywhere.
+pub trait Payload: sealed::Sealed {
+    /// How its direction is said.
+    type Direction: Copy;
+    /// The most descriptors that it can take.
+    #[doc(hidden)]
+    const MOST: u16;
+    /// Whether it may take fewer.
+    #[doc(hidden)]
+    const IS_VARIABLE: bool;
+
+    /// How many descriptors it takes; `None` if the device could not accept it.
+    #[doc(hidden)]
+    fn descriptors(&self) -> Option<u16>;
+
+    /// Names each buffer, readable ones first: address, length, and whether the device may write.
+    #[doc(hidden)]
+    fn each(&self, direction: Self::Direction, visit: impl FnMut(BusAddr, u32, bool));
+}
+
+impl sealed::Sealed for DmaBuf {}
+
+impl Payload for DmaBuf {
+    type Direction = Direction;
+    const MOST: u16 = 1;
+    const IS_VARIABLE: bool = false;
+
+    #[inline]
+    fn descriptors(&self) -> Option<u16> {
+        (self.len() != 0).then_some(1)
+    }
+
+    #[inline]
+    fn each(&self, direction: Direction, mut visit: impl FnMut(BusAddr, u32, bool)) {
+        visit(self.bus_addr(), self.len() as u32, direction == Direction::FromDevice);
+    }
+}
+
+impl sealed::Sealed for Option<DmaBuf> {}
+
+impl Payload for Option<DmaBuf> {
+    type Direction = Direction;
+    const MOST: u16 = 1;
+    const IS_VARIABLE: bool = true;
+
+    #[inline]
+    fn descriptors(&self) -> Option<u16> {
+        match self {
+            Some(buffer) => buffer.descriptors(),
+            None => Some(0),
+        }
+    }
+
+    #[inline]
+    fn each(&self, direction: Direction, visit: impl FnMut(BusAddr, u32, bool)) {
+        if let Some(buffer) = self {
+            buffer.each(direction, visit);
+        }
+    }
+}
+
+/// Up to two buffers for the device to read and up to two for it to write, in this order (VIRTIO 1.3 §2.7.4.2).
+///
+/// It is what a request with bulk data in its middle needs: a small header and the data, each way.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// Read by the device.
+    pub readable: [Option<DmaBuf>; 2],
+    /// Written by the device.
+    pub writable: [Option<DmaBuf>; 2],
+}
+
+impl sealed::Sealed for Chain {}
+
+impl Payload for Chain {
+    type Direction = ();
+    const MOST: u16 = 4;
+    const IS_VARIABLE: bool = true;
+
+    #[inline]
+    fn descriptors(&self) -> Option<u16> {
+        let mut count = 0;
+        for buffer in self.readable.iter().chain(&self.writable).flatten() {
+            if buffer.len() == 0 {
+                return None;
+            }
+            count += 1;
+        }
+        Some(count)
+    }
+
+    #[inline]
+    fn each(&self, (): (), mut visit: impl FnMut(BusAddr, u32, bool)) {
+        for buffer in self.readable.iter().flatten() {
+            visit(buffer.bus_addr(), buffer.len() as u32, false);
+        }
+        for buffer in self.writable.iter().flatten() {
+            visit(buffer.bus_addr(), buffer.len() as u32, true);
+        }
+    }
+}
+
+/// A small value per slot in queue memory, next to the payload: a request's header or its status byte.
+///
+/// Sealed, like [`Payload`].
+pub trait Cell: sealed::Sealed {
+    /// What is stored in it.
+    type Value: Copy;
+    /// Its size in bytes.
+    #[doc(hidden)]
+    const SIZE: usize;
+    /// 1, or 0 for the cell that is not there.
+    #[doc(hidden)]
+    const DESCRIPTORS: u16 = (Self::SIZE > 0) as u16;
+
+    /// Stores a value in the cell at byte `at`. Published with the request.
+    #[doc(hidden)]
+    fn store(region: &SharedRegion, at: usize, value: Self::Value);
+    /// Loads the value, once.
+    #[doc(hidden)]
+    fn load(region: &SharedRegion, at: usize) -> Self::Value;
+}
+
+impl sealed::Sealed for () {}
+
+/// No cell.
+impl Cell for () {
+    type Value = ();
+    const SIZE: usize = 0;
+
+    #[inline]
+    fn store(_: &SharedRegion, _: usize, (): ()) {}
+    #[inline]
+    fn load(_: &SharedRegion, _: usize) {}
+}
+
+impl sealed::Sealed for AtomicU8 {}
+
+/// One byte.
+impl Cell for AtomicU8 {
+    type Value = u8;
+    const SIZE: usize = 1;
+
+    #[inline]
+    fn store(region: &SharedRegion, at: usize, value: u8) {
+        region.at::<AtomicU8>(at).store(value, Ordering::Relaxed);
+    }
+    #[inline]
+    fn load(region: &SharedRegion, at: usize) -> u8 {
+        region.at::<AtomicU8>(at).load(Ordering::Relaxed)
+    }
+}
+
+impl sealed::Sealed for [AtomicU64; 2] {}
+
+/// Sixteen bytes, as two little-endian words.
+impl Cell for [AtomicU64; 2] {
+    type Value = [u64; 2];
+    const SIZE: usize = 16;
+
+    #[inline]
+    fn store(region: &SharedRegion, at: usize, value: [u64; 2]) {
+        let cell = region.at::<[AtomicU64; 2]>(at / 16);
+        cell[0].store(value[0].to_le(), Ordering::Relaxed);
+        cell[1].store(value[1].to_le(), Ordering::Relaxed);
+    }
+    #[inline]
+    fn load(region: &SharedRegion, at: usize) -> [u64; 2] {
+        let cell = region.at::<[AtomicU64; 2]>(at / 16);
+        [u64::from_le(cell[0].load(Ordering::Relaxed)), u64::from_le(cell[1].load(Ordering::Relaxed))]
+    }
+}

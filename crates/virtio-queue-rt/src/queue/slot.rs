@@ -1,0 +1,94 @@
+//! Slots: what the driver knows about each request, in memory that no device sees.
+
+use core::fmt;
+
+/// The bookkeeping of one slot. Made by [`Slot::default`] where storage is declared.
+pub struct Slot<P, K> {
+    /// What is in flight here; `None` while the slot is free.
+    pub(super) request: Option<(P, K)>,
+    /// How many bytes the device may write.
+    pub(super) writable: u32,
+    /// The list of free slots is a ring through all slots: this is the number in the list's place `i`, if this is
+    /// slot `i`. It says nothing about this slot.
+    pub(super) next_free: u16,
+}
+
+impl<P, K> Slot<P, K> {
+    pub(super) const fn free(number: u16) -> Self {
+        Self { request: None, writable: 0, next_free: number }
+    }
+}
+
+impl<P, K> Default for Slot<P, K> {
+    fn default() -> Self {
+        Self::free(0)
+    }
+}
+
+impl<P, K> fmt::Debug for Slot<P, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.request.is_some() { "Slot(in flight)" } else { "Slot(free)" })
+    }
+}
+
+mod sealed {
+    pub trait Storage {}
+}
+
+/// Where a queue keeps its slots: a boxed slice, an array, or a borrowed slice that lives for ever.
+///
+/// Sealed: storage that answered with other slots each time would hand a buffer to two owners.
+pub trait SlotStorage<P, K>: sealed::Storage {
+    #[doc(hidden)]
+    fn as_slice(&self) -> &[Slot<P, K>];
+    #[doc(hidden)]
+    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>];
+}
+
+impl<P, K> sealed::Storage for &'static mut [Slot<P, K>] {}
+
+impl<P: 'static, K: 'static> SlotStorage<P, K> for &'static mut [Slot<P, K>] {
+    #[inline]
+    fn as_slice(&self) -> &[Slot<P, K>] {
+        self
+    }
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
+        self
+    }
+}
+
+impl<P, K, const N: usize> sealed::Storage for [Slot<P, K>; N] {}
+
+impl<P, K, const N: usize> SlotStorage<P, K> for [Slot<P, K>; N] {
+    #[inline]
+    fn as_slice(&self) -> &[Slot<P, K>] {
+        self
+    }
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
+        self
+    }
+}
+
+#[cfg(any(feature = "alloc", test))]
+impl<P, K> sealed::Storage for alloc::boxed::Box<[Slot<P, K>]> {}
+
+#[cfg(any(feature = "alloc", test))]
+impl<P, K> SlotStorage<P, K> for alloc::boxed::Box<[Slot<P, K>]> {
+    #[inline]
+    fn as_slice(&self) -> &[Slot<P, K>] {
+        self
+    }
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
+        self
+    }
+}
+
+/// The usual storage: boxed with the feature `alloc`, borrowed without.
+#[cfg(any(feature = "alloc", test))]
+pub type Slots<P, K> = alloc::boxed::Box<[Slot<P, K>]>;
+/// The usual storage: boxed with the feature `alloc`, borrowed without.
+#[cfg(not(any(feature = "alloc", test)))]
+pub type Slots<P, K> = &'static mut [Slot<P, K>];

@@ -1,0 +1,25 @@
+//! Virtio devices that run in a test.
+//!
+//! ```text
+//!   driver under test                                    this crate
+//!   Transport over Registers  <--- MmioModel, PciModel --->  Device (status, features, queues)
+//!   rings and buffers         <--- SimMemory ------------->  DeviceQueue: pop a chain, write, push
+//! ```
+//!
+//! The device side is written from the specification, shares no code with the driver side, and usually runs as a
+//! second thread, under Miri too. It reads shared memory with the weakest orderings that the specification allows
+//! a device, so that a driver that forgets its own is caught.
+
+pub mod clock;
+pub mod device;
+pub mod memory;
+pub mod mmio;
+pub mod pci;
+pub mod queue;
+
+pub use clock::StdClock;
+pub use device::{Device, Kicks, QueueSetup};
+pub use memory::SimMemory;
+pub use mmio::MmioModel;
+pub use pci::PciModel;
+pub use queue::{DeviceQueue, PoppedChain};
