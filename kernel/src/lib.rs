@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), no_std)]
+// On a host the crate exists for its tests, and much of what they test is used by bare-metal code only.
+#![cfg_attr(not(target_os = "none"), allow(dead_code))]
 
 extern crate alloc;
 #[cfg(all(not(target_os = "none"), not(test)))]

@@ -27,6 +27,8 @@ pub mod physical;
 
 #[cfg(target_os = "none")]
 pub mod address_space;
+#[cfg(target_os = "none")]
+pub mod dma;
 #[cfg(any(target_os = "none", test))]
 pub mod frame;
 #[cfg(target_os = "none")]

@@ -101,15 +101,10 @@ pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<StartInfo<'_>
 
 /// The bytes up to a NUL, at most [`MAX_COMMAND_LINE`]; empty where there is no NUL within reach.
 fn c_string(memory: &impl PhysicalMemory, address: u64) -> &[u8] {
-    // The string may end close to the end of what can be read, so reach for less and less.
-    let mut reach = MAX_COMMAND_LINE;
-    while reach > 0 {
-        if let Some(bytes) = memory.bytes(address, reach) {
-            return bytes.iter().position(|&byte| byte == 0).and_then(|end| bytes.get(..end)).unwrap_or_default();
-        }
-        reach /= 2;
-    }
-    &[]
+    // The string may end close to the end of what can be read, so it is reached for byte by byte.
+    let byte = |offset: usize| memory.bytes(address.checked_add(offset as u64)?, 1)?.first().copied();
+    let length = (0..MAX_COMMAND_LINE).map_while(byte).position(|byte| byte == 0);
+    length.and_then(|length| memory.bytes(address, length)).unwrap_or_default()
 }
 
 #[cfg(test)]
