@@ -225,7 +225,7 @@ impl<T: Transport> Negotiated<T> {
         index: QueueIndex,
         most: u16,
         memory: Dma,
-    ) -> Result<Virtqueue<P, K, H, C, alloc::boxed::Box<[crate::Slot<P, K>]>>, InitError> {
+    ) -> Result<Virtqueue<P, K, H, C>, InitError> {
         self.queue_in(index, most, memory, |slots| (0..slots).map(|_| crate::Slot::default()).collect())
     }
 

@@ -431,6 +431,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// # Errors
     ///
     /// Gives the queue back if the proof is for another device.
+    #[allow(clippy::result_large_err)]
     pub fn retire(self, proof: &Quiesced, mut unfinished: impl FnMut(P, K)) -> Result<(), Self> {
         if !proof.is_for(self.inner.tag) {
             return Err(self);

@@ -6,12 +6,12 @@ mod common;
 use common::{Bench, EVENT_IDX, bench};
 use toro_core::driver::{DeviceFault, Refusal};
 use toro_core::{DmaBuf, DmaPool};
-use virtio_queue_rt::{Direction, FeatureBits, QueueIndex, Reset, Slot, Virtqueue};
+use virtio_queue_rt::{Direction, FeatureBits, QueueIndex, Reset, Virtqueue};
 use virtio_sim::clock::CLOCK;
 use virtio_sim::{DeviceQueue, PoppedChain};
 
 type TestBench = Bench<DmaBuf, u32>;
-type Queue = Virtqueue<DmaBuf, u32, (), (), Box<[Slot<DmaBuf, u32>]>>;
+type Queue = Virtqueue<DmaBuf, u32>;
 
 /// A queue of 8 with `count` requests that the device has seen.
 fn with_requests(count: u32, features: u64) -> (TestBench, Vec<PoppedChain>) {
@@ -201,8 +201,9 @@ fn ini_13_a_live_queue_that_is_dropped_leaves_its_memory_alone() {
     let memory = bench.memory;
     let blocks = memory.blocks();
     let Bench { queue, pool, other, .. } = bench;
-    drop(queue);
-    drop(pool);
+    {
+        let _gone = (queue, pool);
+    }
     assert_eq!(memory.blocks(), blocks);
     // The device can still write to the buffers.
     assert_eq!(other.write(&chains[1], &[1; 16]), 16);

@@ -5,7 +5,7 @@ use toro_core::pci::msix::MsiMessage;
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::transport::{Probe, Transport, TransportError};
 use virtio_queue_rt::{
-    DeviceType, Direction, FeatureBits, InitError, MmioTransport, PciTransport, QueueIndex, Reset, Slot, Virtqueue,
+    DeviceType, Direction, FeatureBits, InitError, MmioTransport, PciTransport, QueueIndex, Reset, Virtqueue,
 };
 use virtio_sim::clock::CLOCK;
 use virtio_sim::pci::{PciConfig, capability};
@@ -14,7 +14,7 @@ use virtio_sim::{Device, DeviceQueue, MmioModel, PciModel, SimMemory};
 const VERSION_1: u64 = 1 << 32;
 const MAC: FeatureBits = FeatureBits::bit(5);
 
-type Queue = Virtqueue<DmaBuf, u8, (), (), Box<[Slot<DmaBuf, u8>]>>;
+type Queue = Virtqueue<DmaBuf, u8>;
 
 fn device() -> Device {
     Device::new(1, VERSION_1 | 1 << 29 | MAC.bits() | 1 << 40 | 1 << 7, &[64, 16], &[1, 2, 3, 4, 5, 6, 7, 8])

@@ -48,7 +48,7 @@ impl Payload for DmaBuf {
 
     #[inline]
     fn descriptors(&self) -> Option<u16> {
-        (self.len() != 0).then_some(1)
+        (!self.is_empty()).then_some(1)
     }
 
     #[inline]
@@ -102,7 +102,7 @@ impl Payload for Chain {
     fn descriptors(&self) -> Option<u16> {
         let mut count = 0;
         for buffer in self.readable.iter().chain(&self.writable).flatten() {
-            if buffer.len() == 0 {
+            if buffer.is_empty() {
                 return None;
             }
             count += 1;

@@ -3,7 +3,7 @@
 
 use toro_core::DmaPool;
 use virtio_queue_rt::queue::{Cell, Payload};
-use virtio_queue_rt::{FeatureBits, MmioTransport, QueueIndex, Reset, Running, Slot, Virtqueue};
+use virtio_queue_rt::{FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue};
 use virtio_sim::clock::CLOCK;
 use virtio_sim::{Device, DeviceQueue, MmioModel, SimMemory};
 
@@ -15,7 +15,7 @@ pub struct Bench<P: Payload, K, H: Cell = (), T: Cell = ()> {
     pub memory: &'static SimMemory,
     pub device: Device,
     pub running: Running<MmioTransport<MmioModel>>,
-    pub queue: Virtqueue<P, K, H, T, Box<[Slot<P, K>]>>,
+    pub queue: Virtqueue<P, K, H, T>,
     pub other: DeviceQueue,
     pub pool: DmaPool,
 }

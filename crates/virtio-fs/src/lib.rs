@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Queues
+//!
+//! ```text
+//!   queue 0, high priority   FORGET, BATCH_FORGET, INTERRUPT: they pass when ordinary requests are stuck
+//!   queue 1, requests        everything else, any number in flight, completed in any order
+//!
+//!   chain    [request] [data of a WRITE]  |  [reply header and fixed part] [data of a READ]
+//!            read by the device              written by the device
+//! ```
+//!
+//! Bulk data travels in buffers of its own, so that what the device writes is the copy that the caller gets.
+//!
+//! The driver moves requests; it does not know what they say. The protocol is in `fuse-proto`, the file system in
+//! whoever uses this device through [`FuseDevice`].
+//!
+//! # Ownership
+//!
+//! Buffers belong to the queue from `submit` to completion. They come from pools that grow as they are needed, up
+//! to a bound, and are never given back: the pools keep the high-water mark.
+//!
+//! # Hostile devices
+//!
+//! A tag that is empty, or no request queue, ends the attachment. The number of bytes written is cut to what
+//! there was room for and is otherwise just passed on: some servers report none.
+//!
+//! [`FuseDevice`]: toro_core::driver::fuse::FuseDevice
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(feature = "alloc")]
+mod buffers;
+#[cfg(feature = "alloc")]
+mod driver;
+pub mod wire;
+
+#[cfg(feature = "alloc")]
+pub use driver::{DRIVER, Options, VirtioFs};

@@ -1,0 +1,16 @@
+//! Feature bits of the network device (VIRTIO 1.3 §5.1.3), and those that this driver accepts.
+
+use virtio_queue_rt::FeatureBits;
+
+/// The configuration names a maximum transmission unit.
+#[doc(alias = "VIRTIO_NET_F_MTU")]
+pub const MTU: FeatureBits = FeatureBits::bit(3);
+/// The configuration names the interface's address.
+#[doc(alias = "VIRTIO_NET_F_MAC")]
+pub const MAC: FeatureBits = FeatureBits::bit(5);
+/// The configuration says whether the link is up.
+#[doc(alias = "VIRTIO_NET_F_STATUS")]
+pub const STATUS: FeatureBits = FeatureBits::bit(16);
+
+/// What the driver knows.
+pub const KNOWN: FeatureBits = FeatureBits::from_bits(MTU.bits() | MAC.bits() | STATUS.bits());

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Queues
+//!
+//! ```text
+//!   queue 0, receive     the driver keeps it full of empty buffers; the device fills them
+//!   queue 1, transmit    the driver puts frames in; the device takes them
+//!
+//!   buffer   | headroom .. header (12) | destination, source, type, payload |
+//!                           ^ descriptor starts here                        ^ and ends here
+//! ```
+//!
+//! The virtio header lies directly in front of the frame, so that a frame is one descriptor in either direction.
+//!
+//! # Ownership
+//!
+//! Receive buffers come from a pool of this driver and go to the caller as [`Frame`]s; a dropped frame goes back
+//! to the pool. Frames to transmit come from a second pool and belong to the queue until the device has sent
+//! them. Completions of transmissions are only looked at when slots run low: they say nothing worth knowing.
+//!
+//! # Hostile devices
+//!
+//! A received length is believed between "header and Ethernet header" and "the whole buffer"; everything else is
+//! dropped and counted. Fields of the header are not used, since no offload is negotiated.
+//!
+//! [`Frame`]: toro_core::driver::net::Frame
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(feature = "alloc")]
+mod driver;
+pub mod features;
+pub mod wire;
+
+#[cfg(feature = "alloc")]
+pub use driver::{Counters, DRIVER, Options, VirtioNet};

@@ -1,0 +1,43 @@
+//! The bytes of the network device, as the specification draws them (VIRTIO 1.3 §5.1.4, §5.1.6).
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, LE, U16, Unaligned};
+
+/// In front of each frame, in both directions.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[doc(alias = "virtio_net_hdr")]
+pub struct Header {
+    /// What to do about the checksum; 0 without checksum offload.
+    pub flags: u8,
+    /// Kind of segmentation; 0 for none.
+    pub gso_type: u8,
+    /// Length of the headers, a hint.
+    pub hdr_len: U16<LE>,
+    /// Segment size.
+    pub gso_size: U16<LE>,
+    /// Where summing starts.
+    pub csum_start: U16<LE>,
+    /// Where the sum goes, from `csum_start`.
+    pub csum_offset: U16<LE>,
+    /// How many buffers a received frame takes; 0 in transmitted frames.
+    pub num_buffers: U16<LE>,
+}
+const _: () = assert!(size_of::<Header>() == HEADER_LEN);
+
+/// Length of [`Header`] in bytes.
+pub const HEADER_LEN: usize = 12;
+
+/// Length of the Ethernet header.
+pub const ETHERNET_HEADER_LEN: usize = 14;
+
+/// Offsets of the fields of the device configuration.
+pub mod config {
+    /// Six bytes of address.
+    pub const MAC: usize = 0;
+    /// 16-bit link status.
+    pub const STATUS: usize = 6;
+    /// 16-bit maximum transmission unit.
+    pub const MTU: usize = 10;
+    /// The status bit that says that the link is up.
+    pub const LINK_UP: u16 = 1;
+}
