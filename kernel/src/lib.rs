@@ -22,6 +22,7 @@ pub mod io;
 mod logger;
 mod macros;
 pub mod mm;
+pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod process;

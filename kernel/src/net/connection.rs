@@ -1,0 +1,308 @@
+//! [`Connection`]: a TCP socket of smoltcp and what the stack has to know besides.
+//!
+//! ```text
+//!   SYN for a listener --> HalfOpen --handshake--> Queued --accept--> Application --close--> Orphan --> gone
+//!   connect -------------------------------------------------------------^
+//! ```
+//!
+//! The state machine of the protocol is smoltcp's; the one above says who holds the connection. An orphan sends
+//! what is queued, then its FIN, reads and discards what the peer still says, and is reset when there is no
+//! progress for a while.
+//!
+//! # Detached connections
+//!
+//! A connection that is over, but that the application still holds, is taken off the wire: it has no entry in the
+//! flow table and no timer, and smoltcp never sees it again. What it received can still be read. (smoltcp would
+//! clear the receive buffer at the end of TIME-WAIT.)
+
+use core::time::Duration;
+
+use smoltcp::socket::tcp::{RecvError, Socket, State};
+use toro_core::Instant;
+
+use super::config::Config;
+use super::dispatch::SegmentKind;
+use super::error::NetError;
+use super::flow::Flow;
+use super::pool::PooledSocket;
+use super::port::Sent;
+use super::signal::Signal;
+
+/// At most this often an unexpected SYN is answered (RFC 5961 §7).
+const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
+/// A TIME-WAIT socket whose next deadline is at least this far away has acknowledged everything.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Who holds a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The listener of this port, until the handshake is complete.
+    HalfOpen(u16),
+    /// The listener of this port, until somebody accepts it.
+    Queued(u16),
+    /// Somebody with a [`ConnectionId`](super::ConnectionId).
+    Application,
+    /// Nobody.
+    Orphan,
+}
+
+/// Whether segments can reach a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Attached,
+    Detached,
+}
+
+/// What becomes of a connection after its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    /// It goes on.
+    Stay,
+    /// It is over, and a TIME-WAIT entry remains.
+    Remember(Sent),
+    /// It is over.
+    Gone,
+}
+
+/// What of a socket decides whether anybody has to be told.
+#[derive(Clone, Copy)]
+pub(super) struct Snapshot {
+    pub(super) state: State,
+    received: usize,
+    queued: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Linger {
+    until: Instant,
+    /// How much was queued when the patience began.
+    queued: usize,
+}
+
+/// A connection.
+pub(super) struct Connection<S> {
+    pub(super) socket: PooledSocket,
+    pub(super) flow: Flow,
+    pub(super) owner: Owner,
+    pub(super) wire: Wire,
+    pub(super) signal: S,
+    /// Why it ended, unless in good order.
+    end: Option<NetError>,
+    sent: Option<Sent>,
+    discards: bool,
+    linger: Option<Linger>,
+    next_challenge: Option<Instant>,
+}
+
+impl<S: Signal> Connection<S> {
+    pub(super) fn new(socket: PooledSocket, flow: Flow, owner: Owner, signal: S) -> Self {
+        Self {
+            socket,
+            flow,
+            owner,
+            wire: Wire::Attached,
+            signal,
+            end: None,
+            sent: None,
+            discards: false,
+            linger: None,
+            next_challenge: None,
+        }
+    }
+
+    fn tcp(&mut self) -> &mut Socket<'static> {
+        self.socket.get_mut()
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.socket.get().state()
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let socket = self.socket.get();
+        Snapshot { state: socket.state(), received: socket.recv_queue(), queued: socket.send_queue() }
+    }
+
+    /// Whether both sides know each other's sequence numbers.
+    pub(super) fn is_synchronized(&self) -> bool {
+        !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
+    }
+
+    /// Remembers what was sent last. Retransmissions say less than what was sent before.
+    pub(super) fn note_sent(&mut self, sent: Sent) {
+        if self.sent.is_none_or(|last| sent.next >= last.next && sent.acknowledged >= last.acknowledged) {
+            self.sent = Some(sent);
+        }
+    }
+
+    /// What to answer an unexpected SYN with, if it is time for an answer (RFC 9293 §3.10.7.4, RFC 5961 §4).
+    pub(super) fn challenge(&mut self, now: Instant) -> Option<Sent> {
+        if self.next_challenge.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.next_challenge = Some(now.saturating_add(CHALLENGE_INTERVAL));
+        self.sent
+    }
+
+    /// Draws conclusions from a segment that smoltcp has processed.
+    pub(super) fn after_ingress(&mut self, before: Snapshot, kind: SegmentKind) {
+        if self.state() == State::Closed && before.state != State::Closed && kind == SegmentKind::Reset {
+            let refused = before.state == State::SynSent;
+            self.end = Some(if refused { NetError::ConnectionRefused } else { NetError::ConnectionReset });
+        }
+        if self.discards || self.owner == Owner::Orphan {
+            self.discard();
+        }
+        self.report(before);
+    }
+
+    /// Prepares for a turn to send: which patience applies.
+    pub(super) fn before_egress(&mut self, now: Instant, config: &Config) {
+        let socket = self.socket.get();
+        let (state, queued) = (socket.state(), socket.send_queue());
+        // smoltcp's timeout would also end an idle connection, so it is set only while an answer is due.
+        let patience = match state {
+            State::SynSent => Some(config.connect_timeout),
+            State::SynReceived => Some(config.handshake_timeout),
+            _ if queued > 0 => Some(config.peer_timeout),
+            _ => None,
+        };
+        self.tcp().set_timeout(patience.map(Into::into));
+        if self.owner != Owner::Orphan {
+            return;
+        }
+        match self.linger {
+            Some(linger) if now < linger.until => {}
+            Some(linger) if queued >= linger.queued => self.tcp().abort(),
+            _ => self.linger = Some(Linger { until: now.saturating_add(config.linger), queued }),
+        }
+    }
+
+    /// Draws conclusions from a turn to send. `error` is why smoltcp would have closed the socket by itself.
+    pub(super) fn after_egress(&mut self, before: Snapshot, error: NetError) {
+        if self.state() == State::Closed && before.state != State::Closed {
+            self.end.get_or_insert(error);
+        }
+        self.report(before);
+    }
+
+    /// When an orphan's patience ends.
+    pub(super) fn linger_until(&self) -> Option<Instant> {
+        self.linger.map(|linger| linger.until)
+    }
+
+    /// What becomes of it after a turn in which there was room to send, if its next deadline is `next`. A closed
+    /// socket has then sent its reset, or cannot.
+    pub(super) fn fate(&self, now: Instant, next: Option<Instant>) -> Fate {
+        match self.state() {
+            State::Closed | State::Listen => Fate::Gone,
+            State::TimeWait if next.is_none_or(|next| next >= now.saturating_add(QUIET)) => {
+                self.sent.map_or(Fate::Gone, Fate::Remember)
+            }
+            _ => Fate::Stay,
+        }
+    }
+
+    /// Ends it from outside.
+    pub(super) fn fail(&mut self, error: NetError) {
+        self.end.get_or_insert(error);
+        self.tcp().abort();
+        self.signal.readable();
+        self.signal.writable();
+    }
+
+    /// Whether the peer has answered a connection attempt.
+    pub(super) fn established(&self) -> Result<(), NetError> {
+        match (self.end, self.state()) {
+            (Some(error), _) => Err(error),
+            (None, State::SynSent | State::SynReceived) => Err(NetError::WouldBlock),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Lets `take` look at received bytes, without a copy; it says how many it has used up.
+    pub(super) fn receive_with<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, NetError> {
+        if self.discards {
+            return Ok(take(&[]).1);
+        }
+        let waits = matches!(self.state(), State::SynSent | State::SynReceived);
+        let end = self.end;
+        let socket = self.tcp();
+        if !socket.can_recv() {
+            return match socket.recv(|_| (0, ())) {
+                Ok(()) => Err(NetError::WouldBlock),
+                Err(RecvError::InvalidState) if waits => Err(NetError::WouldBlock),
+                Err(RecvError::InvalidState) if end.is_some() => Err(end.unwrap_or(NetError::ConnectionReset)),
+                // The peer has finished, or there never will be more: the end of the stream.
+                Err(RecvError::Finished | RecvError::InvalidState) => Ok(take(&[]).1),
+            };
+        }
+        socket
+            .recv(|bytes| {
+                let (used, result) = take(bytes);
+                (used.min(bytes.len()), result)
+            })
+            .map_err(|_| NetError::NotConnected)
+    }
+
+    /// Lets `fill` write into free space of the transmit buffer, without a copy; it says how many bytes it wrote.
+    pub(super) fn send_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, NetError> {
+        let waits = matches!(self.state(), State::SynSent | State::SynReceived);
+        let end = self.end;
+        let socket = self.tcp();
+        if !socket.may_send() {
+            return Err(if waits { NetError::WouldBlock } else { end.unwrap_or(NetError::BrokenPipe) });
+        }
+        if !socket.can_send() {
+            return Err(NetError::WouldBlock);
+        }
+        socket
+            .send(|space| {
+                let (used, result) = fill(space);
+                (used.min(space.len()), result)
+            })
+            .map_err(|_| NetError::BrokenPipe)
+    }
+
+    /// Closes the sending half: FIN follows what is queued.
+    pub(super) fn finish(&mut self) {
+        self.tcp().close();
+    }
+
+    /// Breaks it off: RST instead of FIN.
+    pub(super) fn abort(&mut self) {
+        self.tcp().abort();
+    }
+
+    /// Whether nothing more will be queued and the peer has acknowledged all.
+    pub(super) fn is_drained(&self) -> bool {
+        self.socket.get().send_queue() == 0
+    }
+
+    /// From now on received bytes are thrown away and reading finds the end of the stream.
+    pub(super) fn stop_reading(&mut self) {
+        self.discards = true;
+        self.discard();
+        self.signal.readable();
+    }
+
+    fn discard(&mut self) {
+        let socket = self.tcp();
+        // Twice at most: the buffer is a ring.
+        while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {}
+    }
+
+    fn report(&self, before: Snapshot) {
+        let after = self.snapshot();
+        let changed = after.state != before.state;
+        if changed || after.received > before.received {
+            self.signal.readable();
+        }
+        // Waking a writer for each acknowledged segment would make it write in tiny pieces.
+        let mark = self.socket.get().send_capacity() / 2;
+        let has_room = before.queued > after.queued && after.queued <= mark;
+        if changed || has_room {
+            self.signal.writable();
+        }
+    }
+}

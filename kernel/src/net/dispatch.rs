@@ -1,0 +1,223 @@
+//! Where a received frame belongs, told from its headers alone.
+//!
+//! ```text
+//!   Ethernet -- IPv4 -- TCP   to us        --> Tcp(segment): the stack looks up its flow
+//!                  |--- UDP                --> Udp(port): the stack looks up its socket
+//!                  |--- ICMP, others       --> System: smoltcp answers by itself
+//!      |------- ARP                        --> System
+//!      +------- IPv6, anything else        --> Foreign
+//! ```
+//!
+//! Nothing here is believed: checksums are verified later, by smoltcp or, where it is not asked, by the stack. What
+//! is dropped here already is what smoltcp would misunderstand (fragments: it is built without reassembly and would
+//! take them for whole) or must not meet (the unspecified address as a source, to which it would answer).
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, TcpSeqNumber, UdpPacket,
+};
+use toro_core::driver::net::MacAddress;
+
+use super::flow::Flow;
+
+/// Where a received frame belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// A TCP segment for this host.
+    Tcp(Segment),
+    /// A UDP datagram for this port, for this host or for everyone.
+    Udp(u16),
+    /// An ARP packet.
+    Arp,
+    /// What smoltcp handles without a socket.
+    System,
+    /// Nothing that this stack takes part in.
+    Foreign,
+}
+
+/// What the headers of a TCP segment say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) flow: Flow,
+    pub(super) kind: SegmentKind,
+    pub(super) sequence: TcpSeqNumber,
+    /// How much of the sequence space it takes: its bytes, and one each for SYN and FIN.
+    pub(super) len: usize,
+}
+
+/// What a segment asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SegmentKind {
+    /// To open a connection: SYN without ACK.
+    Open,
+    /// To end it: FIN.
+    Finish,
+    /// To forget it: RST.
+    Reset,
+    /// Neither.
+    Other,
+}
+
+/// Reads the headers of a frame that came to the interface `mac`.
+pub(super) fn classify(frame: &[u8], mac: MacAddress) -> Traffic {
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return Traffic::Foreign };
+    match ethernet.ethertype() {
+        EthernetProtocol::Arp => Traffic::Arp,
+        EthernetProtocol::Ipv4 => {
+            let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return Traffic::Foreign };
+            classify_ipv4(&ip, ethernet.dst_addr().0 == mac.0)
+        }
+        _ => Traffic::Foreign,
+    }
+}
+
+fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
+    if ip.more_frags() || ip.frag_offset() != 0 || ip.src_addr().is_unspecified() {
+        return Traffic::Foreign;
+    }
+    match ip.next_header() {
+        IpProtocol::Tcp => match TcpPacket::new_checked(ip.payload()) {
+            Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, ip.src_addr(), ip.dst_addr())),
+            _ => Traffic::Foreign,
+        },
+        IpProtocol::Udp => match UdpPacket::new_checked(ip.payload()) {
+            Ok(udp) => Traffic::Udp(udp.dst_port()),
+            Err(_) => Traffic::Foreign,
+        },
+        _ => Traffic::System,
+    }
+}
+
+fn describe(tcp: &TcpPacket<&[u8]>, source: Ipv4Addr, destination: Ipv4Addr) -> Segment {
+    let kind = if tcp.rst() {
+        SegmentKind::Reset
+    } else if tcp.syn() && !tcp.ack() {
+        SegmentKind::Open
+    } else if tcp.fin() {
+        SegmentKind::Finish
+    } else {
+        SegmentKind::Other
+    };
+    let flow = Flow {
+        local: SocketAddrV4::new(destination, tcp.dst_port()),
+        remote: SocketAddrV4::new(source, tcp.src_port()),
+    };
+    Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len() }
+}
+
+/// Whether the checksums of a TCP segment are right, for frames that smoltcp does not get to see.
+pub(super) fn is_intact(frame: &[u8]) -> bool {
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
+    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
+    let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else { return false };
+    let ends = [IpAddress::Ipv4(ip.src_addr()), IpAddress::Ipv4(ip.dst_addr())];
+    ip.verify_checksum() && tcp.verify_checksum(&ends[0], &ends[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{EthernetAddress, EthernetRepr, Ipv4Repr, TcpControl, TcpRepr};
+
+    use super::*;
+
+    const OURS: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+    const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+    const THERE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+    fn segment(control: TcpControl, ack: Option<i32>, payload: &[u8]) -> Vec<u8> {
+        let tcp = TcpRepr {
+            src_port: 5000,
+            dst_port: 80,
+            control,
+            seq_number: TcpSeqNumber(7),
+            ack_number: ack.map(TcpSeqNumber),
+            window_len: 1000,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload,
+        };
+        let ip = Ipv4Repr {
+            src_addr: THERE,
+            dst_addr: HERE,
+            next_header: IpProtocol::Tcp,
+            payload_len: tcp.buffer_len(),
+            hop_limit: 64,
+        };
+        let ethernet = EthernetRepr {
+            src_addr: EthernetAddress([2, 0, 0, 0, 0, 9]),
+            dst_addr: EthernetAddress(OURS.0),
+            ethertype: EthernetProtocol::Ipv4,
+        };
+        let mut bytes = alloc::vec![0; 14 + 20 + tcp.buffer_len()];
+        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut bytes[..]));
+        let checksums = ChecksumCapabilities::default();
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[14..]), &checksums);
+        tcp.emit(
+            &mut TcpPacket::new_unchecked(&mut bytes[34..]),
+            &IpAddress::Ipv4(THERE),
+            &IpAddress::Ipv4(HERE),
+            &checksums,
+        );
+        bytes
+    }
+
+    fn tcp(frame: &[u8]) -> Segment {
+        match classify(frame, OURS) {
+            Traffic::Tcp(segment) => segment,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_segment_is_described_by_its_ends_and_its_flags() {
+        let found = tcp(&segment(TcpControl::None, Some(1), b"hello"));
+        assert_eq!(found.flow.local, SocketAddrV4::new(HERE, 80));
+        assert_eq!(found.flow.remote, SocketAddrV4::new(THERE, 5000));
+        assert_eq!((found.kind, found.sequence, found.len), (SegmentKind::Other, TcpSeqNumber(7), 5));
+        assert_eq!(tcp(&segment(TcpControl::Syn, None, b"")).kind, SegmentKind::Open);
+        assert_eq!(tcp(&segment(TcpControl::Syn, Some(1), b"")).kind, SegmentKind::Other);
+        assert_eq!(tcp(&segment(TcpControl::Fin, Some(1), b"x")).kind, SegmentKind::Finish);
+        assert_eq!(tcp(&segment(TcpControl::Fin, Some(1), b"x")).len, 2);
+        assert_eq!(tcp(&segment(TcpControl::Rst, Some(1), b"")).kind, SegmentKind::Reset);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let frame = segment(TcpControl::None, Some(1), b"hello");
+        assert!(is_intact(&frame));
+        for byte in 14..frame.len() {
+            let mut bad = frame.clone();
+            bad[byte] ^= 4;
+            assert!(!is_intact(&bad), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn fragments_strangers_and_the_unspecified_source_are_foreign() {
+        let good = segment(TcpControl::None, Some(1), b"hello");
+        for (offset, value) in [(20, 0x20), (21, 1), (0, 4)] {
+            let mut bad = good.clone();
+            bad[offset] = value;
+            assert_eq!(classify(&bad, OURS), Traffic::Foreign, "byte {offset}");
+        }
+        let mut bad = good.clone();
+        bad[26..30].fill(0);
+        assert_eq!(classify(&bad, OURS), Traffic::Foreign);
+    }
+
+    #[test]
+    fn no_truncated_frame_is_misread() {
+        let good = segment(TcpControl::None, Some(1), b"hello");
+        for len in 0..good.len() {
+            assert_eq!(classify(&good[..len], OURS), Traffic::Foreign, "{len} bytes");
+            assert!(!is_intact(&good[..len]));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Link`]: one smoltcp interface over one [`Port`], and how a single socket passes through it.
+//!
+//! smoltcp looks at every socket of the set that it is given, so each socket has a set to itself, and everything
+//! here takes one such set. What a look costs then does not depend on how many sockets there are.
+
+use alloc::boxed::Box;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
+use smoltcp::time::Instant as SmolInstant;
+use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpCidr, Ipv4Cidr, UDP_HEADER_LEN};
+use toro_core::Instant;
+use toro_core::driver::net::{Frame, MacAddress, NetDevice};
+
+use super::address::is_host;
+use super::port::{Port, ethernet_address};
+
+/// How many segments one socket may send before the next one has its turn.
+const TURN: usize = 64;
+/// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
+const STUCK: Duration = Duration::from_millis(1);
+/// How long an answer to an ARP request is waited for before its requesters count as ordinary sockets again.
+const RESOLUTION: Duration = Duration::from_secs(3);
+
+/// What came of a socket's turn to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has sent what it may; it wants another look at the given time.
+    Done(Option<Instant>),
+    /// It has nothing to send before a neighbour's hardware address is known; else as `Done`.
+    AwaitsNeighbor(Option<Instant>),
+    /// It has more to send, and others should come first.
+    More,
+    /// There is no room for another frame.
+    Refused,
+}
+
+/// An interface, its device and its address.
+pub(super) struct Link {
+    interface: Interface,
+    pub(super) port: Port,
+    mac: MacAddress,
+    /// Until when sockets may be waiting for an answer to an ARP request.
+    resolving_until: Option<Instant>,
+}
+
+impl Link {
+    pub(super) fn new(device: Box<dyn NetDevice>, seed: u64, now: Instant) -> Self {
+        let mut port = Port::new(device);
+        let mac = port.mac();
+        // An address that no interface may have must not panic in smoltcp; such a device just gets one of the
+        // locally administered kind (IEEE 802 §8.2).
+        let mac = if mac.is_unicast() { mac } else { MacAddress([0x02, 0, 0, 0, 0, 1]) };
+        let mut config = Config::new(HardwareAddress::Ethernet(ethernet_address(mac)));
+        config.random_seed = seed;
+        let interface = Interface::new(config, &mut port, to_smol(now));
+        Self { interface, port, mac, resolving_until: None }
+    }
+
+    pub(super) fn mac(&self) -> MacAddress {
+        self.mac
+    }
+
+    /// What some socket operations want to know of the interface.
+    pub(super) fn context(&mut self) -> &mut Context {
+        self.interface.context()
+    }
+
+    /// The interface's address, once it has one.
+    pub(super) fn address(&self) -> Option<Ipv4Cidr> {
+        self.interface.ip_addrs().iter().map(|IpCidr::Ipv4(cidr)| *cidr).next()
+    }
+
+    /// Whether this is the interface's own address.
+    pub(super) fn is_own(&self, address: Ipv4Addr) -> bool {
+        self.address().is_some_and(|cidr| cidr.address() == address)
+    }
+
+    /// Whether a host with this address can be reached.
+    pub(super) fn is_reachable(&self, address: Ipv4Addr) -> bool {
+        let Some(own) = self.address() else { return false };
+        is_host(address)
+            && own.address() != address
+            && own.broadcast() != Some(address)
+            && (own.contains_addr(&address) || self.interface.routes().get_default_ipv4_route().is_some())
+    }
+
+    /// Whether a datagram to this address can leave: that of a reachable host, of a group, or everyone's.
+    pub(super) fn is_deliverable(&self, address: Ipv4Addr) -> bool {
+        let Some(own) = self.address() else { return false };
+        let to_many = address.is_broadcast() || address.is_multicast() || own.broadcast() == Some(address);
+        to_many || self.is_reachable(address)
+    }
+
+    /// The longest datagram that a frame can carry.
+    pub(super) fn max_datagram(&self) -> usize {
+        self.port.max_frame() - 14 - IPV4_HEADER_LEN - UDP_HEADER_LEN
+    }
+
+    /// Gives the interface an address, or takes it away. Addresses that no host can have are not accepted.
+    pub(super) fn set_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
+        let address = address.filter(|cidr| is_host(cidr.address()));
+        self.interface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            if let Some(address) = address {
+                // The list is empty and has room for at least one.
+                let _ = addresses.push(IpCidr::Ipv4(address));
+            }
+        });
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv4_route();
+        if address.is_some()
+            && let Some(gateway) = gateway.filter(|&gateway| is_host(gateway))
+        {
+            // There is no other route, and room for at least one.
+            let _ = routes.add_default_ipv4_route(gateway);
+        }
+    }
+
+    /// Lets the socket of `set` process a frame. Without a socket that wants it, smoltcp answers as a host does.
+    pub(super) fn ingress(&mut self, now: Instant, frame: Frame, set: &mut SocketSet<'static>) {
+        self.port.counters.socket_polls += 1;
+        self.port.take_sent();
+        self.port.offer(frame);
+        let _ = self.interface.poll_ingress_single(to_smol(now), &mut self.port, set);
+        self.port.withdraw();
+        self.note_resolution(now);
+    }
+
+    /// Lets the socket of `set` send what it has to send.
+    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Turn {
+        let at = to_smol(now);
+        self.port.clear_refusal();
+        self.port.take_sent();
+        let mut sent = 0;
+        loop {
+            self.port.counters.socket_polls += 1;
+            match self.interface.poll_egress(at, &mut self.port, set) {
+                PollResult::SocketStateChanged if sent == TURN => return Turn::More,
+                PollResult::SocketStateChanged => sent += 1,
+                PollResult::None => break,
+            }
+        }
+        if self.port.is_refusing() {
+            return Turn::Refused;
+        }
+        self.note_resolution(now);
+        let next = self.interface.poll_at(at, set).map(|due| {
+            // A due time that has passed although the socket just had its turn: never spin on it.
+            if due <= at { now.saturating_add(STUCK) } else { from_smol(due) }
+        });
+        if sent == 0 && self.is_resolving(now) {
+            return Turn::AwaitsNeighbor(next);
+        }
+        Turn::Done(next)
+    }
+
+    /// Whether an answer to an ARP request is due, so that sockets may be waiting for one.
+    pub(super) fn is_resolving(&self, now: Instant) -> bool {
+        self.resolving_until.is_some_and(|until| now < until)
+    }
+
+    fn note_resolution(&mut self, now: Instant) {
+        if self.port.take_neighbor_wanted() {
+            self.resolving_until = Some(now.saturating_add(RESOLUTION));
+        }
+    }
+}
+
+/// smoltcp counts microseconds.
+fn to_smol(at: Instant) -> SmolInstant {
+    SmolInstant::from_micros(i64::try_from(at.as_nanos() / 1_000).unwrap_or(i64::MAX))
+}
+
+/// Rounds nothing: `to_smol` of the result is `at` again.
+fn from_smol(at: SmolInstant) -> Instant {
+    Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1_000))
+}

@@ -1,0 +1,60 @@
+//! [`Listener`]: a port that connections may be opened to.
+//!
+//! The backlog bounds how many connections may be on their way to the application: those whose handshake is not
+//! complete, and those that nobody has accepted yet. A SYN beyond it is dropped, not refused: the peer tries again
+//! a second later, and by then there may be room.
+
+use alloc::collections::VecDeque;
+use core::net::Ipv4Addr;
+
+/// A port that connections may be opened to.
+pub(super) struct Listener<S> {
+    /// Which of our addresses it is bound to; unspecified: any.
+    pub(super) address: Ipv4Addr,
+    pub(super) signal: S,
+    backlog: usize,
+    half_open: usize,
+    /// Established connections in the order of their handshakes.
+    queue: VecDeque<u32>,
+}
+
+impl<S> Listener<S> {
+    pub(super) fn new(address: Ipv4Addr, backlog: usize, signal: S) -> Self {
+        Self { address, signal, backlog: backlog.max(1), half_open: 0, queue: VecDeque::new() }
+    }
+
+    pub(super) fn listens_to(&self, address: Ipv4Addr) -> bool {
+        self.address.is_unspecified() || self.address == address
+    }
+
+    /// Whether another connection may be opened.
+    pub(super) fn has_room(&self) -> bool {
+        self.half_open + self.queue.len() < self.backlog
+    }
+
+    /// A handshake has begun.
+    pub(super) fn opened(&mut self) {
+        self.half_open += 1;
+    }
+
+    /// A handshake has failed.
+    pub(super) fn failed(&mut self) {
+        self.half_open -= 1;
+    }
+
+    /// A handshake is complete.
+    pub(super) fn completed(&mut self, key: u32) {
+        self.half_open -= 1;
+        self.queue.push_back(key);
+    }
+
+    /// The connection that has waited longest.
+    pub(super) fn next(&mut self) -> Option<u32> {
+        self.queue.pop_front()
+    }
+
+    /// A waiting connection is no more.
+    pub(super) fn lost(&mut self, key: u32) {
+        self.queue.retain(|&waiting| waiting != key);
+    }
+}

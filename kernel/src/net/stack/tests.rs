@@ -1,0 +1,172 @@
+//! The stack against itself, over a cable that can misbehave.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+
+use toro_core::Instant;
+use toro_core::driver::{Armed, DeviceFault};
+
+use super::{Accepted, Activity, ConnectionId, ListenerId, Stack};
+use crate::net::address::{Addressing, StaticAddress};
+use crate::net::config::{BufferSizes, Config};
+use crate::net::error::NetError;
+use crate::net::signal::Signal;
+use crate::net::testing::{Cable, CableEnd};
+
+mod faults;
+mod peers;
+mod tcp;
+mod udp_dhcp;
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+const PORT: u16 = 80;
+
+/// Counts its calls.
+#[derive(Clone, Default, Debug)]
+struct Count(Rc<Cell<(u32, u32)>>);
+
+impl Signal for Count {
+    fn readable(&self) {
+        let (readable, writable) = self.0.get();
+        self.0.set((readable + 1, writable));
+    }
+
+    fn writable(&self) {
+        let (readable, writable) = self.0.get();
+        self.0.set((readable, writable + 1));
+    }
+}
+
+impl Count {
+    fn readable_calls(&self) -> u32 {
+        self.0.get().0
+    }
+
+    fn writable_calls(&self) -> u32 {
+        self.0.get().1
+    }
+}
+
+fn fixed(address: Ipv4Addr) -> Config {
+    Config {
+        addressing: Addressing::Static(StaticAddress { address, prefix: 24, gateway: None }),
+        seed: u64::from(u32::from(address)),
+        ..Config::default()
+    }
+}
+
+/// Two stacks, a cable and a clock.
+struct World {
+    server: Stack<Count>,
+    client: Stack<Count>,
+    /// The client is end 0, the server end 1.
+    cable: Cable,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(fixed(SERVER), fixed(CLIENT))
+    }
+
+    fn with(server: Config, client: Config) -> Self {
+        let (cable, client_end, server_end) = Cable::new();
+        let now = Instant::from_nanos(5_000_000_000);
+        Self {
+            server: Stack::new(Box::new(server_end), server, Count::default(), now),
+            client: Stack::new(Box::new(client_end), client, Count::default(), now),
+            cable,
+            now,
+        }
+    }
+
+    /// Lets both run until nothing moves any more at this time.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let server = self.server.poll(self.now);
+            let client = self.client.poll(self.now);
+            if (server, client) == (Activity::None, Activity::None) {
+                return;
+            }
+        }
+        panic!("they never come to rest");
+    }
+
+    /// Lets time pass, stopping at each deadline.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.saturating_add(duration);
+        self.settle();
+        for _ in 0..1_000_000 {
+            let next = [self.server.next_deadline(), self.client.next_deadline()].into_iter().flatten().min();
+            match next {
+                Some(next) if next <= end => self.now = self.now.max(next),
+                _ => {
+                    self.now = end;
+                    self.settle();
+                    return;
+                }
+            }
+            self.settle();
+        }
+        panic!("deadlines without end at {:?}", self.now);
+    }
+
+    fn listen(&mut self, backlog: usize) -> ListenerId {
+        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        self.server.listen(any, backlog, Count::default()).expect("the port is free").0
+    }
+
+    fn connect(&mut self) -> ConnectionId {
+        let server = SocketAddrV4::new(SERVER, PORT);
+        self.client.connect(server, Count::default()).expect("there is room for a connection").0
+    }
+
+    /// A connection from both sides.
+    fn pair(&mut self, listener: &ListenerId) -> (ConnectionId, Accepted<Count>) {
+        let client = self.connect();
+        self.pass(Duration::from_millis(20));
+        assert_eq!(self.client.established(&client), Ok(()));
+        let accepted = self.server.accept(listener).expect("the handshake is complete");
+        (client, accepted)
+    }
+}
+
+/// Bytes that tell where they belong.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
+}
+
+/// Sends `bytes` from one side to the other while time passes, until all have arrived.
+fn transfer(
+    world: &mut World,
+    bytes: &[u8],
+    from: impl Fn(&mut World, &[u8]) -> Result<usize, NetError>,
+    into: impl Fn(&mut World, &mut [u8]) -> Result<usize, NetError>,
+) -> Vec<u8> {
+    let mut sent = 0;
+    let mut received = Vec::new();
+    let mut buffer = [0; 5000];
+    for _ in 0..200_000 {
+        if sent < bytes.len() {
+            match from(world, &bytes[sent..]) {
+                Ok(len) => sent += len,
+                Err(NetError::WouldBlock) => {}
+                Err(error) => panic!("after {sent} bytes: {error}"),
+            }
+        }
+        match into(world, &mut buffer) {
+            Ok(len) => received.extend_from_slice(&buffer[..len]),
+            Err(NetError::WouldBlock) => world.pass(Duration::from_millis(5)),
+            Err(error) => panic!("after {} of {sent} bytes: {error}", received.len()),
+        }
+        if received.len() == bytes.len() {
+            return received;
+        }
+    }
+    panic!("{} of {} bytes arrived, {sent} were taken", received.len(), bytes.len());
+}

@@ -1,0 +1,138 @@
+//! TIME-WAIT: connections that are over, and whose last acknowledgement may have been lost (RFC 9293 §3.6.1).
+//!
+//! Whoever closes first has to remember the connection for a while, to acknowledge the other side's FIN again. A
+//! server closes first quite often. So nothing of the socket is kept: its buffers go back to their pool at once,
+//! and what remains is a [`TimeWait`] of a few words in the flow table and a place in a queue.
+//!
+//! | segment | answer |
+//! |---|---|
+//! | SYN beyond what we have seen | the peer opens anew: the entry makes room (RFC 9293 §3.10.7.4, MAY-2) |
+//! | RST at the expected place | the peer has forgotten: so do we, as Linux does; RFC 1337 would not |
+//! | FIN | acknowledged; the time starts again |
+//! | other data, or an older SYN | acknowledged |
+//! | bare acknowledgement | none, else two of us would acknowledge each other for ever |
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    EthernetFrame, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
+};
+use toro_core::Instant;
+
+use super::dispatch::{Segment, SegmentKind};
+use super::flow::Flow;
+use super::port::{Port, Sent};
+
+/// How long a connection is remembered: as smoltcp does, enough for a few retransmissions of a FIN.
+pub(super) const TIME_WAIT: Duration = Duration::from_secs(10);
+/// How many connections are remembered at most; beyond that the oldest is forgotten early.
+pub(super) const CAPACITY: usize = 8_192;
+
+/// What is left of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeWait {
+    pub(super) sent: Sent,
+    pub(super) until: Instant,
+}
+
+/// What a segment for such a connection deserves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// What was acknowledged before, again.
+    Acknowledge,
+    /// The same, and the time starts again.
+    Refresh,
+    /// The end of the entry.
+    Forget,
+    /// The end of the entry, and then to be treated as if it had never been.
+    Reopen,
+}
+
+impl TimeWait {
+    /// Decides what to do about an intact segment.
+    pub(super) fn judge(&self, segment: &Segment) -> Verdict {
+        match segment.kind {
+            SegmentKind::Open if segment.sequence > self.sent.acknowledged => Verdict::Reopen,
+            SegmentKind::Reset if segment.sequence == self.sent.acknowledged => Verdict::Forget,
+            SegmentKind::Reset => Verdict::Ignore,
+            SegmentKind::Finish => Verdict::Refresh,
+            SegmentKind::Open => Verdict::Acknowledge,
+            SegmentKind::Other if segment.len > 0 => Verdict::Acknowledge,
+            SegmentKind::Other => Verdict::Ignore,
+        }
+    }
+}
+
+/// When which entry ends, in order. An entry that was refreshed or replaced leaves an outdated place behind.
+pub(super) struct TimeWaitQueue {
+    ends: VecDeque<(Instant, Flow)>,
+}
+
+impl TimeWaitQueue {
+    pub(super) const fn new() -> Self {
+        Self { ends: VecDeque::new() }
+    }
+
+    pub(super) fn push(&mut self, until: Instant, flow: Flow) {
+        self.ends.push_back((until, flow));
+    }
+
+    /// When the first place is due.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.ends.front().map(|end| end.0)
+    }
+
+    /// Takes a place that is due, or the oldest one while there are too many.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Flow)> {
+        let due = self.earliest().is_some_and(|until| until <= now) || self.ends.len() > CAPACITY;
+        if due { self.ends.pop_front() } else { None }
+    }
+}
+
+/// Answers a segment with a bare acknowledgement, to where the frame came from. The frame is one that
+/// [`classify`](super::dispatch::classify) understood.
+pub(super) fn acknowledge(port: &mut Port, frame: &[u8], flow: &Flow, sent: Sent) {
+    let Ok(received) = EthernetFrame::new_checked(frame) else { return };
+    if !received.src_addr().is_unicast() {
+        return;
+    }
+    let tcp = TcpRepr {
+        src_port: flow.local.port(),
+        dst_port: flow.remote.port(),
+        control: TcpControl::None,
+        seq_number: sent.next,
+        ack_number: Some(sent.acknowledged),
+        window_len: u16::MAX,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let ip = Ipv4Repr {
+        src_addr: *flow.local.ip(),
+        dst_addr: *flow.remote.ip(),
+        next_header: IpProtocol::Tcp,
+        payload_len: tcp.buffer_len(),
+        hop_limit: 64,
+    };
+    let ethernet =
+        EthernetRepr { src_addr: received.dst_addr(), dst_addr: received.src_addr(), ethertype: received.ethertype() };
+    let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.buffer_len());
+    let checksums = ChecksumCapabilities::default();
+    port.write(tcp_at + tcp.buffer_len(), |bytes| {
+        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[ip_at..]), &checksums);
+        tcp.emit(
+            &mut TcpPacket::new_unchecked(&mut bytes[tcp_at..]),
+            &IpAddress::Ipv4(ip.src_addr),
+            &IpAddress::Ipv4(ip.dst_addr),
+            &checksums,
+        );
+    });
+}

@@ -1,0 +1,97 @@
+//! [`UdpEndpoint`]: a bound UDP socket.
+//!
+//! Datagrams wait in a ring of [`RECEIVE`] bytes until somebody reads them, and in one of [`TRANSMIT`] bytes until
+//! the device takes them. What arrives while the first is full is lost, as with UDP everywhere.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddrV4;
+
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::udp;
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+use super::error::NetError;
+use super::pool::buffer;
+use super::signal::Signal;
+
+/// Bytes of received datagrams that can wait.
+const RECEIVE: usize = 32 << 10;
+/// Bytes of datagrams to send that can wait.
+const TRANSMIT: usize = 16 << 10;
+/// Datagrams that can wait, in each direction.
+const DATAGRAMS: usize = 64;
+
+/// A bound UDP socket.
+pub(super) struct UdpEndpoint<S> {
+    pub(super) set: SocketSet<'static>,
+    handle: SocketHandle,
+    pub(super) local: SocketAddrV4,
+    pub(super) signal: S,
+}
+
+impl<S: Signal> UdpEndpoint<S> {
+    /// Bytes of its buffers.
+    pub(super) const MEMORY: usize = RECEIVE + TRANSMIT;
+
+    pub(super) fn new(local: SocketAddrV4, signal: S) -> Result<Self, NetError> {
+        let receive = buffer(RECEIVE).ok_or(NetError::Exhausted)?;
+        let transmit = buffer(TRANSMIT).ok_or(NetError::Exhausted)?;
+        let mut socket = udp::Socket::new(
+            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], receive),
+            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], transmit),
+        );
+        let bound = if local.ip().is_unspecified() {
+            socket.bind(local.port())
+        } else {
+            socket.bind((IpAddress::Ipv4(*local.ip()), local.port()))
+        };
+        bound.map_err(|_| NetError::InvalidInput)?;
+        let mut set = SocketSet::new(Vec::with_capacity(1));
+        let handle = set.add(socket);
+        Ok(Self { set, handle, local, signal })
+    }
+
+    fn socket(&mut self) -> &mut udp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// What its owner could do: how many bytes wait to be read, and whether there is room to send.
+    pub(super) fn readiness(&self) -> (usize, bool) {
+        let socket: &udp::Socket<'_> = self.set.get(self.handle);
+        (socket.recv_queue(), socket.can_send())
+    }
+
+    /// Tells the owner what has become possible.
+    pub(super) fn report(&self, before: (usize, bool)) {
+        let after = self.readiness();
+        if after.0 > before.0 {
+            self.signal.readable();
+        }
+        if after.1 && !before.1 {
+            self.signal.writable();
+        }
+    }
+
+    /// Queues a datagram.
+    pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddrV4) -> Result<(), NetError> {
+        if bytes.len() > TRANSMIT {
+            return Err(NetError::MessageTooLong);
+        }
+        let remote = IpEndpoint::new(IpAddress::Ipv4(*remote.ip()), remote.port());
+        match self.socket().send_slice(bytes, remote) {
+            Ok(()) => Ok(()),
+            Err(udp::SendError::BufferFull) => Err(NetError::WouldBlock),
+            Err(udp::SendError::Unaddressable) => Err(NetError::InvalidInput),
+        }
+    }
+
+    /// Takes the oldest datagram, or as much of it as fits; the rest of it is lost.
+    pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddrV4), NetError> {
+        let (bytes, metadata) = self.socket().recv().map_err(|_| NetError::WouldBlock)?;
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        let IpAddress::Ipv4(address) = metadata.endpoint.addr;
+        Ok((len, SocketAddrV4::new(address, metadata.endpoint.port)))
+    }
+}
