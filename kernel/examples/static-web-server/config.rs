@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `port=` | TCP port to listen on, 1 to 65535 | 80 |
 //! | `root=` | directory inside the share that is served | `/` |
-//! | `max-connections=` | connections served at once, 1 to 4096; one more is answered 503 | 256 |
+//! | `max-connections=` | connections served at once, 1 to 4096; one more is answered 503 | 128 |
 //! | `access-log=` | `on` or `off`: a line on the console per request | `on` |
 //! | `header-timeout=` | seconds in which the whole head of a request must arrive | 10 |
 //! | `idle-timeout=` | seconds that an open connection may wait for its next request | 15 |
@@ -48,7 +48,7 @@ impl Default for Config {
         Self {
             port: 80,
             root: "/",
-            max_connections: 256,
+            max_connections: 128,
             access_log: AccessLog::On,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(15),

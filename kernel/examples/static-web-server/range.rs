@@ -55,13 +55,10 @@ pub fn select(value: &[u8], length: u64) -> Selection {
     }
 }
 
-/// The one range of a Range header, if its unit is bytes and it holds one only.
+/// What follows the unit, if that is bytes. A list of ranges goes on, and fails at its comma.
 fn range_set(value: &[u8]) -> Option<&[u8]> {
     let (unit, rest) = value.split_at_checked(6)?;
-    if !unit.eq_ignore_ascii_case(b"bytes=") || rest.contains(&b',') {
-        return None;
-    }
-    Some(rest.trim_ascii())
+    unit.eq_ignore_ascii_case(b"bytes=").then(|| rest.trim_ascii())
 }
 
 fn from_to(first: u64, last: u64, length: u64) -> Selection {

@@ -183,8 +183,7 @@ impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
         }
         let selection = match request.values("range").next() {
             Some(value)
-                if verdict == Verdict::Proceed
-                    && request.method == Method::Get
+                if request.method == Method::Get
                     && conditional::range_applies(request, &tag, modified, exchange.now) =>
             {
                 range::select(value, length)

@@ -213,7 +213,7 @@ pub struct Running<S> {
 }
 
 impl<S: Storage + Send + Sync + 'static> Running<S> {
-    /// Starts a server for `storage` on a port that is free.
+    /// Starts a server for `storage` on a port that is free, whatever `config` says.
     ///
     /// # Panics
     /// If the loopback interface has no free port.

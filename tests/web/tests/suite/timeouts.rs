@@ -50,6 +50,13 @@ fn a_head_that_does_not_end_is_408_however_steadily_it_comes() {
 }
 
 #[test]
+fn what_is_no_http_is_refused_without_waiting_for_more() {
+    let (_scratch, server) = server(patient());
+    let mut client = Client::new(server.address);
+    assert_eq!(client.send("\x16\x03\x01\x02\x00\x01").receive(Expect::Body).status, 400);
+}
+
+#[test]
 fn a_connection_that_says_nothing_is_closed_in_silence() {
     let (_scratch, server) = server(Config { header_timeout: SHORT, ..patient() });
     let start = Instant::now();

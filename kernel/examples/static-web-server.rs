@@ -1,0 +1,111 @@
+//! A static web server: one image, one directory of the host, HTTP/1.1.
+//!
+//! ```text
+//!   cargo xtask run static-web-server --share DIR
+//!
+//!   main -> accept -.-> thread: serve -> input -> request -> target -> storage
+//!                   |-> thread: ...                                       |
+//!                   '-> thread: ...      response <- range <- conditional <
+//! ```
+//!
+//! The modules know the kernel only through the traits in `storage` and `connection`, which `adapters` fills
+//! with `toro::fs`, `toro::net` and `toro::time`. On the host the same files run against `std`
+//! (`tests/web`), with real sockets and with arbitrary bytes.
+//!
+//! Without a share it serves the small site that is linked into the image. Options are words of the guest's
+//! command line, see `config`.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[path = "static-web-server/accept.rs"]
+mod accept;
+#[path = "static-web-server/adapters.rs"]
+mod adapters;
+#[path = "static-web-server/bundled.rs"]
+mod bundled;
+#[path = "static-web-server/conditional.rs"]
+mod conditional;
+#[path = "static-web-server/config.rs"]
+mod config;
+#[path = "static-web-server/connection.rs"]
+mod connection;
+#[path = "static-web-server/date.rs"]
+mod date;
+#[path = "static-web-server/input.rs"]
+mod input;
+#[path = "static-web-server/listing.rs"]
+mod listing;
+#[path = "static-web-server/log.rs"]
+mod log;
+#[path = "static-web-server/mime.rs"]
+mod mime;
+#[path = "static-web-server/range.rs"]
+mod range;
+#[path = "static-web-server/request.rs"]
+mod request;
+#[path = "static-web-server/respond.rs"]
+mod respond;
+#[path = "static-web-server/response.rs"]
+mod response;
+#[path = "static-web-server/serve.rs"]
+mod serve;
+#[path = "static-web-server/storage.rs"]
+mod storage;
+#[path = "static-web-server/target.rs"]
+mod target;
+
+use alloc::rc::Rc;
+use core::{fmt, net::Ipv4Addr};
+
+use toro::{env, fs, io, net, net::TcpListener};
+
+use crate::{
+    adapters::{Acceptor, Machine, Share, Site},
+    bundled::Bundled,
+    config::{Config, ConfigError},
+    serve::Server,
+};
+
+toro::entry!(main);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: usize = 128;
+
+/// Why the server did not start; printed before the machine ends with status 1.
+enum StartError {
+    Option(ConfigError),
+    Root(&'static str, io::Error),
+    Listen(io::Error),
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option(error) => write!(formatter, "{error}"),
+            Self::Root(path, error) => write!(formatter, "root={path}: {error}"),
+            Self::Listen(error) => write!(formatter, "cannot listen: {error}"),
+        }
+    }
+}
+
+fn main() -> Result<(), StartError> {
+    let config = Config::from_options(env::option).map_err(StartError::Option)?;
+    let storage = if fs::is_mounted() {
+        fs::read_dir(config.root).map_err(|error| StartError::Root(config.root, error))?;
+        Site::Share(Share::new(config.root))
+    } else {
+        toro::println!("no share is mounted, serving the bundled site");
+        Site::Bundled(Bundled)
+    };
+    let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port).into(), BACKLOG)
+        .map_err(StartError::Listen)?;
+    let address = net::local_address().unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let server = Rc::new(Server { storage, environment: Machine::new(), config });
+    toro::println!("listening on http://{address}:{}/", config.port);
+    accept::accept_all(&mut Acceptor::new(listener, server), config.max_connections);
+    Ok(())
+}
