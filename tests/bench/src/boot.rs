@@ -24,8 +24,8 @@ use crate::stats::{Samples, grouped};
 use crate::table::Table;
 use crate::{memory, toro};
 
-/// The line that the example `hello` prints.
-const HELLO: &str = "hello";
+/// The line that `hello` prints, or what it begins with.
+const HELLO_LINE: &str = "hello";
 /// Size of the file that is fetched first.
 const BODY_SIZE: usize = 4096;
 /// How long a boot may take.
@@ -53,6 +53,32 @@ pub enum App {
     Hello,
     /// Serves a directory of the host
     StaticWebServer,
+}
+
+impl App {
+    /// Name of the example in the package `toro`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::StaticWebServer => "static-web-server",
+        }
+    }
+
+    /// The network, for an application that needs one.
+    fn link(self, link: &Link) -> Option<&Link> {
+        match self {
+            Self::Hello => None,
+            Self::StaticWebServer => Some(link),
+        }
+    }
+
+    /// What shows that it is up.
+    fn sign(self) -> Sign {
+        match self {
+            Self::Hello => Sign::Line(HELLO_LINE),
+            Self::StaticWebServer => Sign::Answer(format!("/{FILE_NAME}")),
+        }
+    }
 }
 
 /// Options of `bench boot`.
@@ -101,11 +127,7 @@ struct Bench<'a> {
 /// A tool is missing, or a guest does not boot.
 pub fn run(options: &Options) -> Result<()> {
     let linux = options.guest.linux_baseline.as_deref().map(Linux::open).transpose()?;
-    let images = [(App::Hello, "hello"), (App::StaticWebServer, "static-web-server")]
-        .into_iter()
-        .filter(|(app, _)| options.apps.contains(app))
-        .map(|(_, name)| Image::build(name))
-        .collect::<Result<Vec<_>>>()?;
+    let images = options.apps.iter().map(|app| Ok((*app, Image::build(app.name())?))).collect::<Result<Vec<_>>>()?;
     let scratch = Scratch::new()?;
     let (share, body) = share::create(scratch.path(), BODY_SIZE)?;
     let bench = Bench { options, scratch: scratch.path(), share, body };
@@ -125,13 +147,12 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 impl Bench<'_> {
-    fn subjects<'a>(&self, images: &[Image], linux: Option<&Linux>, link: &'a Link) -> Vec<Subject<'a>> {
+    fn subjects<'a>(&self, images: &[(App, Image)], linux: Option<&Linux>, link: &'a Link) -> Vec<Subject<'a>> {
         let Options { guest, apps, .. } = self.options;
         let mut subjects: Vec<_> = images
             .iter()
-            .map(|image| {
-                let link = (image.name != HELLO).then_some(link);
-                let sign = if link.is_some() { Sign::Answer(format!("/{FILE_NAME}")) } else { Sign::Line(HELLO) };
+            .map(|(app, image)| {
+                let (link, sign) = (app.link(link), app.sign());
                 let system = toro::system(&image.path, guest.machine, link, &guest.append);
                 Subject { name: sign.describe(&format!("toro {}", image.name)), system, sign, link }
             })
@@ -200,15 +221,15 @@ impl Bench<'_> {
         Ok(table)
     }
 
-    fn instructions(&self, images: &[Image], link: &Link) -> Result<Table> {
+    fn instructions(&self, images: &[(App, Image)], link: &Link) -> Result<Table> {
         let guest_options = &self.options.guest;
         let plugin = Plugin::build(self.scratch)?;
         let title = format!("guest instructions, {}", self.circumstances());
         let mut table = Table::new(title, ["image", "firmware, to the entry", "entry to main"]);
-        for image in images {
+        for (app, image) in images {
             let milestones = image.milestones()?;
             let counters = plugin.counters(image.name, &[milestones.entry, milestones.main])?;
-            let link = (image.name != HELLO).then_some(link);
+            let link = app.link(link);
             let share =
                 link.map(|_| Virtiofsd::start(self.scratch, "count", &self.share, guest_options.cache)).transpose()?;
             let setup = Setup {
@@ -237,9 +258,9 @@ impl Bench<'_> {
         Ok(table)
     }
 
-    fn sizes(&self, images: &[Image]) -> Result<Table> {
+    fn sizes(&self, images: &[(App, Image)]) -> Result<Table> {
         let mut table = Table::new("bytes, release build", ["image", "file", "stripped", "text", "data", "bss"]);
-        for image in images {
+        for (_, image) in images {
             let size = image.size(self.scratch)?;
             let bytes = [size.file, size.stripped, size.sections.text, size.sections.data, size.sections.bss];
             table.row([image.name.to_owned()].into_iter().chain(bytes.map(|bytes| grouped(bytes as f64))));

@@ -87,8 +87,9 @@ impl Image {
         let bytes = self.read()?;
         let elf = Elf::parse(&bytes)?;
         let entry = elf.pvh_entry()?.with_context(|| format!("{} has no PVH entry", self.name))?;
-        let main =
-            elf.symbol(|symbol| symbol == MAIN)?.with_context(|| format!("{} has no symbol {MAIN}", self.name))?;
+        let main = elf
+            .symbol(|symbol| symbol == MAIN)?
+            .with_context(|| format!("{} has no symbol {MAIN}; was it inlined?", self.name))?;
         Ok(Milestones { entry, main })
     }
 

@@ -33,11 +33,19 @@ impl Machine {
         }
     }
 
-    /// Ending of the names of virtio devices on its bus.
-    fn device_suffix(self) -> &'static str {
+    /// The network card on its bus: modern, and without a boot ROM that the firmware would run.
+    fn network_card(self) -> &'static str {
         match self {
-            Self::Microvm => "device",
-            Self::Q35 | Self::Pc => "pci",
+            Self::Microvm => "virtio-net-device",
+            Self::Q35 | Self::Pc => "virtio-net-pci,disable-legacy=on,romfile=",
+        }
+    }
+
+    /// The shared directory on its bus.
+    fn share(self) -> &'static str {
+        match self {
+            Self::Microvm => "vhost-user-fs-device",
+            Self::Q35 | Self::Pc => "vhost-user-fs-pci",
         }
     }
 }
@@ -110,16 +118,18 @@ impl Setup<'_> {
             // The default is the legacy register layout, which vhost-user devices refuse.
             line.add("-global", "virtio-mmio.force-legacy=false");
         }
-        let suffix = self.machine.device_suffix();
         if let Some(link) = self.link {
             line.add("-netdev", link.netdev());
-            line.add("-device", format!("virtio-net-{suffix},netdev=net0"));
+            line.add("-device", format!("{},netdev=net0", self.machine.network_card()));
         }
         if let Some(share) = self.share {
             let mut socket = OsString::from("socket,id=fs0,path=");
             socket.push(share.socket());
             line.add("-chardev", socket);
-            line.add("-device", format!("vhost-user-fs-{suffix},chardev=fs0,tag={},queue-size=1024", system.share_tag));
+            line.add(
+                "-device",
+                format!("{},chardev=fs0,tag={},queue-size=1024", self.machine.share(), system.share_tag),
+            );
         }
         if let Some(counters) = self.counters {
             line.add("-plugin", counters.qemu_argument());

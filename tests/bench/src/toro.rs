@@ -16,7 +16,7 @@ pub fn system(image: &Path, machine: Machine, link: Option<&Link>, append: &str)
         words.push("access-log=off idle-timeout=86400".to_owned());
         if link.kind() == Netdev::Tap {
             // Nobody answers DHCP there.
-            words.push(format!("ip={}/24 gateway={}", link.guest(), link.gateway()));
+            words.push(format!("ip={}/24,gw={}", link.guest(), link.gateway()));
         }
     }
     if !append.is_empty() {

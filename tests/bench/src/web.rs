@@ -143,9 +143,6 @@ pub fn run(options: &Options) -> Result<()> {
     if wrk_needed {
         wrk::check()?;
     }
-    if options.netdev.contains(&Netdev::Tap) {
-        network::enter_namespace()?;
-    }
     let mut contestants = Vec::new();
     if options.systems.contains(&Who::Toro) {
         contestants.push(Contestant::Toro(match &options.image {
@@ -157,6 +154,10 @@ pub fn run(options: &Options) -> Result<()> {
         contestants.push(Contestant::Linux(Linux::open(directory)?));
     }
     ensure!(!contestants.is_empty(), "nothing to measure: --systems linux needs --linux-baseline");
+    // After the build, which may want to fetch something: there is no way out of the namespace.
+    if options.netdev.contains(&Netdev::Tap) {
+        network::enter_namespace()?;
+    }
     let scratch = Scratch::new()?;
     let plugin = options.only.contains(&Part::Instructions).then(|| Plugin::build(scratch.path())).transpose()?;
     let (share, body) = share::create(scratch.path(), options.size)?;
