@@ -120,6 +120,9 @@ fn fu_rv_5_hd_fs_3_hd_fs_8_a_short_payload_is_malformed() {
     for short in [0, 1, 120, 127] {
         let bytes = reply(0, &payload.as_bytes()[..short]);
         assert_eq!(lookup().decode(UNIQUE, &bytes), Err(Defect::PayloadLength.into()), "{short}");
+        // The header alone is enough to tell.
+        let header = bytes.first_chunk().expect("16 bytes");
+        assert_eq!(lookup().payload_range(UNIQUE, header), Err(Defect::PayloadLength.into()));
     }
 }
 
