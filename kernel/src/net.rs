@@ -33,9 +33,13 @@
 mod address;
 mod config;
 mod connection;
+#[cfg(target_os = "none")]
+mod datagram;
 mod dispatch;
 mod error;
 mod flow;
+#[cfg(target_os = "none")]
+mod interface;
 mod key_queue;
 mod link;
 mod listener;
@@ -46,13 +50,23 @@ mod signal;
 mod slab;
 pub mod stack;
 mod system;
+#[cfg(target_os = "none")]
+mod tcp;
 #[cfg(test)]
 mod testing;
 mod time_wait;
 mod timers;
 mod udp;
 
+pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
 pub use address::{Addressing, AddressingError, StaticAddress};
 pub use config::{BufferSizes, Config};
+#[cfg(target_os = "none")]
+pub use datagram::UdpSocket;
 pub use error::NetError;
+#[cfg(target_os = "none")]
+pub use interface::{attach, local_address, wait_until_configured};
 pub use signal::Signal;
+#[cfg(target_os = "none")]
+pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::io::{Error, ErrorKind};
+
 /// Why an operation on the stack did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,3 +57,23 @@ impl fmt::Display for NetError {
 }
 
 impl core::error::Error for NetError {}
+
+impl From<NetError> for Error {
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::WouldBlock => ErrorKind::WouldBlock.into(),
+            NetError::AddressInUse => ErrorKind::AddrInUse.into(),
+            NetError::AddressNotAvailable => ErrorKind::AddrNotAvailable.into(),
+            NetError::NetworkUnreachable => ErrorKind::NetworkUnreachable.into(),
+            NetError::NetworkDown => ErrorKind::NetworkDown.into(),
+            NetError::ConnectionRefused => ErrorKind::ConnectionRefused.into(),
+            NetError::ConnectionReset => ErrorKind::ConnectionReset.into(),
+            NetError::TimedOut => ErrorKind::TimedOut.into(),
+            NetError::NotConnected => ErrorKind::NotConnected.into(),
+            NetError::BrokenPipe => ErrorKind::BrokenPipe.into(),
+            NetError::InvalidInput => ErrorKind::InvalidInput.into(),
+            NetError::MessageTooLong => Self::new(ErrorKind::InvalidInput, "the datagram is too long"),
+            NetError::Exhausted => Self::new(ErrorKind::OutOfMemory, "no memory or port for another socket"),
+        }
+    }
+}

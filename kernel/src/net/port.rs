@@ -66,6 +66,8 @@ pub(super) struct Port {
     /// Where answers go that have no frame.
     scratch: Vec<u8>,
     refusing: bool,
+    /// The device was armed and has not been looked at since.
+    is_armed: bool,
     fault: Option<DeviceFault>,
     /// The last TCP segment that was written.
     sent: Option<Sent>,
@@ -86,6 +88,7 @@ impl Port {
             spare: None,
             scratch: alloc::vec![0; max_frame],
             refusing: false,
+            is_armed: false,
             fault: None,
             sent: None,
             neighbor_wanted: false,
@@ -113,7 +116,13 @@ impl Port {
     }
 
     /// Fetches received frames from the device.
+    ///
+    /// Not right after the device was armed: whatever has come since raises an interrupt, and with devices that know
+    /// nothing finer than on and off a look would take the wish for it back.
     pub(super) fn fetch(&mut self) {
+        if core::mem::take(&mut self.is_armed) {
+            return;
+        }
         if self.fault.is_none()
             && let Err(fault) = self.device.receive(&mut self.incoming)
         {
@@ -178,11 +187,13 @@ impl Port {
         if self.fault.is_some() {
             return Armed::Idle;
         }
-        self.device.arm().unwrap_or_else(|fault| {
+        let armed = self.device.arm().unwrap_or_else(|fault| {
             self.fault = Some(fault);
             // The fault is work: the sockets have to hear of it.
             Armed::WorkPending
-        })
+        });
+        self.is_armed = armed == Armed::Idle;
+        armed
     }
 
     /// Makes sure that there is an empty frame and room to queue it.

@@ -67,7 +67,7 @@ mod operations;
 #[cfg(test)]
 mod tests;
 
-pub use operations::{Accepted, ConnectionId, ListenerId, UdpId};
+pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
 
 /// The number of the system set among the sockets.
 const SYSTEM: u32 = 0;
