@@ -1,0 +1,1 @@
+//! Checks that each crate depends on lower floors only; see `tests/floors.rs`.
