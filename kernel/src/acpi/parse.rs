@@ -14,7 +14,7 @@ const BIOS_AREA_SIZE: usize = 0x2_0000;
 /// The real-mode segment of the extended BIOS data area.
 const EBDA_POINTER: u64 = 0x40E;
 const EBDA_SIZE: usize = 1024;
-const RSDP_SIGNATURE: &[u8] = b"RSD PTR ";
+const RSDP_SIGNATURE: &[u8; 8] = b"RSD PTR ";
 const RSDP_ALIGNMENT: usize = 16;
 
 /// Searches the places where a BIOS leaves the root pointer (§5.2.5.1).
@@ -24,7 +24,7 @@ pub fn find_rsdp(memory: &impl PhysicalMemory) -> Option<u64> {
     let areas = [(ebda, EBDA_SIZE), (BIOS_AREA, BIOS_AREA_SIZE)];
     areas.into_iter().filter(|&(start, _)| start != 0).find_map(|(start, size)| {
         let area = memory.bytes(start, size)?;
-        let found = area.chunks(RSDP_ALIGNMENT).position(|chunk| chunk.starts_with(RSDP_SIGNATURE))?;
+        let found = area.chunks(RSDP_ALIGNMENT).position(|chunk| chunk.first_chunk() == Some(RSDP_SIGNATURE))?;
         let address = start + (found * RSDP_ALIGNMENT) as u64;
         root_table(memory, address).map(|_| address)
     })
@@ -167,11 +167,13 @@ fn generic_address(table: &[u8], offset: usize) -> Option<Location> {
 /// The first two elements of the package named `_S5_` (§7.4.2.6), found by its encoding:
 /// `NameOp "_S5_" PackageOp PkgLength NumElements element element ...`, the elements integers of at most a byte.
 fn sleep_types(aml: &[u8]) -> Option<(u8, u8)> {
+    const NAME: &[u8; 4] = b"_S5_";
     const PACKAGE: u8 = 0x12;
     const BYTE_PREFIX: u8 = 0x0A;
-    let name = aml.windows(5).position(|window| window == b"_S5_\x12")?;
-    let package = aml.get(name + 4..)?;
-    debug_assert_eq!(package.first(), Some(&PACKAGE));
+    // Compared as arrays, which are single words; a DSDT is long, and this runs at every boot.
+    let is_name = |window: &[u8]| window.first_chunk() == Some(NAME) && window.last() == Some(&PACKAGE);
+    let name = aml.windows(NAME.len() + 1).position(is_name)?;
+    let package = aml.get(name + NAME.len()..)?;
     let length_bytes = 1 + usize::from(package.get(1)? >> 6);
     let mut elements = package.get(1 + length_bytes + 1..)?;
     let mut integer = || -> Option<u8> {

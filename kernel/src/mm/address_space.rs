@@ -1,7 +1,9 @@
 //! The two global objects, the frame allocator and the address space, and what the rest of the kernel does with them.
 
 use core::ops::Range;
-use core::ptr;
+use core::ptr::{self, NonNull};
+
+use toro_core::Mmio;
 
 use super::PAGE_SIZE;
 use super::frame::FrameAllocator;
@@ -151,6 +153,28 @@ impl From<MapError> for MapMmioError {
 pub fn map_mmio(physical: u64, length: u64) -> Result<*mut u8, MapMmioError> {
     map_identical(physical, length, Access::Device)?;
     Ok(ptr::with_exposed_provenance_mut(physical as usize))
+}
+
+/// Interrupt controllers, whose registers are not for drivers: writing there can raise any vector.
+const INTERRUPT_CONTROLLERS: [Range<u64>; 2] = [0xFEC0_0000..0xFEC1_0000, 0xFEE0_0000..0xFEF0_0000];
+
+/// Maps a device's registers as [`map_mmio`] does, for a driver that is to own them. `physical` is a multiple of 8.
+///
+/// # Errors
+///
+/// See [`MapMmioError`]; a range that overlaps the interrupt controllers or is not aligned is a
+/// [`Range`](MapMmioError::Range) error.
+pub fn device_registers(physical: u64, length: u64) -> Result<Mmio, MapMmioError> {
+    let end = physical.checked_add(length).ok_or(MapMmioError::Range)?;
+    let is_reserved = INTERRUPT_CONTROLLERS.iter().any(|range| physical < range.end && range.start < end);
+    if is_reserved || !physical.is_multiple_of(8) {
+        return Err(MapMmioError::Range);
+    }
+    let base = NonNull::new(map_mmio(physical, length)?).ok_or(MapMmioError::Range)?;
+    let length = usize::try_from(length).map_err(|_| MapMmioError::Range)?;
+    // SAFETY: mapped uncached for good by `map_mmio`; not RAM, so no Rust object lies there; aligned to 8 and outside the
+    // interrupt controllers, as checked above.
+    Ok(unsafe { Mmio::new(base, length) })
 }
 
 fn map_identical(physical: u64, length: u64, access: Access) -> Result<(), MapMmioError> {

@@ -197,10 +197,11 @@ impl Core {
 
     /// Halts until something happens, unless something has.
     fn sleep(&self) {
-        let pending = self.pollers.borrow_mut().iter_mut().fold(false, |pending, poller| {
+        let mut pending = false;
+        for poller in self.pollers.borrow_mut().iter_mut() {
             // Every poller is armed, also after one has answered that it has work.
-            matches!(poller.arm(), Armed::WorkPending) || pending
-        });
+            pending |= matches!(poller.arm(), Armed::WorkPending);
+        }
         if pending || self.poll() || !self.ready.borrow().is_empty() {
             return;
         }

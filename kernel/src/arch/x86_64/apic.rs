@@ -71,7 +71,7 @@ fn read(register: Register) -> u32 {
         return unsafe { Msr::new(0x800 + register as u32 / 16).read() } as u32;
     }
     // SAFETY: `registers` is the mapped, page-aligned register page; every offset is aligned and inside it.
-    unsafe { registers.byte_add(register as usize).read_volatile() }
+    unsafe { registers.wrapping_byte_add(register as usize).read_volatile() }
 }
 
 fn write(register: Register, value: u32) {
@@ -83,7 +83,7 @@ fn write(register: Register, value: u32) {
         return;
     }
     // SAFETY: in bounds and aligned as above; effects as above.
-    unsafe { registers.byte_add(register as usize).write_volatile(value) }
+    unsafe { registers.wrapping_byte_add(register as usize).write_volatile(value) }
 }
 
 /// Enables the local APIC with its timer and both lines masked.

@@ -29,6 +29,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use toro_core::pci::msix::MsiMessage;
 use x86_64::VirtAddr;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
@@ -265,18 +266,12 @@ impl Vector {
 
     /// What a device has to write where in order to raise this vector on the boot core: edge triggered, fixed delivery
     /// (Intel SDM volume 3, "Message Signalled Interrupts").
-    pub fn message(self) -> Message {
+    pub fn message(self) -> MsiMessage {
         // The destination field has 8 bits; the boot core's id is far below that on every machine that has no
         // interrupt remapping.
-        Message { address: 0xFEE0_0000 | u64::from(apic::id() & 0xFF) << 12, data: u32::from(self.0) }
+        let address = 0xFEE0_0000 | u64::from(apic::id() & 0xFF) << 12;
+        // SAFETY: the address is that of the local APICs' message window; the data names this vector, whose handler does
+        // nothing but set a flag.
+        unsafe { MsiMessage::new(address, u32::from(self.0)) }
     }
-}
-
-/// A message signalled interrupt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Physical address that the device writes to.
-    pub address: u64,
-    /// What it writes.
-    pub data: u32,
 }

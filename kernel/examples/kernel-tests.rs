@@ -1,0 +1,59 @@
+//! The kernel's tests of itself, one per boot: the command line word `test=NAME` selects, the exit status is the verdict.
+//!
+//! | test | what | exit status |
+//! |---|---|---|
+//! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
+//! | `memory` | the heap under stress, and what the page tables allow | 0 |
+//! | `time` | both clocks and sleeping | 0 |
+//! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
+//! | `panic` | a panic | 101 |
+//! | `oom` | running out of memory | 101 |
+//! | `deadlock` | every thread waits for ever | 101 |
+//! | `null` | a load from address 0 | 102 |
+//! | `text` | a store into the kernel's code | 102 |
+//! | `execute` | a jump into data | 102 |
+//! | `divide` | a division by zero | 102 |
+//! | `ud` | an undefined instruction | 102 |
+//! | `overflow` | a stack overflow in a thread | 102 |
+//! | `exit` | `process::exit(42)` | 42 |
+//! | `error` | `main` returns an error | 1 |
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+#[path = "kernel-tests/faults.rs"]
+mod faults;
+#[path = "kernel-tests/interrupts.rs"]
+mod interrupts;
+#[path = "kernel-tests/memory.rs"]
+mod memory;
+#[path = "kernel-tests/threads.rs"]
+mod threads;
+#[path = "kernel-tests/time.rs"]
+mod time;
+
+toro::entry!(main);
+
+fn main() -> Result<(), &'static str> {
+    match toro::env::option("test") {
+        Some("threads") => threads::run(),
+        Some("memory") => memory::run(),
+        Some("time") => time::run(),
+        Some("interrupts") => interrupts::run(),
+        Some("panic") => faults::panic(),
+        Some("oom") => faults::out_of_memory(),
+        Some("deadlock") => faults::deadlock(),
+        Some("null") => faults::null(),
+        Some("text") => faults::text(),
+        Some("execute") => faults::execute(),
+        Some("divide") => faults::divide(),
+        Some("ud") => toro::arch::cpu::undefined_instruction(),
+        Some("overflow") => faults::overflow(),
+        Some("exit") => toro::process::exit(42),
+        Some("error") => return Err("as requested"),
+        _ => return Err("the command line word test=NAME is missing or names no test"),
+    }
+    toro::println!("passed");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The heap under stress, and what the page tables allow.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use toro::mm::{self, PAGE_SIZE, image};
+
+pub fn run() {
+    page_tables();
+    heap();
+    huge();
+    stacks();
+}
+
+/// No page is both writable and executable, only code is executable, and nothing is mapped at address 0 or in a guard.
+fn page_tables() {
+    let mut pages = 0;
+    let mut mapped: Vec<(u64, u64)> = Vec::new();
+    let text = image::text();
+    let constants = image::rodata();
+    mm::walk_address_space(&mut |page| {
+        pages += 1;
+        let end = page.virtual_address.wrapping_add(page.size);
+        assert!(!(page.is_writable && page.is_executable), "writable and executable: {page:x?}");
+        let is_text = text.start <= page.virtual_address && end <= text.end;
+        assert_eq!(page.is_executable, is_text, "only code is executable: {page:x?}");
+        if constants.start <= page.virtual_address && end <= constants.end {
+            assert!(!page.is_writable, "constants can be written: {page:x?}");
+        }
+        assert_ne!(page.virtual_address, 0, "page 0 is mapped");
+    });
+    mm::walk_address_space(&mut |page| {
+        mapped.push((page.virtual_address, page.virtual_address.wrapping_add(page.size)))
+    });
+    let is_mapped = |address: u64| mapped.iter().any(|&(start, end)| (start..end).contains(&address));
+
+    assert!(is_mapped(image::boot_stack().start) && !is_mapped(image::boot_stack_guard().start));
+    // From a local variable down to the first page that is not mapped: that is this thread's guard.
+    let local = 0u8;
+    let mut page = (&raw const local).addr() as u64 & !(PAGE_SIZE - 1);
+    assert!(is_mapped(page));
+    while is_mapped(page) {
+        page -= PAGE_SIZE;
+    }
+    for guard in 0..mm::stack::GUARD_SIZE / PAGE_SIZE {
+        assert!(!is_mapped(page - guard * PAGE_SIZE), "the guard of this stack is mapped");
+    }
+    toro::println!("{pages} pages are mapped as they should be");
+}
+
+/// Random pieces with patterns, allocated, grown and freed in random order.
+fn heap() {
+    let mut state = 1u64;
+    let mut random = move |bound: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % bound
+    };
+    let mut pieces: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+    for round in 0..6000 {
+        let key = random(200);
+        match pieces.remove(&key) {
+            Some(piece) => assert!(piece.iter().all(|&byte| byte == key as u8), "a piece of the heap was overwritten"),
+            None => {
+                let size = [50, 500, 5_000, 200_000][random(4)];
+                let mut piece = vec![key as u8; 1 + random(size)];
+                if round % 3 == 0 {
+                    let longer = piece.len() * 3;
+                    piece.resize(longer, key as u8);
+                }
+                if round % 5 == 0 {
+                    piece.truncate(piece.len() / 2);
+                    piece.shrink_to_fit();
+                }
+                pieces.insert(key, piece);
+            }
+        }
+    }
+}
+
+/// Half of all memory in one piece, which goes back as a whole.
+fn huge() {
+    let before = mm::free_memory();
+    let size = before as usize / 2;
+    let mut piece: Vec<u8> = Vec::new();
+    piece.try_reserve_exact(size).expect("half of the memory is there in one piece");
+    assert!(mm::free_memory() <= before - size as u64);
+    piece.resize(1 << 20, 7);
+    drop(piece);
+    assert_eq!(mm::free_memory(), before, "a huge piece goes back to the frame allocator");
+    let too_much: Result<(), _> = Vec::<u8>::new().try_reserve_exact(before as usize * 2);
+    assert!(too_much.is_err());
+}
+
+/// Stacks of finished threads are used again: ten times as many threads take no more memory.
+fn stacks() {
+    let round = |count: usize| {
+        let threads: Vec<_> = (0..count).map(|_| toro::thread::spawn(|| ())).collect();
+        for thread in threads {
+            let Ok(()) = thread.join();
+        }
+    };
+    round(30);
+    let before = mm::free_memory();
+    (0..10).for_each(|_| round(30));
+    assert!(mm::free_memory() + 64 * 1024 >= before, "stacks of finished threads are lost");
+}
