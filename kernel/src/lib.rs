@@ -11,11 +11,14 @@ pub mod acpi;
 #[cfg(target_os = "none")]
 pub mod arch;
 mod boot;
+mod bus;
 mod calendar;
 mod command_line;
 #[cfg(target_os = "none")]
 #[doc(hidden)]
 pub mod console;
+#[cfg(target_os = "none")]
+mod drivers;
 pub mod env;
 pub mod io;
 #[cfg(target_os = "none")]

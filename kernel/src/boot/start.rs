@@ -8,7 +8,7 @@ use super::pvh;
 use crate::arch::{self, clock};
 use crate::sched::core::Core;
 use crate::sched::thread::Builder;
-use crate::{acpi, console, env, logger, mm, shutdown};
+use crate::{acpi, console, drivers, env, logger, mm, shutdown};
 
 /// Stack of the application's main thread.
 const MAIN_STACK_SIZE: usize = 256 * 1024;
@@ -63,7 +63,9 @@ fn main_thread() {
 
 /// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
 /// started. Runs in the main thread, so it may wait for a device.
-fn attach_devices() {}
+fn attach_devices() {
+    drivers::attach_all();
+}
 
 /// Ends the machine with a message where the kernel cannot go on.
 fn require<T, E: Display>(result: Result<T, E>, what: &str) -> T {

@@ -1,0 +1,18 @@
+//! Finding devices, and making ready what their drivers need.
+//!
+//! ```text
+//!   pci           buses from 0, through bridges --> DeviceId::Pci        + config space, BARs, an MSI message
+//!   virtio_mmio   words of the command line     --> DeviceId::VirtioMmio + registers, a routed interrupt line
+//! ```
+//!
+//! A bus hands out [`Resources`](toro_core::driver::Resources) for a device only when a driver wants it: registers
+//! are mapped and interrupts routed then, not before.
+
+#[cfg(target_os = "none")]
+mod device;
+#[cfg(target_os = "none")]
+pub(crate) mod pci;
+pub(crate) mod virtio_mmio;
+
+#[cfg(target_os = "none")]
+pub(crate) use device::{BusError, Found, resources};

@@ -1,0 +1,57 @@
+//! What the buses have in common: a device that was found, and what every driver gets from this platform.
+
+use core::fmt;
+
+use toro_core::driver::{DeviceId, Resources};
+
+use crate::mm::dma::DMA;
+
+/// A device that was found.
+pub(crate) trait Found: fmt::Display {
+    /// What it is.
+    fn id(&self) -> DeviceId;
+
+    /// Maps its registers and routes its interrupts.
+    ///
+    /// # Errors
+    ///
+    /// What could not be had.
+    fn resources(&self) -> Result<Resources, BusError>;
+}
+
+/// Why a device could not be made ready for its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BusError {
+    /// Its registers could not be mapped.
+    Registers(crate::mm::MapMmioError),
+    /// All interrupt vectors are taken.
+    OutOfVectors,
+    /// Its interrupt line leads nowhere.
+    Route(crate::arch::ioapic::RouteError),
+}
+
+impl fmt::Display for BusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registers(error) => write!(f, "registers: {error}"),
+            Self::OutOfVectors => f.write_str("no interrupt vector left"),
+            Self::Route(error) => write!(f, "interrupt line: {error}"),
+        }
+    }
+}
+
+/// What every device gets from this platform.
+pub(crate) fn resources(location: toro_core::driver::Location) -> Resources {
+    Resources { location, memory: DMA, clock: &CLOCK }
+}
+
+/// The kernel's clock, for waits of drivers.
+struct KernelClock;
+
+static CLOCK: KernelClock = KernelClock;
+
+impl toro_core::Clock for KernelClock {
+    fn now(&self) -> toro_core::Instant {
+        toro_core::Instant::from_nanos(crate::time::Instant::now().as_nanos())
+    }
+}

@@ -1,0 +1,198 @@
+//! PCI: every function behind the host bridge, by memory-mapped configuration space (ECAM) where the firmware's
+//! tables name one, else by the ports 0xCF8 and 0xCFC.
+//!
+//! Addresses are taken as the firmware assigned them. The scan starts at bus 0 and follows bridges; each bus is
+//! visited at most once, so that bridges which point at each other end it too.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::fmt;
+
+use toro_core::driver::{DeviceId, Location, PciFunction, Resources};
+use toro_core::io::{IoWindow, Mmio, Registers};
+use toro_core::pci::bar::{Bar, bars};
+use toro_core::pci::{self, ConfigSpace};
+
+use super::{BusError, Found, resources};
+use crate::{acpi, arch, mm};
+
+/// Which function: bus, device, function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Address {
+    bus: u8,
+    device: u8,
+    function: u8,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}:{:02x}.{}", self.bus, self.device, self.function)
+    }
+}
+
+/// The configuration space of one function.
+enum Config {
+    /// Its 4 KiB of ECAM.
+    Mapped(Mmio),
+    /// Its address for port 0xCF8.
+    Ports(u32),
+}
+
+/// Serialises pairs of accesses to the two ports.
+static PORTS: spin::Mutex<()> = spin::Mutex::new(());
+
+const ADDRESS: usize = 0;
+const DATA: usize = 4;
+const ENABLE: u32 = 1 << 31;
+
+impl Config {
+    fn of(address: Address) -> Option<Self> {
+        let index = u64::from(address.bus) << 8 | u64::from(address.device) << 3 | u64::from(address.function);
+        let ecam = acpi::tables()
+            .and_then(|tables| tables.ecam.iter().find(|ecam| ecam.segment == 0 && ecam.buses.contains(&address.bus)));
+        match ecam {
+            Some(ecam) => mm::device_registers(ecam.address + (index << 12), 4096).ok().map(Self::Mapped),
+            None => Some(Self::Ports(ENABLE | (index as u32) << 8)),
+        }
+    }
+}
+
+impl ConfigSpace for Config {
+    fn read32(&self, offset: u16) -> u32 {
+        match self {
+            Self::Mapped(registers) => registers.read32(usize::from(offset)),
+            Self::Ports(_) if offset > 0xfc => u32::MAX,
+            Self::Ports(address) => {
+                let _guard = PORTS.lock();
+                let ports = arch::pci_ports::configuration_ports();
+                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
+                ports.read32(DATA)
+            }
+        }
+    }
+
+    fn write32(&self, offset: u16, value: u32) {
+        match self {
+            Self::Mapped(registers) => registers.write32(usize::from(offset), value),
+            Self::Ports(_) if offset > 0xfc => {}
+            Self::Ports(address) => {
+                let _guard = PORTS.lock();
+                let ports = arch::pci_ports::configuration_ports();
+                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
+                ports.write32(DATA, value);
+            }
+        }
+    }
+
+    fn write16(&self, offset: u16, value: u16) {
+        match self {
+            Self::Mapped(registers) => registers.write16(usize::from(offset), value),
+            Self::Ports(_) if offset > 0xfe => {}
+            Self::Ports(address) => {
+                let _guard = PORTS.lock();
+                let ports = arch::pci_ports::configuration_ports();
+                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
+                ports.write16(DATA + usize::from(offset & 2), value);
+            }
+        }
+    }
+}
+
+/// Whether there is a PCI bus at all. A machine whose tables name ECAM has one; otherwise the address port of a
+/// host bridge keeps what is written to it, and an absent one does not.
+fn is_present() -> bool {
+    if acpi::tables().is_some_and(|tables| !tables.ecam.is_empty()) {
+        return true;
+    }
+    let _guard = PORTS.lock();
+    let ports = arch::pci_ports::configuration_ports();
+    ports.write32(ADDRESS, ENABLE);
+    ports.read32(ADDRESS) == ENABLE
+}
+
+/// A function that was found.
+struct Function {
+    address: Address,
+    id: DeviceId,
+}
+
+/// Calls `visit` for every function that is not a bridge.
+pub(crate) fn scan(mut visit: impl FnMut(&dyn Found)) {
+    if !is_present() {
+        return;
+    }
+    let mut seen = [false; 256];
+    let mut waiting = vec![0_u8];
+    while let Some(bus) = waiting.pop() {
+        if core::mem::replace(&mut seen[usize::from(bus)], true) {
+            continue;
+        }
+        for device in 0..32 {
+            scan_device(bus, device, &mut waiting, &mut visit);
+        }
+    }
+}
+
+/// Visits the functions of a device; buses behind bridges are added to `waiting`.
+fn scan_device(bus: u8, device: u8, waiting: &mut vec::Vec<u8>, visit: &mut impl FnMut(&dyn Found)) {
+    const MULTIFUNCTION: u8 = 0x80;
+    const SECONDARY_BUS: u16 = 0x19;
+    let mut functions = 1;
+    let mut function = 0;
+    while function < functions {
+        let address = Address { bus, device, function };
+        function += 1;
+        let Some(config) = Config::of(address) else { continue };
+        let vendor = config.read16(pci::VENDOR_ID);
+        if vendor == u16::MAX {
+            continue;
+        }
+        let header = config.read8(pci::HEADER_TYPE);
+        if address.function == 0 && header & MULTIFUNCTION != 0 {
+            functions = 8;
+        }
+        match header & !MULTIFUNCTION {
+            0 => {
+                let class = config.read32(pci::REVISION_AND_CLASS) >> 8;
+                let id = DeviceId::Pci { vendor, device: config.read16(pci::DEVICE_ID), class };
+                visit(&Function { address, id });
+            }
+            1 => waiting.push(config.read8(SECONDARY_BUS)),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PCI {}", self.address)
+    }
+}
+
+impl Found for Function {
+    fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    fn resources(&self) -> Result<Resources, BusError> {
+        let config = Config::of(self.address).ok_or(BusError::Registers(mm::MapMmioError::Range))?;
+        let mut windows = [const { None }; 6];
+        for (window, bar) in windows.iter_mut().zip(bars(&config)) {
+            *window = match bar {
+                // What the firmware did not assign is not there.
+                None | Some(Bar::Memory { address: 0, .. } | Bar::Io { port: 0, .. }) => None,
+                Some(Bar::Memory { address, size, .. }) => {
+                    let registers = mm::device_registers(address, size).map_err(BusError::Registers)?;
+                    Some(IoWindow::Mmio(registers))
+                }
+                Some(Bar::Io { port, size }) => {
+                    let range = u16::try_from(port).ok().zip(u16::try_from(size).ok());
+                    range.and_then(|(port, size)| arch::port::device_registers(port, size)).map(IoWindow::Port)
+                }
+            };
+        }
+        let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
+        let function = PciFunction { config: Box::new(config), bars: windows, messages: vec![vector.message()] };
+        Ok(resources(Location::Pci(function)))
+    }
+}

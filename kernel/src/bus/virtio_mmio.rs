@@ -1,0 +1,167 @@
+//! Register blocks that the command line names: `virtio_mmio.device=SIZE@BASE:IRQ[:ID]`.
+//!
+//! QEMU's microvm (without ACPI) and Firecracker describe their devices to Linux in these words. The size may have
+//! a suffix `K`, `M` or `G`; numbers are decimal, or hexadecimal with `0x`. Blocks without a device behind them
+//! are normal and passed over in silence.
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+#[cfg(target_os = "none")]
+pub(crate) use self::scan::scan;
+
+/// One word of the command line, parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub base: u64,
+    pub size: NonZeroU64,
+    pub irq: u8,
+}
+
+impl Window {
+    /// Parses what stands behind `virtio_mmio.device=`; `None` if it makes no sense.
+    pub fn parse(word: &str) -> Option<Self> {
+        let (size, rest) = word.split_once('@')?;
+        let mut rest = rest.split(':');
+        let base = number(rest.next()?)?;
+        let irq = u8::try_from(number(rest.next()?)?).ok()?;
+        // A fourth part, Linux's device id, does not matter here.
+        let is_id = rest.next().is_none_or(|id| number(id).is_some());
+        let has_more = rest.next().is_some();
+        let (digits, unit) = match size.as_bytes().last()? {
+            b'K' | b'k' => (&size[..size.len() - 1], 1 << 10),
+            b'M' | b'm' => (&size[..size.len() - 1], 1 << 20),
+            b'G' | b'g' => (&size[..size.len() - 1], 1 << 30),
+            _ => (size, 1),
+        };
+        let size = NonZeroU64::new(number(digits)?.checked_mul(unit)?)?;
+        base.checked_add(size.get())?;
+        (is_id && !has_more).then_some(Self { base, size, irq })
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "virtio-mmio at {:#x}, interrupt {}", self.base, self.irq)
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        // `from_str_radix` would take a sign.
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None if text.starts_with('+') => None,
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(target_os = "none")]
+mod scan {
+    use core::fmt;
+
+    use toro_core::driver::{DeviceId, Location, MmioDevice, Resources};
+    use toro_core::io::{IoWindow, Mmio};
+    use virtio_queue_rt::MmioTransport;
+    use virtio_queue_rt::transport::Probe;
+
+    use super::Window;
+    use crate::bus::{BusError, Found, resources};
+    use crate::{acpi, arch, env, mm};
+
+    /// A block with a device behind it.
+    struct Device {
+        window: Window,
+        registers: Mmio,
+        device_type: u32,
+    }
+
+    /// Calls `visit` for every device that the command line names.
+    pub(crate) fn scan(mut visit: impl FnMut(&dyn Found)) {
+        for word in env::options("virtio_mmio.device") {
+            let Some(window) = Window::parse(word) else {
+                log::warn!("virtio_mmio.device={word} on the command line makes no sense");
+                continue;
+            };
+            let registers = match mm::device_registers(window.base, window.size.get()) {
+                Ok(registers) => registers,
+                Err(error) => {
+                    log::warn!("{window}: {error}");
+                    continue;
+                }
+            };
+            match MmioTransport::probe(&registers) {
+                Probe::Modern(kind) => visit(&Device { window, registers, device_type: kind.0 }),
+                Probe::Legacy(kind) => {
+                    log::warn!("{window}: a legacy device of type {}; this kernel drives version 2", kind.0);
+                }
+                Probe::Empty => {}
+                Probe::Unknown => log::warn!("{window}: no virtio-mmio registers there"),
+            }
+        }
+    }
+
+    impl fmt::Display for Device {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.window.fmt(f)
+        }
+    }
+
+    impl Found for Device {
+        fn id(&self) -> DeviceId {
+            DeviceId::VirtioMmio { device_type: self.device_type }
+        }
+
+        fn resources(&self) -> Result<Resources, BusError> {
+            let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
+            // The line stays up until the driver acknowledges. Edge triggered, it interrupts once all the same,
+            // and no driver code has to run in the handler to take it down.
+            let line = acpi::Line { trigger: acpi::Trigger::Edge, ..acpi::isa_line(self.window.irq) };
+            arch::ioapic::route(line, vector).map_err(BusError::Route)?;
+            let registers = IoWindow::Mmio(self.registers.clone());
+            Ok(resources(Location::Mmio(MmioDevice { registers })))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(base: u64, size: u64, irq: u8) -> Option<Window> {
+        Some(Window { base, size: NonZeroU64::new(size).expect("not zero"), irq })
+    }
+
+    #[test]
+    fn words_of_qemu_and_firecracker_are_understood() {
+        assert_eq!(Window::parse("512@0xfeb02e00:12"), window(0xfeb0_2e00, 512, 12));
+        assert_eq!(Window::parse("4K@0xc0001000:5"), window(0xc000_1000, 4096, 5));
+        assert_eq!(Window::parse("1m@4096:0x7:3"), window(4096, 1 << 20, 7));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for word in [
+            "",
+            "@",
+            "512",
+            "512@",
+            "512@0xfeb00000",
+            "512@0xfeb00000:",
+            "512@0xfeb00000:256",
+            "0@0xfeb00000:5",
+            "K@0xfeb00000:5",
+            "512@feb00000:5",
+            "512@0x:5",
+            "512@0x+1:5",
+            "+512@0x1000:5",
+            "1@0xffffffffffffffff:5",
+            "99999999999G@0x1000:5",
+            "512@0x1000:5:x",
+            "512@0x1000:5:1:2",
+            "é@0x1000:5",
+        ] {
+            assert_eq!(Window::parse(word), None, "{word}");
+        }
+    }
+}

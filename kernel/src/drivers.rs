@@ -1,0 +1,50 @@
+//! THE list of drivers, and the meeting of devices with them.
+//!
+//! To leave a driver out of an image, build without its feature.
+
+use toro_core::driver::{Attached, Driver};
+
+use crate::bus::{self, Found};
+
+/// One line per driver. The first that matches a device gets it.
+static DRIVERS: &[&dyn Driver] = &[
+    #[cfg(feature = "virtio-net")]
+    virtio_net::DRIVER,
+    #[cfg(feature = "virtio-fs")]
+    virtio_fs::DRIVER,
+];
+
+/// Looks for devices on all buses, and takes into service those that a driver knows.
+///
+/// A device that cannot be used is reported and left alone; it never keeps the machine from booting.
+pub(crate) fn attach_all() {
+    bus::virtio_mmio::scan(attach);
+    bus::pci::scan(attach);
+}
+
+fn attach(device: &dyn Found) {
+    let id = device.id();
+    let Some(driver) = DRIVERS.iter().find(|driver| driver.matches(&id)) else {
+        log::debug!("{device}: no driver for {id:?}");
+        return;
+    };
+    let name = driver.name();
+    let resources = match device.resources() {
+        Ok(resources) => resources,
+        Err(error) => return log::error!("{device}: {name}: {error}"),
+    };
+    match driver.attach(resources) {
+        Ok(Attached::Net(net)) => {
+            log::debug!("{device}: {name}, {}", net.mac());
+            if let Err(error) = crate::net::attach(net) {
+                log::error!("{device}: network: {error}");
+            }
+        }
+        Ok(Attached::Fuse(fuse)) => {
+            log::debug!("{device}: {name}, \"{}\"", fuse.tag().escape_ascii());
+            drop(fuse);
+        }
+        Ok(other) => log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
+        Err(error) => log::error!("{device}: {name}: {error}"),
+    }
+}
