@@ -28,9 +28,9 @@ mod memory;
 mod pool;
 mod shared;
 
-pub use buf::{BufferSlot, DmaBuf, TooLong};
+pub use buf::{DmaBuf, TooLong};
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
-pub use pool::DmaPool;
+pub use pool::{DmaPool, PoolStorage};
 pub use shared::{SharedCell, SharedRegion};
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::addr::BusAddr;
 
 /// The bookkeeping of one buffer: 32 bytes, in an array that belongs to its pool.
 #[repr(align(32))]
-pub struct BufferSlot {
+pub(super) struct BufferSlot {
     /// First byte of the buffer. Invariant: valid for `pool.capacity` bytes, touched only through the one
     /// `DmaBuf` that points here.
     pub(super) data: *mut u8,
@@ -42,8 +42,8 @@ pub struct BufferSlot {
 }
 
 impl BufferSlot {
-    /// A slot without a buffer, to fill the storage that a pool is given.
-    pub const fn empty() -> Self {
+    /// A slot without a buffer.
+    pub(super) const fn empty() -> Self {
         Self { data: ptr::null_mut(), bus: 0, pool: ptr::null(), start: 0, len: AtomicU32::new(0) }
     }
 }

@@ -19,6 +19,7 @@
 //! what makes leaking a live queue safe: the pool of the buffers inside never ends.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -52,6 +53,7 @@ pub(super) struct PoolShared {
     /// Bytes per block.
     block_size: usize,
     /// Whether slots and this struct are boxes, to be freed with the pool.
+    #[cfg_attr(not(any(feature = "alloc", test)), allow(dead_code))]
     owned: bool,
 }
 
@@ -145,6 +147,36 @@ impl PoolShared {
     }
 }
 
+/// Room for the bookkeeping of a pool of `N` buffers, to be declared as a `static` where there is no allocator.
+pub struct PoolStorage<const N: usize> {
+    slots: [BufferSlot; N],
+    shared: MaybeUninit<PoolShared>,
+}
+
+// SAFETY: without a pool it is inert; a pool in it has the storage borrowed for ever, and is itself `Sync`.
+unsafe impl<const N: usize> Sync for PoolStorage<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Send for PoolStorage<N> {}
+
+impl<const N: usize> PoolStorage<N> {
+    /// Empty storage.
+    pub const fn new() -> Self {
+        Self { slots: [const { BufferSlot::empty() }; N], shared: MaybeUninit::uninit() }
+    }
+}
+
+impl<const N: usize> Default for PoolStorage<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> fmt::Debug for PoolStorage<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PoolStorage({N} buffers)")
+    }
+}
+
 /// Buffers of one size for one owner.
 pub struct DmaPool {
     /// Invariant: this is the owner; the pool is not closed.
@@ -186,6 +218,25 @@ impl DmaPool {
                 Err(error)
             }
         }
+    }
+
+    /// A pool of `N` buffers of `size` bytes each, with its bookkeeping in the caller's storage: for a platform
+    /// without an allocator.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); the storage is lost.
+    pub fn in_storage<const N: usize>(
+        memory: Dma,
+        storage: &'static mut PoolStorage<N>,
+        size: usize,
+    ) -> Result<Self, OutOfDmaMemory> {
+        let slots = NonNull::from(&mut storage.slots).cast::<BufferSlot>();
+        let shared = Self::describe(memory, N, size, false)?;
+        let shared = NonNull::from(storage.shared.write(PoolShared { slots, ..shared }));
+        // SAFETY: both were just made, for each other, with `N` slots; the storage is borrowed for ever.
+        unsafe { Self::fill(shared) }?;
+        Ok(Self::open(shared))
     }
 
     fn describe(memory: Dma, count: usize, size: usize, owned: bool) -> Result<PoolShared, OutOfDmaMemory> {

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::mpsc;
@@ -124,6 +125,23 @@ fn lengths_and_headroom_stay_inside_the_buffer() {
     assert_eq!(buffer.reset(101), Err(super::super::TooLong));
     assert_eq!(buffer.extend(&[0; 84]), Err(super::super::TooLong));
     assert_eq!(&buffer[..], b"frame");
+}
+
+#[test]
+fn a_pool_needs_no_allocator() {
+    let memory = heap();
+    let storage = Box::leak(Box::new(PoolStorage::<5>::new()));
+    let home = core::ptr::from_mut(storage);
+    // SAFETY: the storage is leaked; the test takes it back when the pool is gone.
+    let mut pool = DmaPool::in_storage(memory, unsafe { &mut *home }, 100).expect("memory");
+    let buffers: Vec<DmaBuf> = core::iter::from_fn(|| pool.take()).collect();
+    assert_eq!((buffers.len(), buffers[4].total_capacity()), (5, 100));
+    drop(pool);
+    assert!(blocks(memory) > 0);
+    drop(buffers);
+    assert_eq!(blocks(memory), 0);
+    // SAFETY: pool and buffers are gone, and nothing else knows the storage.
+    drop(unsafe { Box::from_raw(home) });
 }
 
 #[test]
