@@ -65,7 +65,7 @@ impl Storage for Share {
     fn open(&self, path: &[u8]) -> Result<Node<File>, StorageError> {
         let file = match fs::File::open(self.path(path).as_slice()) {
             Ok(file) => file,
-            Err(error) if error.raw_os_error() == Some(EISDIR) => return Ok(Node::Directory),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => return Ok(Node::Directory),
             Err(error) if error.raw_os_error() == Some(ENXIO) => return Ok(Node::Other),
             Err(error) => return Err(convert(&error)),
         };
@@ -106,20 +106,13 @@ fn modified(metadata: &fs::Metadata) -> UnixTime {
     UnixTime { seconds: time.seconds, nanoseconds: time.nanoseconds }
 }
 
-// Errors of the share's server, as Linux numbers them.
-const EPERM: i32 = 1;
-const ENOENT: i32 = 2;
+/// What the file system answers for a fifo, a socket or a device, as Linux numbers it.
 const ENXIO: i32 = 6;
-const EACCES: i32 = 13;
-const ENOTDIR: i32 = 20;
-const EISDIR: i32 = 21;
-const ENAMETOOLONG: i32 = 36;
-const ELOOP: i32 = 40;
 
 fn convert(error: &io::Error) -> StorageError {
-    match error.raw_os_error() {
-        Some(ENOENT | ENOTDIR | ENAMETOOLONG) => StorageError::NotFound,
-        Some(EPERM | EACCES | ELOOP) => StorageError::Forbidden,
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => StorageError::NotFound,
+        ErrorKind::PermissionDenied | ErrorKind::FilesystemLoop => StorageError::Forbidden,
         _ => StorageError::Failed,
     }
 }

@@ -3,6 +3,7 @@
 mod any_bytes;
 mod client;
 mod conditions;
+mod connections;
 mod curl;
 mod dates;
 mod framing;

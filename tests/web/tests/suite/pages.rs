@@ -83,12 +83,14 @@ fn names_are_escaped_for_link_and_text() {
             entry(name.as_bytes(), EntryKind::File, 0),
             entry(b"\xff\xfe?", EntryKind::File, 0),
             entry(b"javascript:alert(1)", EntryKind::File, 0),
+            entry(b"100%25", EntryKind::File, 0),
         ],
     );
     assert!(page.contains("Index of /&lt;i&gt;/"));
     assert!(page.contains("<a href=\"%3Cb%3E%22x%22%26%27%C3%A9%0A\">&lt;b&gt;&quot;x&quot;&amp;&#39;é\u{fffd}</a>"));
     assert!(page.contains("<a href=\"%FF%FE%3F\">\u{fffd}\u{fffd}?</a>"));
     assert!(page.contains("<a href=\"javascript%3Aalert%281%29\">"));
+    assert!(page.contains("<a href=\"100%2525\">100%25</a>"));
     assert!(!page.contains("<b>") && !page.contains("<i>"));
 }
 
