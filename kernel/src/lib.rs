@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), no_std)]
 // On a host the crate exists for its tests, and much of what they test is used by bare-metal code only.
 #![cfg_attr(not(target_os = "none"), allow(dead_code))]
+// Unsafe code lives in `arch` and `mm`. Elsewhere only tests and the call of the application have any.
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(all(not(target_os = "none"), not(test)))]
@@ -9,6 +11,7 @@ extern crate std;
 
 pub mod acpi;
 #[cfg(target_os = "none")]
+#[allow(unsafe_code)]
 pub mod arch;
 mod boot;
 mod bus;
@@ -24,6 +27,7 @@ pub mod io;
 #[cfg(target_os = "none")]
 mod logger;
 mod macros;
+#[allow(unsafe_code)]
 pub mod mm;
 pub mod net;
 #[cfg(target_os = "none")]

@@ -104,4 +104,11 @@ fn stacks() {
     let before = mm::free_memory();
     (0..10).for_each(|_| round(30));
     assert!(mm::free_memory() + 64 * 1024 >= before, "stacks of finished threads are lost");
+
+    let builder = toro::thread::Builder::new().stack_size(1 << 40);
+    let error = builder.spawn(|| ()).expect_err("no machine has a terabyte for a stack");
+    assert_eq!(error.kind(), toro::io::ErrorKind::OutOfMemory);
+    // Everything that is free can be a stack, the pool's stacks included, and comes back.
+    let most = mm::free_memory() as usize / 2 + 30 * toro::thread::DEFAULT_STACK_SIZE / 2;
+    let Ok(()) = toro::thread::Builder::new().stack_size(most).spawn(|| ()).expect("enough memory").join();
 }

@@ -13,6 +13,8 @@ use crate::{acpi, console, drivers, env, logger, mm, shutdown};
 /// Stack of the application's main thread.
 const MAIN_STACK_SIZE: usize = 256 * 1024;
 
+// Declared here and defined by `toro::entry!`, with the same signature.
+#[allow(unsafe_code)]
 unsafe extern "Rust" {
     /// The application, as `toro::entry!` defines it; returns the exit status.
     safe fn toro_application_main() -> u8;

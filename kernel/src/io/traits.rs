@@ -275,8 +275,8 @@ mod tests {
     #[test]
     fn formatted_text_is_written_and_the_sinks_error_comes_back() {
         let mut sink = Vec::new();
-        write!(sink, "{}-{}", 1, "two").unwrap();
-        assert_eq!(sink, b"1-two");
+        write!(sink, "{}-{:?}", 1, Some(2)).unwrap();
+        assert_eq!(sink, b"1-Some(2)");
 
         struct Full;
         impl Write for Full {

@@ -67,9 +67,14 @@ impl Stack {
             }
         };
         if !map(&range) {
-            unmap(&range);
-            recycler.vacant.push(range);
-            return None;
+            // What stacks in the pool hold may be enough.
+            let pool = core::mem::take(&mut recycler.pool);
+            pool.iter().for_each(unmap);
+            recycler.vacant.extend(pool);
+            if !map(&range) {
+                recycler.vacant.push(range);
+                return None;
+            }
         }
         Some(Self { range })
     }
@@ -92,26 +97,34 @@ impl Drop for Stack {
     }
 }
 
-/// Maps every page of `range` to a frame of its own; false where frames have run out.
+/// Maps every page of `range` to a frame of its own. False where there are not enough frames; nothing is mapped then.
 fn map(range: &Range<u64>) -> bool {
-    range.clone().step_by(PAGE_SIZE as usize).all(|page| {
-        with_address_space(|space, frames| {
-            let Some(frame) = frames.allocate(1, 1) else { return false };
+    if with_frames(|frames| frames.free_frames() as u64) < (range.end - range.start) / PAGE_SIZE {
+        return false;
+    }
+    let failed = with_address_space(|space, frames| {
+        range.clone().step_by(PAGE_SIZE as usize).find(|&page| {
+            let Some(frame) = frames.allocate(1, 1) else { return true };
             let is_mapped = space.map(page, frame, PAGE_SIZE, Access::ReadWrite, frames).is_ok();
             if !is_mapped {
                 frames.free(frame, 1);
             }
-            is_mapped
+            !is_mapped
         })
-    })
+    });
+    if let Some(page) = failed {
+        unmap(&(range.start..page));
+    }
+    failed.is_none()
 }
 
-/// Unmaps what is mapped of `range` and frees its frames.
+/// Unmaps every page of `range`, all of which are mapped, and frees the frames.
 fn unmap(range: &Range<u64>) {
-    for page in range.clone().step_by(PAGE_SIZE as usize) {
-        let frame = with_address_space(|space, _| space.unmap_page(page));
-        if let Some(frame) = frame {
-            with_frames(|frames| frames.free(frame, 1));
+    with_address_space(|space, frames| {
+        for page in range.clone().step_by(PAGE_SIZE as usize) {
+            if let Some(frame) = space.unmap_page(page) {
+                frames.free(frame, 1);
+            }
         }
-    }
+    });
 }

@@ -7,7 +7,7 @@
 //! | hypervisor leaf 0x40000010 | KVM with `vmware-cpuid-freq` and others | none |
 //! | kvm-clock | KVM: Firecracker, Cloud Hypervisor, QEMU with KVM | two model specific registers |
 //! | leaf 0x15 | processors that know their crystal | none |
-//! | local APIC timer at 1 GHz | QEMU's emulator (TCG), all machine types, microvm included | 0.5 ms |
+//! | local APIC timer at 1 GHz | QEMU's emulator (TCG), all machine types, microvm included | 1 ms |
 //! | ACPI power management timer | PCs | 1 ms |
 //! | interval timer (8254), channel 0 | PCs | 1 ms |
 //! | leaf 0x16 | processors that know their nominal frequency | none |
@@ -33,7 +33,7 @@ const TCG_TIMER_FREQUENCY: u64 = 1_000_000_000;
 /// Ticks without progress after which a reference is dead: at least 10 ms on any processor.
 const PATIENCE: u64 = 50_000_000;
 /// Looks per sample.
-const LOOKS: usize = 5;
+const LOOKS: usize = 8;
 
 /// Counter value at boot.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
@@ -140,7 +140,7 @@ fn counter_frequency(pm_timer: Option<u16>) -> (u64, Source) {
     if hypervisor.is_some_and(|(signature, _)| &signature == b"TCGTCGTCGTCG") {
         apic::start_counting();
         let read = || u64::from(apic::counted());
-        if let Some(frequency) = measure(read, TCG_TIMER_FREQUENCY, u64::from(u32::MAX), TCG_TIMER_FREQUENCY / 2000) {
+        if let Some(frequency) = measure(read, TCG_TIMER_FREQUENCY, u64::from(u32::MAX), TCG_TIMER_FREQUENCY / 1000) {
             return (frequency, Source::ApicTimer);
         }
     }
