@@ -142,10 +142,13 @@ fn without_hash(name: &str) -> String {
     }
 }
 
-/// `file` relative to the workspace where it is inside.
+/// `file` without the directories that only say where it happens to be: the workspace's, the standard library's build,
+/// cargo's registry.
 fn short(file: &str) -> &str {
-    let workspace = image::workspace();
-    Path::new(file).strip_prefix(workspace).ok().and_then(Path::to_str).unwrap_or(file)
+    let inside_workspace = || Path::new(file).strip_prefix(image::workspace()).ok()?.to_str();
+    let inside_std = || file.strip_prefix("/rustc/")?.split_once('/').map(|(_, path)| path);
+    let inside_registry = || file.split_once("/registry/src/")?.1.split_once('/').map(|(_, path)| path);
+    inside_workspace().or_else(inside_std).or_else(inside_registry).unwrap_or(file)
 }
 
 #[cfg(test)]
@@ -197,6 +200,15 @@ mod tests {
         let file = directory.path().join("image");
         std::fs::write(&file, "no ELF").unwrap();
         assert_eq!(Symbolizer::new(&file).annotate("  #1 0x0000000000100000"), None);
+    }
+
+    #[test]
+    fn file_names_lose_what_only_says_where_they_are() {
+        assert_eq!(short("/rustc/0123abc/library/core/src/option.rs"), "library/core/src/option.rs");
+        assert_eq!(short("/home/me/.cargo/registry/src/index-12/spin-0.9/src/lib.rs"), "spin-0.9/src/lib.rs");
+        assert_eq!(short("/somewhere/main.rs"), "/somewhere/main.rs");
+        let own = image::workspace().join("kernel/src/lib.rs");
+        assert_eq!(short(own.to_str().unwrap()), "kernel/src/lib.rs");
     }
 
     #[test]
