@@ -14,8 +14,8 @@
 //!
 //! # Order at boot
 //!
-//! [`initialise_frames`] first, on the early identity map of 4 GiB; from then on the heap works. Then
-//! [`initialise_address_space`], which builds the final page tables and switches to them.
+//! `initialise_frames` first, on the early identity map of 4 GiB; from then on the heap works. Then
+//! `initialise_address_space`, which builds the final page tables and switches to them.
 //!
 //! # Locks
 //!

@@ -3,12 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | `core.rs` | the core: ready threads, timers, pollers, the loop |
-//! | `thread.rs` | the public [`thread`](crate::thread) API |
-//! | `wait.rs` | [`WaitQueue`] |
-//! | `poll.rs` | [`Poller`] |
+//! | `thread.rs` | the public `toro::thread` API |
+//! | `wait.rs` | `WaitQueue` |
+//! | `poll.rs` | `Poller` |
 //! | `timer.rs` | the timer queue |
 //!
-//! There is no unsafe code here: switching stacks is behind [`Coroutine`](crate::arch::context::Coroutine).
+//! There is no unsafe code here: switching stacks is behind `arch::context::Coroutine`.
 #![deny(unsafe_code)]
 
 #[cfg(target_os = "none")]

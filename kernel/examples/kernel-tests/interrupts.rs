@@ -1,8 +1,9 @@
-//! Interrupts preserve every register, wherever they strike.
+//! Interrupts preserve every register, wherever they strike, and a device's line ends a halt.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 
-use toro::arch::{apic, interrupt};
+use toro::acpi;
+use toro::arch::{apic, cpu, interrupt, ioapic};
 
 /// Rounds with one timer interrupt each.
 const ROUNDS: u32 = 300;
@@ -80,6 +81,33 @@ unsafe extern "sysv64" fn spin(result: *mut [u64; 15], turns: u64) {
 }
 
 pub fn run() {
+    registers_survive();
+    line_ends_a_halt();
+}
+
+/// Lets the serial port raise its line, which goes through the I/O APIC to a vector of its own.
+fn line_ends_a_halt() {
+    const SERIAL_IRQ: u8 = 4;
+    const INTERRUPT_ENABLE: u16 = 0x3F9;
+    let set = |mask: u8| {
+        // SAFETY: the serial port's interrupt mask; its interrupts do nothing but set a flag.
+        unsafe { asm!("out dx, al", in("dx") INTERRUPT_ENABLE, in("al") mask, options(nomem, nostack)) };
+    };
+    let vector = interrupt::allocate_vector().expect("vectors are left");
+    let other = interrupt::allocate_vector().expect("vectors are left");
+    ioapic::route(acpi::isa_line(SERIAL_IRQ), vector).expect("the serial port has a line");
+    assert!(!vector.take_raised());
+    // "Transmitter empty" is true at once. Should the line not work, the timer ends the halt.
+    apic::set_timer(Some(100_000_000));
+    set(2);
+    cpu::wait_for_interrupt();
+    assert!(vector.take_raised() && !vector.take_raised() && !other.take_raised());
+    set(0);
+    let nowhere = acpi::Line { gsi: 5000, ..acpi::isa_line(SERIAL_IRQ) };
+    assert_eq!(ioapic::route(nowhere, other), Err(ioapic::RouteError::NoSuchLine));
+}
+
+fn registers_survive() {
     let before = interrupt::count();
     let mut expected = [0; 15];
     for (number, value) in (1u64..).zip(expected.iter_mut().take(14)) {

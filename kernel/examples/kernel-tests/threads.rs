@@ -18,6 +18,8 @@ pub fn run() {
     sleeping_in_order();
     yielding_takes_turns();
     wait_queues();
+    a_wait_that_is_over_is_over();
+    the_first_to_end_a_wait_wins();
     locks();
     assert_eq!(thread::current().name(), Some("main"));
 }
@@ -104,6 +106,50 @@ fn wait_queues() {
     }
     let expected = [('b', Wake::TimedOut), ('a', Wake::Notified), ('c', Wake::Notified), ('d', Wake::Notified)];
     assert_eq!(*woken.borrow(), expected);
+}
+
+/// Neither the timer nor the queue of a wait that has ended can end the thread's next wait.
+fn a_wait_that_is_over_is_over() {
+    let queues = Rc::new([const { WaitQueue::new() }; 3]);
+    let waiter = {
+        let queues = queues.clone();
+        thread::spawn(move || {
+            let soon = Some(Instant::now() + Duration::from_millis(100));
+            assert_eq!(queues[0].wait_until(soon), Wake::Notified);
+            // The timer of the first wait would end this one.
+            assert_eq!(queues[1].wait_until(None), Wake::Notified);
+            assert_eq!(queues[0].wait_until(Some(Instant::now())), Wake::TimedOut);
+            // A wake-up of the first queue would end this one.
+            assert_eq!(queues[2].wait_until(None), Wake::Notified);
+        })
+    };
+    thread::yield_now();
+    assert!(queues[0].wake_one());
+    thread::sleep(Duration::from_millis(120));
+    assert!(queues[1].wake_one(), "a timer ended another wait than its own");
+    // The thread times out in the first queue and goes on to the third.
+    thread::sleep(Duration::from_millis(20));
+    assert!(!queues[0].wake_one(), "a queue holds on to a thread that waits elsewhere");
+    assert!(queues[2].wake_one());
+    let Ok(()) = waiter.join();
+}
+
+/// A thread whose deadline has passed, but that has not run since, cannot be woken a second time.
+fn the_first_to_end_a_wait_wins() {
+    let queue = Rc::new(WaitQueue::new());
+    let deadline = Instant::now() + Duration::from_millis(5);
+    let waiter = {
+        let queue = queue.clone();
+        thread::spawn(move || queue.wait_until(Some(deadline)))
+    };
+    thread::yield_now();
+    while Instant::now() <= deadline {
+        core::hint::spin_loop();
+    }
+    // This thread comes first in the queue of ready threads, then the timer adds the other.
+    thread::yield_now();
+    assert!(!queue.wake_one(), "a thread that is ready was woken");
+    assert_eq!(waiter.join(), Ok(Wake::TimedOut));
 }
 
 fn locks() {

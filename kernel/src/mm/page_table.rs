@@ -11,7 +11,7 @@
 //!
 //! The tables themselves lie in frames of identity mapped RAM, so a table's physical address is a pointer to it. They
 //! are only ever extended; the one thing that is unmapped is a 4 KiB page of the stack window. Every walk goes through
-//! [`Table`], whose one invariant is that its address is that of a live table.
+//! `Table`, whose one invariant is that its address is that of a live table.
 
 use core::ptr;
 
@@ -138,7 +138,7 @@ pub struct AddressSpace {
 }
 
 impl AddressSpace {
-    /// An empty address space. The tables can be filled before [`activate`](Self::activate).
+    /// An empty address space. The tables can be filled before the processor uses them.
     ///
     /// # Errors
     ///

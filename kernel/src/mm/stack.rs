@@ -24,6 +24,7 @@ const WINDOW: u64 = 0xFFFF_9000_0000_0000;
 const WINDOW_END: u64 = 0xFFFF_A000_0000_0000;
 /// Unmapped bytes under each stack.
 pub const GUARD_SIZE: u64 = 4 * PAGE_SIZE;
+const _: () = assert!(GUARD_SIZE >= PAGE_SIZE, "stack probes touch every page, so the guard has to have one");
 /// Stacks that are kept ready with their memory.
 const POOL_LIMIT: usize = 64;
 

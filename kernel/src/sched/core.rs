@@ -11,9 +11,9 @@
 //!
 //! # A thread's life
 //!
-//! `Ready -> Running -> (Ready | Waiting -> Ready)* -> Finished`. A wait is named by a *ticket*, a number that the thread
-//! uses once; whoever holds a [`Waiter`] with an old ticket wakes nobody. So a wait queue and a timer may both hold on
-//! to the same wait, and the first to come wins.
+//! `Ready -> Running -> (Ready | Waiting -> Ready)* -> Finished`. A wait queue and a timer may both hold on to a thread
+//! that waits; the first to come wins, as the second finds it `Ready`, and the thread takes itself out of the other's
+//! list before it goes on. So nobody holds on to a wait that is over once its thread runs.
 //!
 //! # No wake-up is lost
 //!
@@ -57,20 +57,16 @@ pub struct ThreadRecord {
     pub name: Option<Box<str>>,
     coroutine: Coroutine,
     state: Cell<State>,
-    ticket: Cell<u64>,
     wake: Cell<Wake>,
 }
 
-/// One wait of one thread.
+/// A thread that waits, or is about to.
 #[derive(Clone)]
-pub struct Waiter {
-    thread: Rc<ThreadRecord>,
-    ticket: u64,
-}
+pub struct Waiter(Rc<ThreadRecord>);
 
 impl PartialEq for Waiter {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.thread, &other.thread) && self.ticket == other.ticket
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -111,7 +107,6 @@ impl Core {
             name,
             coroutine,
             state: Cell::new(State::Ready),
-            ticket: Cell::new(0),
             wake: Cell::new(Wake::Notified),
         });
         self.ready.borrow_mut().push_back(thread.clone());
@@ -131,20 +126,17 @@ impl Core {
         context::suspend();
     }
 
-    /// Begins a wait of the running thread, to be told to whoever may end it, and then to [`wait`](Self::wait).
+    /// The running thread, to be told to whoever may end the [`wait`](Self::wait) that follows.
     pub fn prepare_to_wait(&self) -> Waiter {
-        let thread = self.running().expect("only a thread can wait");
-        let ticket = thread.ticket.get() + 1;
-        thread.ticket.set(ticket);
-        Waiter { thread, ticket }
+        Waiter(self.running().expect("only a thread can wait"))
     }
 
     /// Suspends the running thread until somebody wakes `waiter` or `deadline` passes.
     pub fn wait(&self, waiter: &Waiter, deadline: Option<Instant>) -> Wake {
         let timer = deadline.map(|deadline| self.timers.borrow_mut().set(deadline, waiter.clone()));
-        waiter.thread.state.set(State::Waiting);
+        waiter.0.state.set(State::Waiting);
         context::suspend();
-        let wake = waiter.thread.wake.get();
+        let wake = waiter.0.wake.get();
         if let (Some(timer), Wake::Notified) = (timer, wake) {
             self.timers.borrow_mut().cancel(timer);
         }
@@ -153,8 +145,8 @@ impl Core {
 
     /// Ends a wait; false if it had ended already.
     pub fn wake(&self, waiter: &Waiter, wake: Wake) -> bool {
-        let thread = &waiter.thread;
-        if thread.ticket.get() != waiter.ticket || thread.state.get() != State::Waiting {
+        let Waiter(thread) = waiter;
+        if thread.state.get() != State::Waiting {
             return false;
         }
         thread.wake.set(wake);

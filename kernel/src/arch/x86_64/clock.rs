@@ -14,7 +14,7 @@
 //!
 //! Measuring brackets each look at the reference between two readings of the counter and keeps the tightest bracket of
 //! several, so that a host that takes the CPU away in the middle does not spoil it. A reference that does not advance is
-//! given up after [`PATIENCE`] ticks.
+//! given up after `PATIENCE` ticks.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -83,7 +83,7 @@ pub(crate) fn start() {
     ORIGIN.store(cpu::time_stamp(), Ordering::Relaxed);
 }
 
-/// Nanoseconds since boot; 0 until [`calibrate`] has run.
+/// Nanoseconds since boot; 0 until the clock has been calibrated.
 #[inline]
 pub fn nanoseconds() -> u64 {
     let ticks = cpu::time_stamp().wrapping_sub(ORIGIN.load(Ordering::Relaxed));

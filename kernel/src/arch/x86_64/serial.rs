@@ -2,7 +2,7 @@
 //!
 //! The port is looked for once, by its scratch register, because a machine without it answers reads with all ones
 //! (QEMU) or all zeroes (Firecracker), and an all-zero line status would otherwise read as "busy" for ever. A
-//! transmitter that stays busy for longer than [`BUSY_LIMIT`] reads loses the byte rather than stopping the kernel.
+//! transmitter that stays busy for longer than `BUSY_LIMIT` reads loses the byte rather than stopping the kernel.
 
 use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 

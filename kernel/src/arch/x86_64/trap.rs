@@ -90,7 +90,7 @@ pub(super) fn report(frame: &TrapFrame) -> ! {
 }
 
 /// The return addresses of the chain of frames from frame pointer `frame` on, validated as the module
-/// [`crate::panic`] describes.
+/// `panic` describes.
 pub fn return_addresses(frame: u64) -> impl Iterator<Item = u64> {
     let stacks = [thread_stack(), image::boot_stack(), gdt::fault_stacks()];
     let stack = stacks.into_iter().find(|stack| stack.contains(&frame)).unwrap_or(0..0);
