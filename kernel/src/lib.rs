@@ -23,6 +23,7 @@ pub mod console;
 #[cfg(target_os = "none")]
 mod drivers;
 pub mod env;
+pub mod fs;
 pub mod io;
 #[cfg(target_os = "none")]
 mod logger;

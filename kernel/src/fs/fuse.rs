@@ -1,0 +1,314 @@
+//! A file system over FUSE messages: the client side, on any [`FuseDevice`].
+//!
+//! ```text
+//!   vfs --> node.rs       LOOKUP GETATTR READLINK     one FuseNode per object; lookups are counted there
+//!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
+//!           file.rs       OPEN READ RELEASE           shared handles, reading ahead
+//!           cache.rs      which name means which node, and until when
+//!             |
+//!           connection.rs slots, waiting, FORGET      all requests in flight
+//!             |
+//!           dyn FuseDevice                            rings, interrupts: none of our business
+//! ```
+//!
+//! What a request for one small file costs: with names that still hold, READ, and OPEN the first time. A name
+//! whose time is over costs LOOKUP in addition, which renews the attributes too. RELEASE and FORGET are sent
+//! when there is time, and nobody waits for them.
+//!
+//! # Ownership
+//!
+//! Everything belongs to one core. Nodes and handles hold the [`Client`], the client's caches hold nodes; that
+//! circle is cut by [`shutdown`](FileSystem::shutdown). Until then a mount lives for ever, as it should.
+//!
+//! Dropping a node or a handle may happen anywhere, so it does no more than add to the queues of what is owed.
+//! And because it adds to queues, nothing is dropped while a part of the client is borrowed.
+//!
+//! # Whom we believe
+//!
+//! The server decides what files hold; it cannot make us panic, loop or take more memory than the limits in
+//! [`Options`]. Answers are checked by `fuse-proto` before anything here sees them. An answer that breaks the
+//! rules is EIO for the one request, and the reference that it carried is returned.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+
+use fuse_proto::ops::{Destroy, GetAttr, Init, StatFs};
+use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, NodeId, Opcode, Plan, Session};
+use toro_core::Instant;
+use toro_core::driver::fuse::FuseDevice;
+
+use self::cache::NameCache;
+use self::connection::{Connection, Late};
+use self::file::IdleHandles;
+use self::node::{FuseNode, Learned};
+use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::scheduler::Scheduler;
+use super::vfs::{FileSystem, Node};
+
+mod cache;
+pub(super) mod connection;
+mod directory;
+mod file;
+mod node;
+#[cfg(test)]
+pub(super) mod tests;
+
+/// How much a mount may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long to wait for an answer before giving up with ETIMEDOUT.
+    pub patience: Duration,
+    /// How many names are remembered.
+    pub names: usize,
+    /// How many files stay open after their last reader.
+    pub idle_handles: usize,
+    /// For how long.
+    pub idle_time: Duration,
+    /// How many bytes may be on their way that nobody has asked for yet.
+    pub read_ahead: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(30),
+            names: 2048,
+            idle_handles: 64,
+            idle_time: Duration::from_secs(1),
+            read_ahead: 2 * 1024 * 1024,
+        }
+    }
+}
+
+/// A mounted FUSE file system.
+pub struct Client {
+    connection: Rc<Connection>,
+    session: RefCell<Session>,
+    options: Options,
+    read_limit: usize,
+    /// Every node that someone has a handle to.
+    nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
+    names: NameCache,
+    idle: IdleHandles,
+    root: RefCell<Option<Rc<FuseNode>>>,
+    /// Bytes and requests that are on their way without anybody waiting for them.
+    read_ahead: Cell<(usize, usize)>,
+    /// Children of directories that are gone, on their way out.
+    buried: RefCell<Vec<Rc<FuseNode>>>,
+    burying: Cell<bool>,
+}
+
+impl Client {
+    /// Begins a session on `device`. Answers are waited for, so somebody has to [`poll`](Connection::poll) the
+    /// connection that `announce` is given, before the first request is sent.
+    ///
+    /// # Errors
+    ///
+    /// What the server answers to INIT, EPROTO for an answer that breaks the rules, ETIMEDOUT, ENOTDIR if what
+    /// is shared is no directory.
+    pub fn mount(
+        device: Box<dyn FuseDevice>,
+        scheduler: Box<dyn Scheduler>,
+        options: Options,
+        announce: impl FnOnce(&Rc<Connection>),
+    ) -> Result<Rc<Self>, Errno> {
+        let connection = Connection::new(device, scheduler, options.patience);
+        announce(&connection);
+        let limits = connection.limits();
+        let init = Init::new(u32::try_from(limits.max_payload).unwrap_or(u32::MAX))
+            .with_readahead(u32::try_from(options.read_ahead).unwrap_or(u32::MAX))
+            .with_max_background(u16::try_from(limits.in_flight).unwrap_or(u16::MAX));
+        let session = connection.call(&init, Late::Nothing, None, |session| session).inspect_err(|&errno| {
+            log::error!("virtio-fs: the server refuses to begin: {errno}");
+            connection.close(errno);
+        })?;
+        if session.plan(Opcode::BatchForget) == Plan::Send {
+            connection.allow_batches();
+        }
+        let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
+        let client = Rc::new(Self {
+            connection,
+            session: RefCell::new(session),
+            options,
+            read_limit,
+            nodes: RefCell::default(),
+            names: NameCache::new(options.names),
+            idle: IdleHandles::default(),
+            root: RefCell::default(),
+            read_ahead: Cell::default(),
+            buried: RefCell::default(),
+            burying: Cell::new(false),
+        });
+        client.find_root().inspect_err(|_| client.shutdown())?;
+        Ok(client)
+    }
+
+    fn find_root(self: &Rc<Self>) -> Result<(), Errno> {
+        let expected = Some(fuse_proto::FileType::Directory);
+        let asked = self.now();
+        let operation = GetAttr { node: NodeId::ROOT, handle: None, expected };
+        let reply = self.connection.call(&operation, Late::Nothing, None, |reply| reply)?;
+        let learned = Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked };
+        let file_type = reply.attributes.file_type;
+        let identity = Identity { node: NodeId::ROOT, generation: Generation::default(), file_type };
+        *self.root.borrow_mut() = Some(FuseNode::new(self, identity, 0, &learned));
+        Ok(())
+    }
+
+    /// Lets go of what has been kept for long enough.
+    pub fn tidy_up(&self) {
+        self.idle.expire(self.now());
+    }
+
+    /// When [`tidy_up`](Self::tidy_up) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.idle.deadline()
+    }
+
+    fn now(&self) -> Instant {
+        self.connection.now()
+    }
+
+    fn plan(&self, opcode: Opcode) -> Plan {
+        self.session.borrow().plan(opcode)
+    }
+
+    fn learn_unsupported(&self, opcode: Opcode) -> Option<Plan> {
+        self.session.borrow_mut().learn_unsupported(opcode)
+    }
+
+    /// The largest READ or listing in bytes.
+    fn max_read(&self) -> u32 {
+        u32::try_from(self.read_limit).unwrap_or(u32::MAX)
+    }
+
+    fn read_limit(&self) -> usize {
+        self.read_limit
+    }
+
+    /// Sets memory aside for reading ahead, if there is some left.
+    #[must_use]
+    fn charge_read_ahead(&self, bytes: usize) -> bool {
+        let (charged, requests) = self.read_ahead.get();
+        let charged = charged.saturating_add(bytes);
+        if charged > self.options.read_ahead || requests >= usize::from(self.session.borrow().max_background()) {
+            return false;
+        }
+        self.read_ahead.set((charged, requests + 1));
+        true
+    }
+
+    fn refund_read_ahead(&self, bytes: usize) {
+        let (charged, requests) = self.read_ahead.get();
+        self.read_ahead.set((charged.saturating_sub(bytes), requests.saturating_sub(1)));
+    }
+
+    /// The node that a reply names, with the reference that the reply carries counted.
+    fn receive(self: &Rc<Self>, entry: &Entry, asked: Instant) -> Rc<FuseNode> {
+        let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
+        let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
+        if let Some(node) = known {
+            if node.identity() == entry.identity() {
+                node.count_lookup();
+                node.learn(&learned);
+                return node;
+            }
+            node.mark_stale();
+        }
+        let node = FuseNode::new(self, entry.identity(), 1, &learned);
+        self.nodes.borrow_mut().insert(entry.node, Rc::downgrade(&node));
+        node
+    }
+
+    /// Takes a node that is being dropped out of the table, if it is still in there.
+    fn remove_node(&self, node: &FuseNode) {
+        let mut nodes = self.nodes.borrow_mut();
+        if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
+            nodes.remove(&node.number());
+        }
+    }
+
+    /// Drops nodes one after the other, also if dropping one of them ends up here again.
+    fn bury(&self, nodes: Vec<Rc<FuseNode>>) {
+        self.buried.borrow_mut().extend(nodes);
+        if self.burying.replace(true) {
+            return;
+        }
+        loop {
+            let next = self.buried.borrow_mut().pop();
+            match next {
+                Some(node) => drop(node),
+                None => break,
+            }
+        }
+        self.burying.set(false);
+    }
+}
+
+impl FileSystem for Client {
+    fn root(&self) -> Result<Rc<dyn Node>, Errno> {
+        let root = self.root.borrow().clone().ok_or(Errno::ENOTCONN)?;
+        Ok(root)
+    }
+
+    fn stats(&self) -> Result<FileSystemStats, Errno> {
+        let operation = StatFs { node: NodeId::ROOT };
+        self.connection.call(&operation, Late::Nothing, None, |status| FileSystemStats {
+            block_size: status.fragment_size,
+            blocks: status.blocks,
+            blocks_free: status.blocks_free,
+            blocks_available: status.blocks_available,
+            files: status.files,
+            files_free: status.files_free,
+            name_max: status.name_len,
+        })
+    }
+
+    fn shutdown(&self) {
+        self.idle.clear();
+        self.names.clear();
+        let root = self.root.take();
+        drop(root);
+        // Requests on a node are answered before the node is forgotten.
+        self.connection.drain();
+        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
+        for node in &nodes {
+            // Whoever still holds it gets ESTALE; the server need not know it any more.
+            node.mark_stale();
+            self.connection.forget(node.number(), node.take_lookups());
+        }
+        drop(nodes);
+        self.connection.drain();
+        if let Err(errno) = self.connection.call(&Destroy, Late::Nothing, None, |()| ()) {
+            log::debug!("virtio-fs: the session ends without a farewell: {errno}");
+        }
+        self.connection.close(Errno::ENOTCONN);
+    }
+}
+
+fn file_type(file_type: fuse_proto::FileType) -> FileType {
+    match file_type {
+        fuse_proto::FileType::Fifo => FileType::Fifo,
+        fuse_proto::FileType::CharDevice => FileType::CharacterDevice,
+        fuse_proto::FileType::Directory => FileType::Directory,
+        fuse_proto::FileType::BlockDevice => FileType::BlockDevice,
+        fuse_proto::FileType::Regular => FileType::File,
+        fuse_proto::FileType::SymLink => FileType::Symlink,
+        fuse_proto::FileType::Socket => FileType::Socket,
+    }
+}
+
+fn metadata(attributes: &Attributes) -> Metadata {
+    Metadata {
+        file_type: file_type(attributes.file_type),
+        len: attributes.size,
+        mode: attributes.mode(),
+        inode: attributes.inode,
+        links: attributes.links,
+        modified: FileTime { seconds: attributes.modified.seconds, nanoseconds: attributes.modified.nanoseconds },
+    }
+}

@@ -1,0 +1,99 @@
+//! The client against a model of a server that keeps a ledger.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::time::Duration;
+
+use fuse_proto::Errno;
+
+use self::device::Model;
+use self::pump::Pump;
+use self::server::Server;
+use super::{Client, Options};
+use crate::fs::path::{LastLink, resolve};
+use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
+
+mod caching;
+mod device;
+mod hostile;
+mod listing;
+mod memory;
+mod pump;
+mod reading;
+mod requests;
+pub mod server;
+
+/// A mount, and what a test needs around it.
+pub struct Mount {
+    model: Model,
+    pump: Pump,
+    client: Rc<Client>,
+}
+
+fn options() -> Options {
+    Options { idle_handles: 0, ..Options::default() }
+}
+
+/// Mounts a server that `prepare` has filled.
+pub fn mount<R>(prepare: impl FnOnce(&mut Server) -> R) -> Mount {
+    mount_with(options(), prepare).expect("the server is willing")
+}
+
+fn mount_with<R>(options: Options, prepare: impl FnOnce(&mut Server) -> R) -> Result<Mount, Errno> {
+    let mut server = Server::new();
+    prepare(&mut server);
+    let model = Model::new(server);
+    mount_model(model, options)
+}
+
+fn mount_model(model: Model, options: Options) -> Result<Mount, Errno> {
+    let pump = Pump::default();
+    let scheduler = Box::new(pump.clone());
+    let client = Client::mount(model.device(), scheduler, options, |connection| pump.drive(connection))?;
+    Ok(Mount { model, pump, client })
+}
+
+impl Mount {
+    pub fn file_system(&self) -> Rc<dyn FileSystem> {
+        Rc::clone(&self.client) as Rc<dyn FileSystem>
+    }
+
+    pub fn server<R>(&self, change: impl FnOnce(&mut Server) -> R) {
+        change(&mut self.model.lock().server);
+    }
+
+    fn find(&self, path: &str) -> Result<Rc<dyn Node>, Errno> {
+        let root = self.client.root()?;
+        resolve(&root, path.as_bytes(), LastLink::Follow, Freshness::Cached).map(|resolved| resolved.node)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
+        self.find(path)?.open()
+    }
+
+    fn count(&self, opcode: &str) -> usize {
+        self.model.lock().server.count(opcode)
+    }
+
+    fn most_reads(&self) -> usize {
+        self.model.lock().most_reads
+    }
+
+    fn largest_read(&self) -> usize {
+        self.model.lock().server.largest_read
+    }
+
+    fn advance(&self, duration: Duration) {
+        self.pump.advance(duration);
+    }
+
+    /// FU-T-4: takes leave, and fails on every reference and handle that was not returned, and on every one that was
+    /// returned too often.
+    pub fn finish(self) {
+        self.client.shutdown();
+        let inner = self.model.lock();
+        assert_eq!(inner.server.offences, [""; 0]);
+        assert_eq!(inner.server.debts(), [""; 0]);
+        assert!(inner.server.destroyed, "no DESTROY");
+    }
+}

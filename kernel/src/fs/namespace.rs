@@ -1,0 +1,170 @@
+//! One tree of mounts, and what applications do with paths in it.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use fuse_proto::Errno;
+
+use super::file::File;
+use super::metadata::{FileSystemStats, Metadata};
+use super::path::{LastLink, Resolved, resolve};
+use super::read_dir::ReadDir;
+use super::vfs::{FileSystem, Freshness, MountTable};
+use crate::io::{Error, ErrorKind, Read, Result};
+
+/// Mounted file systems, by path. The functions of [`fs`](super) use the one of the core.
+#[derive(Default)]
+pub struct Namespace {
+    mounts: RefCell<MountTable>,
+}
+
+/// What a path means.
+struct Found<'p> {
+    resolved: Resolved,
+    file_system: Rc<dyn FileSystem>,
+    /// The part of the path that names the mount.
+    mount: &'p [u8],
+}
+
+impl Namespace {
+    /// A tree without anything mounted.
+    pub const fn new() -> Self {
+        Self { mounts: RefCell::new(MountTable::new()) }
+    }
+
+    /// Mounts a file system at `path`, which is absolute.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if one is mounted there, `InvalidInput` for a relative path.
+    pub fn mount(&self, path: &[u8], file_system: Rc<dyn FileSystem>) -> Result<()> {
+        Ok(self.mounts.borrow_mut().mount(path, file_system)?)
+    }
+
+    /// Whether nothing is mounted.
+    pub fn is_empty(&self) -> bool {
+        self.mounts.borrow().is_empty()
+    }
+
+    /// Takes leave of all file systems. Files and listings that are open fail from then on.
+    pub fn unmount_all(&self) {
+        let all: Vec<_> = self.mounts.borrow_mut().take_all().collect();
+        for file_system in all {
+            file_system.shutdown();
+        }
+    }
+
+    /// See [`File::open`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`File::open`].
+    pub fn open(&self, path: &[u8]) -> Result<File> {
+        self.at(path, LastLink::Follow, |found| found.resolved.node.open().map(File::new))
+    }
+
+    /// See [`fs::metadata`](super::metadata()).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::metadata`](super::metadata()).
+    pub fn metadata(&self, path: &[u8]) -> Result<Metadata> {
+        self.at(path, LastLink::Follow, |found| found.resolved.node.metadata())
+    }
+
+    /// See [`fs::symlink_metadata`](super::symlink_metadata).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::symlink_metadata`](super::symlink_metadata).
+    pub fn symlink_metadata(&self, path: &[u8]) -> Result<Metadata> {
+        self.at(path, LastLink::Keep, |found| found.resolved.node.metadata())
+    }
+
+    /// See [`fs::read_link`](super::read_link).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::read_link`](super::read_link).
+    pub fn read_link(&self, path: &[u8]) -> Result<Vec<u8>> {
+        self.at(path, LastLink::Keep, |found| found.resolved.node.read_link())
+    }
+
+    /// See [`fs::read_dir`](super::read_dir()).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::read_dir`](super::read_dir()).
+    pub fn read_dir(&self, path: &[u8]) -> Result<ReadDir> {
+        self.at(path, LastLink::Follow, |found| ReadDir::new(path, Rc::clone(&found.resolved.node)))
+    }
+
+    /// See [`fs::canonicalize`](super::canonicalize).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::canonicalize`](super::canonicalize).
+    pub fn canonicalize(&self, path: &[u8]) -> Result<Vec<u8>> {
+        self.at(path, LastLink::Follow, |found| {
+            let names = found.mount.split(|&byte| byte == b'/').chain(found.resolved.path.split(|&byte| byte == b'/'));
+            let mut canonical = Vec::new();
+            for name in names.filter(|name| !matches!(*name, b"" | b".")) {
+                canonical.push(b'/');
+                canonical.extend_from_slice(name);
+            }
+            Ok(if canonical.is_empty() { b"/".to_vec() } else { canonical })
+        })
+    }
+
+    /// See [`fs::statfs`](super::statfs).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::statfs`](super::statfs).
+    pub fn stats(&self, path: &[u8]) -> Result<FileSystemStats> {
+        self.at(path, LastLink::Follow, |found| found.file_system.stats())
+    }
+
+    /// See [`fs::read`](super::read).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::read`](super::read).
+    pub fn read(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// See [`fs::read_to_string`](super::read_to_string).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::read_to_string`](super::read_to_string).
+    pub fn read_to_string(&self, path: &[u8]) -> Result<String> {
+        let no_text = |_| Error::new(ErrorKind::InvalidData, "file did not contain valid UTF-8");
+        String::from_utf8(self.read(path)?).map_err(no_text)
+    }
+
+    /// Does something with what a path means; once more, with nothing from a cache, if that turns out to be stale.
+    fn at<T>(
+        &self,
+        path: &[u8],
+        last_link: LastLink,
+        action: impl Fn(Found<'_>) -> core::result::Result<T, Errno>,
+    ) -> Result<T> {
+        let mounted = self.mounts.borrow().find(path)?;
+        let root = mounted.file_system.root()?;
+        let attempt = |freshness| {
+            let resolved = resolve(&root, mounted.rest, last_link, freshness)?;
+            let mount = path.get(..mounted.mount_length).unwrap_or_default();
+            action(Found { resolved, file_system: Rc::clone(&mounted.file_system), mount })
+        };
+        match attempt(Freshness::Cached) {
+            Err(Errno::ESTALE) => Ok(attempt(Freshness::Server)?),
+            result => Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The core's mounts, and how a FUSE device becomes one of them.
+//!
+//! The command line word `mount=TAG:/PATH`, which may be given several times, says where the device with that tag is
+//! mounted. A device that no word names is mounted at `/` if nothing is there yet, and else not at all.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+
+use toro_core::Instant;
+use toro_core::driver::fuse::FuseDevice;
+
+use super::fuse::connection::{Connection, Work};
+use super::fuse::{Client, Options};
+use super::namespace::Namespace;
+use super::scheduler::{Event, Scheduler, Wake};
+use crate::arch::context::CoreLocal;
+use crate::io::{Error, ErrorKind, Result};
+use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
+use crate::{env, mm, sched, time};
+
+static NAMESPACE: CoreLocal<Namespace> = CoreLocal::new(Namespace::new());
+
+/// The part of the memory that is free at first which reading ahead may take.
+const SHARE_OF_MEMORY: u64 = 16;
+
+/// The mounts of the calling core.
+pub(super) fn namespace() -> &'static Namespace {
+    NAMESPACE.get()
+}
+
+/// Mounts the file system behind `device`; see the module for where. Waits for the server, so it needs a thread.
+///
+/// # Errors
+///
+/// `InvalidInput` if the command line names no place for it or an impossible one, `ResourceBusy` if the place is taken,
+/// and what the server says.
+pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
+    let tag = device.tag().to_vec();
+    let path = mount_path(&tag).ok_or(Error::new(ErrorKind::InvalidInput, "no mount= names this tag"))?;
+    let budget = usize::try_from(mm::free_memory() / SHARE_OF_MEMORY).unwrap_or(usize::MAX);
+    let mut options = Options::default();
+    options.read_ahead = options.read_ahead.min(budget);
+    let client = Client::mount(device, Box::new(KernelScheduler), options, |connection| {
+        register_poller(Box::new(Requests(Rc::clone(connection))));
+    })?;
+    register_poller(Box::new(Housekeeping(Rc::clone(&client))));
+    namespace().mount(path.as_bytes(), client)?;
+    log::info!("fs: \"{}\" is mounted at {path}", tag.escape_ascii());
+    Ok(())
+}
+
+/// Takes leave of all file servers. Waits for them, for a bounded time.
+pub fn shutdown() {
+    namespace().unmount_all();
+}
+
+fn mount_path(tag: &[u8]) -> Option<&'static str> {
+    let named = env::options("mount").filter_map(|word| word.split_once(':')).find(|(name, _)| name.as_bytes() == tag);
+    let default = || namespace().is_empty().then_some("/");
+    named.map(|(_, path)| path).or_else(default)
+}
+
+/// The kernel's clock and wait queues.
+struct KernelScheduler;
+
+struct KernelEvent(WaitQueue);
+
+impl Scheduler for KernelScheduler {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(time::Instant::now().as_nanos())
+    }
+
+    fn event(&self) -> Rc<dyn Event> {
+        Rc::new(KernelEvent(WaitQueue::new()))
+    }
+}
+
+impl Event for KernelEvent {
+    fn wait_until(&self, deadline: Instant) -> Wake {
+        match self.0.wait_until(Some(time::Instant::from_nanos(deadline.as_nanos()))) {
+            sched::Wake::Notified => Wake::Notified,
+            sched::Wake::TimedOut => Wake::TimedOut,
+        }
+    }
+
+    fn announce(&self) {
+        self.0.wake_all();
+    }
+}
+
+/// The device and the requests on it.
+struct Requests(Rc<Connection>);
+
+impl Poller for Requests {
+    fn poll(&mut self, _now: time::Instant) -> Progress {
+        match self.0.poll() {
+            Work::Done => Progress::Made,
+            Work::None => Progress::None,
+        }
+    }
+
+    fn arm(&mut self) -> Armed {
+        self.0.arm()
+    }
+
+    fn deadline(&self) -> Option<time::Instant> {
+        self.0.next_poll().map(|at| time::Instant::from_nanos(at.as_nanos()))
+    }
+}
+
+/// What is kept for a while and let go of then.
+struct Housekeeping(Rc<Client>);
+
+impl Poller for Housekeeping {
+    fn poll(&mut self, _now: time::Instant) -> Progress {
+        self.0.tidy_up();
+        Progress::None
+    }
+
+    fn arm(&mut self) -> Armed {
+        Armed::Idle
+    }
+
+    fn deadline(&self) -> Option<time::Instant> {
+        self.0.deadline().map(|at| time::Instant::from_nanos(at.as_nanos()))
+    }
+}
