@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use crate::cli::TestArgs;
 use crate::exit::Failure;
 use crate::image::{self, TARGET};
+use crate::supervise::Supervisor;
 use crate::tally::Tally;
 use crate::test::{self, cargo};
 
@@ -22,40 +23,41 @@ use crate::test::{self, cargo};
 /// A preparation failure of the set-up. Failed checks are in the status.
 pub fn run() -> Result<u8, Failure> {
     test::set_up()?;
+    let supervisor = Supervisor::new()?;
     let mut tally = Tally::default();
-    checks(&mut tally);
+    let mut check = |name: &str, command: &mut Command| tally.run_check(&supervisor, name, command);
+    code(&mut check)?;
+    documentation(&mut check)?;
+    install_deny();
+    check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]))?;
     install_nightly();
-    test::run_groups(&TestArgs { filter: None, quick: false }, &mut tally);
+    test::run_groups(&TestArgs { filter: None, quick: false }, &supervisor, &mut tally)?;
     test::verdict(&tally)
 }
 
-/// Formatting, lints, documentation, dependencies.
-fn checks(tally: &mut Tally) {
-    tally.run_check("fmt", &mut cargo(&["fmt", "--all", "--check"]));
-    tally.run_check("clippy, host", &mut cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]));
-    tally.run_check(
-        "clippy, kernel on the host",
-        &mut cargo(&["clippy", "--package", "toro", "--lib", "--tests", "--", "-D", "warnings"]),
-    );
-    tally.run_check(
+/// Formatting, lints, and the kernel with each driver alone.
+fn code(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Result<(), Failure> {
+    check("fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
+    check("clippy, host", &mut cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]))?;
+    let kernel = ["--package", "toro", "--lib"];
+    check("clippy, kernel on the host", cargo(&["clippy"]).args(kernel).args(["--tests", "--", "-D", "warnings"]))?;
+    check(
         "clippy, kernel and applications",
-        &mut cargo(&["clippy", "--package", "toro", "--lib", "--examples", "--target", TARGET, "--", "-D", "warnings"]),
-    );
+        cargo(&["clippy"]).args(kernel).args(["--examples", "--target", TARGET, "--", "-D", "warnings"]),
+    )?;
     for features in ["", "virtio-net", "virtio-fs"] {
-        tally.run_check(
-            &format!("kernel with only the drivers [{features}]"),
-            cargo(&["check", "--package", "toro", "--lib", "--target", TARGET, "--no-default-features"])
-                .args(["--features", features]),
-        );
+        let mut command = cargo(&["check", "--target", TARGET, "--no-default-features", "--features", features]);
+        check(&format!("kernel with only the drivers [{features}]"), command.args(kernel))?;
     }
-    tally.run_check("doc, host", cargo(&["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));
-    tally.run_check(
-        "doc, kernel",
-        cargo(&["doc", "--no-deps", "--package", "toro", "--lib", "--target", TARGET])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    );
-    install_deny();
-    tally.run_check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]));
+    Ok(())
+}
+
+/// Documentation without a warning.
+fn documentation(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Result<(), Failure> {
+    let strict = ("RUSTDOCFLAGS", "-D warnings");
+    check("doc, host", cargo(&["doc", "--no-deps"]).env(strict.0, strict.1))?;
+    let mut kernel = cargo(&["doc", "--no-deps", "--package", "toro", "--lib", "--target", TARGET]);
+    check("doc, kernel", kernel.env(strict.0, strict.1))
 }
 
 /// Installs cargo-deny where it is missing. Built without optimisation: it runs for a second, and compiles for minutes.

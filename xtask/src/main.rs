@@ -7,7 +7,7 @@
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
-//!     accel      whether KVM works
+//!     accel      whether KVM works                   supervise  no test hangs for ever
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -25,6 +25,7 @@ mod qemu;
 mod run;
 mod setup;
 mod signals;
+mod supervise;
 mod symbolize;
 mod tally;
 mod test;

@@ -10,8 +10,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use crate::exit::Failure;
+use crate::supervise::{Ended, Supervisor};
 
 /// Numbers of tests, and the names of those that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,27 +30,41 @@ pub struct Tally {
 impl Tally {
     /// Runs `command`, which reports in libtest's format, as the group `name`, and adds its numbers.
     ///
-    /// A command that fails without naming a failed test (it does not compile, it crashed) counts as one failure.
-    pub fn run_tests(&mut self, name: &str, command: &mut Command) {
+    /// A command that fails without naming a failed test (it does not compile, it crashed) counts as one failure, and so
+    /// does one that hangs.
+    ///
+    /// # Errors
+    ///
+    /// A signal failure when a signal asks the tool to stop.
+    pub fn run_tests(&mut self, supervisor: &Supervisor, name: &str, command: &mut Command) -> Result<(), Failure> {
         announce(name);
         let failed_before = self.failed;
-        let succeeded = self.read_output(name, command);
-        if !succeeded && self.failed == failed_before {
-            self.fail(name);
+        let ended = supervisor.run(command, |line| {
+            println!("{line}");
+            self.read_line(name, line);
+        })?;
+        match ended {
+            Ended::Well => {}
+            Ended::Badly if self.failed > failed_before => {}
+            Ended::Badly => self.fail(name),
+            Ended::Hung => self.fail(&format!("{name} hung")),
         }
+        Ok(())
     }
 
     /// Runs `command` as one check named `name`: its exit status is the verdict.
-    pub fn run_check(&mut self, name: &str, command: &mut Command) {
+    ///
+    /// # Errors
+    ///
+    /// A signal failure when a signal asks the tool to stop.
+    pub fn run_check(&mut self, supervisor: &Supervisor, name: &str, command: &mut Command) -> Result<(), Failure> {
         announce(name);
-        match command.stdin(Stdio::null()).stdout(std::io::stderr()).status() {
-            Ok(status) if status.success() => self.passed += 1,
-            Ok(_) => self.fail(name),
-            Err(error) => {
-                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
-                self.fail(name);
-            }
+        match supervisor.run(command, |line| println!("{line}"))? {
+            Ended::Well => self.passed += 1,
+            Ended::Badly => self.fail(name),
+            Ended::Hung => self.fail(&format!("{name} hung")),
         }
+        Ok(())
     }
 
     /// Counts `name` as skipped and says why.
@@ -70,25 +86,6 @@ impl Tally {
             eprintln!("xtask: failed: {name}");
         }
         println!("{self}");
-    }
-
-    /// Runs `command`, shows and reads its standard output. Gives whether it succeeded.
-    fn read_output(&mut self, name: &str, command: &mut Command) -> bool {
-        let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
-                return false;
-            }
-        };
-        if let Some(stdout) = child.stdout.take() {
-            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line);
-                println!("{line}");
-                self.read_line(name, &line);
-            }
-        }
-        child.wait().is_ok_and(|status| status.success())
     }
 
     /// Takes what one line of a test program says.
@@ -155,9 +152,11 @@ mod tests {
     #[test]
     fn program_that_dies_without_a_result_is_one_failure() {
         let mut tally = Tally::default();
-        tally.run_tests("crash", &mut shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 101"));
+        let supervisor = Supervisor::new().unwrap();
+        let mut crash = shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 101");
+        tally.run_tests(&supervisor, "crash", &mut crash).unwrap();
         assert_eq!((tally.passed, tally.failed), (2, 1));
-        tally.run_tests("missing", &mut Command::new("/no/such/program"));
+        tally.run_tests(&supervisor, "missing", &mut Command::new("/no/such/program")).unwrap();
         assert_eq!((tally.passed, tally.failed), (2, 2));
     }
 
@@ -165,15 +164,16 @@ mod tests {
     fn failed_test_is_not_counted_twice() {
         let mut tally = Tally::default();
         let script = "echo 'test x ... FAILED'; echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'; exit 101";
-        tally.run_tests("tests", &mut shell(script));
+        tally.run_tests(&Supervisor::new().unwrap(), "tests", &mut shell(script)).unwrap();
         assert_eq!(tally.to_string(), "0 passed, 1 failed, 0 skipped");
     }
 
     #[test]
     fn status_decides_a_check() {
         let mut tally = Tally::default();
-        tally.run_check("yes", &mut shell("exit 0"));
-        tally.run_check("no", &mut shell("exit 1"));
+        let supervisor = Supervisor::new().unwrap();
+        tally.run_check(&supervisor, "yes", &mut shell("exit 0")).unwrap();
+        tally.run_check(&supervisor, "no", &mut shell("exit 1")).unwrap();
         tally.skip("later", "not here");
         assert_eq!(tally.to_string(), "1 passed, 1 failed, 1 skipped");
     }

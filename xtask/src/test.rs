@@ -17,6 +17,7 @@ use crate::cli::{ParentEnd, TestArgs};
 use crate::exit::{Failure, FailureKind};
 use crate::image;
 use crate::setup::{self, Needs, Program};
+use crate::supervise::Supervisor;
 use crate::tally::Tally;
 
 /// What Miri runs, a crate and the flags for it: those that share memory with a device. The queue's tests run the device
@@ -31,7 +32,7 @@ const MIRI: [(&str, &str); 2] = [("toro-core", ""), ("virtio-queue-rt", "-Zmiri-
 pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     set_up()?;
     let mut tally = Tally::default();
-    run_groups(args, &mut tally);
+    run_groups(args, &Supervisor::new()?, &mut tally)?;
     verdict(&tally)
 }
 
@@ -49,34 +50,38 @@ pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
 }
 
 /// Runs every group of tests.
-pub fn run_groups(args: &TestArgs, tally: &mut Tally) {
+///
+/// # Errors
+///
+/// A signal failure when a signal asks the tool to stop.
+pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     let filter = args.filter.as_deref();
-    tally.run_tests("host tests", cargo(&["test", "--no-fail-fast"]).args(libtest_filter(filter)));
-    tally.run_tests(
-        "kernel on the host",
-        cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]).args(libtest_filter(filter)),
-    );
+    let mut host = cargo(&["test", "--no-fail-fast"]);
+    tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter)))?;
+    let mut kernel = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]);
+    tally.run_tests(supervisor, "kernel on the host", kernel.args(libtest_filter(filter)))?;
     if args.quick {
         tally.skip("Miri", "--quick");
     } else {
-        miri(filter, tally);
+        miri(filter, supervisor, tally)?;
     }
-    boot(args, tally);
+    boot(args, supervisor, tally)
 }
 
 /// The crates that Miri can check, under the nightly toolchain.
-fn miri(filter: Option<&str>, tally: &mut Tally) {
+fn miri(filter: Option<&str>, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     if let Err(reason) = prepare_miri() {
         tally.skip("Miri", &reason);
-        return;
+        return Ok(());
     }
     for (package, flags) in MIRI {
-        let mut command = child::bound("cargo", ParentEnd::Kill);
+        let mut command = child::bound("cargo", ParentEnd::Terminate);
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").current_dir(image::workspace());
         command.args(["+nightly", "miri", "test", "--no-fail-fast", "--lib", "--tests", "--package", package]);
         command.args(libtest_filter(filter)).env("MIRIFLAGS", flags);
-        tally.run_tests(&format!("Miri: {package}"), &mut command);
+        tally.run_tests(supervisor, &format!("Miri: {package}"), &mut command)?;
     }
+    Ok(())
 }
 
 /// Makes sure that a nightly toolchain with Miri is there; adds Miri to a nightly that lacks it.
@@ -104,7 +109,7 @@ fn prepare_miri() -> Result<(), String> {
 }
 
 /// The boot tests, which run this very tool.
-fn boot(args: &TestArgs, tally: &mut Tally) {
+fn boot(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     // The link names this tool even when cargo has put a new one in its place.
     let this = format!("/proc/{}/exe", std::process::id());
     let mut command = cargo(&["run", "--quiet", "--package", "boot-tests", "--", "--xtask", &this]);
@@ -114,7 +119,7 @@ fn boot(args: &TestArgs, tally: &mut Tally) {
     if let Some(filter) = &args.filter {
         command.args(["--filter", filter]);
     }
-    tally.run_tests("boot tests", &mut command);
+    tally.run_tests(supervisor, "boot tests", &mut command)
 }
 
 /// Cargo in this workspace, with the toolchain that runs this tool. It ends with this process.

@@ -1,0 +1,178 @@
+//! Running other programs' tests without waiting for ever and without leaving any behind.
+//!
+//! A test that hangs must not take the whole run with it, and an interrupted run must not leave the hung test behind:
+//! cargo does not end the test programs that it started. So each command gets a process group of its own, and the
+//! supervisor ends the group: when a signal asks the tool to stop, and when the command takes longer than anything
+//! reasonable.
+//!
+//! ```text
+//!   xtask test --> [ cargo test --> test program --> ... ]    one group, ended as a whole
+//! ```
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::child;
+use crate::exit::{Failure, FailureKind};
+use crate::signals::StopSignals;
+
+/// How long one command may take before it counts as hung.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// How long the programs of a group may take to obey a request to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs commands one after the other.
+pub struct Supervisor {
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    deadline: Duration,
+    _signals: StopSignals,
+}
+
+enum Event {
+    /// The command with this process number wrote a line.
+    Line(u32, String),
+    /// The output of the command with this process number ended.
+    OutputEnd(u32),
+    Signal(i32),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With status 0.
+    Well,
+    /// With another status, by a signal, or not started at all.
+    Badly,
+    /// Not by itself within the deadline.
+    Hung,
+}
+
+impl Supervisor {
+    /// A supervisor; from now on, stop signals end the command that runs.
+    ///
+    /// # Errors
+    ///
+    /// A machine failure where the system refuses to deliver signals.
+    pub fn new() -> Result<Self, Failure> {
+        Self::with_deadline(DEADLINE)
+    }
+
+    fn with_deadline(deadline: Duration) -> Result<Self, Failure> {
+        let (sender, events) = mpsc::channel();
+        let signals = StopSignals::forward(sender.clone(), Event::Signal)
+            .map_err(|error| Failure::machine(format!("cannot catch signals: {error}")))?;
+        Ok(Self { sender, events, deadline, _signals: signals })
+    }
+
+    /// Runs `command` to its end and gives each line of its standard output to `each_line`.
+    ///
+    /// # Errors
+    ///
+    /// A signal failure when a signal asks the tool to stop; the command has ended then.
+    pub fn run(&self, command: &mut Command, mut each_line: impl FnMut(&str)) -> Result<Ended, Failure> {
+        let mut child = match command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
+                return Ok(Ended::Badly);
+            }
+        };
+        self.read(&mut child);
+        let deadline = Instant::now() + self.deadline;
+        let mut output_ended = false;
+        loop {
+            let wait = deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
+            match self.events.recv_timeout(wait) {
+                Ok(Event::Line(from, line)) if from == child.id() => each_line(&line),
+                Ok(Event::OutputEnd(from)) if from == child.id() => output_ended = true,
+                Ok(Event::Signal(signal)) => {
+                    end_group(&mut child);
+                    return Err(Failure::new(FailureKind::Signal(signal), format!("stopped by signal {signal}")));
+                }
+                // A straggler of an earlier command, or nothing.
+                Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if output_ended && let Ok(Some(status)) = child.try_wait() {
+                return Ok(if status.success() { Ended::Well } else { Ended::Badly });
+            }
+            if Instant::now() >= deadline {
+                end_group(&mut child);
+                return Ok(Ended::Hung);
+            }
+        }
+    }
+
+    /// Reads the child's output on a thread of its own.
+    fn read(&self, child: &mut Child) {
+        let (id, sender) = (child.id(), self.sender.clone());
+        if let Some(stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                    let _ = sender.send(Event::Line(id, String::from_utf8_lossy(&line).into_owned()));
+                }
+                let _ = sender.send(Event::OutputEnd(id));
+            });
+        }
+    }
+}
+
+/// Ends every process in the group that `child` leads: first by request, then by force.
+fn end_group(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let send = |signal| group.map(|group| rustix::process::kill_process_group(group, signal));
+    send(Signal::TERM);
+    let _ = child::wait_until(child, Instant::now() + PATIENCE);
+    // The leader may be gone and its number with it, but the group exists as long as anyone is in it.
+    let deadline = Instant::now() + PATIENCE;
+    while group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok()) {
+        if Instant::now() >= deadline {
+            send(Signal::KILL);
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let _ = child.try_wait();
+    }
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn lines_and_status_of_a_command_are_told() {
+        let supervisor = Supervisor::new().unwrap();
+        let mut lines = Vec::new();
+        let ended = supervisor.run(&mut shell("echo one; echo two; exit 3"), |line| lines.push(line.to_owned()));
+        assert_eq!((ended, lines), (Ok(Ended::Badly), vec!["one".to_owned(), "two".to_owned()]));
+        assert_eq!(supervisor.run(&mut shell("true"), |_| ()), Ok(Ended::Well));
+        assert_eq!(supervisor.run(&mut Command::new("/no/such/program"), |_| ()), Ok(Ended::Badly));
+    }
+
+    #[test]
+    fn hung_command_is_ended_with_its_children() {
+        let supervisor = Supervisor::with_deadline(Duration::from_millis(300)).unwrap();
+        let mut lines = Vec::new();
+        // The grandchild holds the pipe and would outlive the shell.
+        let script = "sleep 600 & echo $!; wait";
+        assert_eq!(supervisor.run(&mut shell(script), |line| lines.push(line.to_owned())), Ok(Ended::Hung));
+        let grandchild = Pid::from_raw(lines[0].parse().unwrap()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while std::fs::read_to_string(format!("/proc/{grandchild}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            assert!(Instant::now() < deadline, "the grandchild still runs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
