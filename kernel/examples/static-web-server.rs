@@ -59,9 +59,13 @@ mod storage;
 mod target;
 
 use alloc::rc::Rc;
-use core::{fmt, net::Ipv4Addr};
+use core::{fmt, net::Ipv4Addr, time::Duration};
 
-use toro::{env, fs, io, net, net::TcpListener};
+use toro::{
+    env, fs,
+    io::{self, ErrorKind},
+    net::{self, TcpListener},
+};
 
 use crate::{
     adapters::{Acceptor, Machine, Share, Site},
@@ -75,11 +79,15 @@ toro::entry!(main);
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 128;
 
+/// How long a DHCP server may take to give us an address.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Why the server did not start; printed before the machine ends with status 1.
 enum StartError {
     Option(ConfigError),
     Root(&'static str, io::Error),
     Listen(io::Error),
+    Address(io::Error),
 }
 
 impl fmt::Debug for StartError {
@@ -88,24 +96,33 @@ impl fmt::Debug for StartError {
             Self::Option(error) => write!(formatter, "{error}"),
             Self::Root(path, error) => write!(formatter, "root={path}: {error}"),
             Self::Listen(error) => write!(formatter, "cannot listen: {error}"),
+            Self::Address(error) => write!(formatter, "no network address: {error}"),
         }
     }
 }
 
 fn main() -> Result<(), StartError> {
     let config = Config::from_options(env::option).map_err(StartError::Option)?;
-    let storage = if fs::is_mounted() {
-        fs::read_dir(config.root).map_err(|error| StartError::Root(config.root, error))?;
-        Site::Share(Share::new(config.root))
-    } else {
-        toro::println!("no share is mounted, serving the bundled site");
-        Site::Bundled(Bundled)
-    };
+    let storage = site(config.root)?;
     let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port).into(), BACKLOG)
         .map_err(StartError::Listen)?;
-    let address = net::local_address().unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
     let server = Rc::new(Server { storage, environment: Machine::new(), config });
     toro::println!("listening on http://{address}:{}/", config.port);
     accept::accept_all(&mut Acceptor::new(listener, server), config.max_connections);
     Ok(())
+}
+
+/// The directory `root`, if one is named; else what is mounted at `/`; else the site in the image.
+fn site(root: Option<&'static str>) -> Result<Site, StartError> {
+    let path = root.unwrap_or("/");
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(Site::Share(Share::new(path))),
+        Ok(_) => Err(StartError::Root(path, ErrorKind::NotADirectory.into())),
+        Err(error) if root.is_none() && error.kind() == ErrorKind::NotFound => {
+            toro::println!("nothing is mounted, serving the bundled site");
+            Ok(Site::Bundled(Bundled))
+        }
+        Err(error) => Err(StartError::Root(path, error)),
+    }
 }

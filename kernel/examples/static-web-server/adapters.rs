@@ -16,7 +16,7 @@ use core::{net::IpAddr, ops::ControlFlow, time::Duration};
 
 use toro::{
     fs,
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -63,7 +63,7 @@ impl Storage for Share {
     type File = File;
 
     fn open(&self, path: &[u8]) -> Result<Node<File>, StorageError> {
-        let file = match fs::File::open(self.path(path).as_slice()) {
+        let file = match fs::File::open(self.path(path)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::IsADirectory => return Ok(Node::Directory),
             Err(error) if error.raw_os_error() == Some(ENXIO) => return Ok(Node::Other),
@@ -75,11 +75,9 @@ impl Storage for Share {
     }
 
     fn list(&self, path: &[u8], visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), StorageError> {
-        let directory = self.path(path);
-        for entry in fs::read_dir(directory.as_slice()).map_err(|error| convert(&error))? {
+        for entry in fs::read_dir(self.path(path)).map_err(|error| convert(&error))? {
             let entry = entry.map_err(|error| convert(&error))?;
-            let name = entry.file_name().to_vec();
-            let Ok(found) = fs::metadata([directory.as_slice(), b"/", &name].concat().as_slice()) else {
+            let Ok(found) = follow(&entry) else {
                 continue;
             };
             let kind = match (found.is_dir(), found.is_file()) {
@@ -87,6 +85,7 @@ impl Storage for Share {
                 (_, true) => EntryKind::File,
                 _ => continue,
             };
+            let name = entry.file_name().to_vec();
             if visit(Entry { name, kind, length: found.len(), modified: Some(modified(&found)) }).is_break() {
                 break;
             }
@@ -99,6 +98,12 @@ impl StoredFile for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         self.0.read_at(buffer, offset).map_err(|error| convert(&error))
     }
+}
+
+/// What an entry is; of a link, what it leads to.
+fn follow(entry: &fs::DirEntry) -> io::Result<fs::Metadata> {
+    let found = entry.metadata()?;
+    if found.is_symlink() { fs::metadata(entry.path()) } else { Ok(found) }
 }
 
 fn modified(metadata: &fs::Metadata) -> UnixTime {

@@ -3,7 +3,7 @@
 //! | option | meaning | default |
 //! |---|---|---|
 //! | `port=` | TCP port to listen on, 1 to 65535 | 80 |
-//! | `root=` | directory inside the share that is served | `/` |
+//! | `root=` | directory that is served | `/`, or the bundled site where nothing is mounted |
 //! | `max-connections=` | connections served at once, 1 to 4096; one more is answered 503 | 128 |
 //! | `access-log=` | `on` or `off`: a line on the console per request | `on` |
 //! | `header-timeout=` | seconds in which the whole head of a request must arrive | 10 |
@@ -29,8 +29,8 @@ pub enum AccessLog {
 pub struct Config {
     /// TCP port to listen on.
     pub port: u16,
-    /// Directory inside the share that is served, absolute.
-    pub root: &'static str,
+    /// Directory that is served, absolute, if one is named.
+    pub root: Option<&'static str>,
     /// Connections served at once.
     pub max_connections: usize,
     /// Whether requests are logged.
@@ -47,7 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             port: 80,
-            root: "/",
+            root: None,
             max_connections: 128,
             access_log: AccessLog::On,
             header_timeout: Duration::from_secs(10),
@@ -112,7 +112,7 @@ impl Config {
                 let expected = "a path that begins with a slash";
                 return Err(ConfigError { option: "root", value, expected });
             }
-            config.root = value;
+            config.root = Some(value);
         }
         Ok(config)
     }

@@ -173,7 +173,7 @@ fn without_options_the_defaults_hold() {
 fn every_option_is_read() {
     let expected = Config {
         port: 8080,
-        root: "/www",
+        root: Some("/www"),
         max_connections: 7,
         access_log: AccessLog::Off,
         header_timeout: Duration::from_secs(1),
