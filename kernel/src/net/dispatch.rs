@@ -44,6 +44,24 @@ pub(super) struct Segment {
     pub(super) sequence: TcpSeqNumber,
     /// How much of the sequence space it takes: its bytes, and one each for SYN and FIN.
     pub(super) len: usize,
+    /// What it acknowledges, if it does.
+    pub(super) acknowledged: Option<TcpSeqNumber>,
+}
+
+impl Segment {
+    /// Whether it does nothing but acknowledge.
+    pub(super) fn is_bare_acknowledgement(&self) -> bool {
+        self.kind == SegmentKind::Other && self.len == 0 && self.acknowledged.is_some()
+    }
+
+    /// Whether it says all that a bare acknowledgement directly before it said, and more. Never true of a duplicate:
+    /// these are counted, and three of them mean that a segment was lost.
+    pub(super) fn supersedes(&self, bare: &Self) -> bool {
+        self.flow == bare.flow
+            && matches!(self.kind, SegmentKind::Other | SegmentKind::Finish)
+            && self.sequence >= bare.sequence
+            && self.acknowledged > bare.acknowledged
+    }
 }
 
 /// What a segment asks for.
@@ -51,11 +69,13 @@ pub(super) struct Segment {
 pub(super) enum SegmentKind {
     /// To open a connection: SYN without ACK.
     Open,
+    /// To open it from both sides: SYN with ACK.
+    Answer,
     /// To end it: FIN.
     Finish,
     /// To forget it: RST.
     Reset,
-    /// Neither.
+    /// None of these.
     Other,
 }
 
@@ -92,8 +112,8 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
 fn describe(tcp: &TcpPacket<&[u8]>, source: Ipv4Addr, destination: Ipv4Addr) -> Segment {
     let kind = if tcp.rst() {
         SegmentKind::Reset
-    } else if tcp.syn() && !tcp.ack() {
-        SegmentKind::Open
+    } else if tcp.syn() {
+        if tcp.ack() { SegmentKind::Answer } else { SegmentKind::Open }
     } else if tcp.fin() {
         SegmentKind::Finish
     } else {
@@ -103,7 +123,8 @@ fn describe(tcp: &TcpPacket<&[u8]>, source: Ipv4Addr, destination: Ipv4Addr) -> 
         local: SocketAddrV4::new(destination, tcp.dst_port()),
         remote: SocketAddrV4::new(source, tcp.src_port()),
     };
-    Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len() }
+    let acknowledged = tcp.ack().then(|| tcp.ack_number());
+    Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged }
 }
 
 /// Whether the checksums of a TCP segment are right, for frames that smoltcp does not get to see.
@@ -182,10 +203,32 @@ mod tests {
         assert_eq!(found.flow.remote, SocketAddrV4::new(THERE, 5000));
         assert_eq!((found.kind, found.sequence, found.len), (SegmentKind::Other, TcpSeqNumber(7), 5));
         assert_eq!(tcp(&segment(TcpControl::Syn, None, b"")).kind, SegmentKind::Open);
-        assert_eq!(tcp(&segment(TcpControl::Syn, Some(1), b"")).kind, SegmentKind::Other);
+        assert_eq!(tcp(&segment(TcpControl::Syn, Some(1), b"")).kind, SegmentKind::Answer);
         assert_eq!(tcp(&segment(TcpControl::Fin, Some(1), b"x")).kind, SegmentKind::Finish);
         assert_eq!(tcp(&segment(TcpControl::Fin, Some(1), b"x")).len, 2);
         assert_eq!(tcp(&segment(TcpControl::Rst, Some(1), b"")).kind, SegmentKind::Reset);
+    }
+
+    #[test]
+    fn only_a_later_acknowledgement_supersedes_a_bare_one() {
+        let bare = tcp(&segment(TcpControl::None, Some(100), b""));
+        assert!(bare.is_bare_acknowledgement());
+        let supersedes = |control, ack, payload| tcp(&segment(control, ack, payload)).supersedes(&bare);
+        assert!(supersedes(TcpControl::None, Some(101), b""));
+        assert!(supersedes(TcpControl::Psh, Some(101), b"data"));
+        assert!(supersedes(TcpControl::Fin, Some(101), b""));
+        assert!(!supersedes(TcpControl::None, Some(100), b""), "a duplicate");
+        assert!(!supersedes(TcpControl::None, Some(99), b""), "an old one");
+        assert!(!supersedes(TcpControl::Rst, Some(101), b""));
+        assert!(!supersedes(TcpControl::Syn, Some(101), b""));
+        for (control, ack, payload) in [
+            (TcpControl::None, Some(100), &b"x"[..]),
+            (TcpControl::Fin, Some(100), b""),
+            (TcpControl::Syn, None, b""),
+            (TcpControl::Rst, Some(100), b""),
+        ] {
+            assert!(!tcp(&segment(control, ack, payload)).is_bare_acknowledgement());
+        }
     }
 
     #[test]

@@ -38,31 +38,30 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use smoltcp::socket::tcp::State;
-use smoltcp::wire::{IpAddress, IpListenEndpoint, Ipv4Cidr};
+use smoltcp::wire::Ipv4Cidr;
 use toro_core::Instant;
-use toro_core::driver::net::{Frame, NetDevice};
+use toro_core::driver::net::NetDevice;
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::address::Addressing;
 use super::config::Config;
-use super::connection::{Connection, Fate, Owner, Wire};
-use super::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact};
+use super::connection::Connection;
 use super::error::NetError;
-use super::flow::{Flow, FlowTable};
+use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
-use super::link::{Link, Turn};
+use super::link::Link;
 use super::listener::Listener;
 use super::pool::SocketPool;
-use super::port::Sent;
 use super::ports::EphemeralPorts;
 use super::signal::Signal;
 use super::slab::Slab;
 use super::system::{Lease, System};
-use super::time_wait::{TIME_WAIT, TimeWait, TimeWaitQueue, Verdict, acknowledge};
+use super::time_wait::{TimeWait, TimeWaitQueue};
 use super::timers::Timers;
 use super::udp::UdpEndpoint;
 
+mod egress;
+mod ingress;
 mod operations;
 #[cfg(test)]
 mod tests;
@@ -82,6 +81,8 @@ pub struct Counters {
     pub received: u64,
     /// Frames written.
     pub transmitted: u64,
+    /// Bare acknowledgements that were not processed because the next frame said more.
+    pub acknowledgements_merged: u64,
     /// How often smoltcp looked at a socket.
     pub socket_polls: u64,
     /// SYNs dropped because a backlog was full.
@@ -213,10 +214,7 @@ impl<S: Signal> Stack<S> {
         let refused = self.serve_all(now);
         self.link.port.flush();
         self.link.port.fetch();
-        while let Some(frame) = self.link.port.receive_frame() {
-            self.link.port.counters.received += 1;
-            self.route(now, frame);
-        }
+        self.take_in(now);
         self.link.port.flush();
         if self.fault().is_some() {
             self.fail_all();
@@ -255,246 +253,6 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    /// Gives each dirty socket a turn to send; answers whether the device ran out of room.
-    fn serve_all(&mut self, now: Instant) -> bool {
-        for _ in 0..self.dirty.len() {
-            let Some(key) = self.dirty.pop() else { break };
-            match self.serve(now, key) {
-                Turn::Done(Some(at)) => self.timers.set(key, at),
-                Turn::Done(None) => {}
-                Turn::AwaitsNeighbor(next) => {
-                    self.awaiting_neighbor.push(key);
-                    if let Some(at) = next {
-                        self.timers.set(key, at);
-                    }
-                }
-                Turn::More => self.dirty.push(key),
-                Turn::Refused => {
-                    self.dirty.unpop(key);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn serve(&mut self, now: Instant, key: u32) -> Turn {
-        match self.slots.get_mut(key) {
-            None => Turn::Done(None),
-            Some(Slot::System) => {
-                let turn = self.link.egress(now, &mut self.system.set);
-                self.follow_lease();
-                turn
-            }
-            Some(Slot::Udp(endpoint)) => {
-                let before = endpoint.readiness();
-                let turn = self.link.egress(now, &mut endpoint.set);
-                endpoint.report(before);
-                turn
-            }
-            Some(Slot::Tcp(_)) => self.serve_connection(now, key),
-        }
-    }
-
-    fn serve_connection(&mut self, now: Instant, key: u32) -> Turn {
-        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return Turn::Done(None) };
-        if connection.wire == Wire::Detached {
-            return Turn::Done(None);
-        }
-        connection.before_egress(now, &self.config);
-        let before = connection.snapshot();
-        // smoltcp closes a socket by itself for two reasons.
-        let has_address = self.link.is_own(*connection.flow.local.ip());
-        let turn = self.link.egress(now, &mut connection.socket.set);
-        if let Some(sent) = self.link.port.take_sent() {
-            connection.note_sent(sent);
-        }
-        connection.after_egress(before, if has_address { NetError::TimedOut } else { NetError::NetworkDown });
-        let (Turn::Done(next) | Turn::AwaitsNeighbor(next)) = turn else { return turn };
-        let fate = connection.fate(now, next);
-        let until = connection.linger_until();
-        match fate {
-            Fate::Stay => {
-                let next = [next, until].into_iter().flatten().min();
-                return if let Turn::AwaitsNeighbor(_) = turn { Turn::AwaitsNeighbor(next) } else { Turn::Done(next) };
-            }
-            Fate::Remember(sent) => self.detach(key, Some((now, sent))),
-            Fate::Gone => self.detach(key, None),
-        }
-        Turn::Done(None)
-    }
-
-    /// Takes a connection that is over off the wire, and gives it back to the pool unless somebody holds it.
-    fn detach(&mut self, key: u32, remember: Option<(Instant, Sent)>) {
-        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
-        self.timers.cancel(key);
-        if connection.wire == Wire::Attached {
-            connection.wire = Wire::Detached;
-            let flow = connection.flow;
-            self.flows.remove(&flow);
-            if let Some((now, sent)) = remember {
-                self.remember(now, flow, sent);
-            }
-        }
-        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
-        match connection.owner {
-            Owner::Application => return,
-            Owner::Orphan => {}
-            Owner::HalfOpen(port) => {
-                if let Some(listener) = self.listeners.get_mut(&port) {
-                    listener.failed();
-                }
-            }
-            // What was received before the end can still be accepted and read, unless it was broken off.
-            Owner::Queued(_) if connection.established().is_ok() => return,
-            Owner::Queued(port) => {
-                if let Some(listener) = self.listeners.get_mut(&port) {
-                    listener.lost(key);
-                }
-            }
-        }
-        self.release(key);
-    }
-
-    /// Gives a connection's socket back to the pool.
-    fn release(&mut self, key: u32) {
-        if let Some(Slot::Tcp(connection)) = self.slots.remove(key) {
-            self.timers.cancel(key);
-            if connection.wire == Wire::Attached {
-                self.flows.remove(&connection.flow);
-            }
-            self.pool.give_back(connection.socket);
-        }
-    }
-
-    fn remember(&mut self, now: Instant, flow: Flow, sent: Sent) {
-        let until = now.saturating_add(TIME_WAIT);
-        self.flows.insert(flow, Target::TimeWait(TimeWait { sent, until }));
-        self.time_wait.push(until, flow);
-    }
-
-    /// Hands a received frame to the one socket that it is for.
-    fn route(&mut self, now: Instant, frame: Frame) {
-        match classify(&frame, self.link.mac()) {
-            Traffic::Foreign => {}
-            Traffic::Tcp(segment) => match self.flows.get(&segment.flow) {
-                Some(&Target::Connection(key)) => self.connection_ingress(now, key, frame, &segment),
-                Some(&Target::TimeWait(entry)) => self.time_wait_ingress(now, entry, frame, &segment),
-                None => self.stray_ingress(now, frame, &segment),
-            },
-            Traffic::Udp(port) => {
-                let key = self.udp_ports.get(&port).copied();
-                if let Some(key) = key
-                    && let Some(Slot::Udp(endpoint)) = self.slots.get_mut(key)
-                {
-                    let before = endpoint.readiness();
-                    self.link.ingress(now, frame, &mut endpoint.set);
-                    endpoint.report(before);
-                } else {
-                    self.system_ingress(now, frame);
-                }
-            }
-            Traffic::Arp => {
-                self.system_ingress(now, frame);
-                if self.link.is_resolving(now) {
-                    while let Some(key) = self.awaiting_neighbor.pop() {
-                        self.dirty.push(key);
-                    }
-                }
-            }
-            Traffic::System => self.system_ingress(now, frame),
-        }
-    }
-
-    fn system_ingress(&mut self, now: Instant, frame: Frame) {
-        self.link.ingress(now, frame, &mut self.system.set);
-        self.follow_lease();
-        if self.system.has_client() {
-            self.dirty.push(SYSTEM);
-        }
-    }
-
-    fn connection_ingress(&mut self, now: Instant, key: u32, frame: Frame, segment: &Segment) {
-        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
-        if segment.kind == SegmentKind::Open && connection.is_synchronized() {
-            // smoltcp ignores it, but a peer that has restarted needs to hear that we have not.
-            if is_intact(&frame)
-                && let Some(sent) = connection.challenge(now)
-            {
-                acknowledge(&mut self.link.port, &frame, &segment.flow, sent);
-            }
-            return;
-        }
-        let before = connection.snapshot();
-        self.link.ingress(now, frame, &mut connection.socket.set);
-        if let Some(sent) = self.link.port.take_sent() {
-            connection.note_sent(sent);
-        }
-        connection.after_ingress(before, segment.kind);
-        self.dirty.push(key);
-        if let Owner::HalfOpen(port) = connection.owner
-            && connection.is_synchronized()
-            && let Some(listener) = self.listeners.get_mut(&port)
-        {
-            connection.owner = Owner::Queued(port);
-            listener.completed(key);
-            listener.signal.readable();
-        }
-    }
-
-    fn time_wait_ingress(&mut self, now: Instant, entry: TimeWait, frame: Frame, segment: &Segment) {
-        if !is_intact(&frame) {
-            return;
-        }
-        match entry.judge(segment) {
-            Verdict::Ignore => {}
-            Verdict::Acknowledge => acknowledge(&mut self.link.port, &frame, &segment.flow, entry.sent),
-            Verdict::Refresh => {
-                acknowledge(&mut self.link.port, &frame, &segment.flow, entry.sent);
-                self.remember(now, segment.flow, entry.sent);
-            }
-            Verdict::Forget => {
-                self.flows.remove(&segment.flow);
-            }
-            Verdict::Reopen => {
-                self.flows.remove(&segment.flow);
-                self.stray_ingress(now, frame, segment);
-            }
-        }
-    }
-
-    /// Processes a segment that belongs to no connection: it may open one, else smoltcp answers with a reset.
-    fn stray_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
-        let Flow { local, remote: _ } = segment.flow;
-        let listener = self.listeners.get_mut(&local.port()).filter(|listener| listener.listens_to(*local.ip()));
-        let Some(listener) = listener.filter(|_| segment.kind == SegmentKind::Open && self.link.is_own(*local.ip()))
-        else {
-            return self.system_ingress(now, frame);
-        };
-        if !listener.has_room() {
-            self.link.port.counters.backlog_full += 1;
-            return;
-        }
-        let Some(mut socket) = self.pool.take() else {
-            self.link.port.counters.out_of_memory += 1;
-            return;
-        };
-        let endpoint = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
-        if socket.get_mut().listen(endpoint).is_ok() {
-            self.link.ingress(now, frame, &mut socket.set);
-        }
-        if socket.get().state() != State::SynReceived {
-            // Not a good SYN after all.
-            self.pool.give_back(socket);
-            return;
-        }
-        listener.opened();
-        let connection = Connection::new(socket, segment.flow, Owner::HalfOpen(local.port()), S::default());
-        let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
-        self.flows.insert(segment.flow, Target::Connection(key));
-        self.dirty.push(key);
-    }
-
     /// Does what the DHCP server says.
     fn follow_lease(&mut self) {
         let Some(change) = self.system.take_change() else { return };
@@ -518,9 +276,16 @@ impl<S: Signal> Stack<S> {
         }
         let keys: Vec<u32> = self.slots.keys().collect();
         for key in keys {
-            if let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) {
-                connection.fail(NetError::NetworkDown);
-                self.detach(key, None);
+            match self.slots.get_mut(key) {
+                Some(Slot::Tcp(connection)) => {
+                    connection.fail(NetError::NetworkDown);
+                    self.detach(key, None);
+                }
+                Some(Slot::Udp(endpoint)) => {
+                    endpoint.signal.readable();
+                    endpoint.signal.writable();
+                }
+                Some(Slot::System) | None => {}
             }
         }
         self.listeners.values().for_each(|listener| listener.signal.readable());

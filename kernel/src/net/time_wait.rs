@@ -60,7 +60,7 @@ impl TimeWait {
             SegmentKind::Reset if segment.sequence == self.sent.acknowledged => Verdict::Forget,
             SegmentKind::Reset => Verdict::Ignore,
             SegmentKind::Finish => Verdict::Refresh,
-            SegmentKind::Open => Verdict::Acknowledge,
+            SegmentKind::Open | SegmentKind::Answer => Verdict::Acknowledge,
             SegmentKind::Other if segment.len > 0 => Verdict::Acknowledge,
             SegmentKind::Other => Verdict::Ignore,
         }

@@ -1,5 +1,7 @@
 //! Lossy cables, full rings, broken devices, and frames that nobody should send.
 
+use toro_core::driver::net::BURST;
+
 use super::*;
 use crate::net::flow::mix;
 
@@ -90,6 +92,26 @@ fn a_full_ring_holds_everything_back_and_nothing_is_lost() {
 }
 
 #[test]
+fn who_finds_the_ring_full_has_the_first_turn_when_it_is_not() {
+    let mut world = World::new();
+    let listener = world.listen(8);
+    let pairs: Vec<_> = (0..BURST + 1).map(|_| world.pair(&listener)).collect();
+    world.pass(Duration::from_secs(2));
+    world.cable.from(1).full = true;
+    // A segment of each fills the places before the ring; the last connection cannot even begin.
+    for (_, server) in &pairs {
+        assert_eq!(world.server.send(&server.id, b"next"), Ok(4));
+    }
+    let _ = world.server.poll(world.now);
+    world.cable.from(1).full = false;
+    world.pass(Duration::from_millis(5));
+    let mut buffer = [0; 8];
+    for (client, _) in &pairs {
+        assert_eq!(world.client.receive(client, &mut buffer), Ok(4));
+    }
+}
+
+#[test]
 fn a_peer_that_vanishes_ends_the_connection_in_time() {
     let mut world = World::new();
     let listener = world.listen(8);
@@ -164,6 +186,9 @@ fn a_broken_device_is_told_to_everybody() {
     let (_other, orphan) = world.pair(&listener);
     world.server.send(&orphan.id, b"lost").expect("it is open");
     world.server.close(orphan.id);
+    let reading = Count::default();
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
+    let (datagrams, _) = world.server.bind_udp(any, reading.clone()).expect("the port is free");
     world.cable.from(1).fault = Some(DeviceFault::NeedsReset);
     let _ = world.server.poll(world.now);
     assert_eq!(world.server.fault(), Some(DeviceFault::NeedsReset));
@@ -171,6 +196,8 @@ fn a_broken_device_is_told_to_everybody() {
     assert_eq!(world.server.receive(&server.id, &mut buffer), Err(NetError::NetworkDown));
     assert_eq!(world.server.send(&server.id, b"x"), Err(NetError::NetworkDown));
     assert_eq!(world.server.accept(&listener).err(), Some(NetError::NetworkDown));
+    assert!(reading.readable_calls() > 0, "who waits for datagrams is woken");
+    assert_eq!(world.server.receive_from(&datagrams, &mut buffer), Err(NetError::NetworkDown));
     let there = SocketAddrV4::new(CLIENT, PORT);
     assert_eq!(world.server.connect(there, Count::default()).err(), Some(NetError::NetworkDown));
     world.server.close(server.id);

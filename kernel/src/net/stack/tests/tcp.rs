@@ -176,8 +176,13 @@ fn half_open_connections_count_against_the_backlog_and_expire() {
     let _silent: Vec<_> = (0..3).map(|_| world.connect()).collect();
     world.settle();
     assert_eq!(world.server.usage().sockets, 2);
-    world.pass(Duration::from_secs(40));
+    // Not even their resets arrive.
+    world.cable.from(0).lose_if = Some(Box::new(|_| true));
+    world.pass(Duration::from_secs(14));
+    assert_eq!(world.server.usage().sockets, 2);
+    world.pass(Duration::from_secs(26));
     assert_eq!(world.server.usage().sockets, 0, "half-open connections do not stay");
+    world.cable.from(0).lose_if = None;
     world.cable.from(1).lose_if = None;
     world.pair(&listener);
 }
@@ -396,4 +401,32 @@ fn a_writer_is_woken_when_half_of_its_buffer_is_free() {
         assert!(taken < 64 << 10, "nobody woke the writer");
     }
     assert!(world.server.send(&server.id, &bytes).expect("it was woken") >= 32 << 10);
+}
+
+#[test]
+fn acknowledgements_of_a_long_answer_are_processed_once_per_burst() {
+    let mut world = World::new();
+    let listener = world.listen(8);
+    let (client, server) = world.pair(&listener);
+    let bytes = pattern(60_000);
+    world.server.send(&server.id, &bytes).expect("there is room");
+    let before = world.server.counters();
+    let _ = world.server.poll(world.now);
+    // The client sees the segments one by one, and acknowledges each second one by itself.
+    let segments: Vec<_> = core::iter::from_fn(|| world.cable.take_from(1)).collect();
+    for segment in &segments[..8] {
+        world.cable.inject(1, segment);
+        let _ = world.client.poll(world.now);
+        let _ = world.client.poll(world.now);
+    }
+    let _ = world.server.poll(world.now);
+    let after = world.server.counters();
+    assert!(after.received - before.received >= 3);
+    assert_eq!(after.acknowledgements_merged - before.acknowledgements_merged, after.received - before.received - 1);
+    for segment in &segments[8..] {
+        world.cable.inject(1, segment);
+    }
+    let received =
+        transfer(&mut world, &bytes, |_, rest| Ok(rest.len()), |world, buffer| world.client.receive(&client, buffer));
+    assert_eq!(received, bytes);
 }

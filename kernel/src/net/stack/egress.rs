@@ -1,0 +1,132 @@
+//! Who has to send gets a turn, and what is over is cleared away.
+
+use toro_core::Instant;
+
+use super::{Slot, Stack, Target};
+use crate::net::connection::{Fate, Owner, Wire};
+use crate::net::error::NetError;
+use crate::net::flow::Flow;
+use crate::net::link::Turn;
+use crate::net::port::Sent;
+use crate::net::signal::Signal;
+use crate::net::time_wait::{TIME_WAIT, TimeWait};
+
+impl<S: Signal> Stack<S> {
+    /// Gives each dirty socket a turn to send; answers whether the device ran out of room.
+    pub(super) fn serve_all(&mut self, now: Instant) -> bool {
+        for _ in 0..self.dirty.len() {
+            let Some(key) = self.dirty.pop() else { break };
+            match self.serve(now, key) {
+                Turn::Done(Some(at)) => self.timers.set(key, at),
+                Turn::Done(None) => {}
+                Turn::AwaitsNeighbor(next) => {
+                    self.awaiting_neighbor.push(key);
+                    if let Some(at) = next {
+                        self.timers.set(key, at);
+                    }
+                }
+                Turn::More => self.dirty.push(key),
+                Turn::Refused => {
+                    self.dirty.unpop(key);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn serve(&mut self, now: Instant, key: u32) -> Turn {
+        match self.slots.get_mut(key) {
+            None => Turn::Done(None),
+            Some(Slot::System) => {
+                let turn = self.link.egress(now, &mut self.system.set);
+                self.follow_lease();
+                turn
+            }
+            Some(Slot::Udp(endpoint)) => {
+                let before = endpoint.readiness();
+                let turn = self.link.egress(now, &mut endpoint.set);
+                endpoint.report(before);
+                turn
+            }
+            Some(Slot::Tcp(_)) => self.serve_connection(now, key),
+        }
+    }
+
+    fn serve_connection(&mut self, now: Instant, key: u32) -> Turn {
+        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return Turn::Done(None) };
+        if connection.wire == Wire::Detached {
+            return Turn::Done(None);
+        }
+        connection.before_egress(now, &self.config);
+        let before = connection.snapshot();
+        // smoltcp closes a socket by itself for two reasons.
+        let has_address = self.link.is_own(*connection.flow.local.ip());
+        let turn = self.link.egress(now, &mut connection.socket.set);
+        if let Some(sent) = self.link.port.take_sent() {
+            connection.note_sent(sent);
+        }
+        connection.after_egress(before, if has_address { NetError::TimedOut } else { NetError::NetworkDown });
+        let (Turn::Done(next) | Turn::AwaitsNeighbor(next)) = turn else { return turn };
+        let fate = connection.fate(now, next);
+        let until = connection.linger_until();
+        match fate {
+            Fate::Stay => {
+                let next = [next, until].into_iter().flatten().min();
+                return if let Turn::AwaitsNeighbor(_) = turn { Turn::AwaitsNeighbor(next) } else { Turn::Done(next) };
+            }
+            Fate::Remember(sent) => self.detach(key, Some((now, sent))),
+            Fate::Gone => self.detach(key, None),
+        }
+        Turn::Done(None)
+    }
+
+    /// Takes a connection that is over off the wire, and gives it back to the pool unless somebody holds it.
+    pub(super) fn detach(&mut self, key: u32, remember: Option<(Instant, Sent)>) {
+        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
+        self.timers.cancel(key);
+        if connection.wire == Wire::Attached {
+            connection.wire = Wire::Detached;
+            let flow = connection.flow;
+            self.flows.remove(&flow);
+            if let Some((now, sent)) = remember {
+                self.remember(now, flow, sent);
+            }
+        }
+        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
+        match connection.owner {
+            Owner::Application => return,
+            Owner::Orphan => {}
+            Owner::HalfOpen(port) => {
+                if let Some(listener) = self.listeners.get_mut(&port) {
+                    listener.failed();
+                }
+            }
+            // What was received before the end can still be accepted and read, unless it was broken off.
+            Owner::Queued(_) if connection.established().is_ok() => return,
+            Owner::Queued(port) => {
+                if let Some(listener) = self.listeners.get_mut(&port) {
+                    listener.lost(key);
+                }
+            }
+        }
+        self.release(key);
+    }
+
+    /// Gives a connection's socket back to the pool.
+    pub(super) fn release(&mut self, key: u32) {
+        if let Some(Slot::Tcp(connection)) = self.slots.remove(key) {
+            self.timers.cancel(key);
+            if connection.wire == Wire::Attached {
+                self.flows.remove(&connection.flow);
+            }
+            self.pool.give_back(connection.socket);
+        }
+    }
+
+    pub(super) fn remember(&mut self, now: Instant, flow: Flow, sent: Sent) {
+        let until = now.saturating_add(TIME_WAIT);
+        self.flows.insert(flow, Target::TimeWait(TimeWait { sent, until }));
+        self.time_wait.push(until, flow);
+    }
+}
