@@ -42,7 +42,9 @@ fn attach(device: &dyn Found) {
         }
         Ok(Attached::Fuse(fuse)) => {
             log::debug!("{device}: {name}, \"{}\"", fuse.tag().escape_ascii());
-            drop(fuse);
+            if let Err(error) = crate::fs::attach(fuse) {
+                log::error!("{device}: file system: {error}");
+            }
         }
         Ok(other) => log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
         Err(error) => log::error!("{device}: {name}: {error}"),
