@@ -7,12 +7,15 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`outside`] | an application in a repository of its own |
+//! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod hello;
 pub mod kernel;
 pub mod outside;
 pub mod refusals;
 pub mod stopping;
+pub mod tree;
+pub mod web;
 
 use crate::case::Case;
 
@@ -21,7 +24,7 @@ pub const MACHINES: [&str; 3] = ["microvm", "pc", "q35"];
 
 /// Every case, quick subjects first.
 pub fn all() -> Vec<Case> {
-    [refusals::cases(), hello::cases(), kernel::cases(), stopping::cases(), outside::cases()]
+    [refusals::cases(), hello::cases(), kernel::cases(), stopping::cases(), outside::cases(), web::cases()]
         .into_iter()
         .flatten()
         .collect()
