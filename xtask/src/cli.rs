@@ -323,6 +323,7 @@ mod tests {
         ] {
             let message = parse_words(line).unwrap_err().to_string();
             assert!(!message.is_empty() && !message.contains('\n'), "{line}: {message:?}");
+            assert!(!message.contains("Usage:") && !message.contains("more information"), "{line}: {message:?}");
         }
     }
 }

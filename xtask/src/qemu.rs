@@ -282,6 +282,7 @@ mod tests {
     fn version_is_read_from_distribution_builds() {
         assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)"), Some((7, 2)));
         assert_eq!(parse_version("QEMU emulator version 10.0.2"), Some((10, 0)));
+        assert_eq!(parse_version("QEMU emulator version 9.1-rc2"), Some((9, 1)));
         assert_eq!(parse_version("something else"), None);
     }
 }
