@@ -66,8 +66,6 @@ pub(super) struct Port {
     /// Where answers go that have no frame.
     scratch: Vec<u8>,
     refusing: bool,
-    /// The device was armed and has not been looked at since.
-    is_armed: bool,
     fault: Option<DeviceFault>,
     /// The last TCP segment that was written.
     sent: Option<Sent>,
@@ -88,7 +86,6 @@ impl Port {
             spare: None,
             scratch: alloc::vec![0; max_frame],
             refusing: false,
-            is_armed: false,
             fault: None,
             sent: None,
             neighbor_wanted: false,
@@ -116,13 +113,7 @@ impl Port {
     }
 
     /// Fetches received frames from the device.
-    ///
-    /// Not right after the device was armed: whatever has come since raises an interrupt, and with devices that know
-    /// nothing finer than on and off a look would take the wish for it back.
     pub(super) fn fetch(&mut self) {
-        if core::mem::take(&mut self.is_armed) {
-            return;
-        }
         if self.fault.is_none()
             && let Err(fault) = self.device.receive(&mut self.incoming)
         {
@@ -187,13 +178,11 @@ impl Port {
         if self.fault.is_some() {
             return Armed::Idle;
         }
-        let armed = self.device.arm().unwrap_or_else(|fault| {
+        self.device.arm().unwrap_or_else(|fault| {
             self.fault = Some(fault);
             // The fault is work: the sockets have to hear of it.
             Armed::WorkPending
-        });
-        self.is_armed = armed == Armed::Idle;
-        armed
+        })
     }
 
     /// Makes sure that there is an empty frame and room to queue it.

@@ -11,7 +11,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use toro_core::driver::net::{Burst, Frame, LinkState, MacAddress, NetDevice, NetLimits};
@@ -85,36 +84,26 @@ pub(super) struct CableEnd {
     out: Shared,
     into: Shared,
     pool: DmaPool,
-    /// As with a virtqueue without event indices: a look takes the wish for an interrupt back.
-    armed: Arc<AtomicBool>,
 }
 
 /// A test's hold on a cable: from end 0 to end 1, and back.
 #[derive(Clone)]
 pub(super) struct Cable {
     lanes: [Shared; 2],
-    armed: [Arc<AtomicBool>; 2],
 }
 
 impl Cable {
     /// A cable and its two ends.
     pub(super) fn new() -> (Self, CableEnd, CableEnd) {
         let lanes = [Shared::default(), Shared::default()];
-        let armed = [Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false))];
         let end = |out: usize| CableEnd {
             mac: Self::mac(out),
             out: lanes[out].clone(),
             into: lanes[1 - out].clone(),
             pool: DmaPool::new(&HEAP, 256, 2048).expect("the host has memory"),
-            armed: armed[out].clone(),
         };
         let ends = (end(0), end(1));
-        (Self { lanes, armed }, ends.0, ends.1)
-    }
-
-    /// Whether a frame for this end would raise an interrupt.
-    pub(super) fn is_armed(&self, end: usize) -> bool {
-        self.armed[end].load(Ordering::Relaxed)
+        (Self { lanes }, ends.0, ends.1)
     }
 
     /// The address of an end.
@@ -155,7 +144,6 @@ impl NetDevice for CableEnd {
         if let Some(fault) = self.out.lock().expect("unpoisoned").fault {
             return Err(fault);
         }
-        self.armed.store(false, Ordering::Relaxed);
         let mut lane = self.into.lock().expect("unpoisoned");
         while out.room() > 0
             && let Some(bytes) = lane.frames.pop_front()
@@ -194,7 +182,6 @@ impl NetDevice for CableEnd {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
-        self.armed.store(true, Ordering::Relaxed);
         let waiting = !self.into.lock().expect("unpoisoned").frames.is_empty();
         Ok(if waiting { Armed::WorkPending } else { Armed::Idle })
     }

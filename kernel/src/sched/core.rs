@@ -4,8 +4,7 @@
 //!   loop:  run every thread that is ready now, once
 //!          fire timers, poll the pollers ------------- something happened? again
 //!          keep polling for POLL_TIME
-//!          arm every poller -------------------------- work pending?       again
-//!          look once more ---------------------------- something happened? again
+//!          arm every poller, each looks once more ---- work pending?       again
 //!          set the timer for the next deadline, sti; hlt
 //! ```
 //!
@@ -194,7 +193,8 @@ impl Core {
             // Every poller is armed, also after one has answered that it has work.
             pending |= matches!(poller.arm(), Armed::WorkPending);
         }
-        if pending || self.poll() || !self.ready.borrow().is_empty() {
+        // No poll in between: `arm` has looked already, and looking may take the wish for an interrupt back.
+        if pending || !self.ready.borrow().is_empty() {
             return;
         }
         let pollers = self.pollers.borrow();

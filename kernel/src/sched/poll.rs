@@ -20,7 +20,7 @@ pub enum Progress {
 ///
 /// What the loop guarantees:
 /// 1. all methods are called from the core's loop, never from a thread or an interrupt, one at a time;
-/// 2. before the core sleeps, `arm` is called, and `poll` once more after it.
+/// 2. before the core sleeps, `arm` is called, and nothing else after it.
 ///
 /// What an implementer owes:
 /// 1. no method waits: threads are woken by [`WaitQueue`](super::WaitQueue), and the loop has no thread to suspend;

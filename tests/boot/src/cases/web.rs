@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("web::nothing_outside_the_share_is_served", jail),
         Case::new("web::slow_clients_do_not_block_others", slow_clients),
         Case::new("web::sixty_four_connections_at_once", many_connections),
+        Case::new("web::devices_without_event_idx_lose_no_wake_up", without_event_idx),
         Case::new("web::a_file_that_shrinks_ends_the_connection", shrinking_file).slow(),
         Case::new("web::a_file_larger_than_memory_streams", large_file).slow(),
     ];
@@ -258,6 +259,20 @@ fn many_connections(tool: &Tool) -> Result<(), String> {
             let answer = read_answer(stream).map_err(|error| format!("round {round}, connection {number}: {error}"))?;
             expect("body", &(answer == body), &true)?;
         }
+    }
+    server.stop()
+}
+
+/// Devices that can only be told to interrupt or not to, instead of when. After each pause the guest sleeps.
+fn without_event_idx(tool: &Tool) -> Result<(), String> {
+    let tree = Tree::build(&tree::few())?;
+    let net = ["-global", "virtio-net-device.event_idx=off"];
+    let fs = ["-global", "vhost-user-fs-device.event_idx=off"];
+    let options = [&["--machine", "microvm", "--"][..], &net, &fs].concat();
+    let server = Server::start(tool, Some(tree.path()), &options)?;
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(500));
+        tree.fetch_and_compare(&server.url)?;
     }
     server.stop()
 }

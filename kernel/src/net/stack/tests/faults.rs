@@ -163,22 +163,6 @@ fn nobody_answers_a_connection_attempt() {
 }
 
 #[test]
-fn a_look_after_arming_does_not_disarm() {
-    let mut world = World::new();
-    let listener = world.listen(8);
-    let (client, server) = world.pair(&listener);
-    world.pass(Duration::from_secs(1));
-    assert_eq!(world.server.arm(), Armed::Idle);
-    // A core looks once more before it sleeps.
-    assert_eq!(world.server.poll(world.now), Activity::None);
-    assert!(world.cable.is_armed(1), "the core would sleep for ever");
-    world.client.send(&client, b"wake up").expect("it is open");
-    world.settle();
-    let mut buffer = [0; 8];
-    assert_eq!(world.server.receive(&server.id, &mut buffer), Ok(7));
-}
-
-#[test]
 fn a_broken_device_is_told_to_everybody() {
     let mut world = World::new();
     let listener = world.listen(8);
