@@ -41,7 +41,9 @@ macro_rules! entry {
     ($main:path) => {
         const _: () = {
             // The kernel calls the application by this name (src/boot.rs).
+            // Not inlined, so that tools find where the application starts.
             #[unsafe(no_mangle)]
+            #[inline(never)]
             extern "Rust" fn toro_application_main() -> u8 {
                 $crate::process::Termination::report($main())
             }

@@ -13,7 +13,7 @@ pub fn system(image: &Path, machine: Machine, link: Option<&Link>, append: &str)
     let mut words = Vec::new();
     if let Some(link) = link {
         // No line per request on an emulated serial port, and no connection closed because a measurement paused.
-        words.push("access-log=off idle-timeout=86400".to_owned());
+        words.push("access-log=off idle-timeout=86400 header-timeout=86400".to_owned());
         if link.kind() == Netdev::Tap {
             // Nobody answers DHCP there.
             words.push(format!("ip={}/24,gw={}", link.guest(), link.gateway()));
