@@ -27,7 +27,8 @@
 //! # Freshness
 //!
 //! Names and attributes are remembered for as long as the server says, which its options decide (virtiofsd:
-//! `--cache=never|auto|always`). Contents are not remembered, but within that time a file ends where its attributes say.
+//! `--cache=never|auto|always`). Within that time a file ends where its attributes say, and the contents of small files
+//! are remembered too. A change on the host is seen when that time is over, at the latest.
 //!
 //! # Ownership
 //!

@@ -3,17 +3,19 @@
 //! ```text
 //!   vfs --> node.rs       LOOKUP GETATTR READLINK     one FuseNode per object; lookups are counted there
 //!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
-//!           file.rs       OPEN READ RELEASE           shared handles, reading ahead
+//!           handle.rs     OPEN RELEASE                shared by all readers of a file
+//!           file.rs       READ                        several at once, and ahead
 //!           cache.rs      which name means which node, and until when
+//!           contents.rs   small files, until their attributes run out
 //!             |
 //!           connection.rs slots, waiting, FORGET      all requests in flight
 //!             |
 //!           dyn FuseDevice                            rings, interrupts: none of our business
 //! ```
 //!
-//! What a request for one small file costs: with names that still hold, READ, and OPEN the first time. A name
-//! whose time is over costs LOOKUP in addition, which renews the attributes too. RELEASE and FORGET are sent
-//! when there is time, and nobody waits for them.
+//! What a request for one small file costs: with names and attributes that still hold, nothing, after OPEN and READ
+//! the first time. A name whose time is over costs LOOKUP, which renews the attributes too, and READ. RELEASE and
+//! FORGET are sent when there is time, and nobody waits for them.
 //!
 //! # Ownership
 //!
@@ -43,7 +45,8 @@ use toro_core::driver::fuse::FuseDevice;
 
 use self::cache::NameCache;
 use self::connection::{Connection, Late};
-use self::file::IdleHandles;
+use self::contents::ContentsCache;
+use self::handle::IdleHandles;
 use self::node::{FuseNode, Learned};
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
@@ -51,8 +54,10 @@ use super::vfs::{FileSystem, Node};
 
 mod cache;
 pub(super) mod connection;
+mod contents;
 mod directory;
 mod file;
+mod handle;
 mod node;
 #[cfg(test)]
 pub(super) mod tests;
@@ -70,6 +75,8 @@ pub struct Options {
     pub idle_time: Duration,
     /// How many bytes may be on their way that nobody has asked for yet.
     pub read_ahead: usize,
+    /// How many bytes of small files are remembered while their attributes hold.
+    pub contents: usize,
 }
 
 impl Default for Options {
@@ -80,6 +87,7 @@ impl Default for Options {
             idle_handles: 64,
             idle_time: Duration::from_secs(1),
             read_ahead: 2 * 1024 * 1024,
+            contents: 4 * 1024 * 1024,
         }
     }
 }
@@ -93,6 +101,7 @@ pub struct Client {
     /// Every node that someone has a handle to.
     nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
     names: NameCache,
+    contents: ContentsCache,
     idle: IdleHandles,
     root: RefCell<Option<Rc<FuseNode>>>,
     /// Bytes and requests that are on their way without anybody waiting for them.
@@ -137,6 +146,7 @@ impl Client {
             read_limit,
             nodes: RefCell::default(),
             names: NameCache::new(options.names),
+            contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
             root: RefCell::default(),
             read_ahead: Cell::default(),

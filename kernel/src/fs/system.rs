@@ -20,7 +20,7 @@ use crate::{env, mm, sched, time};
 
 static NAMESPACE: CoreLocal<Namespace> = CoreLocal::new(Namespace::new());
 
-/// The part of the memory that is free at first which reading ahead may take.
+/// The part of the memory that is free at first which reading ahead may take, and likewise contents that are remembered.
 const SHARE_OF_MEMORY: u64 = 16;
 
 /// The mounts of the calling core.
@@ -40,6 +40,7 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
     let budget = usize::try_from(mm::free_memory() / SHARE_OF_MEMORY).unwrap_or(usize::MAX);
     let mut options = Options::default();
     options.read_ahead = options.read_ahead.min(budget);
+    options.contents = options.contents.min(budget);
     let client = Client::mount(device, Box::new(KernelScheduler), options, |connection| {
         register_poller(Box::new(Requests(Rc::clone(connection))));
     })?;

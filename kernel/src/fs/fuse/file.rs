@@ -1,14 +1,4 @@
-//! Open files: handles that are shared, and reads that run ahead.
-//!
-//! # Handles
-//!
-//! All readers of a file share one handle of the server. When the last of them is gone, the handle stays open a
-//! little longer ([`Options::idle_time`](super::Options)), so a file that is asked for again and again costs
-//! READ only, neither OPEN nor RELEASE. That is honest because a handle is reached through a *node*: the path is
-//! still walked, within the lifetimes that the server gave, and a file that was replaced on the host has
-//! another node. What the host sees is that a removed file's space is freed later by the idle time.
-//!
-//! RELEASE is sent exactly once, by whoever drops the handle last; nobody waits for it.
+//! Reading files: several requests at once, and ahead of the reader.
 //!
 //! # Reading ahead
 //!
@@ -31,14 +21,15 @@
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use core::any::Any;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 
-use fuse_proto::ops::{Open, OpenFlags, Opened, OpenedFlags, Read, Release};
-use fuse_proto::{Errno, FileHandle, Opcode, Plan};
-use toro_core::{DmaBuf, Instant};
+use fuse_proto::Errno;
+use fuse_proto::ops::{OpenedFlags, Read};
+use toro_core::DmaBuf;
 
-use super::connection::{Closing, Keep, Late, Ticket, payload};
+use super::connection::{Late, Ticket, payload};
+use super::contents::Contents;
+use super::handle::Handle;
 use super::node::FuseNode;
 use super::{Client, metadata};
 use crate::fs::metadata::Metadata;
@@ -49,122 +40,6 @@ const AHEAD: usize = 3;
 
 /// Bytes asked for at a time when somebody reads on and on with a small buffer.
 const PIECE: usize = 64 * 1024;
-
-/// An open file of the server.
-pub struct Handle {
-    node: Rc<FuseNode>,
-    /// `None` if the server keeps none.
-    handle: Option<FileHandle>,
-    flags: OpenFlags,
-    opened: OpenedFlags,
-    /// Until when it waits for another reader; `None` while it has one.
-    idle_until: Cell<Option<Instant>>,
-    /// Whether it is among the idle handles.
-    listed: Cell<bool>,
-}
-
-impl Handle {
-    fn open(node: &Rc<FuseNode>) -> Result<Rc<Self>, Errno> {
-        if let Some(handle) = node.handle.borrow().upgrade() {
-            handle.idle_until.set(None);
-            return Ok(handle);
-        }
-        let client = node.client();
-        let operation = Open::new(node.number(), OpenFlags::LARGE_FILE, &client.session.borrow());
-        let opened = match client.plan(Opcode::Open) {
-            Plan::Skip => Opened::WITHOUT_HANDLE,
-            _ => match client.connection.call(&operation, Late::Open(operation), node.keep(), |opened| opened) {
-                Err(Errno::ENOSYS) if client.learn_unsupported(Opcode::Open) == Some(Plan::Skip) => {
-                    Opened::WITHOUT_HANDLE
-                }
-                reply => reply?,
-            },
-        };
-        let handle = Rc::new(Self {
-            node: Rc::clone(node),
-            handle: opened.handle,
-            flags: operation.flags(),
-            opened: opened.flags,
-            idle_until: Cell::new(None),
-            listed: Cell::new(false),
-        });
-        *node.handle.borrow_mut() = Rc::downgrade(&handle);
-        Ok(handle)
-    }
-
-    fn keep(self: &Rc<Self>) -> Keep {
-        let handle: Rc<dyn Any> = Rc::clone(self) as Rc<dyn Any>;
-        Some(handle)
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle {
-            let closing = Closing::File(Release { node: self.node.number(), handle, flags: self.flags });
-            self.node.client().connection.release(closing, self.node.keep());
-        }
-    }
-}
-
-/// Handles that wait for another reader.
-#[derive(Default)]
-pub struct IdleHandles {
-    handles: RefCell<VecDeque<Rc<Handle>>>,
-    /// The first of their ends, or earlier.
-    deadline: Cell<Option<Instant>>,
-}
-
-impl IdleHandles {
-    /// Keeps a handle that has lost a reader until then, as one of at most `limit`.
-    fn park(&self, handle: Rc<Handle>, until: Instant, limit: usize) {
-        handle.idle_until.set(Some(until));
-        if limit == 0 || handle.listed.replace(true) {
-            return;
-        }
-        self.deadline.set(Some(self.deadline.get().map_or(until, |earlier| earlier.min(until))));
-        let mut handles = self.handles.borrow_mut();
-        let oldest = if handles.len() >= limit { handles.pop_front() } else { None };
-        handles.push_back(handle);
-        drop(handles);
-        if let Some(oldest) = oldest {
-            oldest.listed.set(false);
-        }
-    }
-
-    /// Lets go of those whose time is over.
-    pub fn expire(&self, now: Instant) {
-        if self.deadline.get().is_none_or(|deadline| now < deadline) {
-            return;
-        }
-        let mut next: Option<Instant> = None;
-        let count = self.handles.borrow().len();
-        for _ in 0..count {
-            let Some(handle) = self.handles.borrow_mut().pop_front() else { break };
-            match handle.idle_until.get() {
-                Some(until) if now < until => {
-                    next = Some(next.map_or(until, |earlier| earlier.min(until)));
-                    self.handles.borrow_mut().push_back(handle);
-                }
-                // In use again, or over.
-                _ => handle.listed.set(false),
-            }
-        }
-        self.deadline.set(next);
-    }
-
-    /// When [`expire`](Self::expire) has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline.get()
-    }
-
-    /// Lets go of all.
-    pub fn clear(&self) {
-        let handles = core::mem::take(&mut *self.handles.borrow_mut());
-        handles.iter().for_each(|handle| handle.listed.set(false));
-        self.deadline.set(None);
-    }
-}
 
 /// A reader of a file.
 pub struct FuseFile {
@@ -231,6 +106,12 @@ impl FuseFile {
         self.handle.node.known_size()
     }
 
+    /// The whole contents, if they are remembered and still hold.
+    fn contents(&self) -> Result<Option<Rc<Contents>>, Errno> {
+        self.handle.node.check()?;
+        Ok(self.handle.node.contents().filter(|_| !self.handle.opened.contains(OpenedFlags::DIRECT_IO)))
+    }
+
     fn operation(&self, offset: u64, length: usize) -> Read {
         Read {
             node: self.handle.node.number(),
@@ -253,6 +134,7 @@ impl FuseFile {
         if let Some(chunk) = self.take_rest(offset) {
             return Ok(chunk);
         }
+        let until = self.handle.node.attributes_until();
         let (prepared, length) = self.plan(offset, wanted, left, purpose);
         let piece = match prepared {
             Some(piece) => piece.claim(),
@@ -262,6 +144,7 @@ impl FuseFile {
         self.read_ahead(&piece, wanted, left, ahead);
         let asked = piece.operation.size;
         let result = piece.finish();
+        let node = &self.handle.node;
         let mut stream = self.stream.borrow_mut();
         let data = match result {
             Ok(data) => data,
@@ -278,7 +161,9 @@ impl FuseFile {
             stream.pieces.clear();
         }
         if is_short && left != u64::MAX {
-            self.handle.node.distrust_attributes();
+            node.distrust_attributes();
+        } else if offset == 0 && read == left {
+            self.client().contents.remember(node, &data, until);
         }
         Ok(Chunk { data, is_last })
     }
@@ -383,12 +268,24 @@ impl FuseFile {
     }
 }
 
+/// Up to `length` bytes of `contents` from `offset`.
+fn part(contents: &[u8], offset: u64, length: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
+    let end = start.saturating_add(length).min(contents.len());
+    contents.get(start..end).unwrap_or_default()
+}
+
 impl OpenFile for FuseFile {
     fn metadata(&self) -> Result<Metadata, Errno> {
         self.handle.node.attributes(self.handle.handle).map(|attributes| metadata(&attributes))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if let Some(contents) = self.contents()? {
+            let from = part(&contents, offset, buffer.len());
+            buffer.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
+            return Ok(from.len());
+        }
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(done as u64);
@@ -418,6 +315,12 @@ impl OpenFile for FuseFile {
 
     fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
         let length = length.min(self.read_limit());
+        if let Some(contents) = self.contents()? {
+            let from = part(&contents, offset, length);
+            let mut buffer = self.client().connection.buffer_in_time(from.len())?;
+            buffer.copy_from_slice(from);
+            return Ok(buffer);
+        }
         let chunk = self.chunk(offset, length, Purpose::HandOut)?;
         if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
             return Ok(chunk.data);

@@ -38,8 +38,10 @@ use toro_core::Instant;
 
 use super::cache::Known;
 use super::connection::{Keep, Late};
+use super::contents::Contents;
 use super::directory::FuseDirectory;
-use super::file::{FuseFile, Handle};
+use super::file::FuseFile;
+use super::handle::Handle;
 use super::{Client, file_type, metadata};
 use crate::fs::metadata::{FileType, Metadata};
 use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
@@ -54,6 +56,7 @@ pub struct FuseNode {
     attributes_asked: Cell<Instant>,
     attributes_until: Cell<Instant>,
     stale: Cell<bool>,
+    contents: RefCell<Option<Rc<Contents>>>,
     /// Where the cache keeps names of this directory.
     pub(super) names: RefCell<BTreeMap<Rc<[u8]>, usize>>,
     /// A handle to the file that is open now, if there is one.
@@ -82,6 +85,7 @@ impl FuseNode {
             attributes_asked: Cell::new(learned.asked),
             attributes_until: Cell::new(client.now().saturating_add(learned.lifetime)),
             stale: Cell::new(false),
+            contents: RefCell::default(),
             names: RefCell::default(),
             handle: RefCell::default(),
         })
@@ -131,6 +135,10 @@ impl FuseNode {
     /// Remembers attributes, unless they were asked for before those that are known.
     pub fn learn(&self, learned: &Learned) {
         if learned.asked >= self.attributes_asked.get() {
+            let (old, new) = (self.attributes.get(), &learned.attributes);
+            if (old.size, old.modified, old.changed) != (new.size, new.modified, new.changed) {
+                self.set_contents(None);
+            }
             self.attributes.set(learned.attributes);
             self.attributes_asked.set(learned.asked);
             self.attributes_until.set(self.client.now().saturating_add(learned.lifetime));
@@ -140,6 +148,32 @@ impl FuseNode {
     /// Says that the attributes turned out to be wrong.
     pub fn distrust_attributes(&self) {
         self.attributes_until.set(Instant::from_nanos(0));
+        self.set_contents(None);
+    }
+
+    /// Until when the attributes hold.
+    pub fn attributes_until(&self) -> Instant {
+        self.attributes_until.get()
+    }
+
+    /// The whole contents of the file, if they are remembered and still hold.
+    pub fn contents(&self) -> Option<Rc<Contents>> {
+        let contents = self.contents.borrow().clone()?;
+        if contents.hold(self.client.now()) {
+            return Some(contents);
+        }
+        self.set_contents(None);
+        None
+    }
+
+    /// Remembers other contents, or none.
+    pub fn set_contents(&self, contents: Option<Rc<Contents>>) {
+        *self.contents.borrow_mut() = contents;
+    }
+
+    /// Forgets these contents, unless they are replaced by now.
+    pub fn drop_contents(&self, contents: &Rc<Contents>) {
+        self.contents.borrow_mut().take_if(|known| Rc::ptr_eq(known, contents));
     }
 
     /// The size of the file, if what is known of it still holds.

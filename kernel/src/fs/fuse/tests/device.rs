@@ -131,6 +131,9 @@ impl Inner {
         if high == request.reply.is_some() {
             self.server.offences.push(format!("{opcode} with the wrong buffers"));
         }
+        if request.reply.as_deref().is_some_and(|reply| reply.iter().take(16).any(|&byte| byte != 0)) {
+            self.server.offences.push(format!("{opcode} with an old reply in its buffer"));
+        }
         self.check_order(&request, opcode);
         let id = RequestId(self.free.pop_front().expect("limits are below 4096"));
         self.unpublished.push(InFlight { id, request, due: 0 });

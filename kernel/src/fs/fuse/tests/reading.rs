@@ -146,6 +146,7 @@ fn hd_fs_22_a_file_that_shrank_ends_where_it_ends_now() {
         // One piece was on its way before.
         assert!(length <= 131_072, "{length}");
         assert!(file.read_buffer(length as u64, 65_536).is_ok_and(|buffer| buffer.is_empty()));
+        assert_eq!(mount.client.read_ahead.get(), (0, 0), "what was asked for behind the end is dropped");
         assert_eq!(file.metadata().map(|metadata| metadata.len()), Ok(100_000), "the old size is not believed");
         drop(file);
         mount.finish();
@@ -283,17 +284,19 @@ proptest! {
         length in 0..50_000usize,
         max_pages in 1..4u16,
         direct: bool,
+        remember: bool,
         seed: u64,
     ) {
         let contents = bytes(length);
-        let mount = mount(|server| {
+        let options = Options { contents: if remember { 100_000 } else { 0 }, ..options() };
+        let mount = mount_with(options, |server| {
             server.file("f", &contents);
             server.manners.max_pages = max_pages;
             if direct {
                 server.manners.opened = OpenedFlags::DIRECT_IO;
                 server.manners.attr_lifetime = Duration::ZERO;
             }
-        });
+        }).expect("the server is willing");
         mount.model.lock().behaviour.order = Order::Any(seed);
         let file = mount.open("f").expect("it exists");
         let slice = |offset: u64, length: usize| {
