@@ -289,6 +289,6 @@ impl FuseDevice for ModelDevice {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
-        Ok(Armed::Idle)
+        self.model.lock().behaviour.fault.map_or(Ok(Armed::Idle), Err)
     }
 }

@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use fuse_proto::ops::{GetAttr, StatFs};
 use fuse_proto::{NodeId, Opcode};
-use toro_core::driver::DeviceFault;
+use toro_core::driver::{Armed, DeviceFault};
 
 use super::device::Order;
 use super::*;
@@ -172,6 +172,29 @@ fn a_fault_fails_who_waits_and_who_comes_later() {
     assert_eq!(mount.client.stats().err(), Some(Errno::EIO));
     assert_eq!(mount.client.connection.in_flight(), 0);
     assert_eq!(mount.pump.turn(), Work::None, "a lost device does not keep the core awake");
+    mount.client.shutdown();
+}
+
+#[test]
+fn before_the_core_sleeps_everything_is_sent() {
+    let mount = mount(|_| {});
+    let connection = &mount.client.connection;
+    let before = mount.model.lock().notifications;
+    let ticket = connection.submit(&ROOT_ATTRIBUTES, None, Late::Nothing, None).map_err(drop).expect("there is room");
+    assert_eq!(connection.arm(), Armed::Idle);
+    assert_eq!(mount.model.lock().notifications, before + 1);
+    assert_eq!(connection.next_poll(), None);
+    assert!(ticket.wait().is_ok());
+    mount.finish();
+}
+
+#[test]
+fn a_lost_device_lets_the_core_sleep() {
+    let mount = mount(|_| {});
+    mount.model.lock().behaviour.fault = Some(DeviceFault::Gone);
+    assert_eq!(mount.client.connection.arm(), Armed::WorkPending, "the news is worth another round");
+    assert_eq!(mount.client.connection.arm(), Armed::Idle);
+    assert_eq!(mount.pump.turn(), Work::None);
     mount.client.shutdown();
 }
 
