@@ -21,6 +21,13 @@ const DEFAULT_MTU: u16 = 1500;
 /// The least that IPv4 asks of a link.
 const LEAST_MTU: u16 = 68;
 
+/// Header and longest frame: what a frame to transmit needs.
+const TRANSMIT_BUFFER: usize = HEADER_LEN + ETHERNET_HEADER_LEN + DEFAULT_MTU as usize;
+/// Longer by at least one byte, so that a length beyond the longest frame still is one after the queue has cut it
+/// down to the buffer, and is not taken for a frame of just that length (HD-NET-3). Whole cache lines: a pool
+/// spaces its buffers by those anyway.
+const RECEIVE_BUFFER: usize = (TRANSMIT_BUFFER + 1).next_multiple_of(64);
+
 /// Choices that a platform makes once.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -99,11 +106,10 @@ impl<T: Transport> VirtioNet<T> {
         let max_frame = usize::from(mtu.min(DEFAULT_MTU)) + ETHERNET_HEADER_LEN;
         let receive: Queue = device.queue(RECEIVE, options.receive_slots, memory)?;
         let transmit: Queue = device.queue(TRANSMIT, options.transmit_slots, memory)?;
-        let buffer = HEADER_LEN + usize::from(DEFAULT_MTU) + ETHERNET_HEADER_LEN;
         let receive_buffers = usize::from(receive.capacity()) + usize::from(options.receive_spare);
         let transmit_buffers = usize::from(transmit.capacity()) + usize::from(options.receive_spare);
-        let receive_pool = DmaPool::new(memory, receive_buffers, buffer)?;
-        let transmit_pool = DmaPool::new(memory, transmit_buffers, buffer)?;
+        let receive_pool = DmaPool::new(memory, receive_buffers, RECEIVE_BUFFER)?;
+        let transmit_pool = DmaPool::new(memory, transmit_buffers, TRANSMIT_BUFFER)?;
         let running = device.run();
         let mut net = Self {
             running,
@@ -152,7 +158,8 @@ fn read_mac(registers: &dyn Registers) -> MacAddress {
 
 /// Cuts a received buffer down to its frame, if its length can be that of one.
 fn received(mut buffer: DmaBuf, written: usize, max_frame: usize) -> Option<Frame> {
-    // HD-NET-1, 2, 3: no header, no frame behind it, or more than the buffer holds (cut by the queue already).
+    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be, which the length is also when it
+    // was beyond the buffer: the queue cuts it to the buffer, and that is longer than any frame.
     if written < HEADER_LEN + ETHERNET_HEADER_LEN || written > HEADER_LEN + max_frame {
         return None;
     }
@@ -259,16 +266,13 @@ impl<T: Transport + Send> NetDevice for VirtioNet<T> {
         if let Some(fault) = self.receive.fault().or(self.transmit.fault()) {
             return Err(fault);
         }
-        if self.is_starved {
-            // Somebody waits for room to transmit: a completion there must wake too.
-            if self.transmit.arm() == Armed::WorkPending {
-                self.is_starved = false;
-                self.reclaim()?;
-                return Ok(Armed::WorkPending);
-            }
-            if self.transmit.is_empty() {
-                self.is_starved = false;
-            }
+        // Whoever holds all frames himself waits for no completion, and must not be woken by one.
+        self.is_starved &= !self.transmit.is_empty();
+        // Somebody waits for room to transmit: a completion there must wake too.
+        if self.is_starved && self.transmit.arm() == Armed::WorkPending {
+            self.is_starved = false;
+            self.reclaim()?;
+            return Ok(Armed::WorkPending);
         }
         Ok(self.receive.arm())
     }

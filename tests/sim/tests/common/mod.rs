@@ -1,6 +1,8 @@
 //! A queue whose device side the test plays itself.
 #![allow(dead_code)]
 
+pub mod transports;
+
 use toro_core::DmaPool;
 use virtio_queue_rt::queue::{Cell, Payload};
 use virtio_queue_rt::{FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue};

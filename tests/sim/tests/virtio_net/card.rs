@@ -1,0 +1,170 @@
+//! The driver under test, and the card that the test plays.
+
+pub use std::collections::VecDeque;
+pub use std::mem::take;
+pub use std::thread;
+
+pub use crate::common::transports::{BUSES, Bus, transport};
+pub use crate::common::{EVENT_IDX, VERSION_1};
+pub use toro_core::driver::net::{BURST, Burst, Frame, LinkState, MacAddress, NetDevice};
+pub use toro_core::driver::{Armed, AttachError, DeviceFault, DeviceId};
+pub use toro_core::{DmaBuf, DmaPool};
+pub use virtio_net::wire::{ETHERNET_HEADER_LEN, HEADER_LEN};
+pub use virtio_net::{Counters, DRIVER, Options, VirtioNet, features};
+pub use virtio_queue_rt::attach::BoxedTransport;
+pub use virtio_sim::clock::CLOCK;
+pub use virtio_sim::{Device, DeviceQueue, PoppedChain, SimMemory};
+
+pub const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
+pub const LONGEST: usize = 1514;
+pub const FAILED: u8 = 0x80;
+
+/// Everything that a card can describe, as bytes.
+pub fn config(mac: [u8; 6], status: u16, mtu: u16) -> Vec<u8> {
+    let mut bytes = mac.to_vec();
+    bytes.extend(status.to_le_bytes());
+    bytes.extend(1_u16.to_le_bytes());
+    bytes.extend(mtu.to_le_bytes());
+    bytes
+}
+
+/// What to vary; the rest is an ordinary card.
+pub struct Setup {
+    pub bus: Bus,
+    pub features: u64,
+    pub config: Vec<u8>,
+    pub sizes: [u16; 2],
+    pub options: Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            bus: Bus::Mmio,
+            features: EVENT_IDX | features::KNOWN.bits(),
+            config: config(MAC, 1, 1500),
+            sizes: [256, 256],
+            options: Options::default(),
+        }
+    }
+}
+
+impl Setup {
+    pub fn small(size: u16) -> Self {
+        Self { sizes: [size, size], ..Self::default() }
+    }
+
+    pub fn device(&self) -> Device {
+        Device::new(1, VERSION_1 | self.features, &self.sizes, &self.config)
+    }
+
+    pub fn attach(self) -> Result<Nic, AttachError> {
+        self.attach_with(SimMemory::leak()).1
+    }
+
+    pub fn attach_with(self, memory: &'static SimMemory) -> (Device, Result<Nic, AttachError>) {
+        let device = self.device();
+        let nic = VirtioNet::new(transport(&device, self.bus), memory, &CLOCK, &self.options).map(|net| {
+            let has_event_idx = self.features & EVENT_IDX != 0;
+            let [receive, transmit] = [0, 1].map(|i| DeviceQueue::new(memory, device.queue(i), has_event_idx));
+            Nic { memory, device: device.clone(), net, receive, transmit, sent: VecDeque::new() }
+        });
+        (device, nic)
+    }
+
+    pub fn nic(self) -> Nic {
+        self.attach().expect("a sound card")
+    }
+}
+
+/// The driver, and the card behind it.
+pub struct Nic {
+    pub memory: &'static SimMemory,
+    pub device: Device,
+    pub net: VirtioNet<BoxedTransport>,
+    pub receive: DeviceQueue,
+    pub transmit: DeviceQueue,
+    /// Chains that the card has taken from the transmit queue and not completed.
+    pub sent: VecDeque<PoppedChain>,
+}
+
+impl Nic {
+    /// The card receives a frame with an honest header.
+    pub fn deliver(&mut self, frame: &[u8]) {
+        let mut bytes = vec![0; HEADER_LEN];
+        bytes[10] = 1;
+        bytes.extend(frame);
+        self.deliver_raw(&bytes, None);
+    }
+
+    /// The card writes these bytes and claims this length, or the true one.
+    pub fn deliver_raw(&mut self, bytes: &[u8], claimed: Option<u32>) {
+        let chain = self.receive.pop().expect("the driver keeps the receive queue filled");
+        let written = self.receive.write(&chain, bytes);
+        self.receive.push(u32::from(chain.head), claimed.unwrap_or(written));
+    }
+
+    /// What the driver receives now.
+    pub fn received(&mut self) -> Burst<Frame> {
+        let mut burst = Burst::new();
+        self.net.receive(&mut burst).expect("an obedient card");
+        burst
+    }
+
+    /// A frame of the driver's with these bytes.
+    pub fn frame(&mut self, bytes: &[u8]) -> Frame {
+        let mut frame = self.net.frame().expect("frames are free");
+        frame.set_len(bytes.len()).expect("frames are long enough");
+        frame.copy_from_slice(bytes);
+        frame
+    }
+
+    /// The bytes of what the driver has transmitted, headers included; the card keeps the chains.
+    pub fn on_the_wire(&mut self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(chain) = self.transmit.pop() {
+            assert!(chain.writable.is_empty(), "the card has nothing to write here");
+            all.push(self.transmit.read(&chain));
+            self.sent.push_back(chain);
+        }
+        all
+    }
+
+    /// The card is done with the oldest `count` frames that it has taken.
+    pub fn complete(&mut self, count: usize) {
+        for chain in self.sent.drain(..count) {
+            self.transmit.push(u32::from(chain.head), 0);
+        }
+    }
+
+    pub fn kicks(&self) -> Vec<u16> {
+        take(&mut self.device.state().kicks)
+    }
+
+    /// Fills the transmit ring, and returns the burst with what did not fit.
+    pub fn fill(&mut self, first: usize, count: usize) -> Burst<Frame> {
+        let mut burst = Burst::new();
+        for i in first..first + count {
+            let frame = self.frame(&numbered(i));
+            burst.push(frame).expect("a burst holds them");
+        }
+        self.net.transmit(&mut burst).expect("an obedient card");
+        burst
+    }
+}
+
+/// The shortest possible frame, with a number in it.
+pub fn numbered(i: usize) -> Vec<u8> {
+    let mut bytes = vec![0xee; 60];
+    bytes[ETHERNET_HEADER_LEN..ETHERNET_HEADER_LEN + 4].copy_from_slice(&(i as u32).to_le_bytes());
+    bytes
+}
+
+pub fn number(frame: &[u8]) -> usize {
+    let bytes = frame[ETHERNET_HEADER_LEN..ETHERNET_HEADER_LEN + 4].try_into().expect("four bytes");
+    u32::from_le_bytes(bytes) as usize
+}
+
+pub fn drained<T>(burst: &mut Burst<T>) -> Vec<T> {
+    std::iter::from_fn(|| burst.pop()).collect()
+}
