@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
-use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Refused, Resources};
+use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Refusal, Refused, Resources};
 use toro_core::{Clock, Dma, DmaBuf, Registers};
 use virtio_queue_rt::attach::{BoxedTransport, matches, open};
 use virtio_queue_rt::{Chain, DeviceType, Done, FeatureBits, Notify, QueueIndex, Reset, Running, Transport, Virtqueue};
@@ -76,6 +76,12 @@ fn read_tag(registers: &dyn Registers) -> [u8; TAG_LEN] {
     core::array::from_fn(|i| registers.read8(TAG + i))
 }
 
+/// Whether a buffer is longer than [`FuseDevice::limits`] says. Ours never are; somebody else's may be.
+fn is_too_long(request: &FuseRequest) -> bool {
+    let FuseRequest { priority: _, request, data, reply, payload } = request;
+    [data, reply, payload].into_iter().flatten().chain([request]).any(|buffer| buffer.len() > LARGEST)
+}
+
 /// A request with its buffers in the order in which the device sees them.
 fn into_chain(request: FuseRequest) -> Chain {
     Chain { readable: [Some(request.request), request.data], writable: [request.reply, request.payload] }
@@ -119,6 +125,9 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
     }
 
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
+        if is_too_long(&request) {
+            return Err(Refused { reason: Refusal::Invalid, request });
+        }
         let priority = request.priority;
         let (queue, bit) = match priority {
             Priority::Normal => (&mut self.requests, 0),

@@ -1,0 +1,74 @@
+//! What the configuration says.
+
+use crate::share::*;
+
+#[test]
+fn fs_12_hd_cfg_13_the_tag_is_what_comes_before_the_padding() {
+    let unterminated = [b'x'; 36];
+    let odd = b"a/b\x01\xff";
+    for bus in BUSES {
+        for tag in [&b"share"[..], b"s", &unterminated, odd] {
+            let share = Setup { bus, config: config(tag, 1), ..Setup::default() }.share();
+            assert_eq!(share.fs.tag(), tag);
+            assert!(format!("{:?}", share.fs).is_ascii(), "escaped where it is printed");
+        }
+    }
+}
+
+#[test]
+fn fs_12_hd_cfg_13_an_empty_tag_ends_the_attachment() {
+    for bus in BUSES {
+        let memory = SimMemory::leak();
+        let (device, share) = Setup { bus, config: config(b"", 1), ..Setup::default() }.attach_with(memory);
+        assert!(matches!(share.map(|_| ()), Err(AttachError::Configuration(_))));
+        assert_eq!(device.state().status & FAILED, FAILED);
+        assert_eq!(memory.blocks(), 0);
+    }
+}
+
+#[test]
+fn hd_cfg_14_no_request_queue_ends_the_attachment() {
+    for bus in BUSES {
+        let memory = SimMemory::leak();
+        let (device, share) = Setup { bus, config: config(b"share", 0), ..Setup::default() }.attach_with(memory);
+        assert!(matches!(share.map(|_| ()), Err(AttachError::Configuration(_))));
+        assert_eq!(device.state().status & FAILED, FAILED);
+        assert_eq!(memory.blocks(), 0);
+    }
+}
+
+#[test]
+fn hd_cfg_14_a_huge_number_of_request_queues_allocates_nothing() {
+    let usual = Setup::default().share().memory.blocks();
+    for queues in [2, 1024, 0x8000_0000, u32::MAX] {
+        let share = Setup { config: config(b"share", queues), ..Setup::default() }.share();
+        assert_eq!(share.memory.blocks(), usual);
+    }
+}
+
+#[test]
+fn a_device_without_its_request_queue_is_refused() {
+    for bus in BUSES {
+        let result = Setup { bus, sizes: vec![128], ..Setup::default() }.attach();
+        assert_eq!(result.map(|_| ()).expect_err("one queue is missing"), AttachError::Queue { index: 1 });
+    }
+}
+
+#[test]
+fn memory_that_runs_out_anywhere_is_an_error() {
+    for limit in 0..2 {
+        let memory = SimMemory::leak();
+        memory.limit(limit);
+        let (_, share) = Setup::default().attach_with(memory);
+        assert_eq!(share.map(|_| ()).expect_err("too little memory"), AttachError::OutOfDmaMemory);
+    }
+}
+
+#[test]
+fn the_driver_matches_file_systems_and_nothing_else() {
+    let pci = |device| DeviceId::Pci { vendor: 0x1af4, device, class: 0x01_80_00 };
+    assert!(DRIVER.matches(&pci(0x105a)) && DRIVER.matches(&DeviceId::VirtioMmio { device_type: 26 }));
+    for other in [pci(0x1041), pci(0x1009), DeviceId::VirtioMmio { device_type: 9 }] {
+        assert!(!DRIVER.matches(&other), "{other:?}");
+    }
+}
