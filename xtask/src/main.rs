@@ -8,6 +8,7 @@
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
 //!     accel      whether KVM works                   supervise  no test hangs for ever
+//!     backlog    many connections at once
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod accel;
+mod backlog;
 mod child;
 mod ci;
 mod cli;

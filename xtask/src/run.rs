@@ -16,10 +16,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::accel;
+use crate::backlog;
 use crate::child;
 use crate::cli::{ParentEnd, PortForward, RunArgs};
 use crate::exit::{self, Failure, FailureKind};
@@ -93,12 +96,15 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         child,
         symbolizer: Symbolizer::new(&image),
         last_line: String::new(),
+        serving: Arc::new(AtomicBool::new(false)),
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
     };
     guest.forward_output(&sender);
     if let Some(port) = forward {
-        let sender = sender.clone();
-        std::thread::spawn(move || announce_web_address(port.host, &sender));
+        let pid = guest.child.id();
+        std::thread::spawn(move || backlog::lengthen(pid, port.host));
+        let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
+        std::thread::spawn(move || announce_web_address(port.host, &serving, &sender));
     }
     let result = guest.follow(&events);
     guest.stop();
@@ -152,6 +158,8 @@ struct Guest {
     symbolizer: Symbolizer,
     /// What the guest wrote last.
     last_line: String,
+    /// Whether the guest has said that it listens.
+    serving: Arc<AtomicBool>,
     /// When to give up, and the number of seconds that the user gave.
     deadline: Option<(Instant, u64)>,
 }
@@ -228,6 +236,9 @@ impl Guest {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
         let annotated = self.symbolizer.annotate(&line);
         self.last_line = line.into_owned();
+        if self.last_line.starts_with("listening on ") {
+            self.serving.store(true, Ordering::Relaxed);
+        }
         print_line(annotated.as_deref().unwrap_or(&self.last_line))
     }
 
@@ -258,10 +269,16 @@ fn cannot_wait(error: std::io::Error) -> Failure {
 
 /// Asks the guest's web server until it answers, then says so. Ends when nobody listens to events any more, or with the
 /// process.
-fn announce_web_address(port: u16, sender: &Sender<Event>) {
+///
+/// It asks when the guest says that it listens, or after a while: QEMU accepts connections before there is anybody to
+/// answer, and delivers their requests late.
+fn announce_web_address(port: u16, serving: &AtomicBool, sender: &Sender<Event>) {
+    const SILENCE: Duration = Duration::from_secs(5);
+    let started = Instant::now();
     loop {
-        std::thread::sleep(Duration::from_millis(50));
-        if answers_http(port) {
+        std::thread::sleep(Duration::from_millis(10));
+        let is_time = serving.load(Ordering::Relaxed) || started.elapsed() > SILENCE;
+        if is_time && answers_http(port) {
             let _ = sender.send(Event::WebAnswer(port));
             return;
         }
