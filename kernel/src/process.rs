@@ -8,10 +8,12 @@ pub const EXIT_SUCCESS: u8 = 0;
 /// The application returned an error from `main`.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// Ends the virtual machine at once with an exit status that the host can see; see [`crate::shutdown`] for how it
-/// travels. No destructors run.
+/// Ends the virtual machine with an exit status that the host can see; see [`crate::shutdown`] for how it travels.
+///
+/// File servers are told first, which other threads may notice; no destructors run. May be called by any thread.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
+    crate::fs::shutdown();
     crate::shutdown::exit(code)
 }
 

@@ -60,7 +60,7 @@ fn main_thread() {
     log::debug!("application starts");
     let code = toro_application_main();
     log::debug!("application ends with {code}");
-    shutdown::exit(code)
+    crate::process::exit(code)
 }
 
 /// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
