@@ -76,9 +76,6 @@ pub struct RunArgs {
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
-    /// How the guest reaches its devices; microvm has both, the other machines pci only
-    #[arg(long, value_enum, hide = true)]
-    pub transport: Option<Transport>,
     /// Memory of the guest in MiB
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub memory: u32,
@@ -158,15 +155,6 @@ impl Machine {
             Self::Microvm => "microvm",
         }
     }
-}
-
-/// How virtio devices appear to the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// Modern virtio over PCI
-    Pci,
-    /// Modern virtio over MMIO
-    Mmio,
 }
 
 /// The choice of `--accel`.

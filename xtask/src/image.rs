@@ -300,6 +300,11 @@ mod tests {
     }
 
     #[test]
+    fn the_web_server_says_that_it_serves_http() {
+        assert_eq!(Application::find(&arguments("static-web-server", None)).unwrap().http_port, Some(80));
+    }
+
+    #[test]
     fn unknown_application_is_refused_with_the_list_of_known_ones() {
         let message = Application::find(&arguments("helo", None)).unwrap_err().to_string();
         assert!(message.contains("`helo`") && message.contains("hello"), "{message}");

@@ -11,14 +11,13 @@
 //! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
 //!
 //! On microvm, ACPI is off: QEMU then lists the virtio-mmio windows on the guest's command line, as Firecracker does,
-//! and the guest needs no AML interpreter to find them. With `--transport pci` the machine gets a PCI Express bus and
-//! the ACPI tables that describe it instead.
+//! and the guest needs no AML interpreter to find them. The other machines have PCI.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::{Machine, PortForward, Transport};
+use crate::cli::{Machine, PortForward};
 use crate::exit::Failure;
 
 /// The program's name, looked up in `PATH`.
@@ -52,8 +51,6 @@ pub struct Vm<'a> {
     pub image: &'a Path,
     /// Machine model.
     pub machine: Machine,
-    /// How virtio devices appear.
-    pub transport: Transport,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Number of virtual processors.
@@ -70,19 +67,22 @@ pub struct Vm<'a> {
     pub extra: &'a [OsString],
 }
 
-/// The transport of a machine where the user does not choose.
-///
-/// # Errors
-///
-/// An input failure where the machine lacks the chosen transport.
-pub fn transport(machine: Machine, choice: Option<Transport>) -> Result<Transport, Failure> {
-    match (machine, choice) {
-        (Machine::Microvm, None) => Ok(Transport::Mmio),
-        (Machine::Q35 | Machine::Pc, None) => Ok(Transport::Pci),
-        (Machine::Q35 | Machine::Pc, Some(Transport::Mmio)) => {
-            Err(Failure::input(format!("the {} machine has no virtio-mmio transport", machine.qemu_name())))
+/// How virtio devices appear to the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    /// Modern virtio over PCI.
+    Pci,
+    /// Modern virtio over MMIO.
+    Mmio,
+}
+
+impl Transport {
+    /// What a machine has.
+    fn of(machine: Machine) -> Self {
+        match machine {
+            Machine::Microvm => Self::Mmio,
+            Machine::Q35 | Machine::Pc => Self::Pci,
         }
-        (_, Some(choice)) => Ok(choice),
     }
 }
 
@@ -95,10 +95,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     };
     let (accel, cpu) = vm.executor.names();
 
-    let machine_options = match (vm.machine, vm.transport) {
-        (Machine::Microvm, Transport::Mmio) => ",acpi=off",
-        (Machine::Microvm, Transport::Pci) => ",acpi=on,pcie=on",
-        (Machine::Q35 | Machine::Pc, _) => "",
+    let transport = Transport::of(vm.machine);
+    let machine_options = match transport {
+        Transport::Mmio => ",acpi=off",
+        Transport::Pci => "",
     };
     option("-machine", format!("{}{machine_options},memory-backend=mem", vm.machine.qemu_name()));
     option("-accel", accel.to_owned());
@@ -106,7 +106,7 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     option("-smp", vm.cpus.to_string());
     option("-m", format!("{}M", vm.memory_mib));
     option("-object", format!("memory-backend-memfd,id=mem,size={}M,share=on", vm.memory_mib));
-    if vm.transport == Transport::Mmio {
+    if transport == Transport::Mmio {
         option("-global", "virtio-mmio.force-legacy=false".to_owned());
     }
     option("-display", "none".to_owned());
@@ -116,10 +116,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     let forward =
         vm.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
     option("-netdev", format!("user,id=net0{forward}"));
-    option("-device", virtio_device("virtio-net", vm.transport, "netdev=net0", ",romfile="));
+    option("-device", virtio_device("virtio-net", transport, "netdev=net0", ",romfile="));
     if let Some(descriptor) = vm.share {
         option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
-        option("-device", virtio_device("vhost-user-fs", vm.transport, "chardev=fs0,tag=share,queue-size=1024", ""));
+        option("-device", virtio_device("vhost-user-fs", transport, "chardev=fs0,tag=share,queue-size=1024", ""));
     }
     if !vm.command_line.is_empty() {
         option("-append", vm.command_line.to_owned());
@@ -190,7 +190,6 @@ mod tests {
         let mut vm = Vm {
             image: Path::new("/image"),
             machine: Machine::Microvm,
-            transport: Transport::Mmio,
             memory_mib: 128,
             cpus: 1,
             executor: Executor::Tcg,
@@ -218,7 +217,6 @@ mod tests {
         for machine in [Machine::Pc, Machine::Q35] {
             let line = line(|vm| {
                 vm.machine = machine;
-                vm.transport = Transport::Pci;
                 vm.share = Some(7);
             });
             assert!(line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile="));
@@ -254,7 +252,6 @@ mod tests {
             let vm = Vm {
                 image: Path::new("/image"),
                 machine: Machine::Q35,
-                transport: Transport::Pci,
                 memory_mib: 1,
                 cpus: 1,
                 executor: Executor::Tcg,
@@ -268,14 +265,6 @@ mod tests {
             vm_line = words.join(" ".as_ref()).into_string().unwrap();
         }
         assert!(vm_line.contains("-append a=b c -kernel"));
-    }
-
-    #[test]
-    fn only_microvm_has_mmio() {
-        assert_eq!(transport(Machine::Microvm, None), Ok(Transport::Mmio));
-        assert_eq!(transport(Machine::Microvm, Some(Transport::Pci)), Ok(Transport::Pci));
-        assert_eq!(transport(Machine::Pc, None), Ok(Transport::Pci));
-        assert!(transport(Machine::Q35, Some(Transport::Mmio)).is_err());
     }
 
     #[test]

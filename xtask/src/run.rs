@@ -44,7 +44,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let transport = qemu::transport(args.machine, args.transport)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
     let forward = choose_forward(args.port, application.http_port)?;
@@ -72,7 +71,6 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let arguments = qemu::arguments(&Vm {
         image: &image,
         machine: args.machine,
-        transport,
         memory_mib: args.memory,
         cpus: args.cpus,
         executor,

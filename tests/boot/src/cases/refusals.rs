@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 13] = [
+    let refused: [(&str, &[&str], &[&str]); 12] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -22,7 +22,6 @@ pub fn cases() -> Vec<Case> {
         ("no_processor", &["run", "hello", "--cpus", "0"], &["--cpus"]),
         ("no_time", &["run", "hello", "--timeout", "0"], &["--timeout"]),
         ("port_that_is_no_number", &["run", "hello", "--port", "http"], &["`http`"]),
-        ("mmio_on_a_pci_machine", &["run", "hello", "--machine", "pc", "--transport", "mmio"], &["pc", "mmio"]),
     ];
     let mut cases: Vec<_> = refused
         .into_iter()
