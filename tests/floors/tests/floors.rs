@@ -24,10 +24,11 @@ const THIRD_PARTY: &[&str] = &["zerocopy", "bitflags", "volatile", "log"];
 /// Crates in which unsafe code is forbidden as a whole.
 const NO_UNSAFE: &[&str] = &["fuse-proto", "virtio-queue-rt", "virtio-net", "virtio-fs"];
 
-/// Name of a package, with its normal dependencies and where its manifest is.
+/// What matters of a package: its dependencies, and where its manifest is.
 struct Package {
     dependencies: BTreeSet<String>,
     all_dependencies: BTreeSet<String>,
+    /// From the root of the workspace on.
     manifest: String,
 }
 
@@ -40,6 +41,7 @@ fn workspace() -> BTreeMap<String, Package> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let root = text(&metadata["workspace_root"]);
     let packages = metadata["packages"].as_array().expect("a list of packages");
     packages
         .iter()
@@ -49,7 +51,8 @@ fn workspace() -> BTreeMap<String, Package> {
                 // Development dependencies have kind "dev"; ordinary ones have none.
                 dependencies.iter().filter(|d| all || d["kind"].is_null()).map(|d| text(&d["name"])).collect()
             };
-            let manifest = text(&package["manifest_path"]);
+            // Relative to the workspace, so that where the checkout lies does not matter.
+            let manifest = text(&package["manifest_path"]).replacen(&root, "", 1);
             (text(&package["name"]), Package { dependencies: names(false), all_dependencies: names(true), manifest })
         })
         .collect()
@@ -60,10 +63,10 @@ fn violations(packages: &BTreeMap<String, Package>) -> Vec<String> {
     let mut broken = Vec::new();
     let floors: BTreeMap<&str, (u8, &[&str])> = FLOORS.iter().map(|&(name, floor, may)| (name, (floor, may))).collect();
     for (name, package) in packages {
-        let is_test_or_tool = package.manifest.contains("/tests/") || package.manifest.contains("/xtask/");
+        let is_test_or_tool = package.manifest.starts_with("/tests/") || package.manifest.starts_with("/xtask/");
         for dependency in &package.all_dependencies {
             let target = packages.get(dependency);
-            if target.is_some_and(|p| p.manifest.contains("/tests/") || p.manifest.contains("/xtask/"))
+            if target.is_some_and(|p| p.manifest.starts_with("/tests/") || p.manifest.starts_with("/xtask/"))
                 && !is_test_or_tool
             {
                 broken.push(format!("{name} depends on {dependency}, which is a test or a tool"));
@@ -118,7 +121,8 @@ fn a_dependency_upwards_is_noticed() {
 fn crates_without_unsafe_code_say_so_to_the_compiler() {
     let packages = workspace();
     for name in NO_UNSAFE {
-        let root = packages[*name].manifest.replace("Cargo.toml", "src/lib.rs");
+        let here = env!("CARGO_MANIFEST_DIR").trim_end_matches("/tests/floors");
+        let root = format!("{here}{}", packages[*name].manifest.replace("Cargo.toml", "src/lib.rs"));
         let source = std::fs::read_to_string(&root).expect("a library has a root");
         assert!(source.contains("#![forbid(unsafe_code)]"), "{name}");
     }
