@@ -3,9 +3,10 @@
 //! ```text
 //!   bench web     requests per second and guest instructions per request of the static web server
 //!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
+//!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //! ```
 //!
-//! Everything is measured from outside, in guests that this program builds, starts and ends: a serial console
+//! The first two are measured from outside, in guests that this program builds, starts and ends: a serial console
 //! that is read with a clock in hand, `wrk` against a forwarded port, and a plugin of QEMU that counts executed
 //! instructions ([`counters`]). With `--linux-baseline DIR` the same is done in the same minutes to a Linux guest
 //! with nginx ([`linux`]), under the same machine, memory, network and virtio-fs daemon, run by run in turn, so
@@ -30,6 +31,7 @@ mod machine;
 mod memory;
 mod network;
 mod options;
+mod ring;
 mod scratch;
 mod share;
 mod stats;
@@ -52,12 +54,15 @@ enum What {
     Web(web::Options),
     /// Time to the first line and to the first answer, instructions to main, image sizes, least memory
     Boot(boot::Options),
+    /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
+    Ring(ring::Options),
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Web(options) => web::run(options),
         What::Boot(options) => boot::run(options),
+        What::Ring(options) => ring::run(options),
     }
 }
 

@@ -1,0 +1,149 @@
+//! `virtio-queue-rt`, set up through its own front door against a register model.
+
+use std::alloc::{Layout, alloc_zeroed};
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use anyhow::{Context, Result, anyhow};
+use toro_core::{BusAddr, DmaBlock, DmaBuf, DmaMemory, DmaPool};
+use virtio_queue_rt::queue::Cell;
+use virtio_queue_rt::{Direction, FeatureBits, MmioTransport, Notify, QueueIndex, Reset, Virtqueue};
+use virtio_sim::clock::CLOCK;
+use virtio_sim::{Device, MmioModel};
+
+use super::contender::{BUFFER, Contender, Events, HEADER, UNTOUCHED};
+use super::device::{RingPointers, SIZE};
+
+/// The heap, under bus addresses that are pointers.
+struct Heap;
+
+// SAFETY: zeroed, aligned, exclusive memory of the system allocator.
+unsafe impl DmaMemory for Heap {
+    fn allocate(&self, size: usize, align: usize) -> Option<DmaBlock> {
+        let layout = Layout::from_size_align(size, align).ok()?;
+        // SAFETY: the size is not zero, as the trait says.
+        let cpu = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        // SAFETY: the only device is a part of this process and uses pointers.
+        let bus = unsafe { BusAddr::new(cpu.as_ptr().expose_provenance() as u64) };
+        // SAFETY: as the trait demands.
+        Some(unsafe { DmaBlock::new(cpu, bus, size) })
+    }
+
+    // Kept until the process ends, like the queues.
+    unsafe fn release(&self, _: DmaBlock) {}
+}
+
+/// Buffers at hand: as many as the queue can hold, on a stack that has room for all of them.
+struct Stack {
+    buffers: [MaybeUninit<DmaBuf>; SIZE as usize],
+    len: u8,
+}
+
+impl Stack {
+    #[inline]
+    fn pop(&mut self) -> DmaBuf {
+        self.len = self.len.wrapping_sub(1);
+        // SAFETY: at most as many are popped as were pushed: the queue refuses more than its 255 slots.
+        unsafe { self.buffers[usize::from(self.len)].assume_init_read() }
+    }
+
+    #[inline]
+    fn push(&mut self, buffer: DmaBuf) {
+        self.buffers[usize::from(self.len)].write(buffer);
+        self.len = self.len.wrapping_add(1);
+    }
+}
+
+/// A queue and its buffers.
+pub struct Ours<H: Cell, T: Cell> {
+    queue: Virtqueue<DmaBuf, (), H, T>,
+    stack: Stack,
+    rings: RingPointers,
+}
+
+/// One buffer per operation.
+pub type Buffers = Ours<(), ()>;
+/// Header, buffer, status.
+pub type Requests = Ours<[AtomicU64; 2], AtomicU8>;
+
+impl<H: Cell, T: Cell> Ours<H, T> {
+    /// Sets a queue up.
+    ///
+    /// # Errors
+    ///
+    /// Initialisation fails.
+    pub fn new(events: Events) -> Result<Self> {
+        let offered = 1 << 32 | if events == Events::On { 1 << 29 } else { 0 };
+        let device = Device::new(2, offered, &[SIZE], &[]);
+        let transport = MmioTransport::new(MmioModel::new(device.clone())).map_err(|error| anyhow!("{error}"))?;
+        let reset = Reset::new(transport, &CLOCK).map_err(|error| anyhow!("{error}"))?;
+        let negotiated = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits);
+        let mut negotiated = negotiated.map_err(|error| anyhow!("{error}"))?;
+        let queue = negotiated.queue(QueueIndex(0), SIZE, &Heap).map_err(|error| anyhow!("{error}"))?;
+        negotiated.run();
+        let mut pool = DmaPool::new(&Heap, usize::from(SIZE), BUFFER).map_err(|error| anyhow!("{error}"))?;
+        let mut stack = Stack { buffers: [const { MaybeUninit::uninit() }; SIZE as usize], len: 0 };
+        for _ in 0..SIZE - 1 {
+            let mut buffer = pool.take().context("a pool of as many buffers")?;
+            buffer.set_len(BUFFER).map_err(|error| anyhow!("{error}"))?;
+            stack.push(buffer);
+        }
+        let setup = device.queue(0);
+        let rings = RingPointers { descriptors: setup.descriptors, available: setup.available, used: setup.used };
+        Ok(Self { queue, stack, rings })
+    }
+
+    #[inline(always)]
+    fn send(&mut self, batch: u32, header: H::Value, trailer: T::Value) -> u32 {
+        for _ in 0..batch {
+            let buffer = self.stack.pop();
+            if let Err(refused) = self.queue.submit(header, buffer, Direction::FromDevice, trailer, ()) {
+                self.stack.push(refused.request.0);
+            }
+        }
+        u32::from(self.queue.publish() == Notify::Needed)
+    }
+
+    #[inline(always)]
+    fn reap(&mut self, status: impl Fn(T::Value) -> u32) -> (u32, u32) {
+        let (stack, mut sum) = (&mut self.stack, 0);
+        let count = self.queue.drain(|done| {
+            stack.push(done.payload);
+            sum += status(done.trailer);
+        });
+        (count.map_or(0, u32::from), sum)
+    }
+}
+
+impl Contender for Buffers {
+    fn rings(&self) -> RingPointers {
+        self.rings
+    }
+
+    #[inline(always)]
+    fn send(&mut self, batch: u32) -> u32 {
+        Ours::send(self, batch, (), ())
+    }
+
+    #[inline(always)]
+    fn reap(&mut self) -> (u32, u32) {
+        Ours::reap(self, |()| 0)
+    }
+}
+
+impl Contender for Requests {
+    fn rings(&self) -> RingPointers {
+        self.rings
+    }
+
+    #[inline(always)]
+    fn send(&mut self, batch: u32) -> u32 {
+        Ours::send(self, batch, HEADER, UNTOUCHED)
+    }
+
+    #[inline(always)]
+    fn reap(&mut self) -> (u32, u32) {
+        Ours::reap(self, u32::from)
+    }
+}
