@@ -15,7 +15,8 @@
 //! with the completion; meanwhile no safe code can name it. There is no borrowed form, so nothing has to be
 //! promised about lifetimes, and a request that is abandoned cannot dangle: its buffer stays with the queue.
 //!
-//! A [`SharedRegion`] is touched by both sides at the same time and is reached through atomics only.
+//! A [`SharedRegion`] is touched by both sides at the same time and is reached through atomics only; as
+//! [`SharedArrays`], whose indices wrap, without a comparison.
 //!
 //! # What is unsafe
 //!
@@ -23,11 +24,13 @@
 //! under the bus address it names, and nobody else's. Everything above is safe to call.
 #![allow(unsafe_code)]
 
+mod arrays;
 mod buf;
 mod memory;
 mod pool;
 mod shared;
 
+pub use arrays::SharedArrays;
 pub use buf::{DmaBuf, TooLong};
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
 pub use pool::{DmaPool, PoolStorage};

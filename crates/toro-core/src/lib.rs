@@ -35,6 +35,6 @@ pub mod pci;
 pub mod time;
 
 pub use addr::{BusAddr, PhysAddr};
-pub use dma::{Dma, DmaBlock, DmaBuf, DmaMemory, DmaPool, OutOfDmaMemory, SharedRegion};
+pub use dma::{Dma, DmaBlock, DmaBuf, DmaMemory, DmaPool, OutOfDmaMemory, SharedArrays, SharedRegion};
 pub use io::{IoWindow, Mmio, PortIo, Reg, Registers};
 pub use time::{Clock, Deadline, Instant};

@@ -150,14 +150,12 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         for slot in 0..limit {
             if H::DESCRIPTORS == 1 {
-                let at = rings.headers() + usize::from(slot) * H::SIZE;
-                let address = rings.region().bus_addr(at).get();
+                let address = rings.header_address::<H>(slot).get();
                 let next = Some(slot + limit);
                 rings.write_descriptor(slot, Descriptor { address, len: H::SIZE as u32, is_writable: false, next });
             }
             if T::DESCRIPTORS == 1 {
-                let at = rings.trailers() + usize::from(slot) * T::SIZE;
-                let address = rings.region().bus_addr(at).get();
+                let address = rings.trailer_address::<T>(slot).get();
                 let number = slot + limit * (H::DESCRIPTORS + P::MOST);
                 let trailer = Descriptor { address, len: T::SIZE as u32, is_writable: true, next: None };
                 rings.write_descriptor(number, trailer);
@@ -270,18 +268,16 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         let trailer_number = slot + slots_per_row * (H::DESCRIPTORS + P::MOST);
         let after_payload = (T::DESCRIPTORS == 1).then_some(trailer_number);
         if H::DESCRIPTORS == 1 {
-            let at = inner.rings.headers() + usize::from(slot) * H::SIZE;
             if P::MOST > 0 && P::IS_VARIABLE {
-                let address = inner.rings.region().bus_addr(at).get();
+                let address = inner.rings.header_address::<H>(slot).get();
                 let next = if count > 0 { Some(first) } else { after_payload };
                 let descriptor = Descriptor { address, len: H::SIZE as u32, is_writable: false, next };
                 inner.rings.write_descriptor(slot, descriptor);
             }
-            H::store(inner.rings.region(), at, header);
+            inner.rings.store_header::<H>(slot, header);
         }
         if T::DESCRIPTORS == 1 {
-            let at = inner.rings.trailers() + usize::from(slot) * T::SIZE;
-            T::store(inner.rings.region(), at, trailer);
+            inner.rings.store_trailer::<T>(slot, trailer);
         }
         let mut writable = T::SIZE as u32;
         let mut number = first;
@@ -392,7 +388,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         slots[put].next_free = slot;
         inner.put = if inner.put + 1 == inner.limit { 0 } else { inner.put + 1 };
         inner.next_used = inner.next_used.wrapping_add(1);
-        let trailer = T::load(inner.rings.region(), inner.rings.trailers() + usize::from(slot) * T::SIZE);
+        let trailer = inner.rings.load_trailer::<T>(slot);
         Ok(Done { payload, cookie, token: Token(slot), written, trailer })
     }
 

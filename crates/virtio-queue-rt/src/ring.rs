@@ -16,8 +16,9 @@
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use toro_core::{Dma, OutOfDmaMemory, SharedRegion};
+use toro_core::{BusAddr, Dma, OutOfDmaMemory, SharedArrays, SharedRegion};
 
+use crate::queue::Cell;
 use crate::transport::RingAddresses;
 
 /// Descriptor flag: the chain goes on at `next`.
@@ -40,24 +41,38 @@ pub(crate) struct Descriptor {
     pub next: Option<u16>,
 }
 
-/// The memory of one split virtqueue, with its offsets.
+/// The arrays in a queue's memory, by number. The heads are the words in front of a ring; since elements are aligned,
+/// a head begins with two words that belong to nobody.
+mod array {
+    pub const DESCRIPTORS: usize = 0;
+    pub const AVAILABLE_HEAD: usize = 1;
+    pub const AVAILABLE: usize = 2;
+    pub const USED_HEAD: usize = 3;
+    pub const USED: usize = 4;
+    pub const HEADERS: usize = 5;
+    pub const TRAILERS: usize = 6;
+    pub const COUNT: usize = 7;
+
+    /// In a head: where flags and index are, in 16-bit words.
+    pub const FLAGS: usize = 2;
+    pub const INDEX: usize = 3;
+}
+
+/// The memory of one split virtqueue.
 #[derive(Debug)]
 pub(crate) struct Rings {
-    region: SharedRegion,
+    arrays: SharedArrays<{ array::COUNT }>,
     size: u16,
-    /// In 16-bit words from the start of the region.
+    /// In bytes from the start of the region.
     available: usize,
     used: usize,
-    /// The used ring's elements, in 64-bit words from the start of the region.
-    used_elements: usize,
-    /// In bytes.
     headers: usize,
     trailers: usize,
 }
 
 impl Rings {
-    /// Zeroed rings of `size` descriptors (a power of two), and room for cells of these sizes in each of `slots`
-    /// slots.
+    /// Zeroed rings of `size` descriptors (a power of two), and room for cells of these sizes (powers of two, or 0)
+    /// in each of `slots` slots.
     pub fn new(
         memory: Dma,
         size: u16,
@@ -67,55 +82,72 @@ impl Rings {
     ) -> Result<Self, OutOfDmaMemory> {
         debug_assert!(size.is_power_of_two() && size <= MAX_SIZE);
         let n = usize::from(size);
-        let available = 16 * n;
-        // The used ring's flags and index share a cache line with its first elements, and those are aligned to
-        // their size: the ring starts at 4 modulo 64.
+        let cells = usize::from(slots).next_power_of_two();
+        // Flags and index of a ring share a cache line with its first elements, and those are aligned to their size:
+        // the rings start at 4 modulo 64.
+        let available = (16 * n).next_multiple_of(64) + 4;
         let used = (available + 6 + 2 * n).next_multiple_of(64) + 4;
         let headers = (used + 6 + 8 * n).next_multiple_of(64);
-        let trailers = (headers + usize::from(slots) * header_size).next_multiple_of(64);
-        let end = trailers + usize::from(slots) * trailer_size;
-        let region = SharedRegion::new(memory, end)?;
-        Ok(Self {
-            region,
-            size,
-            available: available / 2,
-            used: used / 2,
-            used_elements: (used + 4) / 8,
-            headers,
-            trailers,
-        })
+        let header_bytes = (cells * header_size).max(1);
+        let trailers = (headers + header_bytes).next_multiple_of(64);
+        let trailer_bytes = (cells * trailer_size).max(1);
+        let region = SharedRegion::new(memory, trailers + trailer_bytes.max(16))?;
+        let arrays = [
+            (0, 16 * n),
+            (available - 4, 8),
+            (available + 4, 2 * n),
+            (used - 4, 8),
+            (used + 4, 8 * n),
+            (headers, header_bytes),
+            (trailers, trailer_bytes),
+        ];
+        Ok(Self { arrays: SharedArrays::new(region, arrays), size, available, used, headers, trailers })
     }
 
     pub fn size(&self) -> u16 {
         self.size
     }
 
-    pub fn region(&self) -> &SharedRegion {
-        &self.region
+    fn region(&self) -> &SharedRegion {
+        self.arrays.region()
     }
 
-    /// Offset of the header cells, in bytes.
-    pub fn headers(&self) -> usize {
-        self.headers
+    /// Where the device finds the header cell of a slot.
+    #[inline]
+    pub fn header_address<H: Cell>(&self, slot: u16) -> BusAddr {
+        self.region().bus_addr(self.headers + usize::from(slot) * H::SIZE)
     }
 
-    /// Offset of the trailer cells, in bytes.
-    pub fn trailers(&self) -> usize {
-        self.trailers
+    /// Where the device finds the trailer cell of a slot.
+    pub fn trailer_address<T: Cell>(&self, slot: u16) -> BusAddr {
+        self.region().bus_addr(self.trailers + usize::from(slot) * T::SIZE)
+    }
+
+    /// Stores a slot's header. Published with the request.
+    #[inline]
+    pub fn store_header<H: Cell>(&self, slot: u16, value: H::Value) {
+        H::store::<{ array::HEADERS }, { array::COUNT }>(&self.arrays, slot.into(), value);
+    }
+
+    /// Stores a slot's trailer. Published with the request.
+    #[inline]
+    pub fn store_trailer<T: Cell>(&self, slot: u16, value: T::Value) {
+        T::store::<{ array::TRAILERS }, { array::COUNT }>(&self.arrays, slot.into(), value);
+    }
+
+    /// Loads a slot's trailer, once.
+    #[inline]
+    pub fn load_trailer<T: Cell>(&self, slot: u16) -> T::Value {
+        T::load::<{ array::TRAILERS }, { array::COUNT }>(&self.arrays, slot.into())
     }
 
     pub fn addresses(&self) -> RingAddresses {
         RingAddresses {
             size: self.size,
-            descriptors: self.region.bus_addr(0),
-            available: self.region.bus_addr(self.available * 2),
-            used: self.region.bus_addr(self.used * 2),
+            descriptors: self.region().bus_addr(0),
+            available: self.region().bus_addr(self.available),
+            used: self.region().bus_addr(self.used),
         }
-    }
-
-    #[inline]
-    fn word(&self, index: usize) -> &AtomicU16 {
-        self.region.at::<AtomicU16>(index)
     }
 
     /// Writes a descriptor, as two 64-bit stores. Relaxed: published by the store to the available index.
@@ -127,7 +159,7 @@ impl Rings {
         };
         let flags = has_next | if descriptor.is_writable { WRITE } else { 0 };
         let rest = u64::from(descriptor.len) | u64::from(flags) << 32 | u64::from(next) << 48;
-        let entry = self.region.at::<[AtomicU64; 2]>(usize::from(index));
+        let entry = self.arrays.at::<{ array::DESCRIPTORS }, [AtomicU64; 2]>(index.into());
         entry[0].store(descriptor.address.to_le(), Ordering::Relaxed);
         entry[1].store(rest.to_le(), Ordering::Relaxed);
     }
@@ -136,44 +168,49 @@ impl Rings {
     /// completes in order then finds the line unchanged in its cache.
     #[inline]
     pub fn write_available(&self, position: u16, head: u16) {
-        let entry = self.word(self.available + 2 + usize::from(position & (self.size - 1)));
+        let entry = self.arrays.at::<{ array::AVAILABLE }, AtomicU16>(position.into());
         let head = head.to_le();
         if entry.load(Ordering::Relaxed) != head {
             entry.store(head, Ordering::Relaxed);
         }
     }
 
+    #[inline]
     pub fn available_flags(&self) -> &AtomicU16 {
-        self.word(self.available)
+        self.arrays.front::<{ array::AVAILABLE_HEAD }, { array::FLAGS }, AtomicU16>()
     }
 
+    #[inline]
     pub fn available_index(&self) -> &AtomicU16 {
-        self.word(self.available + 1)
+        self.arrays.front::<{ array::AVAILABLE_HEAD }, { array::INDEX }, AtomicU16>()
     }
 
     /// Where the driver says after which completion it wants an interrupt.
+    #[inline]
     pub fn used_event(&self) -> &AtomicU16 {
-        self.word(self.available + 2 + usize::from(self.size))
+        self.region().at(self.available / 2 + 2 + usize::from(self.size))
     }
 
+    #[inline]
     pub fn used_flags(&self) -> &AtomicU16 {
-        self.word(self.used)
+        self.arrays.front::<{ array::USED_HEAD }, { array::FLAGS }, AtomicU16>()
     }
 
+    #[inline]
     pub fn used_index(&self) -> &AtomicU16 {
-        self.word(self.used + 1)
+        self.arrays.front::<{ array::USED_HEAD }, { array::INDEX }, AtomicU16>()
     }
 
     /// Where the device says after which buffer it wants a notification.
+    #[inline]
     pub fn avail_event(&self) -> &AtomicU16 {
-        self.word(self.used + 2 + 4 * usize::from(self.size))
+        self.region().at(self.used / 2 + 2 + 4 * usize::from(self.size))
     }
 
     /// Reads a used element, each field once: the id of the head, and the number of bytes written.
     #[inline]
     pub fn used_element(&self, position: u16) -> (u32, u32) {
-        let index = self.used_elements + usize::from(position & (self.size - 1));
-        let element = self.region.at::<[AtomicU32; 2]>(index);
+        let element = self.arrays.at::<{ array::USED }, [AtomicU32; 2]>(position.into());
         (u32::from_le(element[0].load(Ordering::Relaxed)), u32::from_le(element[1].load(Ordering::Relaxed)))
     }
 }

@@ -75,6 +75,11 @@ impl SharedRegion {
         self.size
     }
 
+    /// Its first byte, valid as long as the region is, to be reached through atomics only.
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
     /// The bus address of the byte at `offset`.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use toro_core::{BusAddr, DmaBuf, SharedRegion};
+use toro_core::{BusAddr, DmaBuf, SharedArrays};
 
 mod sealed {
     pub trait Sealed {}
@@ -134,12 +134,12 @@ pub trait Cell: sealed::Sealed {
     #[doc(hidden)]
     const DESCRIPTORS: u16 = (Self::SIZE > 0) as u16;
 
-    /// Stores a value in the cell at byte `at`. Published with the request.
+    /// Stores a value in the cell of a slot, one of array `A`. Published with the request.
     #[doc(hidden)]
-    fn store(region: &SharedRegion, at: usize, value: Self::Value);
+    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: Self::Value);
     /// Loads the value, once.
     #[doc(hidden)]
-    fn load(region: &SharedRegion, at: usize) -> Self::Value;
+    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> Self::Value;
 }
 
 impl sealed::Sealed for () {}
@@ -150,9 +150,9 @@ impl Cell for () {
     const SIZE: usize = 0;
 
     #[inline]
-    fn store(_: &SharedRegion, _: usize, (): ()) {}
+    fn store<const A: usize, const N: usize>(_: &SharedArrays<N>, _: usize, (): ()) {}
     #[inline]
-    fn load(_: &SharedRegion, _: usize) {}
+    fn load<const A: usize, const N: usize>(_: &SharedArrays<N>, _: usize) {}
 }
 
 impl sealed::Sealed for AtomicU8 {}
@@ -163,12 +163,12 @@ impl Cell for AtomicU8 {
     const SIZE: usize = 1;
 
     #[inline]
-    fn store(region: &SharedRegion, at: usize, value: u8) {
-        region.at::<AtomicU8>(at).store(value, Ordering::Relaxed);
+    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: u8) {
+        arrays.at::<A, Self>(slot).store(value, Ordering::Relaxed);
     }
     #[inline]
-    fn load(region: &SharedRegion, at: usize) -> u8 {
-        region.at::<AtomicU8>(at).load(Ordering::Relaxed)
+    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> u8 {
+        arrays.at::<A, Self>(slot).load(Ordering::Relaxed)
     }
 }
 
@@ -180,14 +180,14 @@ impl Cell for [AtomicU64; 2] {
     const SIZE: usize = 16;
 
     #[inline]
-    fn store(region: &SharedRegion, at: usize, value: [u64; 2]) {
-        let cell = region.at::<[AtomicU64; 2]>(at / 16);
+    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: [u64; 2]) {
+        let cell = arrays.at::<A, Self>(slot);
         cell[0].store(value[0].to_le(), Ordering::Relaxed);
         cell[1].store(value[1].to_le(), Ordering::Relaxed);
     }
     #[inline]
-    fn load(region: &SharedRegion, at: usize) -> [u64; 2] {
-        let cell = region.at::<[AtomicU64; 2]>(at / 16);
+    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> [u64; 2] {
+        let cell = arrays.at::<A, Self>(slot);
         [u64::from_le(cell[0].load(Ordering::Relaxed)), u64::from_le(cell[1].load(Ordering::Relaxed))]
     }
 }
