@@ -44,7 +44,7 @@ mod payload;
 mod slot;
 
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::sync::atomic::Ordering;
 
 pub use payload::{Cell, Chain, Direction, Payload};
@@ -102,7 +102,9 @@ struct Inner<P, K, H, T, S> {
     /// Where in the list of free slots the next is taken, and the next is put.
     take: u16,
     put: u16,
-    /// How many requests may be in flight: the number of slots, or 0 after a fault.
+    /// How many slots there are, and so how many descriptors in a row of the table.
+    row: u16,
+    /// How many requests may be in flight: all slots, or 0 after a fault.
     limit: u16,
     /// Free-running indices, as in the rings. Invariant: `next_used <= published <= next_available`, and they are
     /// at most `limit` apart (modulo 65,536).
@@ -146,7 +148,8 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         let rings = Rings::new(memory, size, limit, H::SIZE, T::SIZE)?;
         for (number, slot) in slots.as_mut_slice().iter_mut().enumerate() {
-            *slot = Slot::free(number as u16);
+            let after = if number + 1 < usize::from(limit) { number as u16 + 1 } else { 0 };
+            *slot = Slot::free(number as u16, after);
         }
         for slot in 0..limit {
             if H::DESCRIPTORS == 1 {
@@ -171,6 +174,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
                 slots,
                 take: 0,
                 put: 0,
+                row: limit,
                 limit,
                 next_available: 0,
                 published: 0,
@@ -209,7 +213,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
 
     /// How many requests can be in flight at once.
     pub fn capacity(&self) -> u16 {
-        Self::slots_for(self.inner.rings.size())
+        self.inner.row
     }
 
     /// How many requests are in the queue, published or not, finished but not taken out included.
@@ -252,7 +256,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         trailer: T::Value,
         cookie: K,
     ) -> Result<Token, Refused<(P, K)>> {
-        let slots_per_row = Self::slots_for(self.inner.rings.size());
         let inner = &mut *self.inner;
         if inner.next_available.wrapping_sub(inner.next_used) >= inner.limit {
             let reason = inner.fault.map_or(Refusal::Full, Refusal::Faulted);
@@ -263,9 +266,10 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             _ => return Err(Refused { reason: Refusal::Invalid, request: (payload, cookie) }),
         };
         let slots = inner.slots.as_mut_slice();
-        let slot = slots[usize::from(inner.take)].next_free;
-        let first = slot + slots_per_row * H::DESCRIPTORS;
-        let trailer_number = slot + slots_per_row * (H::DESCRIPTORS + P::MOST);
+        let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
+        let row = inner.row;
+        let first = slot + row * H::DESCRIPTORS;
+        let trailer_number = slot + row * (H::DESCRIPTORS + P::MOST);
         let after_payload = (T::DESCRIPTORS == 1).then_some(trailer_number);
         if H::DESCRIPTORS == 1 {
             if P::MOST > 0 && P::IS_VARIABLE {
@@ -284,9 +288,9 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         let mut left = count;
         payload.each(direction, |address, len, is_writable| {
             left -= 1;
-            let next = if left > 0 { Some(number + slots_per_row) } else { after_payload };
+            let next = if left > 0 { Some(number + row) } else { after_payload };
             inner.rings.write_descriptor(number, Descriptor { address: address.get(), len, is_writable, next });
-            number += slots_per_row;
+            number += row;
             if is_writable {
                 writable = writable.saturating_add(len);
             }
@@ -295,10 +299,11 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         // which has the slot's number.
         inner.rings.write_available(inner.next_available, slot);
         inner.next_available = inner.next_available.wrapping_add(1);
-        inner.take = if inner.take + 1 == inner.limit { 0 } else { inner.take + 1 };
+        inner.take = after;
         let entry = &mut slots[usize::from(slot)];
-        entry.request = Some((payload, cookie));
         entry.writable = writable;
+        // The slot was free and holds nothing; said in a way that needs no code to drop what it might hold.
+        mem::forget(entry.request.replace((payload, cookie)));
         Ok(Token(slot))
     }
 
@@ -368,25 +373,33 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         fault
     }
 
+    /// The fault of a used element that names nothing in flight.
+    #[cold]
+    fn refuse(&mut self, id: u32) -> DeviceFault {
+        self.poison(match id < u32::from(self.inner.row) {
+            true => DeviceFault::UsedIdNotInFlight { id },
+            false => DeviceFault::UsedIdOutOfRange { id },
+        })
+    }
+
     /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
         let inner = &mut *self.inner;
         let (id, len) = inner.rings.used_element(inner.next_used);
-        // Compared as 32 bits: an id that is too large must not be cut down to a valid one.
-        if id >= u32::from(inner.limit) {
-            return Err(self.poison(DeviceFault::UsedIdOutOfRange { id }));
-        }
-        let slot = id as u16;
         let slots = inner.slots.as_mut_slice();
-        let entry = &mut slots[usize::from(slot)];
-        let Some((payload, cookie)) = entry.request.take() else {
-            return Err(self.poison(DeviceFault::UsedIdNotInFlight { id }));
+        // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the
+        // slots of the queue is never in flight.
+        let Some((entry, (payload, cookie))) =
+            slots.get_mut(id as usize).and_then(|entry| entry.request.take().map(|request| (entry, request)))
+        else {
+            return Err(self.refuse(id));
         };
+        let slot = id as u16;
         let written = len.min(entry.writable);
-        let put = usize::from(inner.put);
-        slots[put].next_free = slot;
-        inner.put = if inner.put + 1 == inner.limit { 0 } else { inner.put + 1 };
+        let place = &mut slots[usize::from(inner.put)];
+        place.next_free = slot;
+        inner.put = place.after;
         inner.next_used = inner.next_used.wrapping_add(1);
         let trailer = inner.rings.load_trailer::<T>(slot);
         Ok(Done { payload, cookie, token: Token(slot), written, trailer })

@@ -104,10 +104,6 @@ impl Rings {
         Ok(Self { arrays: SharedArrays::new(region, arrays), size, available, used, headers, trailers })
     }
 
-    pub fn size(&self) -> u16 {
-        self.size
-    }
-
     fn region(&self) -> &SharedRegion {
         self.arrays.region()
     }

@@ -11,17 +11,19 @@ pub struct Slot<P, K> {
     /// The list of free slots is a ring through all slots: this is the number in the list's place `i`, if this is
     /// slot `i`. It says nothing about this slot.
     pub(super) next_free: u16,
+    /// The place after this one in the list, which is the first after the last.
+    pub(super) after: u16,
 }
 
 impl<P, K> Slot<P, K> {
-    pub(super) const fn free(number: u16) -> Self {
-        Self { request: None, writable: 0, next_free: number }
+    pub(super) const fn free(number: u16, after: u16) -> Self {
+        Self { request: None, writable: 0, next_free: number, after }
     }
 }
 
 impl<P, K> Default for Slot<P, K> {
     fn default() -> Self {
-        Self::free(0)
+        Self::free(0, 0)
     }
 }
 
