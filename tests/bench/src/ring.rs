@@ -8,7 +8,8 @@
 //!
 //! Every contender has a queue of 256 descriptors, which stays in the first-level cache. An operation is a chain of one
 //! buffer, or of a header (16 bytes, written anew each time), a buffer and a status byte (set before, looked at after).
-//! Buffers are not touched and nothing is copied: what differs is the drivers' own work.
+//! Buffers are not touched and nothing is copied: what differs is the drivers' own work. The number of written bytes is
+//! part of what comes back, where the driver passes it on (libblkio's does not).
 //!
 //! # What a caller keeps
 //!

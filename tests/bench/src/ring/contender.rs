@@ -62,14 +62,25 @@ impl fmt::Display for Shape {
     }
 }
 
+/// What came back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reaped {
+    /// How many operations.
+    pub count: u32,
+    /// The sum of their status bytes.
+    pub status: u32,
+    /// The sum of the lengths that the driver passes on; libblkio's passes none.
+    pub bytes: u32,
+}
+
 /// A driver's side of one queue.
 pub trait Contender: Send {
     /// Where its rings are.
     fn rings(&self) -> RingPointers;
     /// Sends a batch; returns how often the device asked to be kicked.
     fn send(&mut self, batch: u32) -> u32;
-    /// Takes out what is finished; returns how many, and a sum of the status bytes.
-    fn reap(&mut self) -> (u32, u32);
+    /// Takes out what is finished.
+    fn reap(&mut self) -> Reaped;
 }
 
 /// The driver's work, first half. A function of its own, so that callgrind can count inside it.
@@ -80,7 +91,7 @@ pub fn ring_driver_send<C: Contender>(contender: &mut C, batch: u32) -> u32 {
 
 /// The driver's work, second half.
 #[inline(never)]
-pub fn ring_driver_reap<C: Contender>(contender: &mut C) -> (u32, u32) {
+pub fn ring_driver_reap<C: Contender>(contender: &mut C) -> Reaped {
     contender.reap()
 }
 

@@ -11,7 +11,7 @@ use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
-use super::contender::{BUFFER, Contender, Events, HEADER, UNTOUCHED};
+use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 
 /// The heap, under physical addresses that are pointers.
@@ -152,19 +152,18 @@ impl Contender for Buffers {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
+    fn reap(&mut self) -> Reaped {
         let Queue { queue, reaped, .. } = &mut self.queue;
-        let mut count = 0;
+        let mut all = Reaped::default();
         while let Some(token) = queue.peek_used() {
             let buffer = &mut self.buffers[usize::from(*reaped)];
             // SAFETY: completions are in order, so this is the buffer that was sent with this token.
-            if unsafe { queue.pop_used(token, &[], &mut [buffer]) }.is_err() {
-                break;
-            }
+            let Ok(bytes) = (unsafe { queue.pop_used(token, &[], &mut [buffer]) }) else { break };
+            all.bytes = all.bytes.wrapping_add(bytes);
             *reaped = reaped.wrapping_add(1);
-            count += 1;
+            all.count += 1;
         }
-        (count, 0)
+        all
     }
 }
 
@@ -219,20 +218,19 @@ impl Contender for Requests {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
+    fn reap(&mut self) -> Reaped {
         let Queue { queue, reaped, .. } = &mut self.queue;
-        let (mut count, mut sum) = (0, 0);
+        let mut all = Reaped::default();
         while let Some(token) = queue.peek_used() {
             let Request { header, buffer, status } = &mut self.requests[usize::from(*reaped)];
             let outputs: &mut [&mut [u8]] = &mut [buffer, std::slice::from_mut(status)];
             // SAFETY: completions are in order, so this is the request that was sent with this token.
-            if unsafe { queue.pop_used(token, &[bytes(header)], outputs) }.is_err() {
-                break;
-            }
-            sum += u32::from(*status);
+            let Ok(bytes) = (unsafe { queue.pop_used(token, &[bytes(header)], outputs) }) else { break };
+            all.bytes = all.bytes.wrapping_add(bytes);
+            all.status += u32::from(*status);
             *reaped = reaped.wrapping_add(1);
-            count += 1;
+            all.count += 1;
         }
-        (count, sum)
+        all
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use virtio_driver::virtqueue::{Virtqueue, VirtqueueLayout};
 use virtio_driver::{IovaTranslator, Le16, VhostUser, VirtioFeatureFlags, VirtioTransport, iovec};
 
-use super::contender::{BUFFER, Contender, Events, HEADER, UNTOUCHED};
+use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 use crate::scratch::Scratch;
 
@@ -153,8 +153,8 @@ impl Contender for Buffers {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
-        (self.queue.completions().count() as u32, 0)
+    fn reap(&mut self) -> Reaped {
+        Reaped { count: self.queue.completions().count() as u32, ..Reaped::default() }
     }
 }
 
@@ -179,12 +179,12 @@ impl Contender for Requests {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
-        let (mut count, mut sum) = (0, 0);
+    fn reap(&mut self) -> Reaped {
+        let mut reaped = Reaped::default();
         for done in self.queue.completions() {
-            count += 1;
-            sum += u32::from(done.req.status);
+            reaped.count += 1;
+            reaped.status += u32::from(done.req.status);
         }
-        (count, sum)
+        reaped
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::contender::{Contender, Events, Shape, Who, ring_device_serve, ring_driver_reap, ring_driver_send};
+use super::contender::{Contender, Events, Reaped, Shape, Who, ring_device_serve, ring_driver_reap, ring_driver_send};
 use super::device::Device;
 use super::{drivers, libblkio, ours};
 
@@ -68,10 +68,11 @@ impl<C: Contender> Ring<C> {
         while done < operations {
             black_box(ring_driver_send(&mut self.contender, batch));
             let served = ring_device_serve(&mut self.device);
-            let (count, sum) = ring_driver_reap(&mut self.contender);
+            let Reaped { count, status, bytes } = ring_driver_reap(&mut self.contender);
             ensure!(count == batch && u32::from(served) == batch, "{count} of {batch} came back, {served} were served");
+            black_box(bytes);
             done += count;
-            bad |= sum;
+            bad |= status;
         }
         let elapsed = start.elapsed();
         ensure!(bad == 0, "a status byte was not written");
@@ -111,9 +112,10 @@ fn drive<C: Contender>(contender: &mut C, batch: u32, operations: u32) -> Result
             black_box(ring_driver_send(contender, batch));
             sent += batch;
         }
-        let (count, sum) = ring_driver_reap(contender);
+        let Reaped { count, status, bytes } = ring_driver_reap(contender);
+        black_box(bytes);
         done += count;
-        bad |= sum;
+        bad |= status;
         idle = if count == 0 { idle + 1 } else { 0 };
         if idle > IDLE {
             ensure!(start.elapsed() < PATIENCE, "{done} of {sent} came back");

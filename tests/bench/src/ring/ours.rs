@@ -12,7 +12,7 @@ use virtio_queue_rt::{Direction, FeatureBits, MmioTransport, Notify, QueueIndex,
 use virtio_sim::clock::CLOCK;
 use virtio_sim::{Device, MmioModel};
 
-use super::contender::{BUFFER, Contender, Events, HEADER, UNTOUCHED};
+use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 
 /// The heap, under bus addresses that are pointers.
@@ -106,13 +106,14 @@ impl<H: Cell, T: Cell> Ours<H, T> {
     }
 
     #[inline(always)]
-    fn reap(&mut self, status: impl Fn(T::Value) -> u32) -> (u32, u32) {
-        let (stack, mut sum) = (&mut self.stack, 0);
+    fn reap(&mut self, status: impl Fn(T::Value) -> u32) -> Reaped {
+        let (stack, mut reaped) = (&mut self.stack, Reaped::default());
         let count = self.queue.drain(|done| {
             stack.push(done.payload);
-            sum += status(done.trailer);
+            reaped.status += status(done.trailer);
+            reaped.bytes = reaped.bytes.wrapping_add(done.written);
         });
-        (count.map_or(0, u32::from), sum)
+        Reaped { count: count.map_or(0, u32::from), ..reaped }
     }
 }
 
@@ -127,7 +128,7 @@ impl Contender for Buffers {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
+    fn reap(&mut self) -> Reaped {
         Ours::reap(self, |()| 0)
     }
 }
@@ -143,7 +144,7 @@ impl Contender for Requests {
     }
 
     #[inline(always)]
-    fn reap(&mut self) -> (u32, u32) {
+    fn reap(&mut self) -> Reaped {
         Ours::reap(self, u32::from)
     }
 }
