@@ -168,33 +168,54 @@ impl DeviceQueue {
         self.show_used_index(self.used_index.wrapping_add(1));
     }
 
+    /// Gives a chain back and says at once whether the driver wants an interrupt: nothing but the fence lies
+    /// between showing the used index and looking at the driver's wish, which is when a driver that orders its
+    /// own two accesses wrongly is most likely to be caught.
+    pub fn push_and_signal(&mut self, id: u32, len: u32) -> bool {
+        self.write_used(self.used_index, id, len);
+        let old = std::mem::replace(&mut self.signalled, self.used_index.wrapping_add(1));
+        self.used_index = self.signalled;
+        let index = self.u16_at(self.setup.used + 2);
+        let wish = self.u16_at(self.wish());
+        index.store(self.used_index, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.is_wished(wish.load(Ordering::Relaxed), old)
+    }
+
     /// Whether the driver wants an interrupt for what was pushed since the last time this was asked.
     pub fn wants_interrupt(&mut self) -> bool {
         fence(Ordering::SeqCst);
-        let old = self.signalled;
-        self.signalled = self.used_index;
-        if old == self.used_index {
-            return false;
+        let old = std::mem::replace(&mut self.signalled, self.used_index);
+        old != self.used_index && self.is_wished(self.u16_at(self.wish()).load(Ordering::Relaxed), old)
+    }
+
+    /// Where the driver says when it wants an interrupt: `used_event`, or the flags of the available ring.
+    fn wish(&self) -> u64 {
+        match self.has_event_idx {
+            true => self.setup.available + 4 + 2 * u64::from(self.setup.size),
+            false => self.setup.available,
         }
-        if self.has_event_idx {
-            let at = self.setup.available + 4 + 2 * u64::from(self.setup.size);
-            let event = self.u16_at(at).load(Ordering::Relaxed);
-            self.used_index.wrapping_sub(event).wrapping_sub(1) < self.used_index.wrapping_sub(old)
-        } else {
-            self.available_flags() & 1 == 0
+    }
+
+    /// What that word means for a used index that has moved from `old` to where it is.
+    fn is_wished(&self, wish: u16, old: u16) -> bool {
+        match self.has_event_idx {
+            true => self.used_index.wrapping_sub(wish).wrapping_sub(1) < self.used_index.wrapping_sub(old),
+            false => wish & 1 == 0,
         }
     }
 
     /// Asks the driver to kick for the next chain and looks again; `true`: there is one already.
     pub fn enable_kicks(&mut self) -> bool {
-        if self.has_event_idx {
-            let at = self.setup.used + 4 + 8 * u64::from(self.setup.size);
-            self.u16_at(at).store(self.next_available, Ordering::Relaxed);
-        } else {
-            self.u16_at(self.setup.used).store(0, Ordering::Relaxed);
-        }
+        let (at, value) = match self.has_event_idx {
+            true => (self.setup.used + 4 + 8 * u64::from(self.setup.size), self.next_available),
+            false => (self.setup.used, 0),
+        };
+        // Found before, so that nothing but the fence lies between the two accesses.
+        let (wish, index) = (self.u16_at(at), self.u16_at(self.setup.available + 2));
+        wish.store(value, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        self.available_index(Ordering::Relaxed) != self.next_available
+        index.load(Ordering::Relaxed) != self.next_available
     }
 
     /// Tells the driver that kicks are not needed, where the ring can say so.
