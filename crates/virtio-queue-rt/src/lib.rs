@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// The example needs the feature; without it, it is shown and not tested.
+#![cfg_attr(any(feature = "alloc", not(doctest)), doc = include_str!("../README.md"))]
 //!
 //! # The pieces
 //!
