@@ -267,6 +267,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         };
         let slots = inner.slots.as_mut_slice();
         let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
+        inner.take = after;
         let row = inner.row;
         let first = slot + row * H::DESCRIPTORS;
         let trailer_number = slot + row * (H::DESCRIPTORS + P::MOST);
@@ -299,7 +300,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         // which has the slot's number.
         inner.rings.write_available(inner.next_available, slot);
         inner.next_available = inner.next_available.wrapping_add(1);
-        inner.take = after;
         let entry = &mut slots[usize::from(slot)];
         entry.writable = writable;
         // The slot was free and holds nothing; said in a way that needs no code to drop what it might hold.

@@ -68,6 +68,9 @@ pub(crate) struct Rings {
     used: usize,
     headers: usize,
     trailers: usize,
+    /// In 16-bit words from the start of the region.
+    used_event: usize,
+    avail_event: usize,
 }
 
 impl Rings {
@@ -101,7 +104,16 @@ impl Rings {
             (headers, header_bytes),
             (trailers, trailer_bytes),
         ];
-        Ok(Self { arrays: SharedArrays::new(region, arrays), size, available, used, headers, trailers })
+        Ok(Self {
+            arrays: SharedArrays::new(region, arrays),
+            size,
+            available,
+            used,
+            headers,
+            trailers,
+            used_event: (available + 4 + 2 * n) / 2,
+            avail_event: (used + 4 + 8 * n) / 2,
+        })
     }
 
     fn region(&self) -> &SharedRegion {
@@ -184,7 +196,7 @@ impl Rings {
     /// Where the driver says after which completion it wants an interrupt.
     #[inline]
     pub fn used_event(&self) -> &AtomicU16 {
-        self.region().at(self.available / 2 + 2 + usize::from(self.size))
+        self.region().at(self.used_event)
     }
 
     #[inline]
@@ -200,7 +212,7 @@ impl Rings {
     /// Where the device says after which buffer it wants a notification.
     #[inline]
     pub fn avail_event(&self) -> &AtomicU16 {
-        self.region().at(self.used / 2 + 2 + 4 * usize::from(self.size))
+        self.region().at(self.avail_event)
     }
 
     /// Reads a used element, each field once: the id of the head, and the number of bytes written.
