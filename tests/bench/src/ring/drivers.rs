@@ -14,15 +14,17 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 
-/// The heap, under physical addresses that are pointers.
-struct Heap;
+/// The heap, under physical addresses that are pointers. `N`, the number of descriptors per operation, makes the queue a
+/// type of its own for each shape, as in a program with one driver: its functions then have one caller and can be
+/// inlined there.
+struct Heap<const N: usize>;
 
 fn layout(pages: usize) -> Layout {
     Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).expect("a few pages")
 }
 
 // SAFETY: zeroed, aligned, exclusive memory of the system allocator; buffers are shared where they are.
-unsafe impl Hal for Heap {
+unsafe impl<const N: usize> Hal for Heap<N> {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         // SAFETY: the size is not zero: a queue has at least one page.
         let pages = NonNull::new(unsafe { alloc_zeroed(layout(pages)) }).expect("memory");
@@ -99,15 +101,15 @@ impl Transport for Registers {
     }
 }
 
-struct Queue {
-    queue: VirtQueue<Heap, { SIZE as usize }>,
+struct Queue<const N: usize> {
+    queue: VirtQueue<Heap<N>, { SIZE as usize }>,
     rings: RingPointers,
     /// Requests and completions so far; both go through the buffers in order.
     sent: u8,
     reaped: u8,
 }
 
-impl Queue {
+impl<const N: usize> Queue<N> {
     fn new(events: Events) -> Result<Self> {
         let mut registers = Registers::default();
         let mut queue =
@@ -119,7 +121,7 @@ impl Queue {
 
 /// One buffer per operation.
 pub struct Buffers {
-    queue: Queue,
+    queue: Queue<1>,
     buffers: Box<[[u8; BUFFER]; SIZE as usize]>,
 }
 
@@ -175,7 +177,7 @@ struct Request {
 
 /// Header, buffer, status.
 pub struct Requests {
-    queue: Queue,
+    queue: Queue<3>,
     requests: Box<[Request; SIZE as usize]>,
 }
 
