@@ -58,11 +58,9 @@ impl<T: Transport> VirtioFs<T> {
         let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |accepted| accepted)?;
         let (field, queues) = device.config(|registers| (read_tag(registers), registers.read32(NUM_REQUEST_QUEUES)))?;
         let Some(tag) = wire::tag(&field).map(Vec::from) else {
-            device.fail();
             return Err(AttachError::Configuration("the tag is empty"));
         };
         if queues == 0 {
-            device.fail();
             return Err(AttachError::Configuration("there is no request queue"));
         }
         let high_priority = device.queue(HIGH_PRIORITY, options.descriptors, memory)?;

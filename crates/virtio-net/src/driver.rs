@@ -16,7 +16,7 @@ use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, config};
 const RECEIVE: QueueIndex = QueueIndex(0);
 const TRANSMIT: QueueIndex = QueueIndex(1);
 
-/// The MTU of plain Ethernet, used unless the device names another.
+/// The MTU of plain Ethernet, used unless the device names a smaller one.
 const DEFAULT_MTU: u16 = 1500;
 /// The least that IPv4 asks of a link.
 const LEAST_MTU: u16 = 68;
@@ -86,24 +86,21 @@ impl<T: Transport> VirtioNet<T> {
     /// Why the device cannot be used; it is left marked FAILED or reset.
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
         let reset = Reset::new(transport, clock)?;
-        let mut device = reset.negotiate(features::KNOWN, FeatureBits::EMPTY, |accepted| accepted)?;
-        let accepted = device.features();
-        let mac = match accepted.contains(features::MAC) {
+        // NET-4, HD-CFG-10: a unit is accepted if it is one of IPv4, and buffers for plain Ethernet hold it.
+        let mtu = match reset.offered().contains(features::MTU) {
+            true => Some(reset.config(|registers| registers.read16(config::MTU))?),
+            false => None,
+        };
+        let mtu = mtu.filter(|mtu| (LEAST_MTU..=DEFAULT_MTU).contains(mtu));
+        let known = if mtu.is_some() { features::KNOWN } else { features::KNOWN & !features::MTU };
+        let mut device = reset.negotiate(known, FeatureBits::EMPTY, |accepted| accepted)?;
+        let mac = match device.features().contains(features::MAC) {
             true => device.config(read_mac)?,
             false => options.fallback_mac,
         };
         // HD-CFG-9: an address that no interface can have.
         let mac = if mac.is_unicast() { mac } else { options.fallback_mac };
-        let mtu = match accepted.contains(features::MTU) {
-            true => device.config(|registers| registers.read16(config::MTU))?,
-            false => DEFAULT_MTU,
-        };
-        if mtu < LEAST_MTU {
-            device.fail();
-            return Err(AttachError::Configuration("a transmission unit below 68 bytes"));
-        }
-        // Buffers are sized for plain Ethernet; a larger unit is the device's offer, not our duty.
-        let max_frame = usize::from(mtu.min(DEFAULT_MTU)) + ETHERNET_HEADER_LEN;
+        let max_frame = usize::from(mtu.unwrap_or(DEFAULT_MTU)) + ETHERNET_HEADER_LEN;
         let receive: Queue = device.queue(RECEIVE, options.receive_slots, memory)?;
         let transmit: Queue = device.queue(TRANSMIT, options.transmit_slots, memory)?;
         let receive_buffers = usize::from(receive.capacity()) + usize::from(options.receive_spare);

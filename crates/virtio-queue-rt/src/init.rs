@@ -118,11 +118,50 @@ impl From<TransportError> for AttachError {
     }
 }
 
-/// A device that has been reset and greeted.
+/// The registers of a device that is being set up, marked FAILED when it is given up half way.
+#[derive(Debug)]
+struct Unfinished<T: Transport> {
+    /// `None` once the device runs, or was reset.
+    transport: Option<T>,
+    /// What has been written to the status field.
+    status: DeviceStatus,
+}
+
+impl<T: Transport> Unfinished<T> {
+    fn transport(&mut self) -> &mut T {
+        self.transport.as_mut().expect("it is taken only by those who consume this")
+    }
+
+    fn shared(&self) -> &T {
+        self.transport.as_ref().expect("it is taken only by those who consume this")
+    }
+
+    fn add_status(&mut self, bits: DeviceStatus) {
+        self.status |= bits;
+        let status = self.status;
+        self.transport().set_status(status);
+    }
+
+    /// The device is set up: from here on its owner answers for it.
+    fn finish(mut self) -> (T, DeviceStatus) {
+        let transport = self.transport.take().expect("it is taken only here");
+        (transport, self.status)
+    }
+}
+
+impl<T: Transport> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        if let Some(transport) = &mut self.transport {
+            transport.set_status(self.status | DeviceStatus::FAILED);
+        }
+    }
+}
+
+/// A device that has been reset and greeted, and has said what it offers. Dropping it marks the device FAILED.
 #[derive(Debug)]
 pub struct Reset<T: Transport> {
-    transport: T,
-    status: DeviceStatus,
+    device: Unfinished<T>,
+    offered: FeatureBits,
 }
 
 impl<T: Transport> Reset<T> {
@@ -133,15 +172,27 @@ impl<T: Transport> Reset<T> {
     /// [`TransportError::TimedOut`] if it does not confirm.
     pub fn new(mut transport: T, clock: &'static dyn Clock) -> Result<Self, InitError> {
         transport.reset(Deadline::after(clock, RESET_PATIENCE))?;
-        let mut reset = Self { transport, status: DeviceStatus::empty() };
-        reset.add_status(DeviceStatus::ACKNOWLEDGE);
-        reset.add_status(DeviceStatus::DRIVER);
-        Ok(reset)
+        let mut device = Unfinished { transport: Some(transport), status: DeviceStatus::empty() };
+        device.add_status(DeviceStatus::ACKNOWLEDGE);
+        device.add_status(DeviceStatus::DRIVER);
+        // Read once: decisions rest on this copy, whatever the device says later.
+        let offered = device.transport().device_features();
+        Ok(Self { device, offered })
     }
 
-    fn add_status(&mut self, bits: DeviceStatus) {
-        self.status |= bits;
-        self.transport.set_status(self.status);
+    /// What the device offers.
+    pub fn offered(&self) -> FeatureBits {
+        self.offered
+    }
+
+    /// Reads the device configuration consistently, to decide which features to accept (§3.1.1, step 4). A field that
+    /// a feature governs is there if the feature is offered.
+    ///
+    /// # Errors
+    ///
+    /// See [`read_config`].
+    pub fn config<V>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
+        read_config(self.device.shared(), read)
     }
 
     /// Accepts, of what the device offers, the ring features of this crate and the device features in `known`.
@@ -159,30 +210,27 @@ impl<T: Transport> Reset<T> {
         required: FeatureBits,
         refine: impl FnOnce(FeatureBits) -> FeatureBits,
     ) -> Result<Negotiated<T>, InitError> {
-        let offered = self.transport.device_features();
-        let acceptable = accept(offered, known | required);
+        let acceptable = accept(self.offered, known | required);
         let accepted = acceptable & refine(acceptable);
         let required = required | FeatureBits::VERSION_1;
         if !accepted.contains(required) {
-            self.add_status(DeviceStatus::FAILED);
             return Err(InitError::FeaturesMissing(required & !accepted));
         }
-        self.transport.set_driver_features(accepted);
-        self.add_status(DeviceStatus::FEATURES_OK);
+        self.device.transport().set_driver_features(accepted);
+        self.device.add_status(DeviceStatus::FEATURES_OK);
         // The device says no by taking the bit back (§3.1.1, step 6).
-        if !self.transport.status().contains(DeviceStatus::FEATURES_OK) {
-            self.add_status(DeviceStatus::FAILED);
+        if !self.device.shared().status().contains(DeviceStatus::FEATURES_OK) {
             return Err(InitError::FeaturesRejected);
         }
-        Ok(Negotiated { transport: self.transport, status: self.status, features: accepted, tag: DeviceTag::next() })
+        Ok(Negotiated { device: self.device, features: accepted, tag: DeviceTag::next() })
     }
 }
 
-/// A device with which features have been agreed. Dropping it leaves the device marked FAILED.
+/// A device with which features have been agreed. Dropping it marks the device FAILED: it is for a driver that finds
+/// the configuration or the queues unusable.
 #[derive(Debug)]
 pub struct Negotiated<T: Transport> {
-    transport: T,
-    status: DeviceStatus,
+    device: Unfinished<T>,
     features: FeatureBits,
     tag: DeviceTag,
 }
@@ -195,7 +243,7 @@ impl<T: Transport> Negotiated<T> {
 
     /// Which type of device it is.
     pub fn device_type(&self) -> DeviceType {
-        self.transport.device_type()
+        self.device.shared().device_type()
     }
 
     /// Reads the device configuration consistently.
@@ -204,13 +252,13 @@ impl<T: Transport> Negotiated<T> {
     ///
     /// See [`read_config`].
     pub fn config<V>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
-        read_config(&self.transport, read)
+        read_config(self.device.shared(), read)
     }
 
     /// The size that a queue will have if at most `most` descriptors are wanted: a power of two; 0 if the device
     /// has no such queue.
     pub fn queue_size(&mut self, index: QueueIndex, most: u16) -> u16 {
-        let most = self.transport.max_queue_size(index).min(most).min(MAX_SIZE);
+        let most = self.device.transport().max_queue_size(index).min(most).min(MAX_SIZE);
         if most == 0 { 0 } else { 1 << most.ilog2() }
     }
 
@@ -229,12 +277,12 @@ impl<T: Transport> Negotiated<T> {
         self.queue_in(index, most, memory, |slots| (0..slots).map(|_| crate::Slot::default()).collect())
     }
 
-    /// As [`queue`](Self::queue), with its slots in the storage that `storage` returns when told how many there
+    /// As `queue`, with its slots in the storage that `storage` returns when told how many there
     /// have to be at least.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue); too little storage is [`InitError::QueueTooSmall`].
+    /// As `queue`; too little storage is [`InitError::QueueTooSmall`].
     pub fn queue_in<P: Payload, K, H: Cell, C: Cell, S: SlotStorage<P, K>>(
         &mut self,
         index: QueueIndex,
@@ -251,7 +299,7 @@ impl<T: Transport> Negotiated<T> {
             return Err(InitError::QueueTooSmall(index));
         }
         let mut queue = Virtqueue::with_storage(index, size, memory, self.features, self.tag, storage(slots))?;
-        match self.transport.enable_queue(index, &queue.addresses()) {
+        match self.device.transport().enable_queue(index, &queue.addresses()) {
             Ok(doorbell) => {
                 queue.set_doorbell(doorbell);
                 Ok(queue)
@@ -267,15 +315,9 @@ impl<T: Transport> Negotiated<T> {
 
     /// Takes the device into service.
     pub fn run(mut self) -> Running<T> {
-        self.status |= DeviceStatus::DRIVER_OK;
-        self.transport.set_status(self.status);
-        Running { transport: self.transport, status: self.status, features: self.features, tag: self.tag }
-    }
-
-    /// Gives the device up and marks it FAILED; for a driver that finds the configuration unusable.
-    pub fn fail(mut self) {
-        self.status |= DeviceStatus::FAILED;
-        self.transport.set_status(self.status);
+        self.device.add_status(DeviceStatus::DRIVER_OK);
+        let (transport, status) = self.device.finish();
+        Running { transport, status, features: self.features, tag: self.tag }
     }
 }
 

@@ -123,6 +123,43 @@ fn ftr_2_a_driver_may_drop_features_but_not_add_any() {
 }
 
 #[test]
+fn ini_10_11_a_device_that_is_given_up_half_way_is_marked_failed() {
+    let device = device();
+    for transport in both(&device) {
+        let reset = Reset::new(transport, &CLOCK).expect("resets");
+        assert_eq!(device.state().status, 3);
+        drop(reset);
+        assert_eq!(device.state().status, 3 | 128);
+    }
+    for transport in both(&device) {
+        let negotiated = Reset::new(transport, &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).expect("agrees");
+        drop(negotiated);
+        assert_eq!(device.state().status, 11 | 128);
+    }
+    for transport in both(&device) {
+        let negotiated = Reset::new(transport, &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).expect("agrees");
+        drop(negotiated.run());
+        assert_eq!(device.state().status, 15, "a device in service is not touched");
+    }
+}
+
+#[test]
+fn ftr_15_cfg_3_offers_and_configuration_can_be_looked_at_before_deciding() {
+    let device = device();
+    for transport in both(&device) {
+        let reset = Reset::new(transport, &CLOCK).expect("resets");
+        assert!(reset.offered().contains(MAC | FeatureBits::bit(40)));
+        assert_eq!(reset.config(|config| config.read8(1)), Ok(2));
+        // HD-FT-3: what is offered is read once; what comes later is not accepted.
+        const LATE: FeatureBits = FeatureBits::bit(9);
+        device.state().offered |= LATE.bits();
+        let features = reset.negotiate(MAC | LATE, MAC, |f| f).expect("agrees").features();
+        device.state().offered &= !LATE.bits();
+        assert!(features.contains(MAC) && !features.contains(LATE));
+    }
+}
+
+#[test]
 fn cfg_2_9_hd_cfg_1_an_unstable_configuration_is_an_error() {
     let device = device();
     for transport in both(&device) {

@@ -17,7 +17,6 @@ pub use virtio_sim::{Device, DeviceQueue, PoppedChain, SimMemory};
 
 pub const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 pub const LONGEST: usize = 1514;
-pub const FAILED: u8 = 0x80;
 
 /// Everything that a card can describe, as bytes.
 pub fn config(mac: [u8; 6], status: u16, mtu: u16) -> Vec<u8> {

@@ -76,13 +76,14 @@ fn net_4_nothing_longer_than_the_unit_is_sent_or_received() {
 }
 
 #[test]
-fn hd_cfg_10_an_impossible_unit_ends_the_attachment_before_anything_is_allocated() {
+fn net_4_hd_cfg_10_a_unit_that_no_buffer_holds_or_no_link_has_is_not_accepted() {
+    const MTU: u64 = 1 << 3;
     for bus in BUSES {
-        for mtu in [0, 1, 67] {
-            let memory = SimMemory::leak();
-            let (device, nic) = Setup { bus, config: config(MAC, 1, mtu), ..Setup::default() }.attach_with(memory);
-            assert!(matches!(nic.map(|_| ()), Err(AttachError::Configuration(_))));
-            assert_eq!((device.state().status & FAILED, memory.blocks()), (FAILED, 0));
+        for (mtu, is_accepted) in [(0, false), (67, false), (68, true), (1500, true), (1501, false), (9000, false)] {
+            let nic = Setup { bus, config: config(MAC, 1, mtu), ..Setup::default() }.nic();
+            assert_eq!(nic.device.state().accepted & MTU != 0, is_accepted, "unit {mtu}");
+            let longest = if is_accepted { usize::from(mtu) + 14 } else { LONGEST };
+            assert_eq!(nic.net.limits().max_frame, longest, "unit {mtu}");
         }
     }
 }
