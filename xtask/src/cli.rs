@@ -40,6 +40,10 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
+    /// Measure: web, boot or ring, with the options of each (`cargo xtask bench web --help`)
+    ///
+    /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
+    Bench(BenchArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
@@ -48,6 +52,14 @@ pub enum Command {
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
     Bound(BoundArgs),
+}
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// What to measure, and its options
+    #[arg(value_name = "BENCH", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// What to build, for `build` and `run`.

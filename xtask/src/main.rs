@@ -8,7 +8,7 @@
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
 //!     accel      whether KVM works                   supervise  no test hangs for ever
-//!     backlog    many connections at once
+//!     backlog    many connections at once            bench      the benchmarks, which are a program of their own
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -18,6 +18,7 @@
 
 mod accel;
 mod backlog;
+mod bench;
 mod child;
 mod ci;
 mod cli;
@@ -57,6 +58,7 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Build(args) => build(args),
         Command::Test(args) => test::run(args),
         Command::Ci => ci::run(),
+        Command::Bench(args) => bench::run(args),
         Command::Setup => {
             test::set_up()?;
             eprintln!("xtask: everything that Toro needs is installed");

@@ -1,0 +1,44 @@
+//! `cargo xtask bench`: hands over to the program in `tests/bench`, with what it needs installed.
+
+use std::ffi::{OsStr, OsString};
+use std::process::Stdio;
+
+use crate::cli::BenchArgs;
+use crate::exit::{Failure, FailureKind};
+use crate::image;
+use crate::setup::{self, Needs, Program};
+use crate::test::cargo;
+
+/// Runs a benchmark; gives its exit status.
+///
+/// # Errors
+///
+/// A preparation failure of the set-up, or where cargo does not start.
+pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
+    setup::ensure(&Needs { target_for: Some(image::workspace()), programs: programs(&args.arguments) })?;
+    let mut command = cargo(&["run", "--quiet", "--package", "bench", "--"]);
+    let status = command.args(&args.arguments).stdin(Stdio::null()).status();
+    let status = status.map_err(|error| Failure::preparation(format!("cannot start cargo: {error}")))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(FailureKind::Checks.status()))
+}
+
+/// What a benchmark starts: those of the virtqueue need no virtual machine, and help needs nothing.
+fn programs(arguments: &[OsString]) -> Vec<Program> {
+    let boots = arguments.first().is_some_and(|name| name == OsStr::new("web") || name == OsStr::new("boot"));
+    let asks = arguments.iter().any(|word| word == OsStr::new("--help") || word == OsStr::new("-h"));
+    if boots && !asks { vec![Program::Qemu, Program::Virtiofsd] } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_benchmarks_that_boot_need_a_virtual_machine() {
+        let needs = |words: &[&str]| programs(&words.iter().map(OsString::from).collect::<Vec<_>>()).len();
+        assert_eq!(needs(&["web", "--seconds", "10"]), 2);
+        assert_eq!(needs(&["boot"]), 2);
+        assert_eq!(needs(&["ring"]), 0);
+        assert_eq!(needs(&["web", "--help"]), 0);
+    }
+}
