@@ -77,6 +77,28 @@ fn hd_vq_1_an_id_beyond_the_queue_is_a_fault() {
 }
 
 #[test]
+fn hd_vq_1_storage_beyond_the_queue_is_beyond_the_queue() {
+    // The caller's storage has more slots than the queue: an id in between names no descriptor of ours.
+    let memory = virtio_sim::SimMemory::leak();
+    let device = virtio_sim::Device::new(4, common::VERSION_1, &[8], &[]);
+    let transport = virtio_queue_rt::MmioTransport::new(virtio_sim::MmioModel::new(device.clone())).expect("sound");
+    let reset = Reset::new(transport, &CLOCK).expect("it resets");
+    let mut negotiated = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("modern");
+    let storage = |slots: usize| (0..slots + 8).map(|_| Default::default()).collect();
+    let mut queue: Queue = negotiated.queue_in(QueueIndex(0), 8, memory, storage).expect("there is more than enough");
+    let _running = negotiated.run();
+    assert_eq!(queue.capacity(), 8);
+    let mut pool = DmaPool::new(memory, 1, 64).expect("memory");
+    let mut buffer = pool.take().expect("one");
+    buffer.extend(b"x").expect("it fits");
+    queue.submit((), buffer, Direction::ToDevice, (), 1).expect("there is room");
+    let _ = queue.publish();
+    let mut other = DeviceQueue::new(memory, device.queue(0), false);
+    other.push(12, 0);
+    assert_eq!(queue.poll().expect_err("a lie"), DeviceFault::UsedIdOutOfRange { id: 12 });
+}
+
+#[test]
 fn hd_vq_2_an_id_that_is_not_in_flight_is_a_fault() {
     let (mut bench, _) = with_requests(3, EVENT_IDX);
     bench.other.push(5, 16);
