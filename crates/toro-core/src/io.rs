@@ -100,16 +100,6 @@ pub enum IoWindow {
     Port(PortIo),
 }
 
-impl IoWindow {
-    /// The part of this block from `offset`, `len` bytes long; `None` if it does not lie inside.
-    pub fn window(&self, offset: usize, len: usize) -> Option<IoWindow> {
-        match self {
-            Self::Mmio(mmio) => mmio.window(offset, len).map(Self::Mmio),
-            Self::Port(port) => port.window(offset, len).map(Self::Port),
-        }
-    }
-}
-
 macro_rules! either_space {
     ($(fn $name:ident($($arg:ident: $kind:ty),*) $(-> $out:ty)?;)*) => {
         impl Registers for IoWindow {$(

@@ -33,16 +33,6 @@ impl Mmio {
         Self { base, len }
     }
 
-    /// The part of this block from `offset`, `len` bytes long; `None` if it does not lie inside.
-    pub fn window(&self, offset: usize, len: usize) -> Option<Mmio> {
-        if offset > self.len || self.len - offset < len || !offset.is_multiple_of(4) {
-            return None;
-        }
-        // SAFETY: inside the block, by the check above.
-        let base = unsafe { self.base.add(offset) };
-        Some(Self { base, len })
-    }
-
     #[inline]
     fn register<T>(&self, offset: usize) -> Option<VolatilePtr<'_, T>> {
         if !fits(offset, size_of::<T>(), self.len) {
@@ -50,8 +40,8 @@ impl Mmio {
         }
         // SAFETY: inside the block, by the check above.
         let register = unsafe { self.base.add(offset) }.cast::<T>();
-        // SAFETY: `new`'s caller promised device registers here; the base of a window is 4-aligned, and `fits`
-        // checked the offset, so accesses of up to 32 bits are aligned.
+        // SAFETY: `new`'s caller promised device registers here, and an aligned base; `fits` checked the offset, so
+        // accesses of up to 32 bits are aligned.
         Some(unsafe { VolatilePtr::new(register) })
     }
 }
@@ -123,6 +113,7 @@ impl fmt::Debug for Mmio {
 mod tests {
     use core::cell::UnsafeCell;
 
+    use super::super::Window;
     use super::*;
 
     #[repr(align(8))]
@@ -140,7 +131,7 @@ mod tests {
         let mmio = block(&bytes);
         mmio.write32(4, 0x0403_0201);
         assert_eq!((mmio.read8(5), mmio.read16(6)), (2, 0x0403));
-        let window = mmio.window(4, 8).expect("inside");
+        let window = Window::new(&mmio, 4, 8).expect("inside");
         assert_eq!(window.read32(0), 0x0403_0201);
     }
 
@@ -155,9 +146,9 @@ mod tests {
         mmio.write32(14, 7);
         mmio.write16(15, 7);
         assert!((0..16).all(|i| mmio.read8(i) == 0));
-        assert!(mmio.window(8, 9).is_none());
-        assert!(mmio.window(usize::MAX, 1).is_none());
-        let window = mmio.window(4, 4).expect("inside");
+        assert!(Window::new(&mmio, 8, 9).is_none());
+        assert!(Window::new(&mmio, usize::MAX, 1).is_none());
+        let window = Window::new(&mmio, 4, 4).expect("inside");
         assert_eq!(window.read32(4), u32::MAX);
     }
 }

@@ -21,14 +21,6 @@ impl PortIo {
     pub const unsafe fn new(base: u16, len: u16) -> Self {
         Self { base, len }
     }
-
-    /// The part of this block from `offset`, `len` ports long; `None` if it does not lie inside.
-    pub fn window(&self, offset: usize, len: usize) -> Option<PortIo> {
-        if offset > usize::from(self.len) || usize::from(self.len) - offset < len {
-            return None;
-        }
-        Some(Self { base: self.base.wrapping_add(offset as u16), len: len as u16 })
-    }
 }
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -90,6 +82,7 @@ impl Registers for PortIo {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Window;
     use super::*;
 
     #[test]
@@ -100,8 +93,8 @@ mod tests {
         assert_eq!(ports.read16(7), u16::MAX);
         assert_eq!(ports.read8(70_000), u8::MAX);
         ports.write32(6, 0);
-        assert!(ports.window(4, 5).is_none());
-        let window = ports.window(4, 4).expect("inside");
-        assert_eq!((window.base, window.len), (0x1004, 4));
+        assert!(Window::new(&ports, 4, 5).is_none());
+        let window = Window::new(&ports, 4, 4).expect("inside");
+        assert_eq!((window.len(), window.read32(4), window.read16(3)), (4, u32::MAX, u16::MAX));
     }
 }

@@ -51,3 +51,53 @@ impl<R: Registers> Registers for Window<R> {
         read32, write32, u32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    /// Registers that remember where they were last reached.
+    struct Recorder(Cell<Option<usize>>);
+
+    impl Registers for Recorder {
+        fn len(&self) -> usize {
+            8
+        }
+        fn read8(&self, offset: usize) -> u8 {
+            self.0.set(Some(offset));
+            0
+        }
+        fn read16(&self, offset: usize) -> u16 {
+            self.read8(offset).into()
+        }
+        fn read32(&self, offset: usize) -> u32 {
+            self.read8(offset).into()
+        }
+        fn write8(&self, offset: usize, _: u8) {
+            self.0.set(Some(offset));
+        }
+        fn write16(&self, offset: usize, _: u16) {
+            self.0.set(Some(offset));
+        }
+        fn write32(&self, offset: usize, _: u32) {
+            self.0.set(Some(offset));
+        }
+    }
+
+    #[test]
+    fn a_window_starts_at_its_offset_and_ends_with_its_length() {
+        let registers = Recorder(Cell::new(None));
+        assert!(Window::new(&registers, 4, 5).is_none());
+        assert!(Window::new(&registers, 2, 4).is_none(), "not on a 32-bit boundary");
+        let window = Window::new(&registers, 4, 2).expect("inside");
+        window.write8(1, 0);
+        assert_eq!(registers.0.take(), Some(5));
+        assert_eq!((window.read16(0), registers.0.take()), (0, Some(4)));
+        // The block goes on behind it.
+        assert_eq!((window.read16(2), window.read32(0)), (u16::MAX, u32::MAX));
+        window.write16(2, 0);
+        assert_eq!(registers.0.take(), None);
+    }
+}
