@@ -5,6 +5,7 @@ use core::fmt;
 use toro_core::driver::{DeviceId, Resources};
 
 use crate::mm::dma::DMA;
+use crate::time::CLOCK;
 
 /// A device that was found.
 pub(crate) trait Found: fmt::Display {
@@ -43,15 +44,4 @@ impl fmt::Display for BusError {
 /// What every device gets from this platform.
 pub(crate) fn resources(location: toro_core::driver::Location) -> Resources {
     Resources { location, memory: DMA, clock: &CLOCK }
-}
-
-/// The kernel's clock, for waits of drivers.
-struct KernelClock;
-
-static CLOCK: KernelClock = KernelClock;
-
-impl toro_core::Clock for KernelClock {
-    fn now(&self) -> toro_core::Instant {
-        toro_core::Instant::from_nanos(crate::time::Instant::now().as_nanos())
-    }
 }

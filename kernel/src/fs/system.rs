@@ -68,7 +68,7 @@ struct KernelEvent(WaitQueue);
 
 impl Scheduler for KernelScheduler {
     fn now(&self) -> Instant {
-        Instant::from_nanos(time::Instant::now().as_nanos())
+        time::Instant::now().into()
     }
 
     fn event(&self) -> Rc<dyn Event> {
@@ -78,7 +78,7 @@ impl Scheduler for KernelScheduler {
 
 impl Event for KernelEvent {
     fn wait_until(&self, deadline: Instant) -> Wake {
-        match self.0.wait_until(Some(time::Instant::from_nanos(deadline.as_nanos()))) {
+        match self.0.wait_until(Some(deadline.into())) {
             sched::Wake::Notified => Wake::Notified,
             sched::Wake::TimedOut => Wake::TimedOut,
         }
@@ -105,7 +105,7 @@ impl Poller for Requests {
     }
 
     fn deadline(&self) -> Option<time::Instant> {
-        self.0.next_poll().map(|at| time::Instant::from_nanos(at.as_nanos()))
+        self.0.next_poll().map(Into::into)
     }
 }
 
@@ -123,6 +123,6 @@ impl Poller for Housekeeping {
     }
 
     fn deadline(&self) -> Option<time::Instant> {
-        self.0.deadline().map(|at| time::Instant::from_nanos(at.as_nanos()))
+        self.0.deadline().map(Into::into)
     }
 }
