@@ -8,7 +8,7 @@ use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseReques
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Refusal, Refused, Resources};
 use toro_core::{Clock, Dma, DmaBuf, Registers};
 use virtio_queue_rt::attach::{BoxedTransport, matches, open};
-use virtio_queue_rt::{Chain, DeviceType, Done, FeatureBits, Notify, QueueIndex, Reset, Running, Transport, Virtqueue};
+use virtio_queue_rt::{Chain, DeviceType, Done, FeatureBits, QueueIndex, Reset, Running, Transport, Virtqueue};
 
 use crate::buffers::{Buffers, LARGEST};
 use crate::wire::{self, NUM_REQUEST_QUEUES, TAG, TAG_LEN};
@@ -143,9 +143,7 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
     fn publish(&mut self) {
         for queue in [&mut self.high_priority, &mut self.requests] {
             let wish = queue.publish();
-            if wish == Notify::Needed {
-                self.running.notify(queue, wish);
-            }
+            self.running.notify(queue, wish);
         }
     }
 

@@ -143,11 +143,11 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         mut slots: S,
     ) -> Result<Self, InitError> {
         let limit = Self::slots_for(size);
-        if limit == 0 || slots.as_slice().len() < usize::from(limit) {
+        if limit == 0 || slots.as_ref().len() < usize::from(limit) {
             return Err(InitError::QueueTooSmall(index));
         }
         let rings = Rings::new(memory, size, limit, H::SIZE, T::SIZE)?;
-        for (number, slot) in slots.as_mut_slice().iter_mut().enumerate() {
+        for (number, slot) in slots.as_mut().iter_mut().enumerate() {
             let after = if number + 1 < usize::from(limit) { number as u16 + 1 } else { 0 };
             *slot = Slot::free(number as u16, after);
         }
@@ -265,7 +265,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             Some(count) if count + H::DESCRIPTORS > 0 => count,
             _ => return Err(Refused { reason: Refusal::Invalid, request: (payload, cookie) }),
         };
-        let slots = inner.slots.as_mut_slice();
+        let slots = inner.slots.as_mut();
         let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
         inner.take = after;
         let row = inner.row;
@@ -387,7 +387,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
         let inner = &mut *self.inner;
         let (id, len) = inner.rings.used_element(inner.next_used);
-        let slots = inner.slots.as_mut_slice();
+        let slots = inner.slots.as_mut();
         // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the
         // slots of the queue is never in flight.
         let Some((entry, (payload, cookie))) =
@@ -446,7 +446,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             return Err(self);
         }
         let mut inner = ManuallyDrop::into_inner(self.inner);
-        for slot in inner.slots.as_mut_slice() {
+        for slot in inner.slots.as_mut() {
             if let Some((payload, cookie)) = slot.request.take() {
                 unfinished(payload, cookie);
             }

@@ -40,53 +40,14 @@ mod sealed {
 /// Where a queue keeps its slots: a boxed slice, an array, or a borrowed slice that lives for ever.
 ///
 /// Sealed: storage that answered with other slots each time would hand a buffer to two owners.
-pub trait SlotStorage<P, K>: sealed::Storage {
-    #[doc(hidden)]
-    fn as_slice(&self) -> &[Slot<P, K>];
-    #[doc(hidden)]
-    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>];
-}
+pub trait SlotStorage<P, K>: sealed::Storage + AsRef<[Slot<P, K>]> + AsMut<[Slot<P, K>]> {}
+
+impl<P, K, S: sealed::Storage + AsRef<[Slot<P, K>]> + AsMut<[Slot<P, K>]>> SlotStorage<P, K> for S {}
 
 impl<P, K> sealed::Storage for &'static mut [Slot<P, K>] {}
-
-impl<P: 'static, K: 'static> SlotStorage<P, K> for &'static mut [Slot<P, K>] {
-    #[inline]
-    fn as_slice(&self) -> &[Slot<P, K>] {
-        self
-    }
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
-        self
-    }
-}
-
 impl<P, K, const N: usize> sealed::Storage for [Slot<P, K>; N] {}
-
-impl<P, K, const N: usize> SlotStorage<P, K> for [Slot<P, K>; N] {
-    #[inline]
-    fn as_slice(&self) -> &[Slot<P, K>] {
-        self
-    }
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
-        self
-    }
-}
-
 #[cfg(any(feature = "alloc", test))]
 impl<P, K> sealed::Storage for alloc::boxed::Box<[Slot<P, K>]> {}
-
-#[cfg(any(feature = "alloc", test))]
-impl<P, K> SlotStorage<P, K> for alloc::boxed::Box<[Slot<P, K>]> {
-    #[inline]
-    fn as_slice(&self) -> &[Slot<P, K>] {
-        self
-    }
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [Slot<P, K>] {
-        self
-    }
-}
 
 /// The usual storage: boxed with the feature `alloc`, borrowed without.
 #[cfg(any(feature = "alloc", test))]
