@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -48,17 +48,19 @@ struct Server {
 impl Server {
     /// Starts the server with these options and waits until the tool says that it answers.
     fn start(tool: &Tool, share: Option<&Path>, options: &[&str]) -> Result<Self, String> {
-        let port = free_port()?;
-        let mut arguments: Vec<String> = ["run", "static-web-server", "--port"].map(str::to_owned).into();
-        arguments.push(port.to_string());
+        // Port 0 lets the tool choose one that is free.
+        let mut arguments: Vec<String> = ["run", "static-web-server", "--port", "0"].map(str::to_owned).into();
         if let Some(share) = share {
             arguments.extend(["--share".to_owned(), share.to_string_lossy().into_owned()]);
         }
         arguments.extend(options.iter().map(|&option| option.to_owned()));
         let mut running = tool.start(arguments, &[])?;
-        let url = format!("http://127.0.0.1:{port}/");
-        running.await_line(|line| line.contains(&url).then_some(()))?;
-        Ok(Self { running, url, port })
+        let port = running.await_line(|line| {
+            line.strip_prefix("http://127.0.0.1:")
+                .and_then(|rest| rest.strip_suffix('/'))
+                .and_then(|port| port.parse().ok())
+        })?;
+        Ok(Self { running, url: format!("http://127.0.0.1:{port}/"), port })
     }
 
     fn connect(&self) -> Result<TcpStream, String> {
@@ -73,12 +75,6 @@ impl Server {
         self.running.finish()?.expect_status(130)?;
         Ok(())
     }
-}
-
-/// A port that nobody listens on now.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }
 
 /// Runs curl with these arguments; gives its exit status and what it printed.
