@@ -44,6 +44,8 @@ pub enum Command {
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),
+    /// Write the tables of requirements and their tests, crates/*/CONFORMANCE.md
+    Conformance(ConformanceArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
@@ -60,6 +62,14 @@ pub struct BenchArgs {
     /// What to measure, and its options
     #[arg(value_name = "BENCH", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+/// Options of `conformance`.
+#[derive(Args, Debug)]
+pub struct ConformanceArgs {
+    /// Write nothing: fail where a requirement has no test or a table is stale
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// What to build, for `build` and `run`.

@@ -9,6 +9,7 @@
 //!     virtiofsd  the share's server                  tally      what passed
 //!     accel      whether KVM works                   supervise  no test hangs for ever
 //!     backlog    many connections at once            bench      the benchmarks, which are a program of their own
+//!                                                  conformance  which test holds which requirement
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -22,6 +23,7 @@ mod bench;
 mod child;
 mod ci;
 mod cli;
+mod conformance;
 mod exit;
 mod image;
 mod qemu;
@@ -59,6 +61,7 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Test(args) => test::run(args),
         Command::Ci => ci::run(),
         Command::Bench(args) => bench::run(args),
+        Command::Conformance(args) => conformance::run(args),
         Command::Setup => {
             test::set_up()?;
             eprintln!("xtask: everything that Toro needs is installed");

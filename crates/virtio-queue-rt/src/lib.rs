@@ -34,6 +34,7 @@
 #[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 
+pub mod conformance;
 pub mod features;
 pub mod init;
 pub mod queue;
