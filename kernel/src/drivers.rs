@@ -1,6 +1,7 @@
 //! THE list of drivers, and the meeting of devices with them.
 //!
-//! To leave a driver out of an image, build without its feature.
+//! To leave a driver out of an image, build without its feature. An application may bring drivers of its own, which come
+//! before these (`toro::entry!`).
 
 use toro_core::driver::{Attached, Driver};
 
@@ -16,15 +17,16 @@ static DRIVERS: &[&dyn Driver] = &[
 
 /// Looks for devices on all buses, and takes into service those that a driver knows.
 ///
-/// A device that cannot be used is reported and left alone; it never keeps the machine from booting.
-pub(crate) fn attach_all() {
-    bus::virtio_mmio::scan(attach);
-    bus::pci::scan(attach);
+/// Drivers in `own`, the application's, are asked before ours. A device that cannot be used is reported and left alone;
+/// it never keeps the machine from booting.
+pub(crate) fn attach_all(own: &[&dyn Driver]) {
+    bus::virtio_mmio::scan(|device| attach(device, own));
+    bus::pci::scan(|device| attach(device, own));
 }
 
-fn attach(device: &dyn Found) {
+fn attach(device: &dyn Found, own: &[&dyn Driver]) {
     let id = device.id();
-    let Some(driver) = DRIVERS.iter().find(|driver| driver.matches(&id)) else {
+    let Some(driver) = own.iter().chain(DRIVERS).find(|driver| driver.matches(&id)) else {
         log::debug!("{device}: no driver for {id:?}");
         return;
     };
@@ -46,6 +48,7 @@ fn attach(device: &dyn Found) {
                 log::error!("{device}: file system: {error}");
             }
         }
+        Ok(Attached::Other) => log::debug!("{device}: {name}"),
         Ok(other) => log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
         Err(error) => log::error!("{device}: {name}: {error}"),
     }

@@ -43,3 +43,4 @@ pub mod time;
 
 #[cfg(target_os = "none")]
 pub use sched::thread;
+pub use toro_core::driver;

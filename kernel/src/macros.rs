@@ -26,6 +26,9 @@ macro_rules! eprintln {
 /// `main` is `fn()` or `fn() -> Result<(), E>` with `E: Debug`, as for an ordinary program. When it returns, the virtual
 /// machine ends: with exit status 0, or 1 after printing the error.
 ///
+/// An application can bring [drivers](crate::driver::Driver) of its own. They are asked before those of the kernel, in
+/// the order in which they are listed, so that one of them may also take the place of one of the kernel's.
+///
 /// ```ignore
 /// #![no_std]
 /// #![no_main]
@@ -36,16 +39,31 @@ macro_rules! eprintln {
 ///     toro::println!("hello");
 /// }
 /// ```
+///
+/// With two drivers, each a `&'static dyn Driver`:
+///
+/// ```ignore
+/// toro::entry!(main, drivers: [my_disk::DRIVER, my_clock::DRIVER]);
+/// ```
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
+        $crate::entry!($main, drivers: []);
+    };
+    ($main:path, drivers: [$($driver:expr),* $(,)?]) => {
         const _: () = {
-            // The kernel calls the application by this name (src/boot.rs).
+            // The kernel calls the application by these names (src/boot/start.rs).
             // Not inlined, so that tools find where the application starts.
             #[unsafe(no_mangle)]
             #[inline(never)]
             extern "Rust" fn toro_application_main() -> u8 {
                 $crate::process::Termination::report($main())
+            }
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn toro_application_drivers() -> &'static [&'static dyn $crate::driver::Driver] {
+                static DRIVERS: &[&dyn $crate::driver::Driver] = &[$($driver),*];
+                DRIVERS
             }
         };
     };

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt::Display;
 
+use toro_core::driver::Driver;
+
 use super::pvh;
 use crate::arch::{self, clock};
 use crate::sched::core::Core;
@@ -18,6 +20,8 @@ const MAIN_STACK_SIZE: usize = 256 * 1024;
 unsafe extern "Rust" {
     /// The application, as `toro::entry!` defines it; returns the exit status.
     safe fn toro_application_main() -> u8;
+    /// The application's own drivers.
+    safe fn toro_application_drivers() -> &'static [&'static dyn Driver];
 }
 
 /// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB and the physical
@@ -66,7 +70,7 @@ fn main_thread() {
 /// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
 /// started. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
-    drivers::attach_all();
+    drivers::attach_all(toro_application_drivers());
 }
 
 /// Ends the machine with a message where the kernel cannot go on.

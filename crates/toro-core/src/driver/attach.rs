@@ -39,6 +39,8 @@ pub enum Attached {
     Net(Box<dyn NetDevice>),
     /// A carrier of FUSE requests.
     Fuse(Box<dyn FuseDevice>),
+    /// Of a class of its own: the driver keeps it, for whoever knows that driver.
+    Other,
 }
 
 impl fmt::Debug for Attached {
@@ -46,6 +48,7 @@ impl fmt::Debug for Attached {
         f.write_str(match self {
             Self::Net(_) => "Attached::Net",
             Self::Fuse(_) => "Attached::Fuse",
+            Self::Other => "Attached::Other",
         })
     }
 }
