@@ -85,6 +85,11 @@ pub enum DeviceFault {
         /// What the device wrote.
         id: u32,
     },
+    /// A used element of a queue whose requests finish in order names one that is not among those that finished.
+    UsedIdOutOfOrder {
+        /// What the device wrote.
+        id: u32,
+    },
     /// The used index moved by more than what was in flight, or backwards.
     UsedIndexJump {
         /// How far the used index moved, modulo 65,536.
@@ -103,6 +108,7 @@ impl fmt::Display for DeviceFault {
         match self {
             Self::UsedIdOutOfRange { id } => write!(f, "used element names descriptor {id}, beyond the queue"),
             Self::UsedIdNotInFlight { id } => write!(f, "used element names descriptor {id}, which is not in flight"),
+            Self::UsedIdOutOfOrder { id } => write!(f, "used element names descriptor {id}, out of order"),
             Self::UsedIndexJump { advance, in_flight } => {
                 write!(f, "used index moved by {advance} with {in_flight} requests in flight")
             }

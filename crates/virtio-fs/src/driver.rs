@@ -55,7 +55,7 @@ impl<T: Transport> VirtioFs<T> {
     /// Why the device cannot be used; it is left marked FAILED or reset.
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
         let reset = Reset::new(transport, clock)?;
-        let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |accepted| accepted)?;
+        let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::VERSION_1, |accepted| accepted)?;
         let (field, queues) = device.config(|registers| (read_tag(registers), registers.read32(NUM_REQUEST_QUEUES)))?;
         let Some(tag) = wire::tag(&field).map(Vec::from) else {
             return Err(AttachError::Configuration("the tag is empty"));
@@ -156,7 +156,7 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
         // Before the look: what arrives after it raises the line again.
-        self.running.acknowledge_interrupt();
+        self.running.acknowledge_interrupt()?;
         if let Some(fault) = self.requests.fault().or(self.high_priority.fault()) {
             return Err(fault);
         }

@@ -93,7 +93,7 @@ impl<T: Transport> VirtioNet<T> {
         };
         let mtu = mtu.filter(|mtu| (LEAST_MTU..=DEFAULT_MTU).contains(mtu));
         let known = if mtu.is_some() { features::KNOWN } else { features::KNOWN & !features::MTU };
-        let mut device = reset.negotiate(known, FeatureBits::EMPTY, |accepted| accepted)?;
+        let mut device = reset.negotiate(known, FeatureBits::VERSION_1, |accepted| accepted)?;
         let mac = match device.features().contains(features::MAC) {
             true => device.config(read_mac)?,
             false => options.fallback_mac,
@@ -259,7 +259,7 @@ impl<T: Transport + Send> NetDevice for VirtioNet<T> {
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
         // Before the look: what arrives after it raises the line again.
-        self.running.acknowledge_interrupt();
+        self.running.acknowledge_interrupt()?;
         if let Some(fault) = self.receive.fault().or(self.transmit.fault()) {
             return Err(fault);
         }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use toro_core::driver::{AttachError, DeviceId, Location, Resources};
 
-use crate::transport::{DeviceType, MmioTransport, PCI_VENDOR, PciTransport, Transport};
+use crate::transport::{DeviceType, Interrupts, MmioTransport, PCI_VENDOR, PciTransport, Transport};
 
 /// A transport of any kind, for a driver that is compiled once.
 pub type BoxedTransport = Box<dyn Transport + Send>;
@@ -27,7 +27,9 @@ pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
 /// [`AttachError::Resources`]: what is missing, or that the device is of another type.
 pub fn open(resources: Resources, device_type: DeviceType) -> Result<Opened, AttachError> {
     let transport: BoxedTransport = match resources.location {
-        Location::Pci(function) => Box::new(PciTransport::new(&*function.config, &function.bars, &function.messages)?),
+        Location::Pci(function) => {
+            Box::new(PciTransport::new(&*function.config, &function.bars, Interrupts::Messages(&function.messages))?)
+        }
         Location::Mmio(device) => Box::new(MmioTransport::new(device.registers)?),
         _ => return Err(AttachError::Resources("neither PCI nor memory-mapped registers")),
     };

@@ -12,18 +12,22 @@
 //! cannot change after FEATURES_OK, queues cannot be added after DRIVER_OK, a notification cannot be sent before.
 //! Status bits are only added, each write containing all earlier ones. Every failure marks the device FAILED.
 
-use core::fmt;
+mod error;
+mod running;
+mod setup;
+
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use toro_core::driver::{AttachError, DeviceFault};
-use toro_core::{Clock, Deadline, Dma, OutOfDmaMemory, Registers};
+use toro_core::{Clock, Deadline, Dma, Registers};
 
-use crate::features::{FeatureBits, accept};
-use crate::queue::{Cell, Notify, Payload, SlotStorage, Virtqueue};
-use crate::ring::MAX_SIZE;
+pub use self::error::InitError;
+pub use self::running::Running;
+use self::setup::Lost;
+use crate::features::{FeatureBits, accept, with_prerequisites};
+use crate::queue::{Cell, Payload, SlotStorage, Virtqueue};
 use crate::status::DeviceStatus;
-use crate::transport::{DeviceType, InterruptStatus, QueueIndex, Transport, TransportError, read_config};
+use crate::transport::{DeviceType, Interface, QueueIndex, SharedMemory, Transport, TransportError, read_config};
 
 /// How long a device may take to confirm a reset.
 pub const RESET_PATIENCE: Duration = Duration::from_secs(5);
@@ -48,73 +52,6 @@ pub struct Quiesced {
 impl Quiesced {
     pub(crate) fn is_for(&self, tag: DeviceTag) -> bool {
         self.tag == tag
-    }
-}
-
-/// Why a device could not be initialised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InitError {
-    /// The registers did not do what they must.
-    Transport(TransportError),
-    /// The device does not offer these features, without which it cannot be driven.
-    FeaturesMissing(FeatureBits),
-    /// The device did not accept the driver's choice of features.
-    FeaturesRejected,
-    /// A queue is too small for a single request.
-    QueueTooSmall(QueueIndex),
-    /// The platform has no memory for the rings.
-    OutOfDmaMemory,
-}
-
-impl fmt::Display for InitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transport(error) => error.fmt(f),
-            Self::FeaturesMissing(features) => write!(f, "the device does not offer {features:?}"),
-            Self::FeaturesRejected => f.write_str("the device rejected the features chosen"),
-            Self::QueueTooSmall(queue) => write!(f, "queue {} is too small for one request", queue.0),
-            Self::OutOfDmaMemory => OutOfDmaMemory.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for InitError {}
-
-impl From<TransportError> for InitError {
-    fn from(error: TransportError) -> Self {
-        Self::Transport(error)
-    }
-}
-
-impl From<OutOfDmaMemory> for InitError {
-    fn from(_: OutOfDmaMemory) -> Self {
-        Self::OutOfDmaMemory
-    }
-}
-
-impl From<InitError> for AttachError {
-    fn from(error: InitError) -> Self {
-        match error {
-            InitError::FeaturesMissing(_) | InitError::FeaturesRejected => Self::Features,
-            InitError::QueueTooSmall(queue) => Self::Queue { index: queue.0 },
-            InitError::OutOfDmaMemory => Self::OutOfDmaMemory,
-            InitError::Transport(error) => error.into(),
-        }
-    }
-}
-
-impl From<TransportError> for AttachError {
-    fn from(error: TransportError) -> Self {
-        match error {
-            TransportError::NotVirtio(what) | TransportError::Missing(what) => Self::Resources(what),
-            TransportError::TimedOut => Self::TimedOut,
-            TransportError::NoSuchQueue(queue)
-            | TransportError::QueueRefused(queue)
-            | TransportError::BadDoorbell(queue)
-            | TransportError::NoVector(queue) => Self::Queue { index: queue.0 },
-            TransportError::UnstableConfiguration => Self::Configuration("it changes faster than it can be read"),
-        }
     }
 }
 
@@ -191,38 +128,48 @@ impl<T: Transport> Reset<T> {
     /// # Errors
     ///
     /// See [`read_config`].
-    pub fn config<V>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
+    pub fn config<V: PartialEq>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
         read_config(self.device.shared(), read)
     }
 
     /// Accepts, of what the device offers, the ring features of this crate and the device features in `known`.
     ///
     /// `refine` is shown what would be accepted and returns what shall be: the place to drop a feature whose
-    /// prerequisite is missing. It cannot add anything.
+    /// prerequisite is missing, or a ring feature that is not wanted. It cannot add anything.
+    ///
+    /// A legacy device is negotiated with by the legacy rules (§3.1.2), without FEATURES_OK; a driver that has none
+    /// for its device type requires [`VERSION_1`](FeatureBits::VERSION_1).
     ///
     /// # Errors
     ///
-    /// [`InitError::FeaturesMissing`] if the device is not a modern one or lacks one of `required`;
-    /// [`InitError::FeaturesRejected`] if it does not accept the choice.
+    /// [`InitError::FeaturesMissing`] if the device lacks one of `required`, or has the modern interface but not
+    /// VERSION_1; [`InitError::FeaturesRejected`] if it does not accept the choice.
     pub fn negotiate(
         mut self,
         known: FeatureBits,
         required: FeatureBits,
         refine: impl FnOnce(FeatureBits) -> FeatureBits,
     ) -> Result<Negotiated<T>, InitError> {
-        let acceptable = accept(self.offered, known | required);
-        let accepted = acceptable & refine(acceptable);
-        let required = required | FeatureBits::VERSION_1;
+        let interface = self.device.shared().interface();
+        let acceptable = accept(self.offered, known | required, self.device.shared().ring_features());
+        let accepted = with_prerequisites(acceptable & refine(acceptable));
+        let required = match interface {
+            Interface::Modern => required | FeatureBits::VERSION_1,
+            Interface::Legacy { .. } => required,
+        };
         if !accepted.contains(required) {
             return Err(InitError::FeaturesMissing(required & !accepted));
         }
         self.device.transport().set_driver_features(accepted);
-        self.device.add_status(DeviceStatus::FEATURES_OK);
-        // The device says no by taking the bit back (§3.1.1, step 6).
-        if !self.device.shared().status().contains(DeviceStatus::FEATURES_OK) {
-            return Err(InitError::FeaturesRejected);
+        if interface == Interface::Modern {
+            self.device.add_status(DeviceStatus::FEATURES_OK);
+            // The device says no by taking the bit back (§3.1.1, step 6).
+            if !self.device.shared().status().contains(DeviceStatus::FEATURES_OK) {
+                return Err(InitError::FeaturesRejected);
+            }
         }
-        Ok(Negotiated { device: self.device, features: accepted, tag: DeviceTag::next() })
+        let agreed = Agreed { features: accepted, tag: DeviceTag::next() };
+        Ok(Negotiated { device: self.device, agreed, lost: Lost::default() })
     }
 }
 
@@ -231,14 +178,22 @@ impl<T: Transport> Reset<T> {
 #[derive(Debug)]
 pub struct Negotiated<T: Transport> {
     device: Unfinished<T>,
-    features: FeatureBits,
-    tag: DeviceTag,
+    agreed: Agreed,
+    /// The rings of a queue that the device was told of and did not take.
+    lost: Lost,
+}
+
+/// What an initialisation agreed on, and which one it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    pub features: FeatureBits,
+    pub tag: DeviceTag,
 }
 
 impl<T: Transport> Negotiated<T> {
     /// What was agreed.
     pub fn features(&self) -> FeatureBits {
-        self.features
+        self.agreed.features
     }
 
     /// Which type of device it is.
@@ -251,18 +206,25 @@ impl<T: Transport> Negotiated<T> {
     /// # Errors
     ///
     /// See [`read_config`].
-    pub fn config<V>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
+    pub fn config<V: PartialEq>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
         read_config(self.device.shared(), read)
     }
 
-    /// The size that a queue will have if at most `most` descriptors are wanted: a power of two; 0 if the device
-    /// has no such queue.
+    /// The region of shared memory with this id (§2.10); `None` if there is no usable one.
+    pub fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        self.device.shared().shared_memory(id)
+    }
+
+    /// How many descriptors a queue will use if at most `most` are wanted: a power of two; 0 if the device has no such
+    /// queue, or one of a size that cannot be. Requests of several descriptors that have tables of their own
+    /// ([`INDIRECT_DESC`](FeatureBits::INDIRECT_DESC)) take one each.
     pub fn queue_size(&mut self, index: QueueIndex, most: u16) -> u16 {
-        let most = self.device.transport().max_queue_size(index).min(most).min(MAX_SIZE);
-        if most == 0 { 0 } else { 1 << most.ilog2() }
+        setup::sizes(self.device.transport(), index, most).map_or(0, |sizes| sizes.used)
     }
 
     /// Makes a queue of at most `most` descriptors with its slots on the heap, and tells the device about it.
+    ///
+    /// Where the device alone decides how large its rings are, no more than `most` of the descriptors are used.
     ///
     /// # Errors
     ///
@@ -274,7 +236,7 @@ impl<T: Transport> Negotiated<T> {
         most: u16,
         memory: Dma,
     ) -> Result<Virtqueue<P, K, H, C>, InitError> {
-        self.queue_in(index, most, memory, |slots| (0..slots).map(|_| crate::Slot::default()).collect())
+        self.queue_in(index, most, memory, setup::boxed)
     }
 
     /// As `queue`, with its slots in the storage that `storage` returns when told how many there
@@ -290,110 +252,29 @@ impl<T: Transport> Negotiated<T> {
         memory: Dma,
         storage: impl FnOnce(usize) -> S,
     ) -> Result<Virtqueue<P, K, H, C, S>, InitError> {
-        let size = self.queue_size(index, most);
-        if size == 0 {
-            return Err(TransportError::NoSuchQueue(index).into());
-        }
-        let slots = usize::from(Virtqueue::<P, K, H, C, S>::slots_for(size));
-        if slots == 0 {
-            return Err(InitError::QueueTooSmall(index));
-        }
-        let mut queue = Virtqueue::with_storage(index, size, memory, self.features, self.tag, storage(slots))?;
-        match self.device.transport().enable_queue(index, &queue.addresses()) {
-            Ok(doorbell) => {
-                queue.set_doorbell(doorbell);
-                Ok(queue)
-            }
-            Err(error @ TransportError::NoSuchQueue(_)) => {
-                queue.discard();
-                Err(error.into())
-            }
-            // The device may have seen the addresses: the memory is lost until a reset nobody will do.
-            Err(error) => Err(error.into()),
-        }
+        setup::queue(self.device.transport(), self.agreed, (index, most), memory, storage, &mut self.lost)
     }
 
     /// Takes the device into service.
     pub fn run(mut self) -> Running<T> {
         self.device.add_status(DeviceStatus::DRIVER_OK);
         let (transport, status) = self.device.finish();
-        Running { transport, status, features: self.features, tag: self.tag }
-    }
-}
-
-/// A device in service.
-#[derive(Debug)]
-pub struct Running<T: Transport> {
-    transport: T,
-    status: DeviceStatus,
-    features: FeatureBits,
-    tag: DeviceTag,
-}
-
-impl<T: Transport> Running<T> {
-    /// What was agreed.
-    pub fn features(&self) -> FeatureBits {
-        self.features
+        Running { transport, status, agreed: self.agreed }
     }
 
-    /// Notifies the device of what a queue has just published, if it wants that: one store.
-    #[inline]
-    pub fn notify<P: Payload, K, H: Cell, C: Cell, S: SlotStorage<P, K>>(
-        &self,
-        queue: &Virtqueue<P, K, H, C, S>,
-        wish: Notify,
-    ) {
-        if let (Notify::Needed, Some(doorbell)) = (wish, queue.doorbell()) {
-            self.transport.notify(doorbell);
-        }
-    }
-
-    /// Reads and acknowledges the cause of an interrupt. Comes before the queues are looked at: what arrives
-    /// after the look then interrupts anew.
-    pub fn acknowledge_interrupt(&self) -> InterruptStatus {
-        self.transport.acknowledge_interrupt()
-    }
-
-    /// Reads the device configuration consistently.
+    /// Gives the device up: marks it FAILED, then resets it and waits, at most [`RESET_PATIENCE`], until it confirms.
+    ///
+    /// The proof frees the queues that were made; the transport can be initialised anew. A driver that finds the
+    /// configuration or a later queue unusable ends here, so that nothing stays allocated.
     ///
     /// # Errors
     ///
-    /// See [`read_config`].
-    pub fn config<V>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
-        read_config(&self.transport, read)
-    }
-
-    /// Whether the device is still well: costs one register access.
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceFault::NeedsReset`] if it asks for a reset, [`DeviceFault::Gone`] if it does not answer.
-    pub fn check(&self) -> Result<(), DeviceFault> {
-        let status = self.transport.status();
-        if status.bits() == u8::MAX {
-            return Err(DeviceFault::Gone);
-        }
-        if status.contains(DeviceStatus::DEVICE_NEEDS_RESET) {
-            return Err(DeviceFault::NeedsReset);
-        }
-        Ok(())
-    }
-
-    /// Takes the device out of service: resets it and waits, at most [`RESET_PATIENCE`], until it confirms.
-    ///
-    /// The transport can be initialised anew; the proof frees the queues.
-    ///
-    /// # Errors
-    ///
-    /// Gives the device back, marked FAILED, if it does not confirm: its memory must stay where it is.
-    pub fn quiesce(mut self, clock: &'static dyn Clock) -> Result<(T, Quiesced), (Self, TransportError)> {
-        match self.transport.reset(Deadline::after(clock, RESET_PATIENCE)) {
-            Ok(()) => Ok((self.transport, Quiesced { tag: self.tag })),
-            Err(error) => {
-                self.status |= DeviceStatus::FAILED;
-                self.transport.set_status(self.status);
-                Err((self, error))
-            }
-        }
+    /// The device does not confirm, and keeps what it was told of; it stays marked FAILED.
+    pub fn abandon(mut self, clock: &'static dyn Clock) -> Result<(T, Quiesced), TransportError> {
+        self.device.add_status(DeviceStatus::FAILED);
+        self.device.transport().reset(Deadline::after(clock, RESET_PATIENCE))?;
+        let (transport, _) = self.device.finish();
+        self.lost.free();
+        Ok((transport, Quiesced { tag: self.agreed.tag }))
     }
 }

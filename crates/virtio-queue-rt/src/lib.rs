@@ -21,7 +21,7 @@
 //!
 //! # Ordering
 //!
-//! Three orderings matter, and each is written once, in [`queue`], with its partner on the device's side.
+//! Four orderings matter, and each is written once, with its partner on the device's side; [`queue`] names them.
 //!
 //! # Hostile devices
 //!
@@ -36,6 +36,7 @@ extern crate alloc;
 
 pub mod conformance;
 pub mod features;
+mod handshake;
 pub mod init;
 pub mod queue;
 mod ring;
@@ -49,4 +50,6 @@ pub use features::FeatureBits;
 pub use init::{InitError, Negotiated, Quiesced, Reset, Running};
 pub use queue::{Chain, Direction, Done, Notify, Slot, Virtqueue};
 pub use status::DeviceStatus;
-pub use transport::{DeviceType, Doorbell, MmioTransport, PciTransport, QueueIndex, Transport, TransportError};
+pub use transport::{
+    DeviceType, Doorbell, Interrupts, MmioTransport, PciTransport, QueueIndex, Transport, TransportError,
+};

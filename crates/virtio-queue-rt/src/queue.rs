@@ -10,9 +10,17 @@
 //!   slot 5:       [5]  ------>   [slots + 5] ----->  [2 slots + 5]
 //! ```
 //!
-//! A chain's head is therefore its slot's number, and descriptors of headers and trailers never change. Which slot
-//! is used next is decided by a private list of free slots, so that nothing is ever looked up in memory that the
-//! device can write.
+//! Where INDIRECT_DESC was negotiated and requests have more than one part, each slot has a table of its own instead,
+//! made once with the queue, and takes a single descriptor, so that there are *N* slots:
+//!
+//! ```text
+//!   descriptors   0 .. N                             tables
+//!   slot 5:       [5] INDIRECT ------------------->  [5 x 4 + 0] header -> [+1] payload -> [+2] trailer
+//! ```
+//!
+//! Either way a chain's head is its slot's number, and the descriptors of headers, and mostly of trailers, never change.
+//! Which slot is used next is decided by a private list of free slots, so that nothing is ever looked up in memory that
+//! the device can write.
 //!
 //! # A request's life
 //!
@@ -24,14 +32,18 @@
 //!
 //! # Ordering
 //!
-//! 1. *Descriptors and ring entry before the available index* (§2.7.13.3): the index is stored with release.
-//! 2. *The available index before the look at the device's suppression* (§2.7.13.4): otherwise both sides can miss
-//!    each other, the device going to sleep while the driver believes it awake. Release and acquire do not order a
-//!    store before a later load; both accesses are sequentially consistent, which costs one `xchg` on x86.
-//! 3. *Enabling interrupts before the last look at the used index* (§2.7.14), in [`Virtqueue::arm`]: the same
-//!    pattern with the roles swapped.
+//! 1. *Descriptors and ring entry before the available index* (§2.7.13.3), in [`Virtqueue::publish`].
+//! 2. *The available index before the look at the device's wish to be notified* (§2.7.13.4), there too.
+//! 3. *The wish for interrupts before the last look at the used index* (§2.7.14), in [`Virtqueue::arm`].
+//! 4. *The used index before used elements and buffers*, in [`Virtqueue::poll`] and [`Virtqueue::drain`].
 //!
-//! And the used index is loaded with acquire before elements and buffers are looked at.
+//! The second and the third are a store before a load, which release and acquire do not order: without a full fence
+//! both sides can fall asleep, each believing the other awake.
+//!
+//! # In order
+//!
+//! Where IN_ORDER was negotiated, one used element may stand for a batch: everything up to the request that it names,
+//! which alone has a length. The others were used in full (§2.7.9).
 //!
 //! # Hostile devices
 //!
@@ -39,34 +51,24 @@
 //! is something in flight. Anything else is a [`DeviceFault`]: the queue then accepts and completes nothing until
 //! it is retired. The length of a used element is clamped to what the device could write.
 
-mod notify;
+mod parts;
 mod payload;
 mod slot;
 
 use core::fmt;
 use core::mem::{self, ManuallyDrop};
-use core::sync::atomic::Ordering;
 
 pub use payload::{Cell, Chain, Direction, Payload};
 pub use slot::{Slot, SlotStorage, Slots};
 use toro_core::Dma;
 use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
 
-use self::notify::need_event;
+use self::parts::Parts;
 use crate::features::FeatureBits;
-use crate::init::{DeviceTag, InitError, Quiesced};
-use crate::ring::{Descriptor, Rings, SUPPRESS};
-use crate::transport::{Doorbell, QueueIndex, RingAddresses};
-
-/// Whether the device asked to hear about what was just published.
-#[must_use = "a needed notification that is not sent stalls the queue"]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notify {
-    /// It did, or may have: ring its doorbell.
-    Needed,
-    /// It looks by itself.
-    Suppressed,
-}
+pub use crate::handshake::Notify;
+use crate::init::{Agreed, DeviceTag, InitError, Quiesced};
+use crate::ring::{Descriptor, Needs, Rings};
+use crate::transport::{Doorbell, Interface, QueueIndex, RingAddresses};
 
 /// Names a request in flight: its slot, unique among those in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,23 +101,29 @@ pub struct Virtqueue<P: Payload, K, H: Cell = (), T: Cell = (), S: SlotStorage<P
 struct Inner<P, K, H, T, S> {
     rings: Rings,
     slots: S,
+    parts: Parts,
     /// Where in the list of free slots the next is taken, and the next is put.
     take: u16,
     put: u16,
-    /// How many slots there are, and so how many descriptors in a row of the table.
-    row: u16,
+    /// How many slots there are.
+    count: u16,
     /// How many requests may be in flight: all slots, or 0 after a fault.
     limit: u16,
     /// Free-running indices, as in the rings. Invariant: `next_used <= published <= next_available`, and they are
-    /// at most `limit` apart (modulo 65,536).
+    /// at most `count` apart (modulo 65,536).
     next_available: u16,
     published: u16,
     next_used: u16,
     /// The used index as last read. Invariant: between `next_used` and `published`.
     seen_used: u16,
     has_event_idx: bool,
+    is_in_order: bool,
     /// Whether interrupts are enabled by flag (without EVENT_IDX).
     is_armed: bool,
+    /// In order: how many requests of the batch that is being taken out are left, and the length of the last.
+    /// Invariant: `batch_left <= seen_used - next_used`.
+    batch_left: u16,
+    batch_len: u32,
     fault: Option<DeviceFault>,
     index: QueueIndex,
     doorbell: Option<Doorbell>,
@@ -123,65 +131,90 @@ struct Inner<P, K, H, T, S> {
     cells: core::marker::PhantomData<(P, K, H, T)>,
 }
 
+/// The dimensions of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Descriptors in the ring.
+    pub size: u16,
+    /// Slots: as [`Virtqueue::slots_for`] says for at most so many descriptors.
+    pub slots: u16,
+    pub interface: Interface,
+}
+
 impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T, S> {
-    /// Descriptors per slot.
+    /// The most descriptors that a request has.
     pub const DESCRIPTORS: u16 = H::DESCRIPTORS + P::MOST + T::DESCRIPTORS;
 
-    /// How many slots fit into a queue of `size` descriptors.
-    pub const fn slots_for(size: u16) -> u16 {
-        size / Self::DESCRIPTORS
+    /// How many slots a queue of `size` descriptors has when these features were negotiated. 0 if it is too small for
+    /// one request: a request may not have more descriptors than the queue, wherever they are (§2.7.5.3.1).
+    pub const fn slots_for(size: u16, features: FeatureBits) -> u16 {
+        match Self::uses_tables(features) {
+            true if Self::DESCRIPTORS <= size => size,
+            true => 0,
+            false => size / Self::DESCRIPTORS,
+        }
     }
 
-    /// Lays out a queue of `size` descriptors. The storage has at least [`slots_for`](Self::slots_for)`(size)`
-    /// slots.
+    const fn uses_tables(features: FeatureBits) -> bool {
+        Self::DESCRIPTORS > 1 && features.contains(FeatureBits::INDIRECT_DESC)
+    }
+
+    /// Lays out a queue. The storage has at least as many slots as the shape.
     pub(crate) fn with_storage(
         index: QueueIndex,
-        size: u16,
+        shape: Shape,
         memory: Dma,
-        features: FeatureBits,
-        tag: DeviceTag,
+        agreed: Agreed,
         mut slots: S,
     ) -> Result<Self, InitError> {
-        let limit = Self::slots_for(size);
-        if limit == 0 || slots.as_ref().len() < usize::from(limit) {
+        let Shape { size, slots: count, interface } = shape;
+        let Agreed { features, tag } = agreed;
+        if count == 0 || slots.as_ref().len() < usize::from(count) {
             return Err(InitError::QueueTooSmall(index));
         }
-        let rings = Rings::new(memory, size, limit, H::SIZE, T::SIZE)?;
+        let (parts, table) = match Self::uses_tables(features) {
+            true => (Parts::in_tables(Self::DESCRIPTORS), Self::DESCRIPTORS),
+            false => (Parts::in_columns(count), 0),
+        };
+        let needs = Needs { size, slots: count, header: H::SIZE, trailer: T::SIZE, table, interface };
+        let rings = Rings::new(memory, needs)?;
         for (number, slot) in slots.as_mut().iter_mut().enumerate() {
-            let after = if number + 1 < usize::from(limit) { number as u16 + 1 } else { 0 };
+            let after = if number + 1 < usize::from(count) { number as u16 + 1 } else { 0 };
             *slot = Slot::free(number as u16, after);
         }
-        for slot in 0..limit {
+        for slot in 0..count {
             if H::DESCRIPTORS == 1 {
-                let address = rings.header_address::<H>(slot).get();
-                let next = Some(slot + limit);
-                rings.write_descriptor(slot, Descriptor { address, len: H::SIZE as u32, is_writable: false, next });
+                Self::write_header(&rings, parts, slot, Some(parts.link(slot, 1)));
             }
             if T::DESCRIPTORS == 1 {
-                let address = rings.trailer_address::<T>(slot).get();
-                let number = slot + limit * (H::DESCRIPTORS + P::MOST);
-                let trailer = Descriptor { address, len: T::SIZE as u32, is_writable: true, next: None };
-                rings.write_descriptor(number, trailer);
+                Self::write_trailer(&rings, parts, slot, H::DESCRIPTORS + P::MOST);
+            }
+            if parts.are_in_tables() {
+                rings.refer_to_table(slot, Self::DESCRIPTORS, Self::DESCRIPTORS);
             }
         }
         let has_event_idx = features.contains(FeatureBits::EVENT_IDX);
         if !has_event_idx {
-            rings.available_flags().store(SUPPRESS.to_le(), Ordering::Relaxed);
+            rings.handshake(has_event_idx).disarm_flag();
         }
         Ok(Self {
             inner: ManuallyDrop::new(Inner {
                 rings,
                 slots,
+                parts,
                 take: 0,
                 put: 0,
-                row: limit,
-                limit,
+                count,
+                limit: count,
                 next_available: 0,
                 published: 0,
                 next_used: 0,
                 seen_used: 0,
                 has_event_idx,
+                is_in_order: features.contains(FeatureBits::IN_ORDER),
                 is_armed: false,
+                batch_left: 0,
+                batch_len: 0,
                 fault: None,
                 index,
                 doorbell: None,
@@ -189,6 +222,20 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
                 cells: core::marker::PhantomData,
             }),
         })
+    }
+
+    #[inline(always)]
+    fn write_header(rings: &Rings, parts: Parts, slot: u16, next: Option<u16>) {
+        let address = rings.header_address::<H>(slot).get();
+        let header = Descriptor { address, len: H::SIZE as u32, is_writable: false, next };
+        rings.write_part(parts.place(slot, 0), header);
+    }
+
+    #[inline(always)]
+    fn write_trailer(rings: &Rings, parts: Parts, slot: u16, part: u16) {
+        let address = rings.trailer_address::<T>(slot).get();
+        let trailer = Descriptor { address, len: T::SIZE as u32, is_writable: true, next: None };
+        rings.write_part(parts.place(slot, part), trailer);
     }
 
     /// Where the rings are.
@@ -200,9 +247,25 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         self.inner.doorbell = Some(doorbell);
     }
 
-    /// Frees a queue that the device was never told about.
-    pub(crate) fn discard(self) {
-        drop(ManuallyDrop::into_inner(self.inner));
+    /// Its memory, nothing having been submitted.
+    pub(crate) fn into_rings(self) -> Rings {
+        ManuallyDrop::into_inner(self.inner).rings
+    }
+
+    /// Whether it was made in this initialisation of its device.
+    pub(crate) fn belongs_to(&self, tag: DeviceTag) -> bool {
+        self.inner.tag == tag
+    }
+
+    /// Its number.
+    pub fn index(&self) -> QueueIndex {
+        self.inner.index
+    }
+
+    /// The available index as last published: how many requests there have been, modulo 65,536.
+    #[inline]
+    pub(crate) fn available_index(&self) -> u16 {
+        self.inner.published
     }
 
     /// How its device is notified; `None` only before the device knows the queue.
@@ -213,7 +276,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
 
     /// How many requests can be in flight at once.
     pub fn capacity(&self) -> u16 {
-        self.inner.row
+        self.inner.count
     }
 
     /// How many requests are in the queue, published or not, finished but not taken out included.
@@ -268,36 +331,40 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         let slots = inner.slots.as_mut();
         let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
         inner.take = after;
-        let row = inner.row;
-        let first = slot + row * H::DESCRIPTORS;
-        let trailer_number = slot + row * (H::DESCRIPTORS + P::MOST);
-        let after_payload = (T::DESCRIPTORS == 1).then_some(trailer_number);
+        let (rings, parts) = (&inner.rings, inner.parts);
+        // In a table the parts in use follow each other; in columns the trailer stays where it is.
+        let is_packed = P::IS_VARIABLE && parts.are_in_tables();
+        let last = H::DESCRIPTORS + if is_packed { count } else { P::MOST };
+        let after_payload = (T::DESCRIPTORS == 1).then(|| parts.link(slot, last));
         if H::DESCRIPTORS == 1 {
-            if P::MOST > 0 && P::IS_VARIABLE {
-                let address = inner.rings.header_address::<H>(slot).get();
-                let next = if count > 0 { Some(first) } else { after_payload };
-                let descriptor = Descriptor { address, len: H::SIZE as u32, is_writable: false, next };
-                inner.rings.write_descriptor(slot, descriptor);
+            if P::IS_VARIABLE {
+                let next = if count > 0 { Some(parts.link(slot, 1)) } else { after_payload };
+                Self::write_header(rings, parts, slot, next);
             }
-            inner.rings.store_header::<H>(slot, header);
+            rings.store_header::<H>(slot, header);
         }
         if T::DESCRIPTORS == 1 {
-            inner.rings.store_trailer::<T>(slot, trailer);
+            if is_packed {
+                Self::write_trailer(rings, parts, slot, last);
+            }
+            rings.store_trailer::<T>(slot, trailer);
+        }
+        if is_packed {
+            rings.refer_to_table(slot, last + T::DESCRIPTORS, Self::DESCRIPTORS);
         }
         let mut writable = T::SIZE as u32;
-        let mut number = first;
-        let mut left = count;
+        let mut part = H::DESCRIPTORS;
+        let end = part + count;
         payload.each(direction, |address, len, is_writable| {
-            left -= 1;
-            let next = if left > 0 { Some(number + row) } else { after_payload };
-            inner.rings.write_descriptor(number, Descriptor { address: address.get(), len, is_writable, next });
-            number += row;
+            let next = if part + 1 < end { Some(parts.link(slot, part + 1)) } else { after_payload };
+            rings.write_part(parts.place(slot, part), Descriptor { address: address.get(), len, is_writable, next });
+            part += 1;
             if is_writable {
                 writable = writable.saturating_add(len);
             }
         });
-        // The head is the slot's first descriptor in use; without a header that is its first payload descriptor,
-        // which has the slot's number.
+        // The head is the slot's descriptor in the first row, with its header or, without one, the first of its payload;
+        // or the one that refers to its table.
         inner.rings.write_available(inner.next_available, slot);
         inner.next_available = inner.next_available.wrapping_add(1);
         let entry = &mut slots[usize::from(slot)];
@@ -316,15 +383,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             return Notify::Suppressed;
         }
         inner.published = new;
-        // Ordering 1 and 2 of the module: after the descriptors, and before the load below. Pairs with the
-        // device's load of the available index.
-        inner.rings.available_index().store(new.to_le(), Ordering::SeqCst);
-        let is_needed = if inner.has_event_idx {
-            need_event(u16::from_le(inner.rings.avail_event().load(Ordering::SeqCst)), new, old)
-        } else {
-            u16::from_le(inner.rings.used_flags().load(Ordering::SeqCst)) & SUPPRESS == 0
-        };
-        if is_needed { Notify::Needed } else { Notify::Suppressed }
+        inner.rings.handshake(inner.has_event_idx).publish(old, new)
     }
 
     /// Asks for an interrupt at the next completion, then looks once more.
@@ -333,14 +392,13 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     #[inline]
     pub fn arm(&mut self) -> Armed {
         let inner = &mut *self.inner;
-        // Ordering 3 of the module; pairs with the device's store of the used index and its look at our wish.
-        if inner.has_event_idx {
-            inner.rings.used_event().store(inner.next_used.to_le(), Ordering::SeqCst);
+        let handshake = inner.rings.handshake(inner.has_event_idx);
+        let used = if inner.has_event_idx {
+            handshake.arm_event(inner.rings.used_event(), inner.next_used)
         } else {
-            inner.rings.available_flags().store(0, Ordering::SeqCst);
             inner.is_armed = true;
-        }
-        let used = u16::from_le(inner.rings.used_index().load(Ordering::SeqCst));
+            handshake.arm_flag()
+        };
         if used == inner.next_used { Armed::Idle } else { Armed::WorkPending }
     }
 
@@ -353,10 +411,9 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         if inner.is_armed {
             inner.is_armed = false;
-            inner.rings.available_flags().store(SUPPRESS.to_le(), Ordering::Relaxed);
+            inner.rings.handshake(inner.has_event_idx).disarm_flag();
         }
-        // Acquire: pairs with the device's release of the used index, before elements and buffers are read.
-        let used = u16::from_le(inner.rings.used_index().load(Ordering::Acquire));
+        let used = inner.rings.handshake(inner.has_event_idx).used();
         let advance = used.wrapping_sub(inner.next_used);
         let in_flight = inner.published.wrapping_sub(inner.next_used);
         if advance > in_flight {
@@ -376,7 +433,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// The fault of a used element that names nothing in flight.
     #[cold]
     fn refuse(&mut self, id: u32) -> DeviceFault {
-        self.poison(match id < u32::from(self.inner.row) {
+        self.poison(match id < u32::from(self.inner.count) {
             true => DeviceFault::UsedIdNotInFlight { id },
             false => DeviceFault::UsedIdOutOfRange { id },
         })
@@ -385,8 +442,11 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
+        let (id, len) = match self.inner.is_in_order {
+            false => self.inner.rings.used_element(self.inner.next_used),
+            true => self.next_in_order()?,
+        };
         let inner = &mut *self.inner;
-        let (id, len) = inner.rings.used_element(inner.next_used);
         let slots = inner.slots.as_mut();
         // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the
         // slots of the queue is never in flight.
@@ -403,6 +463,30 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         inner.next_used = inner.next_used.wrapping_add(1);
         let trailer = inner.rings.load_trailer::<T>(slot);
         Ok(Done { payload, cookie, token: Token(slot), written, trailer })
+    }
+
+    /// The id and the length of what finished next in a queue whose requests finish in order: there a slot has the
+    /// number of its request, modulo the size of the queue.
+    fn next_in_order(&mut self) -> Result<(u32, u32), DeviceFault> {
+        let inner = &mut *self.inner;
+        let mask = inner.count - 1;
+        let slot = inner.next_used & mask;
+        if inner.batch_left == 0 {
+            let (id, len) = inner.rings.used_element(inner.next_used);
+            if id > u32::from(mask) {
+                return Err(self.refuse(id));
+            }
+            let skipped = (id as u16).wrapping_sub(slot) & mask;
+            if skipped >= inner.seen_used.wrapping_sub(inner.next_used) {
+                return Err(self.poison(DeviceFault::UsedIdOutOfOrder { id }));
+            }
+            inner.batch_left = skipped + 1;
+            inner.batch_len = len;
+        }
+        inner.batch_left -= 1;
+        // What has no element of its own was used in full (§2.7.9).
+        let len = if inner.batch_left == 0 { inner.batch_len } else { u32::MAX };
+        Ok((slot.into(), len))
     }
 
     /// Takes the next finished request out, if there is one.
@@ -441,17 +525,22 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     ///
     /// Gives the queue back if the proof is for another device.
     #[allow(clippy::result_large_err)]
-    pub fn retire(self, proof: &Quiesced, mut unfinished: impl FnMut(P, K)) -> Result<(), Self> {
+    pub fn retire(self, proof: &Quiesced, unfinished: impl FnMut(P, K)) -> Result<(), Self> {
         if !proof.is_for(self.inner.tag) {
             return Err(self);
         }
+        self.free(unfinished);
+        Ok(())
+    }
+
+    /// Frees everything. The device does not use the queue any more.
+    pub(crate) fn free(self, mut unfinished: impl FnMut(P, K)) {
         let mut inner = ManuallyDrop::into_inner(self.inner);
         for slot in inner.slots.as_mut() {
             if let Some((payload, cookie)) = slot.request.take() {
                 unfinished(payload, cookie);
             }
         }
-        Ok(())
     }
 }
 

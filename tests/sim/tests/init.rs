@@ -5,7 +5,8 @@ use toro_core::pci::msix::MsiMessage;
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::transport::{Probe, Transport, TransportError};
 use virtio_queue_rt::{
-    DeviceType, Direction, FeatureBits, InitError, MmioTransport, PciTransport, QueueIndex, Reset, Virtqueue,
+    DeviceType, Direction, FeatureBits, InitError, Interrupts, MmioTransport, PciTransport, QueueIndex, Reset,
+    Virtqueue,
 };
 use virtio_sim::clock::CLOCK;
 use virtio_sim::pci::{PciConfig, capability};
@@ -32,7 +33,7 @@ fn message() -> MsiMessage {
 
 fn pci(device: &Device) -> Box<dyn Transport> {
     let (config, bars) = PciModel::new(device.clone());
-    Box::new(PciTransport::new(&config, &bars, &[message()]).expect("a sound device"))
+    Box::new(PciTransport::new(&config, &bars, Interrupts::Messages(&[message()])).expect("a sound device"))
 }
 
 fn both(device: &Device) -> [Box<dyn Transport>; 2] {
@@ -243,7 +244,7 @@ fn mio_1_2_3_4_only_modern_devices_are_taken() {
 fn mio_10_only_defined_interrupt_bits_are_acknowledged() {
     let device = device();
     device.state().interrupt = 0xff;
-    let cause = mmio(&device).acknowledge_interrupt();
+    let cause = mmio(&device).acknowledge_interrupt().expect("the device is there");
     assert!(cause.queues && cause.configuration);
     assert_eq!(device.state().acknowledged, [3]);
 }
@@ -252,7 +253,7 @@ fn mio_10_only_defined_interrupt_bits_are_acknowledged() {
 fn pci_with(change: impl FnOnce(&PciConfig)) -> Result<(), TransportError> {
     let (config, bars) = PciModel::new(device());
     change(&config);
-    PciTransport::new(&config, &bars, &[message()]).map(drop)
+    PciTransport::new(&config, &bars, Interrupts::Messages(&[message()])).map(drop)
 }
 
 #[test]
@@ -286,7 +287,7 @@ fn pci_7_the_first_usable_capability_counts() {
     config.set(0x90, &capability(0xa0, 1, 4, 0x3800, 0x38));
     config.set(0xa0, &[0x11, 0, 3, 0]);
     config.set(0xa4, &(0x4000_u32 | 4).to_le_bytes());
-    let transport = PciTransport::new(&config, &bars, &[message()]).expect("usable");
+    let transport = PciTransport::new(&config, &bars, Interrupts::Messages(&[message()])).expect("usable");
     assert!(Reset::new(transport, &CLOCK).is_ok());
 }
 
@@ -300,7 +301,7 @@ fn pci_1_other_functions_are_refused() {
 fn ini_19_decoding_and_bus_mastering_are_on() {
     use toro_core::pci::ConfigSpace;
     let (config, bars) = PciModel::new(device());
-    let _transport = PciTransport::new(&config, &bars, &[]).expect("polled only");
+    let _transport = PciTransport::new(&config, &bars, Interrupts::Polled).expect("polled only");
     assert_eq!(config.read16(4) & 7, 7);
     assert_eq!(config.read16(0x92) & 0x8000, 0, "MSI-X stays off without messages");
 }

@@ -136,10 +136,14 @@ pub trait Cell: sealed::Sealed {
 
     /// Stores a value in the cell of a slot, one of array `A`. Published with the request.
     #[doc(hidden)]
-    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: Self::Value);
+    fn store<const A: usize, const N: usize, const W: usize>(
+        arrays: &SharedArrays<N, W>,
+        slot: usize,
+        value: Self::Value,
+    );
     /// Loads the value, once.
     #[doc(hidden)]
-    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> Self::Value;
+    fn load<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize) -> Self::Value;
 }
 
 impl sealed::Sealed for () {}
@@ -150,9 +154,9 @@ impl Cell for () {
     const SIZE: usize = 0;
 
     #[inline]
-    fn store<const A: usize, const N: usize>(_: &SharedArrays<N>, _: usize, (): ()) {}
+    fn store<const A: usize, const N: usize, const W: usize>(_: &SharedArrays<N, W>, _: usize, (): ()) {}
     #[inline]
-    fn load<const A: usize, const N: usize>(_: &SharedArrays<N>, _: usize) {}
+    fn load<const A: usize, const N: usize, const W: usize>(_: &SharedArrays<N, W>, _: usize) {}
 }
 
 impl sealed::Sealed for AtomicU8 {}
@@ -163,11 +167,11 @@ impl Cell for AtomicU8 {
     const SIZE: usize = 1;
 
     #[inline]
-    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: u8) {
+    fn store<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize, value: u8) {
         arrays.at::<A, Self>(slot).store(value, Ordering::Relaxed);
     }
     #[inline]
-    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> u8 {
+    fn load<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize) -> u8 {
         arrays.at::<A, Self>(slot).load(Ordering::Relaxed)
     }
 }
@@ -180,13 +184,17 @@ impl Cell for [AtomicU64; 2] {
     const SIZE: usize = 16;
 
     #[inline]
-    fn store<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize, value: [u64; 2]) {
+    fn store<const A: usize, const N: usize, const W: usize>(
+        arrays: &SharedArrays<N, W>,
+        slot: usize,
+        value: [u64; 2],
+    ) {
         let cell = arrays.at::<A, Self>(slot);
         cell[0].store(value[0].to_le(), Ordering::Relaxed);
         cell[1].store(value[1].to_le(), Ordering::Relaxed);
     }
     #[inline]
-    fn load<const A: usize, const N: usize>(arrays: &SharedArrays<N>, slot: usize) -> [u64; 2] {
+    fn load<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize) -> [u64; 2] {
         let cell = arrays.at::<A, Self>(slot);
         [u64::from_le(cell[0].load(Ordering::Relaxed)), u64::from_le(cell[1].load(Ordering::Relaxed))]
     }

@@ -10,10 +10,14 @@
 //!
 //! Control registers are accessed by aligned 32-bit words only; some devices ignore anything else.
 
+use toro_core::driver::DeviceFault;
 use toro_core::io::{ReadOnly, ReadWrite, Reg, Registers, Window, WriteOnly};
 use toro_core::{BusAddr, Deadline};
 
-use super::{DeviceType, Doorbell, InterruptStatus, QueueIndex, RingAddresses, Transport, TransportError};
+use super::{
+    DeviceType, Doorbell, Interface, InterruptStatus, QueueIndex, RingAddresses, SharedMemory, Transport,
+    TransportError,
+};
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
 
@@ -109,6 +113,14 @@ impl<R: Registers + Clone> Transport for MmioTransport<R> {
         self.device_type
     }
 
+    fn interface(&self) -> Interface {
+        Interface::Modern
+    }
+
+    fn ring_features(&self) -> FeatureBits {
+        FeatureBits::EVENT_IDX | FeatureBits::VERSION_1 | FeatureBits::ACCESS_PLATFORM
+    }
+
     fn reset(&mut self, deadline: Deadline) -> Result<(), TransportError> {
         STATUS.write(&self.control, 0);
         deadline.wait_until(|| STATUS.read(&self.control) == 0).map_err(|_| TransportError::TimedOut)
@@ -165,25 +177,37 @@ impl<R: Registers + Clone> Transport for MmioTransport<R> {
         Ok(Doorbell::new(queue, QUEUE_NOTIFY.offset() as u32))
     }
 
-    #[inline]
-    fn notify(&self, doorbell: Doorbell) {
-        QUEUE_NOTIFY.write(&self.control, u32::from(doorbell.queue));
+    fn reset_queue(&mut self, _: QueueIndex, _: Deadline) -> Result<(), TransportError> {
+        Err(TransportError::NotNegotiated(FeatureBits::RING_RESET))
     }
 
-    fn acknowledge_interrupt(&self) -> InterruptStatus {
+    #[inline]
+    fn notify(&self, doorbell: Doorbell, available: u16) {
+        QUEUE_NOTIFY.write(&self.control, doorbell.word(available));
+    }
+
+    fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         // Only bits 0 and 1 mean anything, and no other may be acknowledged (§4.2.2.2).
-        let pending = INTERRUPT_STATUS.read(&self.control) & 3;
+        let status = INTERRUPT_STATUS.read(&self.control);
+        if status == u32::MAX {
+            return Err(DeviceFault::Gone);
+        }
+        let pending = status & 3;
         if pending != 0 {
             INTERRUPT_ACK.write(&self.control, pending);
         }
-        InterruptStatus { queues: pending & 1 != 0, configuration: pending & 2 != 0 }
+        Ok(InterruptStatus::from_bits(pending))
     }
 
     fn config(&self) -> &dyn Registers {
         &self.config
     }
 
-    fn config_generation(&self) -> u32 {
-        CONFIG_GENERATION.read(&self.control)
+    fn config_generation(&self) -> Option<u32> {
+        Some(CONFIG_GENERATION.read(&self.control))
+    }
+
+    fn shared_memory(&self, _: u8) -> Option<SharedMemory> {
+        None
     }
 }

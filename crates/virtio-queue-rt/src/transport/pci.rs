@@ -13,13 +13,17 @@
 //! Interrupts are MSI-X messages, so that none has to be acknowledged. With one message all queues share it;
 //! with more, the first is for configuration changes and queue *n* has number *n* + 1, or the last.
 
+use toro_core::driver::DeviceFault;
 use toro_core::io::{ReadOnly, ReadWrite, Reg, Registers, Window};
 use toro_core::pci::capability::{VENDOR_SPECIFIC, capabilities};
 use toro_core::pci::msix::{MsiMessage, MsiX};
 use toro_core::pci::{self, Command, ConfigSpace};
 use toro_core::{BusAddr, Deadline};
 
-use super::{DeviceType, Doorbell, InterruptStatus, PCI_VENDOR, QueueIndex, RingAddresses, Transport, TransportError};
+use super::{
+    DeviceType, Doorbell, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, RingAddresses, SharedMemory, Transport,
+    TransportError,
+};
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
 
@@ -43,6 +47,18 @@ const QUEUE_DEVICE: usize = 0x30;
 const COMMON_LEN: usize = 0x38;
 
 const NO_VECTOR: u16 = 0xffff;
+
+/// How a PCI function is to interrupt.
+#[derive(Clone, Copy, Debug)]
+pub enum Interrupts<'a> {
+    /// Not at all: the driver looks by itself.
+    Polled,
+    /// By its interrupt line (INTx), which it may share with other functions.
+    Line,
+    /// By MSI-X messages. With one, all events share it; with more, the first is for configuration changes and
+    /// queue *n* has number *n* + 1, or the last. None at all is as [`Polled`](Self::Polled).
+    Messages(&'a [MsiMessage]),
+}
 
 /// A modern virtio-pci device.
 #[derive(Debug)]
@@ -71,7 +87,7 @@ impl<R: Registers + Clone> PciTransport<R> {
     pub fn new(
         config: &dyn ConfigSpace,
         bars: &[Option<R>; 6],
-        messages: &[MsiMessage],
+        interrupts: Interrupts<'_>,
     ) -> Result<Self, TransportError> {
         if config.read16(pci::VENDOR_ID) != PCI_VENDOR {
             return Err(TransportError::NotVirtio("another PCI vendor"));
@@ -93,7 +109,9 @@ impl<R: Registers + Clone> PciTransport<R> {
             Command::MEMORY_SPACE | Command::IO_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE,
         );
         let mut transport = Self { common, notify, notify_multiplier, config: device_config, device_type, vectors: 0 };
-        if !messages.is_empty() {
+        if let Interrupts::Messages(messages) = interrupts
+            && !messages.is_empty()
+        {
             let mut msix = MsiX::enable(config, bars).ok_or(TransportError::Missing("MSI-X table"))?;
             let vectors = usize::from(msix.vectors()).min(messages.len());
             for (vector, message) in messages.iter().take(vectors).enumerate() {
@@ -179,6 +197,14 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
         self.device_type
     }
 
+    fn interface(&self) -> Interface {
+        Interface::Modern
+    }
+
+    fn ring_features(&self) -> FeatureBits {
+        FeatureBits::EVENT_IDX | FeatureBits::VERSION_1 | FeatureBits::ACCESS_PLATFORM
+    }
+
     fn reset(&mut self, deadline: Deadline) -> Result<(), TransportError> {
         DEVICE_STATUS.write(&self.common, 0);
         deadline.wait_until(|| DEVICE_STATUS.read(&self.common) == 0).map_err(|_| TransportError::TimedOut)?;
@@ -251,20 +277,28 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
         Ok(doorbell)
     }
 
-    #[inline]
-    fn notify(&self, doorbell: Doorbell) {
-        self.notify.write16(doorbell.offset as usize, doorbell.queue);
+    fn reset_queue(&mut self, _: QueueIndex, _: Deadline) -> Result<(), TransportError> {
+        Err(TransportError::NotNegotiated(FeatureBits::RING_RESET))
     }
 
-    fn acknowledge_interrupt(&self) -> InterruptStatus {
-        InterruptStatus { queues: true, configuration: true }
+    #[inline]
+    fn notify(&self, doorbell: Doorbell, available: u16) {
+        self.notify.write16(doorbell.offset as usize, doorbell.word(available) as u16);
+    }
+
+    fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
+        Ok(InterruptStatus { queues: true, configuration: true })
     }
 
     fn config(&self) -> &dyn Registers {
         &self.config
     }
 
-    fn config_generation(&self) -> u32 {
-        u32::from(CONFIG_GENERATION.read(&self.common))
+    fn config_generation(&self) -> Option<u32> {
+        Some(u32::from(CONFIG_GENERATION.read(&self.common)))
+    }
+
+    fn shared_memory(&self, _: u8) -> Option<SharedMemory> {
+        None
     }
 }

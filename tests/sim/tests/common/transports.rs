@@ -2,7 +2,7 @@
 
 use toro_core::pci::msix::MsiMessage;
 use virtio_queue_rt::attach::BoxedTransport;
-use virtio_queue_rt::{MmioTransport, PciTransport};
+use virtio_queue_rt::{Interrupts, MmioTransport, PciTransport};
 use virtio_sim::{Device, MmioModel, PciModel};
 
 /// What a device is attached to.
@@ -25,7 +25,7 @@ pub fn transport(device: &Device, bus: Bus) -> BoxedTransport {
         Bus::Mmio => Box::new(MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device")),
         Bus::Pci => {
             let (config, bars) = PciModel::new(device.clone());
-            Box::new(PciTransport::new(&config, &bars, &[message()]).expect("a sound device"))
+            Box::new(PciTransport::new(&config, &bars, Interrupts::Messages(&[message()])).expect("a sound device"))
         }
     }
 }
