@@ -98,6 +98,9 @@ pub struct RunArgs {
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
+    /// Interface of the guest's virtio devices; on microvm, transitional devices do not exist
+    #[arg(long, value_enum, default_value_t = VirtioInterface::Modern)]
+    pub virtio: VirtioInterface,
     /// Memory of the guest in MiB
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub memory: u32,
@@ -177,6 +180,17 @@ impl Machine {
             Self::Microvm => "microvm",
         }
     }
+}
+
+/// What drivers can talk to in virtio devices (VIRTIO 1.3 §1.3.1). A virtio-fs device is modern in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VirtioInterface {
+    /// VIRTIO 1.0 and later
+    Modern,
+    /// Both, over PCI
+    Transitional,
+    /// What was before VIRTIO 1.0: registers in ports, or version 1 of virtio-mmio
+    Legacy,
 }
 
 /// The choice of `--accel`.
@@ -291,13 +305,14 @@ mod tests {
         assert_eq!(args.machine, Machine::Microvm);
         assert_eq!((args.memory, args.cpus), (128, 1));
         assert_eq!(args.accel, Accel::Auto);
+        assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --machine q35 --memory 64 --cpus 2 --port 9000:81 --accel tcg --dev \
+            "xtask run app --share /srv --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
@@ -305,6 +320,7 @@ mod tests {
                 .as_str(),
         );
         assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));

@@ -6,7 +6,8 @@
 //!
 //! Every machine has nothing but what a Toro guest uses (`-nodefaults`): a serial console on standard output, a debug
 //! exit device that carries the exit status, a virtio network card on QEMU's user-mode network, and, with a share, a
-//! virtio-fs device whose back end is virtiofsd. All virtio devices are modern (VIRTIO 1.x): legacy interfaces are off.
+//! virtio-fs device whose back end is virtiofsd. Virtio devices are modern (VIRTIO 1.x), unless other interfaces are asked
+//! for.
 //!
 //! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
 //!
@@ -17,7 +18,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::{Machine, PortForward};
+use crate::cli::{Machine, PortForward, VirtioInterface};
 use crate::exit::Failure;
 
 /// The program's name, looked up in `PATH`.
@@ -51,6 +52,8 @@ pub struct Vm<'a> {
     pub image: &'a Path,
     /// Machine model.
     pub machine: Machine,
+    /// Interface of virtio devices; a machine without PCI takes a transitional one for legacy.
+    pub virtio: VirtioInterface,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Number of virtual processors.
@@ -70,9 +73,9 @@ pub struct Vm<'a> {
 /// How virtio devices appear to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
-    /// Modern virtio over PCI.
+    /// Over PCI.
     Pci,
-    /// Modern virtio over MMIO.
+    /// Over MMIO.
     Mmio,
 }
 
@@ -107,7 +110,8 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     option("-m", format!("{}M", vm.memory_mib));
     option("-object", format!("memory-backend-memfd,id=mem,size={}M,share=on", vm.memory_mib));
     if transport == Transport::Mmio {
-        option("-global", "virtio-mmio.force-legacy=false".to_owned());
+        let is_legacy = vm.virtio != VirtioInterface::Modern;
+        option("-global", format!("virtio-mmio.force-legacy={is_legacy}"));
     }
     option("-display", "none".to_owned());
     option("-serial", "stdio".to_owned());
@@ -116,10 +120,11 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     let forward =
         vm.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
     option("-netdev", format!("user,id=net0{forward}"));
-    option("-device", virtio_device("virtio-net", transport, "netdev=net0", ",romfile="));
+    option("-device", virtio_device("virtio-net", transport, vm.virtio, "netdev=net0", ",romfile="));
     if let Some(descriptor) = vm.share {
         option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
-        option("-device", virtio_device("vhost-user-fs", transport, "chardev=fs0,tag=share,queue-size=1024", ""));
+        let properties = "chardev=fs0,tag=share,queue-size=1024";
+        option("-device", virtio_device("vhost-user-fs", transport, vm.virtio, properties, ""));
     }
     if !vm.command_line.is_empty() {
         option("-append", vm.command_line.to_owned());
@@ -132,11 +137,23 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
 }
 
 /// One `-device` value: `model` on the transport, with its properties; `pci_only` ones on PCI alone.
-fn virtio_device(model: &str, transport: Transport, properties: &str, pci_only: &str) -> String {
+fn virtio_device(
+    model: &str,
+    transport: Transport,
+    interface: VirtioInterface,
+    properties: &str,
+    pci_only: &str,
+) -> String {
+    let interface = match interface {
+        VirtioInterface::Modern => "disable-legacy=on",
+        // Said aloud, as on PCI Express QEMU leaves the legacy interface out by itself.
+        VirtioInterface::Transitional => "disable-legacy=off",
+        VirtioInterface::Legacy => "disable-legacy=off,disable-modern=on",
+    };
     match transport {
         // vhost-user-fs has no legacy interface that could be switched off.
         Transport::Pci if model == "vhost-user-fs" => format!("{model}-pci,{properties}{pci_only}"),
-        Transport::Pci => format!("{model}-pci,disable-legacy=on,{properties}{pci_only}"),
+        Transport::Pci => format!("{model}-pci,{interface},{properties}{pci_only}"),
         Transport::Mmio => format!("{model}-device,{properties}"),
     }
 }
@@ -190,6 +207,7 @@ mod tests {
         let mut vm = Vm {
             image: Path::new("/image"),
             machine: Machine::Microvm,
+            virtio: VirtioInterface::Modern,
             memory_mib: 128,
             cpus: 1,
             executor: Executor::Tcg,
@@ -226,6 +244,26 @@ mod tests {
     }
 
     #[test]
+    fn other_interfaces_are_switched_on_where_they_exist() {
+        let line_of = |machine, virtio| {
+            line(|vm| {
+                vm.machine = machine;
+                vm.virtio = virtio;
+                vm.share = Some(7);
+            })
+        };
+        for machine in [Machine::Pc, Machine::Q35] {
+            let transitional = line_of(machine, VirtioInterface::Transitional);
+            assert!(transitional.contains("-device virtio-net-pci,disable-legacy=off,netdev=net0,"));
+            let legacy = line_of(machine, VirtioInterface::Legacy);
+            assert!(legacy.contains("-device virtio-net-pci,disable-legacy=off,disable-modern=on,netdev=net0,"));
+            assert!(legacy.contains("-device vhost-user-fs-pci,chardev=fs0,"));
+        }
+        let legacy = line_of(Machine::Microvm, VirtioInterface::Legacy);
+        assert!(legacy.contains("-global virtio-mmio.force-legacy=true "));
+    }
+
+    #[test]
     fn memory_is_shared_and_as_large_as_asked() {
         let line = line(|vm| vm.memory_mib = 64);
         assert!(line.contains("-m 64M -object memory-backend-memfd,id=mem,size=64M,share=on"));
@@ -252,6 +290,7 @@ mod tests {
             let vm = Vm {
                 image: Path::new("/image"),
                 machine: Machine::Q35,
+                virtio: VirtioInterface::Modern,
                 memory_mib: 1,
                 cpus: 1,
                 executor: Executor::Tcg,

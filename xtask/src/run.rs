@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::accel;
 use crate::backlog;
 use crate::child;
-use crate::cli::{ParentEnd, PortForward, RunArgs};
+use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
 use crate::qemu::{self, Vm};
@@ -44,6 +44,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    check_interface(args.machine, args.virtio, args.share.is_some())?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
     let forward = choose_forward(args.port, application.http_port)?;
@@ -71,6 +72,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let arguments = qemu::arguments(&Vm {
         image: &image,
         machine: args.machine,
+        virtio: args.virtio,
         memory_mib: args.memory,
         cpus: args.cpus,
         executor,
@@ -109,6 +111,19 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
     result
+}
+
+/// Checks that the machine has virtio devices of this interface.
+fn check_interface(machine: Machine, interface: VirtioInterface, has_share: bool) -> Result<(), Failure> {
+    match (machine, interface) {
+        (Machine::Microvm, VirtioInterface::Transitional) => {
+            Err(Failure::input("microvm has no transitional virtio devices: use --virtio modern or legacy, or PCI"))
+        }
+        (Machine::Microvm, VirtioInterface::Legacy) if has_share => {
+            Err(Failure::input("virtio-fs has no legacy interface, and on microvm all devices have the same"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The share as an absolute path.
@@ -312,6 +327,22 @@ mod tests {
         let message = check_share(Path::new("/proc/self/exe")).unwrap_err().to_string();
         assert!(message.ends_with("it is not a directory"), "{message}");
         assert_eq!(check_share(Path::new("/proc/../proc")), Ok(PathBuf::from("/proc")));
+    }
+
+    #[test]
+    fn interfaces_that_a_machine_lacks_are_refused() {
+        use VirtioInterface::{Legacy, Modern, Transitional};
+        let check =
+            |machine, interface, has_share| check_interface(machine, interface, has_share).map_err(|f| f.kind());
+        for machine in [Machine::Pc, Machine::Q35] {
+            for interface in [Modern, Transitional, Legacy] {
+                assert_eq!(check(machine, interface, true), Ok(()));
+            }
+        }
+        assert_eq!(check(Machine::Microvm, Modern, true), Ok(()));
+        assert_eq!(check(Machine::Microvm, Legacy, false), Ok(()));
+        assert_eq!(check(Machine::Microvm, Legacy, true), Err(FailureKind::Input));
+        assert_eq!(check(Machine::Microvm, Transitional, false), Err(FailureKind::Input));
     }
 
     #[test]
