@@ -202,7 +202,8 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
     }
 
     fn ring_features(&self) -> FeatureBits {
-        FeatureBits::EVENT_IDX | FeatureBits::VERSION_1 | FeatureBits::ACCESS_PLATFORM
+        let missing = FeatureBits::RING_RESET | FeatureBits::NOTIFICATION_DATA | FeatureBits::NOTIF_CONFIG_DATA;
+        FeatureBits::RING & !missing
     }
 
     fn reset(&mut self, deadline: Deadline) -> Result<(), TransportError> {
