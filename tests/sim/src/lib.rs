@@ -22,4 +22,4 @@ pub use device::{Device, Kicks, QueueSetup};
 pub use memory::SimMemory;
 pub use mmio::MmioModel;
 pub use pci::PciModel;
-pub use queue::{DeviceQueue, PoppedChain};
+pub use queue::{DeviceQueue, PoppedChain, RawDescriptor};

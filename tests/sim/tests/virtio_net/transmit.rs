@@ -29,7 +29,7 @@ fn net_8_9_10_a_header_left_from_an_earlier_use_is_cleared() {
     // A card that writes where it may only read: the next use of the buffer clears it.
     for round in 0..200 {
         let (address, _) = nic.sent[0].readable[0];
-        let header = PoppedChain { head: 0, readable: Vec::new(), writable: vec![(address, HEADER_LEN as u32)] };
+        let header = PoppedChain { writable: vec![(address, HEADER_LEN as u32)], ..PoppedChain::default() };
         nic.transmit.write(&header, &[round as u8 | 1; HEADER_LEN]);
         nic.complete(1);
         assert!(nic.fill(round, 1).is_empty());
