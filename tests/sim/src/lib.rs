@@ -10,6 +10,7 @@
 //! second thread, under Miri too. It reads shared memory with the weakest orderings that the specification allows
 //! a device, so that a driver that forgets its own is caught.
 
+pub mod bounce;
 pub mod clock;
 pub mod device;
 pub mod memory;
@@ -17,9 +18,10 @@ pub mod mmio;
 pub mod pci;
 pub mod queue;
 
+pub use bounce::{BounceMemory, Stopped};
 pub use clock::StdClock;
 pub use device::{Device, Kicks, QueueSetup};
-pub use memory::SimMemory;
+pub use memory::{GuestMemory, SimMemory};
 pub use mmio::MmioModel;
 pub use pci::PciModel;
 pub use queue::{DeviceQueue, PoppedChain, RawDescriptor};

@@ -11,6 +11,13 @@ use toro_core::{BusAddr, DmaBlock, DmaMemory};
 const BUS_BASE: u64 = 0x1_0000_0000;
 const ALIGN: usize = 4096;
 
+/// Memory as a device reaches it.
+pub trait GuestMemory: std::fmt::Debug + Sync {
+    /// Where `len` bytes at a bus address are. They may be shared with the driver: what a device may do with them is
+    /// said by what it was told about them.
+    fn at(&self, bus: u64, len: usize) -> NonNull<u8>;
+}
+
 /// Memory that both sides reach. Immortal: tests make one each and never free it while a device may run.
 #[derive(Debug, Default)]
 pub struct SimMemory {
@@ -66,6 +73,12 @@ impl SimMemory {
         assert!(offset + len <= block.size, "bus address {bus:#x} + {len} is not in a live block");
         // SAFETY: inside the block, as just checked.
         unsafe { block.cpu.add(offset) }
+    }
+}
+
+impl GuestMemory for SimMemory {
+    fn at(&self, bus: u64, len: usize) -> NonNull<u8> {
+        Self::at(self, bus, len)
     }
 }
 

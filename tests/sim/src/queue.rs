@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 pub use chain::{PoppedChain, RawDescriptor};
 
 use crate::device::QueueSetup;
-use crate::memory::SimMemory;
+use crate::memory::GuestMemory;
 
 /// The features that change what a ring looks like.
 pub mod feature {
@@ -27,7 +27,7 @@ pub mod feature {
 /// The device's view of one queue.
 #[derive(Debug)]
 pub struct DeviceQueue {
-    memory: &'static SimMemory,
+    memory: &'static dyn GuestMemory,
     setup: QueueSetup,
     /// What was negotiated.
     features: u64,
@@ -41,13 +41,13 @@ pub struct DeviceQueue {
 
 impl DeviceQueue {
     /// Starts at index 0 of rings that the driver set up with a modern device.
-    pub fn new(memory: &'static SimMemory, setup: QueueSetup, has_event_idx: bool) -> Self {
+    pub fn new(memory: &'static dyn GuestMemory, setup: QueueSetup, has_event_idx: bool) -> Self {
         let event_idx = if has_event_idx { feature::EVENT_IDX } else { 0 };
         Self::negotiated(memory, setup, feature::VERSION_1 | event_idx)
     }
 
     /// Starts at index 0 of rings that the driver set up after these features had been negotiated.
-    pub fn negotiated(memory: &'static SimMemory, setup: QueueSetup, features: u64) -> Self {
+    pub fn negotiated(memory: &'static dyn GuestMemory, setup: QueueSetup, features: u64) -> Self {
         assert!(setup.size.is_power_of_two(), "VQ-3");
         assert_eq!((setup.descriptors % 16, setup.available % 2, setup.used % 4), (0, 0, 0), "VQ-1");
         Self { memory, setup, features, next_available: 0, used_index: 0, signalled: 0, next_descriptor: 0 }
