@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Every contender has a queue of 256 descriptors, which stays in the first-level cache. An operation is a chain of one
-//! buffer, or of a header (16 bytes, written anew each time), a buffer and a status byte (set before, looked at after).
+//! buffer, or of a header (16 bytes, written anew each time), a buffer and a status byte (set before, looked at after),
+//! the latter also in a table of descriptors of its own (INDIRECT_DESC), which libblkio's queue does not know.
 //! Buffers are not touched and nothing is copied: what differs is the drivers' own work. The number of written bytes is
 //! part of what comes back, where the driver passes it on (libblkio's does not).
 //!
@@ -97,7 +98,7 @@ fn cases(one_core: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for (cores, batches) in [(Cores::One, &[1, 32][..]), (Cores::Two, &[32])] {
         for &batch in batches {
-            for shape in [Shape::Buffer, Shape::Request] {
+            for shape in [Shape::Buffer, Shape::Request, Shape::Table] {
                 for events in [Events::Off, Events::On] {
                     cases.push(Case { shape, batch, events, cores });
                 }
@@ -157,24 +158,33 @@ fn title(case: Case) -> String {
     format!("{}, {where_}{events}", case.shape)
 }
 
+/// What a column shows for a contender that has no such operation.
+const ABSENT: &str = "-";
+
 fn times(case: Case, turns: u32) -> Result<Vec<String>> {
-    let mut bouts = Who::ALL.map(|who| bout(who, case)).into_iter().collect::<Result<Vec<_>>>()?;
-    for bout in &mut bouts {
-        bout.go(TURN)?;
-    }
+    let bout = |who: Who| who.can(case.shape).then(|| bout(who, case)).transpose();
+    let mut bouts = Who::ALL.map(bout).into_iter().collect::<Result<Vec<_>>>()?;
     let mut samples = [const { Vec::new() }; Who::ALL.len()];
-    for _ in 0..turns {
+    // The first turn is for the caches.
+    for turn in 0..=turns {
         for (bout, samples) in bouts.iter_mut().zip(&mut samples) {
-            samples.push(bout.go(TURN)?);
+            let Some(bout) = bout else { continue };
+            let time = bout.go(TURN)?;
+            if turn > 0 {
+                samples.push(time);
+            }
         }
     }
-    let median = |who: usize| samples[who].iter().copied().collect::<Samples>().median();
-    let against =
-        |who: usize| samples[0].iter().zip(&samples[who]).map(|(ours, theirs)| ours / theirs).collect::<Samples>();
-    let mut cells = vec![format!("{:.1}", median(0))];
-    for peer in 1..Who::ALL.len() {
-        cells.push(format!("{:.1}", median(peer)));
-        cells.push(ratio(against(peer).median(), 1.0));
+    let [ours, peers @ ..] = &samples;
+    let median = |samples: &[f64]| samples.iter().copied().collect::<Samples>().median();
+    let mut cells = vec![format!("{:.1}", median(ours))];
+    for theirs in peers {
+        if theirs.is_empty() {
+            cells.extend([ABSENT.to_owned(), ABSENT.to_owned()]);
+            continue;
+        }
+        let against = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Samples>();
+        cells.extend([format!("{:.1}", median(theirs)), ratio(against.median(), 1.0)]);
     }
     Ok(cells)
 }
@@ -185,6 +195,10 @@ fn instructions(case: Case) -> Result<Vec<String>> {
     let ours = count(Who::Ours, Side::Driver)?;
     let mut cells = vec![format!("{ours:.1}")];
     for peer in [Who::Libblkio, Who::Drivers] {
+        if !peer.can(case.shape) {
+            cells.extend([ABSENT.to_owned(), ABSENT.to_owned()]);
+            continue;
+        }
         let theirs = count(peer, Side::Driver)?;
         cells.push(format!("{theirs:.1}"));
         cells.push(ratio(ours, theirs));

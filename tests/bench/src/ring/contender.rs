@@ -26,6 +26,8 @@ pub enum Shape {
     Buffer,
     /// A header of 16 bytes, a buffer to write, a status byte
     Request,
+    /// The same in a table of descriptors of its own
+    Table,
 }
 
 /// Whether EVENT_IDX was negotiated.
@@ -51,6 +53,11 @@ pub enum Who {
 impl Who {
     /// In the order of the table's columns.
     pub const ALL: [Self; 3] = [Self::Ours, Self::Libblkio, Self::Drivers];
+
+    /// Whether it has such operations: libblkio's queue has no tables.
+    pub fn can(self, shape: Shape) -> bool {
+        (self, shape) != (Self::Libblkio, Shape::Table)
+    }
 }
 
 impl fmt::Display for Shape {
@@ -58,6 +65,7 @@ impl fmt::Display for Shape {
         f.write_str(match self {
             Self::Buffer => "1 buffer",
             Self::Request => "3 descriptors",
+            Self::Table => "3 in a table",
         })
     }
 }

@@ -18,6 +18,7 @@ pub const SIZE: u16 = 256;
 
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
+const INDIRECT: u16 = 4;
 
 /// Where a driver put its rings; addresses are pointers of this process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,10 +84,23 @@ impl Device {
         count
     }
 
-    /// Follows a chain; returns the number of bytes that may be written.
+    /// Follows a chain, in the table or in one that its head names; returns the number of bytes that may be written.
     #[inline]
     fn walk(descriptors: u64, head: u16) -> u32 {
-        let mut descriptor = descriptors + 16 * u64::from(head);
+        let descriptor = descriptors + 16 * u64::from(head);
+        // SAFETY: a field of a descriptor in the table.
+        let flags = unsafe { at::<AtomicU16>(descriptor + 12) }.load(Ordering::Relaxed);
+        if flags & INDIRECT == 0 {
+            return Self::follow(descriptors, descriptor);
+        }
+        // SAFETY: another.
+        let table = unsafe { at::<AtomicU64>(descriptor) }.load(Ordering::Relaxed);
+        Self::follow(table, table)
+    }
+
+    /// Follows a chain in a table from a descriptor on.
+    #[inline]
+    fn follow(table: u64, mut descriptor: u64) -> u32 {
         let mut written = 0;
         let mut is_first = true;
         loop {
@@ -109,7 +123,7 @@ impl Device {
             is_first = false;
             // SAFETY: as above.
             let next = unsafe { at::<AtomicU16>(descriptor + 14) }.load(Ordering::Relaxed);
-            descriptor = descriptors + 16 * u64::from(next);
+            descriptor = table + 16 * u64::from(next);
         }
     }
 

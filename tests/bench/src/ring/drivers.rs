@@ -1,7 +1,8 @@
 //! `virtio-drivers`, whose queue is given slices and wants the same slices back.
 //!
 //! The device completes in order, so the slices of the n-th completion are those of the n-th request, which is all
-//! that the caller keeps. The platform's `share` and `unshare` do nothing: nothing is copied.
+//! that the caller keeps. The platform's `share` and `unshare` do nothing: nothing is copied. The crate has its default
+//! feature `alloc`, without which it has no tables.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
@@ -11,7 +12,7 @@ use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
-use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
+use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, Shape, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 
 /// The heap, under physical addresses that are pointers. `N`, the number of descriptors per operation, makes the queue a
@@ -110,10 +111,10 @@ struct Queue<const N: usize> {
 }
 
 impl<const N: usize> Queue<N> {
-    fn new(events: Events) -> Result<Self> {
+    fn new(shape: Shape, events: Events) -> Result<Self> {
         let mut registers = Registers::default();
-        let mut queue =
-            VirtQueue::new(&mut registers, 0, false, events == Events::On).map_err(|error| anyhow!("{error}"))?;
+        let queue = VirtQueue::new(&mut registers, 0, shape == Shape::Table, events == Events::On);
+        let mut queue = queue.map_err(|error| anyhow!("{error}"))?;
         queue.set_dev_notify(false);
         Ok(Self { queue, rings: registers.rings, sent: 0, reaped: 0 })
     }
@@ -132,7 +133,7 @@ impl Buffers {
     ///
     /// The crate refuses.
     pub fn new(events: Events) -> Result<Self> {
-        Ok(Self { queue: Queue::new(events)?, buffers: Box::new([[0; BUFFER]; SIZE as usize]) })
+        Ok(Self { queue: Queue::new(Shape::Buffer, events)?, buffers: Box::new([[0; BUFFER]; SIZE as usize]) })
     }
 }
 
@@ -175,7 +176,7 @@ struct Request {
     status: u8,
 }
 
-/// Header, buffer, status.
+/// Header, buffer, status, in a table or not. A table is allocated for each request, and freed.
 pub struct Requests {
     queue: Queue<3>,
     requests: Box<[Request; SIZE as usize]>,
@@ -193,9 +194,9 @@ impl Requests {
     /// # Errors
     ///
     /// The crate refuses.
-    pub fn new(events: Events) -> Result<Self> {
+    pub fn new(shape: Shape, events: Events) -> Result<Self> {
         let request = || Request { header: [0; 2], buffer: [0; BUFFER], status: 0 };
-        Ok(Self { queue: Queue::new(events)?, requests: Box::new(std::array::from_fn(|_| request())) })
+        Ok(Self { queue: Queue::new(shape, events)?, requests: Box::new(std::array::from_fn(|_| request())) })
     }
 }
 

@@ -153,14 +153,15 @@ impl<C: Contender> Bout for Ring<C> {
 ///
 /// Its driver does not start.
 pub fn bout(who: Who, case: Case) -> Result<Box<dyn Bout>> {
-    let events = case.events;
-    Ok(match (who, case.shape) {
-        (Who::Ours, Shape::Buffer) => Box::new(Ring::new(ours::Buffers::new(events)?, case)),
-        (Who::Ours, Shape::Request) => Box::new(Ring::new(ours::Requests::new(events)?, case)),
+    let Case { shape, events, .. } = case;
+    Ok(match (who, shape) {
+        (Who::Ours, Shape::Buffer) => Box::new(Ring::new(ours::Buffers::new(shape, events)?, case)),
+        (Who::Ours, _) => Box::new(Ring::new(ours::Requests::new(shape, events)?, case)),
         (Who::Libblkio, Shape::Buffer) => Box::new(Ring::new(libblkio::Buffers::new(events)?, case)),
         (Who::Libblkio, Shape::Request) => Box::new(Ring::new(libblkio::Requests::new(events)?, case)),
+        (Who::Libblkio, Shape::Table) => bail!("libblkio's queue has no tables"),
         (Who::Drivers, Shape::Buffer) => Box::new(Ring::new(drivers::Buffers::new(events)?, case)),
-        (Who::Drivers, Shape::Request) => Box::new(Ring::new(drivers::Requests::new(events)?, case)),
+        (Who::Drivers, _) => Box::new(Ring::new(drivers::Requests::new(shape, events)?, case)),
     })
 }
 
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn every_contender_gets_back_what_it_sends_over_a_lap_of_the_indices() {
         for who in Who::ALL {
-            for shape in [Shape::Buffer, Shape::Request] {
+            for shape in [Shape::Buffer, Shape::Request, Shape::Table].into_iter().filter(|shape| who.can(*shape)) {
                 for events in [Events::Off, Events::On] {
                     for (batch, cores) in [(1, Cores::One), (32, Cores::One), (32, Cores::Two)] {
                         let case = Case { shape, batch, events, cores };

@@ -12,7 +12,7 @@ use virtio_queue_rt::{Direction, FeatureBits, MmioTransport, Notify, QueueIndex,
 use virtio_sim::clock::CLOCK;
 use virtio_sim::{Device, MmioModel};
 
-use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, UNTOUCHED};
+use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, Shape, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
 
 /// The heap, under bus addresses that are pointers.
@@ -73,9 +73,15 @@ impl<H: Cell, T: Cell> Ours<H, T> {
     /// # Errors
     ///
     /// Initialisation fails.
-    pub fn new(events: Events) -> Result<Self> {
-        let offered = 1 << 32 | if events == Events::On { 1 << 29 } else { 0 };
-        let device = Device::new(2, offered, &[SIZE], &[]);
+    pub fn new(shape: Shape, events: Events) -> Result<Self> {
+        let mut offered = FeatureBits::VERSION_1;
+        if events == Events::On {
+            offered |= FeatureBits::EVENT_IDX;
+        }
+        if shape == Shape::Table {
+            offered |= FeatureBits::INDIRECT_DESC;
+        }
+        let device = Device::new(2, offered.bits(), &[SIZE], &[]);
         let transport = MmioTransport::new(MmioModel::new(device.clone())).map_err(|error| anyhow!("{error}"))?;
         let reset = Reset::new(transport, &CLOCK).map_err(|error| anyhow!("{error}"))?;
         let negotiated = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits);
