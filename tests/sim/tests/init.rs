@@ -76,40 +76,6 @@ fn ini_1_4_5_the_steps_come_in_order_and_a_request_goes_through() {
 }
 
 #[test]
-fn ini_2_3_a_reset_is_waited_for() {
-    for (device, make) in [(device(), mmio as fn(&Device) -> _), (device(), pci)] {
-        device.lie(|lies| lies.slow_reset = 20);
-        assert!(Reset::new(make(&device), &CLOCK).is_ok());
-    }
-}
-
-#[test]
-fn ini_6_hd_st_2_features_that_the_device_rejects_end_it() {
-    for (device, make) in [(device(), mmio as fn(&Device) -> _), (device(), pci)] {
-        device.lie(|lies| lies.rejects_features = true);
-        let error =
-            Reset::new(make(&device), &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).expect_err("rejected");
-        assert_eq!(error, InitError::FeaturesRejected);
-        assert_eq!(device.state().status_writes, [0, 1, 3, 11, 11 | 128], "INI-10");
-        // HD-G-5: a second try works.
-        device.lie(|lies| lies.rejects_features = false);
-        assert!(Reset::new(make(&device), &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).is_ok());
-    }
-}
-
-#[test]
-fn ftr_5_6_missing_features_end_it() {
-    for (offered, missing) in [(VERSION_1, MAC), (MAC.bits(), FeatureBits::VERSION_1)] {
-        let device = Device::new(1, offered, &[8], &[]);
-        for transport in both(&device) {
-            let error = Reset::new(transport, &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).expect_err("missing");
-            assert_eq!(error, InitError::FeaturesMissing(missing));
-            assert_eq!(device.state().status & 128, 128);
-        }
-    }
-}
-
-#[test]
 fn ftr_2_a_driver_may_drop_features_but_not_add_any() {
     let device = device();
     let known = MAC | FeatureBits::bit(7);
@@ -157,18 +123,6 @@ fn ftr_15_cfg_3_offers_and_configuration_can_be_looked_at_before_deciding() {
         let features = reset.negotiate(MAC | LATE, MAC, |f| f).expect("agrees").features();
         device.state().offered &= !LATE.bits();
         assert!(features.contains(MAC) && !features.contains(LATE));
-    }
-}
-
-#[test]
-fn cfg_2_9_hd_cfg_1_an_unstable_configuration_is_an_error() {
-    let device = device();
-    for transport in both(&device) {
-        let negotiated = Reset::new(transport, &CLOCK).expect("resets").negotiate(MAC, MAC, |f| f).expect("agrees");
-        assert_eq!(negotiated.config(|config| config.read8(2)), Ok(3));
-        device.lie(|lies| lies.unstable_generation = true);
-        assert_eq!(negotiated.config(|config| config.read8(2)), Err(TransportError::UnstableConfiguration));
-        device.lie(|lies| lies.unstable_generation = false);
     }
 }
 
