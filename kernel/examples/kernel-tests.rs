@@ -6,6 +6,8 @@
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
+//! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
+//! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
 //! | `oom` | running out of memory | 101 |
 //! | `deadlock` | every thread waits for ever | 101 |
@@ -28,19 +30,25 @@ mod faults;
 mod interrupts;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
+#[path = "kernel-tests/ring.rs"]
+mod ring;
 #[path = "kernel-tests/threads.rs"]
 mod threads;
 #[path = "kernel-tests/time.rs"]
 mod time;
 
-toro::entry!(main);
+use alloc::string::{String, ToString};
 
-fn main() -> Result<(), &'static str> {
+toro::entry!(main, drivers: [ring::DRIVER]);
+
+fn main() -> Result<(), String> {
     match toro::env::option("test") {
         Some("threads") => threads::run(),
         Some("memory") => memory::run(),
         Some("time") => time::run(),
         Some("interrupts") => interrupts::run(),
+        Some("ring") => ring::run()?,
+        Some("ring-mistake") => ring::mistake()?,
         Some("panic") => faults::panic(),
         Some("oom") => faults::out_of_memory(),
         Some("deadlock") => faults::deadlock(),
@@ -51,8 +59,8 @@ fn main() -> Result<(), &'static str> {
         Some("ud") => toro::arch::cpu::undefined_instruction(),
         Some("overflow") => faults::overflow(),
         Some("exit") => toro::process::exit(42),
-        Some("error") => return Err("as requested"),
-        _ => return Err("the command line word test=NAME is missing or names no test"),
+        Some("error") => return Err("as requested".to_string()),
+        _ => return Err("the command line word test=NAME is missing or names no test".to_string()),
     }
     toro::println!("passed");
     Ok(())

@@ -6,11 +6,13 @@
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
+//! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod hello;
 pub mod kernel;
+pub mod matrix;
 pub mod outside;
 pub mod refusals;
 pub mod stopping;
@@ -24,10 +26,18 @@ pub const MACHINES: [&str; 3] = ["microvm", "pc", "q35"];
 
 /// Every case, quick subjects first.
 pub fn all() -> Vec<Case> {
-    [refusals::cases(), hello::cases(), kernel::cases(), stopping::cases(), outside::cases(), web::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        refusals::cases(),
+        hello::cases(),
+        kernel::cases(),
+        matrix::cases(),
+        stopping::cases(),
+        outside::cases(),
+        web::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[cfg(test)]
