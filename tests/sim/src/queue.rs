@@ -318,6 +318,13 @@ impl DeviceQueue {
         }
     }
 
+    /// Overwrites an indirect table with junk.
+    pub fn scribble_table(&self, table: u64, len: u32) {
+        for word in 0..u64::from(len) / 8 {
+            self.u64_at(table + 8 * word).store(0xdead_beef_dead_beef, Ordering::Relaxed);
+        }
+    }
+
     /// Overwrites what the device says about kicks, flags and index alike.
     pub fn scribble_kick_wish(&self, word: u16) {
         self.u16_at(self.setup.used).store(word, Ordering::Relaxed);

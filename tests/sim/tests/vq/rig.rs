@@ -1,0 +1,74 @@
+//! A driver and a device with any features, the rings between them, and buffers.
+
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use toro_core::{DmaBuf, DmaPool};
+use virtio_queue_rt::queue::{Cell, Payload};
+use virtio_queue_rt::{Chain, FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue};
+use virtio_sim::clock::CLOCK;
+use virtio_sim::queue::feature;
+use virtio_sim::{Device, DeviceQueue, MmioModel, PoppedChain, SimMemory};
+
+pub use virtio_sim::queue::feature::{EVENT_IDX, IN_ORDER, INDIRECT_DESC};
+
+/// Header and trailer of most requests.
+pub type Header = [AtomicU64; 2];
+pub type Trailer = AtomicU8;
+
+/// What a ring may be like, as far as chains go.
+pub const RINGS: [u64; 4] = [0, EVENT_IDX, INDIRECT_DESC, INDIRECT_DESC | EVENT_IDX];
+
+/// A device in service, its queue from both sides, and buffers of 64 bytes.
+pub struct Rig<P: Payload, K, H: Cell = (), T: Cell = ()> {
+    pub memory: &'static SimMemory,
+    pub device: Device,
+    pub running: Running<MmioTransport<MmioModel>>,
+    pub queue: Virtqueue<P, K, H, T>,
+    pub other: DeviceQueue,
+    pub pool: DmaPool,
+}
+
+/// A queue of `size` descriptors of a modern device that offers `features`, all of which are accepted.
+pub fn rig<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Rig<P, K, H, T> {
+    let memory = SimMemory::leak();
+    let device = Device::new(4, feature::VERSION_1 | features, &[size], &[]);
+    let transport = MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device");
+    let reset = Reset::new(transport, &CLOCK).expect("it resets");
+    let mut negotiated =
+        reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
+    assert_eq!(negotiated.features().bits(), feature::VERSION_1 | features, "all of them are known");
+    let queue = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
+    let running = negotiated.run();
+    let other = DeviceQueue::negotiated(memory, device.queue(0), device.state().accepted);
+    let pool = DmaPool::new(memory, 4 * usize::from(size) + 4, 64).expect("memory");
+    Rig { memory, device, running, queue, other, pool }
+}
+
+/// Takes a buffer with these bytes from a pool.
+pub fn buffer(pool: &mut DmaPool, bytes: &[u8]) -> DmaBuf {
+    let mut buffer = pool.take().expect("the pool has four for each descriptor");
+    buffer.extend(bytes).expect("64 bytes are enough");
+    buffer
+}
+
+/// A chain with those parts whose bits are set: two readable ones, two writable ones, each of another length.
+pub fn chain(pool: &mut DmaPool, parts: u8) -> Chain {
+    let mut part = |number: u8, bytes: &[u8]| (parts >> number & 1 == 1).then(|| buffer(pool, bytes));
+    Chain {
+        readable: [part(0, &[0x10; 3]), part(1, &[0x11; 5])],
+        writable: [part(2, &[0xee; 7]), part(3, &[0xee; 11])],
+    }
+}
+
+/// How many buffers such a chain has.
+pub fn count(parts: u8) -> usize {
+    (parts & 15).count_ones() as usize
+}
+
+impl<P: Payload, K, H: Cell, T: Cell> Rig<P, K, H, T> {
+    /// Shows what was submitted, and takes everything that the device sees.
+    pub fn pop_all(&mut self) -> Vec<PoppedChain> {
+        let _ = self.queue.publish();
+        std::iter::from_fn(|| self.other.pop()).collect()
+    }
+}
