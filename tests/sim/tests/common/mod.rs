@@ -31,7 +31,7 @@ pub fn bench<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Bench
         reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
     let queue = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
     let running = negotiated.run();
-    let other = DeviceQueue::new(memory, device.queue(0), features & EVENT_IDX != 0);
+    let other = DeviceQueue::negotiated(memory, device.queue(0), VERSION_1 | features);
     let pool = DmaPool::new(memory, 2 * usize::from(size), 64).expect("memory");
     Bench { memory, device, running, queue, other, pool }
 }
