@@ -41,6 +41,7 @@ pub mod init;
 pub mod queue;
 mod ring;
 pub mod status;
+pub mod storm;
 pub mod transport;
 
 #[cfg(feature = "alloc")]
