@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 
 use crate::cli::TestArgs;
 use crate::exit::Failure;
-use crate::image::{self, TARGET};
+use crate::image::TARGET;
+use crate::setup::{self, quietly};
 use crate::supervise::Supervisor;
 use crate::tally::Tally;
 use crate::test::{self, cargo};
@@ -75,20 +76,5 @@ fn install_deny() {
 
 /// Installs the nightly toolchain where it is missing. Without one the tests skip Miri and say so.
 fn install_nightly() {
-    let mut probe = Command::new("rustup");
-    probe.args(["run", "nightly", "rustc", "--version"]).env_remove("RUSTUP_TOOLCHAIN");
-    if quietly(&mut probe) {
-        return;
-    }
-    let arguments = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"];
-    eprintln!("xtask: no nightly toolchain for Miri: rustup {}", arguments.join(" "));
-    let mut install = Command::new("rustup");
-    install.args(arguments).env_remove("RUSTUP_TOOLCHAIN").current_dir(image::workspace());
-    let _ = install.stdin(Stdio::null()).stdout(std::io::stderr()).status();
-}
-
-/// Whether `command` succeeds; its output is nobody's business.
-fn quietly(command: &mut Command) -> bool {
-    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    silent.status().is_ok_and(|status| status.success())
+    let _ = setup::ensure_nightly("Miri", "miri,rust-src");
 }

@@ -46,6 +46,12 @@ pub enum Command {
     Bench(BenchArgs),
     /// Write the tables of requirements and their tests, crates/*/CONFORMANCE.md
     Conformance(ConformanceArgs),
+    /// Feed a fuzz target with inputs until one fails or the time is over; without TARGET, list the targets
+    ///
+    /// Installs what is missing first: nightly Rust, cargo-fuzz and a C++ compiler. Starts from the committed inputs in
+    /// tests/fuzz/corpus, which `test` replays without any of these. Exit status 1, the failing input and the command
+    /// that replays it where an input fails.
+    Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
@@ -70,6 +76,24 @@ pub struct ConformanceArgs {
     /// Write nothing: fail where a requirement has no test or a table is stale
     #[arg(long)]
     pub check: bool,
+}
+
+/// Options of `fuzz`.
+#[derive(Args, Debug)]
+pub struct FuzzArgs {
+    /// Which target
+    #[arg(value_name = "TARGET")]
+    pub target: Option<String>,
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Instead: reduce the committed inputs and those found on this machine to few that reach as much, and put them
+    /// into tests/fuzz/corpus
+    #[arg(long, requires = "target", conflicts_with_all = ["seconds", "replay"])]
+    pub minimise: bool,
+    /// Instead: run this one input
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "seconds")]
+    pub replay: Option<PathBuf>,
 }
 
 /// What to build, for `build` and `run`.
@@ -346,6 +370,8 @@ mod tests {
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
             "xtask frobnicate",
+            "xtask fuzz used_ring --seconds 0",
+            "xtask fuzz --minimise",
         ] {
             let message = parse_words(line).unwrap_err().to_string();
             assert!(!message.is_empty() && !message.contains('\n'), "{line}: {message:?}");

@@ -10,6 +10,7 @@
 //!     accel      whether KVM works                   supervise  no test hangs for ever
 //!     backlog    many connections at once            bench      the benchmarks, which are a program of their own
 //!                                                  conformance  which test holds which requirement
+//!                                                    fuzz       lying devices made of random bytes
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -25,6 +26,7 @@ mod ci;
 mod cli;
 mod conformance;
 mod exit;
+mod fuzz;
 mod image;
 mod qemu;
 mod run;
@@ -62,6 +64,7 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Ci => ci::run(),
         Command::Bench(args) => bench::run(args),
         Command::Conformance(args) => conformance::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Setup => {
             test::set_up()?;
             eprintln!("xtask: everything that Toro needs is installed");

@@ -36,6 +36,8 @@ pub enum Program {
     Virtiofsd,
     /// curl, a client for the web server's tests
     Curl,
+    /// c++, which compiles libFuzzer
+    CppCompiler,
 }
 
 impl Program {
@@ -48,6 +50,7 @@ impl Program {
                 None => false,
             },
             Self::Curl => qemu::in_path("curl").is_some(),
+            Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Program {
             Self::Qemu => "QEMU",
             Self::Virtiofsd => "virtiofsd",
             Self::Curl => "curl",
+            Self::CppCompiler => "a C++ compiler",
         }
     }
 
@@ -72,6 +76,7 @@ impl Program {
                 User::Ordinary => vec!["qemu-system-common", "uidmap"],
             },
             Self::Curl => vec!["curl"],
+            Self::CppCompiler => vec!["g++"],
         }
     }
 }
@@ -118,6 +123,39 @@ fn ensure_target(directory: &Path) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Makes sure that a nightly toolchain is here, with `components` if it has to be installed. `purpose` is what needs it.
+///
+/// # Errors
+///
+/// A preparation failure with the command to type, where it cannot be installed.
+pub fn ensure_nightly(purpose: &str, components: &str) -> Result<(), Failure> {
+    let rustup = |arguments: &[&str]| {
+        let mut command = Command::new("rustup");
+        command.args(arguments).env_remove("RUSTUP_TOOLCHAIN").current_dir(crate::image::workspace());
+        command
+    };
+    if quietly(&mut rustup(&["run", "nightly", "rustc", "--version"])) {
+        return Ok(());
+    }
+    let mut arguments = vec!["toolchain", "install", "nightly", "--profile", "minimal"];
+    if !components.is_empty() {
+        arguments.extend(["--component", components]);
+    }
+    let shown = format!("rustup {}", arguments.join(" "));
+    eprintln!("xtask: no nightly toolchain for {purpose}: {shown}");
+    let done = rustup(&arguments).stdin(Stdio::null()).stdout(std::io::stderr()).status();
+    match done {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Failure::preparation(format!("there is no nightly toolchain for {purpose}, type: {shown}"))),
+    }
+}
+
+/// Whether `command` succeeds; its output is nobody's business.
+pub fn quietly(command: &mut Command) -> bool {
+    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    silent.status().is_ok_and(|status| status.success())
 }
 
 /// Looks for the target's libraries, which works with any way of installing Rust.
@@ -246,23 +284,24 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 3]| {
-        let [qemu, virtiofsd, curl] = names;
+    let list = |names: [&str; 4]| {
+        let [qemu, virtiofsd, curl, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
                 Program::Qemu => qemu,
                 Program::Virtiofsd => virtiofsd,
                 Program::Curl => curl,
+                Program::CppCompiler => cpp,
             })
             .collect();
         words.join(" ")
     };
     vec![
-        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "curl"])),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl"])),
+        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "curl", "gcc-c++"])),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gcc"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gcc-c++"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "g++"])),
     ]
 }
 

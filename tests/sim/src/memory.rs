@@ -61,6 +61,28 @@ impl SimMemory {
         self.state.lock().expect("no test panics with it").left = Some(count);
     }
 
+    /// How many bytes there are from a bus address to the end of its block; 0 if it is in none.
+    pub fn extent(&self, bus: u64) -> usize {
+        let state = self.state.lock().expect("no test panics with it");
+        let block = state.blocks.range(..=bus).next_back();
+        block.map_or(0, |(base, block)| (block.size as u64).saturating_sub(bus - base) as usize)
+    }
+
+    /// Frees every block that drivers still hold and starts anew; says how many those were.
+    ///
+    /// # Safety
+    ///
+    /// No pointer into a block is used again, and none is released: whoever held them has leaked them.
+    pub unsafe fn reclaim(&self) -> usize {
+        let State { blocks, .. } = std::mem::take(&mut *self.state.lock().expect("no test panics with it"));
+        for block in blocks.values() {
+            let layout = Layout::from_size_align(block.size, ALIGN).expect("it was allocated with this layout");
+            // SAFETY: allocated with this layout, and not used again, as the caller promises.
+            unsafe { dealloc(block.cpu.as_ptr(), layout) };
+        }
+        blocks.len()
+    }
+
     /// Where `len` bytes at a bus address are, for the device.
     ///
     /// # Panics

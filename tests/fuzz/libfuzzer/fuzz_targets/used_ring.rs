@@ -1,0 +1,4 @@
+//! A virtqueue whose device writes what it likes into rings, descriptors and buffers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::used_ring(data));

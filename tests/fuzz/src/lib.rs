@@ -1,0 +1,67 @@
+//! Fuzz targets for the driver side of VIRTIO: lying devices made of random bytes.
+//!
+//! ```text
+//!   libFuzzer (nightly, tests/fuzz/libfuzzer) --+
+//!                                               +--> fn target(input)  this library, stable Rust
+//!   tests/replay.rs over corpus/TARGET  --------+
+//! ```
+//!
+//! | target | what lies |
+//! |---|---|
+//! | [`used_ring`] | rings, descriptors and buffers of a queue, between any two steps |
+//! | [`operations`] | the device of a queue, step by step, through resets and every combination of ring features |
+//!
+//! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
+//! said by an assertion: libFuzzer and `cargo test` find the same things.
+
+pub mod bench;
+pub mod clock;
+pub mod heap;
+pub mod kinds;
+pub mod operations;
+pub mod peer;
+pub mod script;
+pub mod used_ring;
+pub mod wires;
+
+use virtio_sim::SimMemory;
+
+/// What a target may leave allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leftovers {
+    /// Nothing: every queue was retired.
+    None,
+    /// What a device kept that did not confirm its reset, or a driver that was refused half way.
+    Allowed,
+}
+
+/// Runs one input with a clean clock, clean memory, and nothing left on the heap.
+fn run(leftovers: Leftovers, body: impl FnOnce(&'static SimMemory)) {
+    thread_local! {
+        /// One for all inputs: a memory is never freed itself.
+        static MEMORY: &'static SimMemory = SimMemory::leak();
+    }
+    let memory = MEMORY.with(|memory| *memory);
+    clock::CLOCK.rewind();
+    let mut blocks = 0;
+    let story = || {
+        body(memory);
+        // SAFETY: the story is over, and nothing of it is left that could use a block.
+        blocks = unsafe { memory.reclaim() };
+    };
+    // SAFETY: the targets keep nothing between inputs but the memory, which is empty now.
+    let pieces = unsafe { heap::swept(story) };
+    if leftovers == Leftovers::None {
+        assert_eq!((blocks, pieces), (0, 0), "blocks of device memory and pieces of the heap that were never freed");
+    }
+}
+
+/// A queue whose device writes what it likes.
+pub fn used_ring(input: &[u8]) {
+    run(Leftovers::None, |memory| _ = used_ring::body(input, memory));
+}
+
+/// Everything that can be done with a queue, in any order, beside a device that obeys or lies.
+pub fn operations(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| operations::body(input, memory));
+}
