@@ -238,6 +238,13 @@ impl DeviceQueue {
         self.u32_at(at + 4).store(self.order32(len), Ordering::Relaxed);
     }
 
+    /// What a used element holds, id and length.
+    pub fn used_element(&self, position: u16) -> (u32, u32) {
+        let at = self.setup.used + 4 + 8 * u64::from(position % self.setup.size);
+        let load = |at| self.order32(self.u32_at(at).load(Ordering::Relaxed));
+        (load(at), load(at + 4))
+    }
+
     /// Shows the driver a used index.
     pub fn show_used_index(&mut self, index: u16) {
         self.used_index = index;

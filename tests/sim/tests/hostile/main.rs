@@ -1,0 +1,14 @@
+//! Devices that lie, one test for each lie: what the driver says to it, that no buffer gets a second owner, and that
+//! after a reset everything works again over the same registers.
+//!
+//! ```text
+//!   used_ring    what the device writes into the rings                HD-VQ
+//!   in_order     the same where completions come in order             HD-VQ-12
+//! ```
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod in_order;
+mod rig;
+mod used_ring;
