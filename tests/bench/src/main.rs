@@ -4,6 +4,7 @@
 //!   bench web     requests per second and guest instructions per request of the static web server
 //!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
+//!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
 //!
 //! The first two are measured from outside, in guests that this program builds, starts and ends: a serial console
@@ -27,6 +28,7 @@ mod elf;
 mod guest;
 mod image;
 mod linux;
+mod litmus;
 mod machine;
 mod memory;
 mod network;
@@ -56,6 +58,8 @@ enum What {
     Boot(boot::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
+    /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
+    Litmus(litmus::Options),
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -63,6 +67,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Web(options) => web::run(options),
         What::Boot(options) => boot::run(options),
         What::Ring(options) => ring::run(options),
+        What::Litmus(options) => litmus::run(options),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Command line options that both benchmarks share.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
+use anyhow::Result;
 use clap::Args;
 
 use crate::machine::{Accel, Machine};
@@ -33,10 +36,23 @@ pub struct GuestOptions {
     pub verbose: bool,
 }
 
+/// Starts this program again, optimised, unless it is: figures of an unoptimised one mean nothing.
+///
+/// # Errors
+///
+/// Cargo does not start.
+pub fn rerun_optimised() -> Result<()> {
+    if !cfg!(debug_assertions) {
+        return Ok(());
+    }
+    let arguments = std::env::args_os().skip(1);
+    Err(Command::new("cargo").args(["run", "--release", "-p", "bench", "--"]).args(arguments).exec().into())
+}
+
 /// The line above the tables: the command that produced them, and on what.
 pub fn heading() -> String {
     let command: Vec<_> = std::env::args().skip(1).collect();
-    let version = std::process::Command::new(crate::machine::QEMU).arg("--version").output();
+    let version = Command::new(crate::machine::QEMU).arg("--version").output();
     let version =
         version.map(|output| String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned());
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -34,16 +34,14 @@ mod libblkio;
 mod measure;
 mod ours;
 
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
 use anyhow::Result;
 use clap::Args;
 
 use self::callgrind::Side;
 use self::contender::{Events, Shape, Who};
+pub use self::measure::pin;
 use self::measure::{Case, Cores, bout};
-use crate::options::heading;
+use crate::options::{heading, rerun_optimised};
 use crate::scratch::Scratch;
 use crate::stats::{Samples, ratio};
 use crate::table::Table;
@@ -115,15 +113,7 @@ fn cases(one_core: bool) -> Vec<Case> {
 ///
 /// A driver does not start or loses something; no cargo, no valgrind.
 pub fn run(options: &Options) -> Result<()> {
-    if cfg!(debug_assertions) {
-        // Unoptimised figures mean nothing: start again, optimised.
-        let arguments = std::env::args_os().skip(1);
-        return Err(Command::new("cargo")
-            .args(["run", "--release", "-p", "bench", "--"])
-            .args(arguments)
-            .exec()
-            .into());
-    }
+    rerun_optimised()?;
     if let Some(who) = options.only {
         let Options { shape, batch, events, operations, .. } = *options;
         bout(who, Case { shape, batch, events, cores: Cores::One })?.go(operations)?;

@@ -128,7 +128,7 @@ fn drive<C: Contender>(contender: &mut C, batch: u32, operations: u32) -> Result
 }
 
 /// Binds this thread to one of the processors it may use, if there are so many.
-fn pin(which: usize) {
+pub fn pin(which: usize) {
     let Ok(allowed) = sched_getaffinity(None) else { return };
     if let Some(processor) = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).nth(which) {
         let mut one = CpuSet::new();
