@@ -24,20 +24,49 @@ use crate::tally::Tally;
 struct MiriRun {
     package: &'static str,
     targets: &'static [&'static str],
+    /// Only tests whose names contain one of these; all if there are none.
+    names: &'static [&'static str],
+    /// The machine that Miri plays; this host's kind if there is none.
+    machine: Option<&'static str>,
     flags: &'static str,
 }
 
+/// A machine with the bytes of a word the other way around.
+const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
+
 /// What Miri runs: the code that shares memory with devices, and its tests. The device of `threads` is a second thread,
 /// so it is tried under several schedules. A queue that is dropped leaks on purpose, and tests do that. The crates above
-/// are safe code.
-const MIRI: [MiriRun; 4] = [
-    MiriRun { package: "toro-core", targets: &["--lib"], flags: "" },
-    MiriRun { package: "virtio-queue-rt", targets: &["--lib"], flags: "" },
-    MiriRun { package: "virtio-sim", targets: &["--test", "hostile", "--test", "queue"], flags: "-Zmiri-ignore-leaks" },
+/// are safe code. A guest whose words are the other way around has to get along with the same devices.
+const MIRI: [MiriRun; 6] = [
+    MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
+    MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "hostile", "--test", "queue"],
+        names: &[],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks",
+    },
     MiriRun {
         package: "virtio-sim",
         targets: &["--test", "threads"],
+        names: &[],
+        machine: None,
         flags: "-Zmiri-ignore-leaks -Zmiri-many-seeds=0..3",
+    },
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "conformance"],
+        names: &["hd_g_8_", "hd_g_2_used_"],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks",
+    },
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "conformance"],
+        names: &["ini_9_"],
+        machine: Some(BIG_ENDIAN),
+        flags: "-Zmiri-ignore-leaks",
     },
 ];
 
@@ -74,9 +103,9 @@ pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
 pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     let filter = args.filter.as_deref();
     let mut host = cargo(&["test", "--no-fail-fast"]);
-    tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter)))?;
+    tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter.as_slice())))?;
     let mut kernel = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]);
-    tally.run_tests(supervisor, "kernel on the host", kernel.args(libtest_filter(filter)))?;
+    tally.run_tests(supervisor, "kernel on the host", kernel.args(libtest_filter(filter.as_slice())))?;
     if args.quick {
         tally.skip("Miri", "--quick");
     } else {
@@ -91,23 +120,36 @@ fn miri(filter: Option<&str>, supervisor: &Supervisor, tally: &mut Tally) -> Res
         tally.skip("Miri", &reason);
         return Ok(());
     }
-    for MiriRun { package, targets, flags } in MIRI {
+    for MiriRun { package, targets, names, machine, flags } in MIRI {
+        let mut group = format!("Miri: {package} {}", targets.join(" "));
+        if let Some(machine) = machine {
+            group = format!("{group} on {machine}");
+            if !works(&["run", "nightly", "cargo", "miri", "setup", "--target", machine]) {
+                tally.skip(&group, "Miri cannot build its standard library for this machine");
+                continue;
+            }
+        }
         let mut command = child::bound("cargo", ParentEnd::Terminate);
         command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").current_dir(image::workspace());
         command.args(["+nightly", "miri", "test", "--no-fail-fast", "--package", package]).args(targets);
-        command.args(libtest_filter(filter)).env("MIRIFLAGS", flags);
-        tally.run_tests(supervisor, &format!("Miri: {package} {}", targets.join(" ")), &mut command)?;
+        command.args(machine.iter().flat_map(|machine| ["--target", machine]));
+        // Libtest knows alternatives only: a filter of the user's replaces the choice made here.
+        command.args(libtest_filter(if filter.is_some() { filter.as_slice() } else { names }));
+        command.env("MIRIFLAGS", flags);
+        tally.run_tests(supervisor, &group, &mut command)?;
     }
     Ok(())
 }
 
+/// Whether rustup does this.
+fn works(arguments: &[&str]) -> bool {
+    let mut rustup = Command::new("rustup");
+    rustup.args(arguments).env_remove("RUSTUP_TOOLCHAIN").stdin(Stdio::null());
+    rustup.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
 /// Makes sure that a nightly toolchain with Miri is there; adds Miri to a nightly that lacks it.
 fn prepare_miri() -> Result<(), String> {
-    let works = |arguments: &[&str]| {
-        let mut rustup = Command::new("rustup");
-        rustup.args(arguments).env_remove("RUSTUP_TOOLCHAIN").stdin(Stdio::null());
-        rustup.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
     if !works(&["run", "nightly", "rustc", "--version"]) {
         return Err("there is no nightly toolchain (rustup toolchain install nightly)".to_owned());
     }
@@ -146,9 +188,9 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// The filter as libtest takes it, after `--`.
-fn libtest_filter(filter: Option<&str>) -> Vec<&str> {
-    filter.map_or_else(Vec::new, |filter| vec!["--", filter])
+/// Parts of names as libtest takes them, after `--`: a test runs if its name contains one of them.
+fn libtest_filter<'a>(parts: &[&'a str]) -> Vec<&'a str> {
+    if parts.is_empty() { Vec::new() } else { [&["--"], parts].concat() }
 }
 
 #[cfg(test)]
@@ -157,8 +199,9 @@ mod tests {
 
     #[test]
     fn filter_goes_to_the_test_programs_not_to_cargo() {
-        assert_eq!(libtest_filter(Some("queue")), ["--", "queue"]);
-        assert!(libtest_filter(None).is_empty());
+        assert_eq!(libtest_filter(Some("queue").as_slice()), ["--", "queue"]);
+        assert_eq!(libtest_filter(&["a", "b"]), ["--", "a", "b"]);
+        assert!(libtest_filter(None.as_slice()).is_empty());
     }
 
     #[test]
@@ -169,5 +212,17 @@ mod tests {
             assert!(image::workspace().join("crates").join(package).join("Cargo.toml").is_file(), "{package}");
         }
         assert!(image::workspace().join("tests/boot/Cargo.toml").is_file());
+    }
+
+    #[test]
+    fn tests_that_miri_runs_by_name_exist() {
+        for MiriRun { targets, names, .. } in MIRI.iter().filter(|run| !run.names.is_empty()) {
+            let directory = image::workspace().join("tests/sim/tests").join(targets.last().unwrap());
+            let sources = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+            let text: String = sources.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+            for name in *names {
+                assert!(text.contains(&format!("\nfn {name}")), "{name}");
+            }
+        }
     }
 }
