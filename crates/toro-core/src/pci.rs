@@ -107,6 +107,11 @@ pub fn enable(config: &dyn ConfigSpace, bits: Command) {
     config.write16(COMMAND, (command(config) | bits).bits());
 }
 
+/// Clears bits of the command register, leaving the others as they are.
+pub fn disable(config: &dyn ConfigSpace, bits: Command) {
+    config.write16(COMMAND, (command(config) & !bits).bits());
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use core::cell::RefCell;
@@ -168,10 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn enabling_keeps_what_was_set() {
+    fn enabling_and_disabling_keep_the_other_bits() {
         let config = Model::new();
         config.write16(COMMAND, 0x0100);
         enable(&config, Command::MEMORY_SPACE | Command::BUS_MASTER);
         assert_eq!(config.read16(COMMAND), 0x0106);
+        disable(&config, Command::MEMORY_SPACE | Command::INTERRUPT_DISABLE);
+        assert_eq!(config.read16(COMMAND), 0x0104);
     }
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use toro_core::driver::{AttachError, DeviceId, Location, Resources};
 
-use crate::transport::{DeviceType, Interrupts, MmioTransport, PCI_VENDOR, PciTransport, Transport};
+use crate::transport::{DeviceType, Interrupts, PCI_VENDOR, TransitionalMmio, TransitionalPci, Transport};
 
 /// A transport of any kind, for a driver that is compiled once.
 pub type BoxedTransport = Box<dyn Transport + Send>;
@@ -20,7 +20,8 @@ pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
     }
 }
 
-/// Splits resources into the transport and what the platform provides.
+/// Splits resources into the transport, modern where the device is and legacy where it is not, and what the platform
+/// provides.
 ///
 /// # Errors
 ///
@@ -28,9 +29,10 @@ pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
 pub fn open(resources: Resources, device_type: DeviceType) -> Result<Opened, AttachError> {
     let transport: BoxedTransport = match resources.location {
         Location::Pci(function) => {
-            Box::new(PciTransport::new(&*function.config, &function.bars, Interrupts::Messages(&function.messages))?)
+            let interrupts = Interrupts::Messages(&function.messages);
+            Box::new(TransitionalPci::new(&*function.config, &function.bars, interrupts)?)
         }
-        Location::Mmio(device) => Box::new(MmioTransport::new(device.registers)?),
+        Location::Mmio(device) => Box::new(TransitionalMmio::new(device.registers)?),
         _ => return Err(AttachError::Resources("neither PCI nor memory-mapped registers")),
     };
     if transport.device_type() != device_type {

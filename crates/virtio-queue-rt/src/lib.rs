@@ -36,6 +36,7 @@ extern crate alloc;
 
 pub mod conformance;
 pub mod features;
+pub mod guide;
 mod handshake;
 pub mod init;
 pub mod queue;
@@ -52,5 +53,6 @@ pub use init::{InitError, Negotiated, Quiesced, Reset, Running};
 pub use queue::{Chain, Direction, Done, Notify, Slot, Virtqueue};
 pub use status::DeviceStatus;
 pub use transport::{
-    DeviceType, Doorbell, Interrupts, MmioTransport, PciTransport, QueueIndex, Transport, TransportError,
+    DeviceType, Doorbell, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, PciTransport, QueueIndex,
+    Transitional, TransitionalMmio, TransitionalPci, Transport, TransportError,
 };

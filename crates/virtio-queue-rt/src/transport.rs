@@ -7,11 +7,19 @@
 //! | transport | specification | constructor |
 //! |---|---|---|
 //! | [`PciTransport`] | VIRTIO 1.3 §4.1, modern devices | from configuration space and mapped BARs |
-//! | [`MmioTransport`] | VIRTIO 1.3 §4.2, version 2 | from a register block |
+//! | [`LegacyPciTransport`] | §4.1.4.10, legacy devices | likewise |
+//! | [`TransitionalPci`] | whichever of the two the device speaks | likewise |
+//! | [`MmioTransport`] | §4.2, version 2 | from a register block |
+//! | [`LegacyMmioTransport`] | §4.2.4, version 1 | likewise |
+//! | [`TransitionalMmio`] | whichever of the two the device speaks | likewise |
 
 mod error;
 mod mmio;
+mod mmio_legacy;
+mod order;
 mod pci;
+mod pci_legacy;
+mod transitional;
 mod types;
 
 use core::fmt;
@@ -21,7 +29,10 @@ use toro_core::{Deadline, Registers};
 
 pub use self::error::TransportError;
 pub use self::mmio::{MmioTransport, Probe};
+pub use self::mmio_legacy::LegacyMmioTransport;
 pub use self::pci::{Interrupts, PciTransport};
+pub use self::pci_legacy::LegacyPciTransport;
+pub use self::transitional::{Transitional, TransitionalMmio, TransitionalPci};
 pub use self::types::{
     DeviceType, Doorbell, DoorbellContent, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, QueueSizing,
     RingAddresses, SharedMemory,
@@ -175,4 +186,57 @@ pub fn read_config<T: Transport + ?Sized, V: PartialEq>(
         last = Some(value);
     }
     Err(TransportError::UnstableConfiguration)
+}
+
+/// What a register says about a reset that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ResetProgress {
+    /// It is confirmed.
+    Done,
+    /// Not yet.
+    Underway,
+    /// It reads as all ones: there is no device.
+    Gone,
+}
+
+/// Waits until a reset is confirmed.
+fn wait_for(deadline: Deadline, progress: impl Fn() -> ResetProgress) -> Result<(), TransportError> {
+    let mut last = ResetProgress::Underway;
+    let looked = deadline.wait_until(|| {
+        last = progress();
+        last != ResetProgress::Underway
+    });
+    match (looked, last) {
+        (Ok(()), ResetProgress::Done) => Ok(()),
+        (_, ResetProgress::Gone) => Err(TransportError::Gone),
+        _ => Err(TransportError::TimedOut),
+    }
+}
+
+/// Resets a device: `request` asks for it, `progress` says how far it is.
+///
+/// A device whose first queue is in use afterwards is reset once more; if that does not help, the queue is refused
+/// when it is set up.
+fn reset_until(
+    deadline: Deadline,
+    request: impl Fn(),
+    progress: impl Fn() -> ResetProgress,
+    is_queue_in_use: impl Fn() -> bool,
+) -> Result<(), TransportError> {
+    request();
+    wait_for(deadline, &progress)?;
+    if is_queue_in_use() {
+        request();
+        wait_for(deadline, progress)?;
+    }
+    Ok(())
+}
+
+/// The number of a legacy queue's first page.
+fn page_number(queue: QueueIndex, rings: &RingAddresses) -> Result<u32, TransportError> {
+    let address = rings.descriptors.get();
+    if address == 0 || !address.is_multiple_of(4096) {
+        return Err(TransportError::QueueRefused(queue));
+    }
+    u32::try_from(address / 4096).map_err(|_| TransportError::AddressTooHigh(queue))
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   driver under test                                    this crate
-//!   Transport over Registers  <--- MmioModel, PciModel --->  Device (status, features, queues)
+//!   Transport over Registers  <--- MmioModel, PciModel,  -->  Device (status, features, queues)
+//!                                  LegacyMmioModel
 //!   rings and buffers         <--- SimMemory ------------->  DeviceQueue: pop a chain, write, push
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod clock;
 pub mod device;
 pub mod memory;
 pub mod mmio;
+pub mod mmio_legacy;
 pub mod pci;
 pub mod queue;
 
@@ -23,5 +25,6 @@ pub use clock::StdClock;
 pub use device::{Device, Kicks, QueueSetup};
 pub use memory::{GuestMemory, SimMemory};
 pub use mmio::MmioModel;
+pub use mmio_legacy::LegacyMmioModel;
 pub use pci::PciModel;
 pub use queue::{DeviceQueue, PoppedChain, RawDescriptor};

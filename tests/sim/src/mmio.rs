@@ -43,16 +43,25 @@ impl Registers for MmioModel {
     }
 
     fn read8(&self, offset: usize) -> u8 {
+        if self.device.state().lies.gone {
+            return u8::MAX;
+        }
         assert!(offset >= 0x100, "MIO-5: an 8-bit access to a control register");
         self.device.read_config(offset - 0x100, 1) as u8
     }
 
     fn read16(&self, offset: usize) -> u16 {
+        if self.device.state().lies.gone {
+            return u16::MAX;
+        }
         assert!(offset >= 0x100, "MIO-5: a 16-bit access to a control register");
         self.device.read_config(offset - 0x100, 2) as u16
     }
 
     fn read32(&self, offset: usize) -> u32 {
+        if self.device.state().lies.gone {
+            return u32::MAX;
+        }
         match offset {
             0x000 => self.magic,
             0x004 => self.version,
@@ -66,6 +75,11 @@ impl Registers for MmioModel {
             }
             0x060 => self.device.state().interrupt,
             0x070 => u32::from(self.device.read_status()),
+            0x0b0 => self.device.selected_memory().0 as u32,
+            0x0b4 => (self.device.selected_memory().0 >> 32) as u32,
+            0x0b8 => self.device.selected_memory().1 as u32,
+            0x0bc => (self.device.selected_memory().1 >> 32) as u32,
+            0x0c0 => u32::from(self.device.is_queue_resetting()),
             0x0fc => self.device.generation(),
             0x100.. => self.device.read_config(offset - 0x100, 4),
             _ => panic!("MIO-5: a read of register {offset:#x}"),
@@ -90,17 +104,13 @@ impl Registers for MmioModel {
             0x044 => {
                 let max = self.device.selected_max();
                 self.device.with_queue(|queue, _| {
-                    assert!(value != 1 || queue.size <= max, "MIO-7: larger than the device's maximum");
-                    queue.is_ready = value == 1;
+                    assert_eq!(value, 1, "MIO-9: a queue is only ever started");
+                    assert!(queue.size <= max, "MIO-7: larger than the device's maximum");
+                    queue.is_ready = true;
                 });
             }
-            0x050 => self.device.kick(value as u16),
-            0x064 => {
-                assert_eq!(value & !3, 0, "MIO-10: undefined bits acknowledged");
-                let mut state = self.device.state();
-                state.interrupt &= !value;
-                state.acknowledged.push(value);
-            }
+            0x050 => self.device.kick(value, None),
+            0x064 => self.device.acknowledge(value),
             0x070 => self.device.write_status(value as u8),
             0x080 => self.set(|queue| low(&mut queue.descriptors, value)),
             0x084 => self.set(|queue| high(&mut queue.descriptors, value)),
@@ -108,6 +118,8 @@ impl Registers for MmioModel {
             0x094 => self.set(|queue| high(&mut queue.available, value)),
             0x0a0 => self.set(|queue| low(&mut queue.used, value)),
             0x0a4 => self.set(|queue| high(&mut queue.used, value)),
+            0x0ac => self.device.state().shm_select = value,
+            0x0c0 => self.device.start_queue_reset(value),
             _ => panic!("MIO-5: a write to register {offset:#x}"),
         }
     }

@@ -1,198 +1,156 @@
-//! A modern virtio-pci function: configuration space with capabilities, and one BAR.
+//! Virtio-pci functions: configuration space with capabilities, and BARs. They fail the test on a forbidden access.
 //!
 //! ```text
-//!   BAR 4   0x0000 common   0x1000 interrupt status   0x2000 device   0x3000 notify   0x4000 MSI-X table
+//!   modern        BAR 4   0x0000 common   0x1000 interrupt status   0x2000 device   0x3000 notify   0x4000 MSI-X table
+//!   legacy        BAR 0   the block of ports                        BAR 1   MSI-X table
+//!   transitional  both: BAR 0 and BAR 4
 //! ```
+
+mod config;
+mod legacy;
+mod modern;
 
 use std::sync::{Arc, Mutex};
 
 use toro_core::Registers;
-use toro_core::pci::ConfigSpace;
 
-use crate::device::{Device, QueueSetup};
+pub use self::config::{PciConfig, capability, shared_memory};
+use crate::device::Device;
 
-/// Bytes between the doorbells of two queues.
-const MULTIPLIER: u32 = 4;
-
-/// The function's configuration space: 256 bytes that a test may set.
-#[derive(Debug, Clone)]
-pub struct PciConfig {
-    bytes: Arc<Mutex<[u8; 256]>>,
-}
-
-impl PciConfig {
-    /// Overwrites some bytes.
-    pub fn set(&self, offset: usize, bytes: &[u8]) {
-        self.bytes.lock().expect("no test panics with it")[offset..offset + bytes.len()].copy_from_slice(bytes);
-    }
-}
-
-impl ConfigSpace for PciConfig {
-    fn read32(&self, offset: u16) -> u32 {
-        let bytes = self.bytes.lock().expect("no test panics with it");
-        let at = usize::from(offset);
-        bytes.get(at..at + 4).map_or(u32::MAX, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
-    }
-
-    fn write32(&self, offset: u16, value: u32) {
-        self.set(usize::from(offset), &value.to_le_bytes());
-    }
-
-    fn write16(&self, offset: u16, value: u16) {
-        self.set(usize::from(offset), &value.to_le_bytes());
-    }
-}
-
-/// The function's BAR.
+/// A function's BAR.
 #[derive(Debug, Clone)]
 pub struct PciModel {
     /// The device behind it.
     pub device: Device,
-    /// The MSI-X table.
-    pub table: Arc<Mutex<[u32; 64]>>,
+    /// The MSI-X table: four words per vector.
+    pub table: Arc<Mutex<Vec<u32>>>,
+    config: PciConfig,
+    block: Block,
+}
+
+/// Which BAR it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Modern,
+    Legacy,
+    Table,
+}
+
+/// What an MSI-X table is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vectors {
+    /// The function has no MSI-X.
+    None,
+    /// It has so many vectors.
+    Some(u16),
 }
 
 impl PciModel {
-    /// A function, with its configuration space and its BARs.
+    /// A modern function with four vectors: its configuration space and its BARs.
     pub fn new(device: Device) -> (PciConfig, [Option<PciModel>; 6]) {
-        let config = PciConfig { bytes: Arc::new(Mutex::new([0; 256])) };
-        config.set(0x00, &0x1af4_u16.to_le_bytes());
-        config.set(0x02, &(0x1040 + device.state().device_type as u16).to_le_bytes());
-        config.set(0x06, &[0x10, 0]);
-        config.set(0x34, &[0x40]);
-        config.set(0x40, &capability(0x50, 1, 4, 0, 0x38));
-        config.set(0x50, &capability(0x60, 3, 4, 0x1000, 1));
-        config.set(0x60, &capability(0x70, 4, 4, 0x2000, 0x1000));
-        let mut notify = capability(0x90, 2, 4, 0x3000, 0x1000).to_vec();
-        notify[2] = 20;
-        notify.extend(MULTIPLIER.to_le_bytes());
-        config.set(0x70, &notify);
-        // MSI-X: 4 vectors, table in BAR 4.
-        config.set(0x90, &[0x11, 0, 3, 0]);
-        config.set(0x94, &(0x4000_u32 | 4).to_le_bytes());
-        let model = Self { device, table: Arc::new(Mutex::new([0; 64])) };
-        (config, [None, None, None, None, Some(model), None])
+        Self::modern(device, Vectors::Some(4))
     }
 
-    fn set(&self, change: impl FnOnce(&mut QueueSetup)) {
-        self.device.with_queue(|queue, _| {
-            assert!(!queue.is_ready, "PCI-13: queue registers written after queue_enable");
-            change(queue);
-        });
+    /// A modern function.
+    pub fn modern(device: Device, vectors: Vectors) -> (PciConfig, [Option<PciModel>; 6]) {
+        let id = 0x1040 + device.state().device_type as u16;
+        let config = PciConfig::new(id);
+        config.add_modern(vectors);
+        let bar = Self::bar(device, &config, vectors, Block::Modern);
+        (config, [None, None, None, None, Some(bar), None])
+    }
+
+    /// A legacy function: a network device, by its PCI device id.
+    pub fn legacy(device: Device, vectors: Vectors) -> (PciConfig, [Option<PciModel>; 6]) {
+        device.state().is_legacy = true;
+        let config = PciConfig::new(0x1000);
+        config.add_legacy(vectors);
+        let block = Self::bar(device.clone(), &config, vectors, Block::Legacy);
+        let table = Self::bar(device, &config, vectors, Block::Table);
+        (config, [Some(block), Some(table), None, None, None, None])
+    }
+
+    /// A transitional function: a network device with the registers of both interfaces.
+    pub fn transitional(device: Device) -> (PciConfig, [Option<PciModel>; 6]) {
+        let vectors = Vectors::Some(4);
+        let config = PciConfig::new(0x1000);
+        config.add_modern(vectors);
+        config.set(0x10, &0xc001_u32.to_le_bytes());
+        let legacy = Self::bar(device.clone(), &config, vectors, Block::Legacy);
+        let modern = Self::bar(device, &config, vectors, Block::Modern);
+        (config, [Some(legacy), None, None, None, Some(modern), None])
+    }
+
+    fn bar(device: Device, config: &PciConfig, vectors: Vectors, block: Block) -> Self {
+        let words = match vectors {
+            Vectors::None => 0,
+            Vectors::Some(count) => 4 * usize::from(count),
+        };
+        Self { device, table: Arc::new(Mutex::new(vec![0; words])), config: config.clone(), block }
+    }
+
+    fn vectors(&self) -> usize {
+        self.table.lock().expect("no test panics with it").len() / 4
+    }
+
+    /// Checks a vector that the driver writes (PCI-18).
+    fn check_vector(&self, vector: u16) {
+        assert!(self.config.has_msix(), "a vector is written while MSI-X is off");
+        assert!(
+            vector == 0xffff || usize::from(vector) < self.vectors(),
+            "PCI-18: vector {vector} is not in the table"
+        );
+    }
+
+    /// Reads the interrupt status, which is for lines only (PCI-20).
+    fn take_interrupt(&self) -> u8 {
+        assert!(!self.config.has_msix(), "PCI-20: the interrupt status is read while MSI-X is on");
+        self.device.take_interrupt()
+    }
+
+    fn table_read(&self, offset: usize) -> u32 {
+        self.table.lock().expect("no test panics with it")[offset / 4]
+    }
+
+    fn table_write(&self, offset: usize, value: u32) {
+        self.table.lock().expect("no test panics with it")[offset / 4] = value;
     }
 }
 
-/// The bytes of a vendor capability.
-pub fn capability(next: u8, kind: u8, bar: u8, offset: u32, len: u32) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..5].copy_from_slice(&[0x09, next, 16, kind, bar]);
-    bytes[8..12].copy_from_slice(&offset.to_le_bytes());
-    bytes[12..].copy_from_slice(&len.to_le_bytes());
-    bytes
+macro_rules! dispatch {
+    ($($read:ident, $write:ident, $width:ty;)*) => {$(
+        fn $read(&self, offset: usize) -> $width {
+            assert!(offset.is_multiple_of(size_of::<$width>()), "an access askew, at {offset:#x}");
+            match self.block {
+                _ if self.device.state().lies.gone => <$width>::MAX,
+                Block::Modern => self.modern_read(offset, size_of::<$width>()) as $width,
+                Block::Legacy => self.legacy_read(offset, size_of::<$width>()) as $width,
+                Block::Table => self.table_read(offset) as $width,
+            }
+        }
+        fn $write(&self, offset: usize, value: $width) {
+            assert!(offset.is_multiple_of(size_of::<$width>()), "an access askew, at {offset:#x}");
+            match self.block {
+                Block::Modern => self.modern_write(offset, size_of::<$width>(), value.into()),
+                Block::Legacy => self.legacy_write(offset, size_of::<$width>(), value.into()),
+                Block::Table => self.table_write(offset, value.into()),
+            }
+        }
+    )*};
 }
 
 impl Registers for PciModel {
     fn len(&self) -> usize {
-        0x5000
-    }
-
-    fn read8(&self, offset: usize) -> u8 {
-        match offset {
-            0x14 => self.device.read_status(),
-            0x15 => self.device.generation() as u8,
-            0x2000..0x3000 => self.device.read_config(offset - 0x2000, 1) as u8,
-            _ => panic!("an 8-bit read at {offset:#x}"),
+        match self.block {
+            Block::Modern => 0x5000.max(0x4000 + 16 * self.vectors()),
+            Block::Legacy => 0x80,
+            Block::Table => 16 * self.vectors(),
         }
     }
 
-    fn read16(&self, offset: usize) -> u16 {
-        match offset {
-            0x10 => {
-                if self.device.state().lies.no_vector {
-                    0xffff
-                } else {
-                    0
-                }
-            }
-            0x12 => self.device.state().queues.len() as u16,
-            0x18 => {
-                let max = self.device.selected_max();
-                self.device
-                    .with_queue(|queue, lies| match queue.size {
-                        0 => max,
-                        size if lies.wrong_size => size / 2,
-                        size => size,
-                    })
-                    .unwrap_or(0)
-            }
-            0x1a => {
-                self.device.with_queue(|queue, lies| if lies.no_vector { 0xffff } else { queue.vector }).unwrap_or(0)
-            }
-            0x1c => {
-                let ready = self.device.with_queue(|queue, lies| queue.is_ready && !lies.never_ready);
-                u16::from(ready.unwrap_or(false))
-            }
-            0x1e => {
-                let state = self.device.state();
-                if state.lies.far_doorbell { 0xffff } else { state.queue_select }
-            }
-            0x2000..0x3000 => self.device.read_config(offset - 0x2000, 2) as u16,
-            _ => panic!("a 16-bit read at {offset:#x}"),
-        }
-    }
-
-    fn read32(&self, offset: usize) -> u32 {
-        match offset {
-            0x04 => self.device.read_features(),
-            0x2000..0x3000 => self.device.read_config(offset - 0x2000, 4),
-            0x4000..0x4100 => self.table.lock().expect("no test panics with it")[(offset - 0x4000) / 4],
-            _ => panic!("a 32-bit read at {offset:#x}"),
-        }
-    }
-
-    fn write8(&self, offset: usize, value: u8) {
-        match offset {
-            0x14 => self.device.write_status(value),
-            _ => panic!("PCI-11: an 8-bit write at {offset:#x}"),
-        }
-    }
-
-    fn write16(&self, offset: usize, value: u16) {
-        match offset {
-            0x10 => {}
-            0x16 => self.device.state().queue_select = value,
-            0x18 => {
-                assert!(value.is_power_of_two(), "PCI-12");
-                self.set(|queue| queue.size = value);
-            }
-            0x1a => self.set(|queue| queue.vector = value),
-            0x1c => {
-                assert_eq!(value, 1, "PCI-14: queue_enable is only ever set");
-                self.device.with_queue(|queue, _| queue.is_ready = true);
-            }
-            0x3000..0x4000 => {
-                assert_eq!(offset - 0x3000, usize::from(value) * MULTIPLIER as usize, "PCI-24: the wrong doorbell");
-                self.device.kick(value);
-            }
-            _ => panic!("PCI-11: a 16-bit write at {offset:#x}"),
-        }
-    }
-
-    fn write32(&self, offset: usize, value: u32) {
-        let low = |address: &mut u64| *address = (*address & !0xffff_ffff) | u64::from(value);
-        let high = |address: &mut u64| *address = (*address & 0xffff_ffff) | u64::from(value) << 32;
-        match offset {
-            0x00 => self.device.state().feature_select = value,
-            0x08 => self.device.state().driver_select = value,
-            0x0c => self.device.write_features(value),
-            0x20 => self.set(|queue| low(&mut queue.descriptors)),
-            0x24 => self.set(|queue| high(&mut queue.descriptors)),
-            0x28 => self.set(|queue| low(&mut queue.available)),
-            0x2c => self.set(|queue| high(&mut queue.available)),
-            0x30 => self.set(|queue| low(&mut queue.used)),
-            0x34 => self.set(|queue| high(&mut queue.used)),
-            0x4000..0x4100 => self.table.lock().expect("no test panics with it")[(offset - 0x4000) / 4] = value,
-            _ => panic!("PCI-11: a 32-bit write at {offset:#x}"),
-        }
+    dispatch! {
+        read8, write8, u8;
+        read16, write16, u16;
+        read32, write32, u32;
     }
 }

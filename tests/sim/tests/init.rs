@@ -18,7 +18,7 @@ const MAC: FeatureBits = FeatureBits::bit(5);
 type Queue = Virtqueue<DmaBuf, u8>;
 
 fn device() -> Device {
-    Device::new(1, VERSION_1 | 1 << 29 | MAC.bits() | 1 << 40 | 1 << 7, &[64, 16], &[1, 2, 3, 4, 5, 6, 7, 8])
+    Device::new(1, VERSION_1 | 1 << 29 | MAC.bits() | 1 << 41 | 1 << 7, &[64, 16], &[1, 2, 3, 4, 5, 6, 7, 8])
 }
 
 fn mmio(device: &Device) -> Box<dyn Transport> {
@@ -115,7 +115,7 @@ fn ftr_15_cfg_3_offers_and_configuration_can_be_looked_at_before_deciding() {
     let device = device();
     for transport in both(&device) {
         let reset = Reset::new(transport, &CLOCK).expect("resets");
-        assert!(reset.offered().contains(MAC | FeatureBits::bit(40)));
+        assert!(reset.offered().contains(MAC | FeatureBits::bit(41)));
         assert_eq!(reset.config(|config| config.read8(1)), Ok(2));
         // HD-FT-3: what is offered is read once; what comes later is not accepted.
         const LATE: FeatureBits = FeatureBits::bit(9);

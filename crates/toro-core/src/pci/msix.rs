@@ -101,6 +101,16 @@ impl<R: Registers + Clone> MsiX<R> {
     }
 }
 
+/// Switches MSI-X off, if the function has it and whoever had the function before left it on.
+pub fn disable(config: &dyn ConfigSpace) {
+    for Capability { offset, .. } in capabilities(config).filter(|c| c.id == MSI_X) {
+        let control = config.read16(offset + 2);
+        if control & ENABLE != 0 {
+            config.write16(offset + 2, control & !ENABLE);
+        }
+    }
+}
+
 impl<R> fmt::Debug for MsiX<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MsiX({} vectors)", self.vectors)
@@ -156,6 +166,9 @@ mod tests {
         assert_eq!((word(16), word(20), word(24)), (0xfee0_1000, 0, 0x4031));
         msix.disable(&config);
         assert_eq!(config.read16(0x9a) & ENABLE, 0);
+        config.write16(0x9a, ENABLE | 2);
+        disable(&config);
+        assert_eq!(config.read16(0x9a), 2);
     }
 
     #[test]

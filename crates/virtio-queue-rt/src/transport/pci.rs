@@ -5,24 +5,30 @@
 //! ```text
 //!   capability  [0] 0x09  [2] length  [3] kind  [4] BAR  [8] offset  [12] length  [16] notify multiplier
 //!   kinds       1 common configuration   2 notification   3 interrupt status   4 device configuration
+//!               8 shared memory, with the upper halves of offset and length at [16] and [20]
 //! ```
 //!
 //! Capabilities are data from the device: one that is too short, names no usable BAR, or reaches beyond it is
 //! passed over, and of each kind the first usable one counts, in the device's order of preference (§4.1.4.1).
 //!
-//! Interrupts are MSI-X messages, so that none has to be acknowledged. With one message all queues share it;
-//! with more, the first is for configuration changes and queue *n* has number *n* + 1, or the last.
+//! Registers behind the oldest form of the common configuration are there if its length reaches them; the features
+//! that need them are accepted only then.
+
+mod blocks;
+mod signals;
 
 use toro_core::driver::DeviceFault;
 use toro_core::io::{ReadOnly, ReadWrite, Reg, Registers, Window};
-use toro_core::pci::capability::{VENDOR_SPECIFIC, capabilities};
-use toro_core::pci::msix::{MsiMessage, MsiX};
-use toro_core::pci::{self, Command, ConfigSpace};
+use toro_core::pci::{self, ConfigSpace};
 use toro_core::{BusAddr, Deadline};
 
+pub(super) use self::blocks::has_virtio_capability;
+use self::blocks::{IsrBlock, NotifyBlock, Regions, find_blocks};
+pub use self::signals::Interrupts;
+pub(super) use self::signals::{Signals, enable};
 use super::{
-    DeviceType, Doorbell, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, RingAddresses, SharedMemory, Transport,
-    TransportError,
+    DeviceType, Doorbell, DoorbellContent, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, ResetProgress,
+    RingAddresses, SharedMemory, Transport, TransportError, reset_until, wait_for,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -43,40 +49,48 @@ const QUEUE_NOTIFY_OFF: Reg<u16, ReadOnly> = Reg::at(0x1e);
 const QUEUE_DESC: usize = 0x20;
 const QUEUE_DRIVER: usize = 0x28;
 const QUEUE_DEVICE: usize = 0x30;
+const QUEUE_NOTIF_CONFIG_DATA: Reg<u16, ReadOnly> = Reg::at(0x38);
+const QUEUE_RESET: Reg<u16, ReadWrite> = Reg::at(0x3a);
 /// The part of the common configuration that every device has.
 const COMMON_LEN: usize = 0x38;
-
-const NO_VECTOR: u16 = 0xffff;
-
-/// How a PCI function is to interrupt.
-#[derive(Clone, Copy, Debug)]
-pub enum Interrupts<'a> {
-    /// Not at all: the driver looks by itself.
-    Polled,
-    /// By its interrupt line (INTx), which it may share with other functions.
-    Line,
-    /// By MSI-X messages. With one, all events share it; with more, the first is for configuration changes and
-    /// queue *n* has number *n* + 1, or the last. None at all is as [`Polled`](Self::Polled).
-    Messages(&'a [MsiMessage]),
-}
 
 /// A modern virtio-pci device.
 #[derive(Debug)]
 pub struct PciTransport<R> {
     common: Window<R>,
-    notify: Window<R>,
-    /// Bytes per unit of `queue_notify_off`; 0 if all queues share one place.
-    notify_multiplier: u32,
+    notify: NotifyBlock<R>,
+    isr: IsrBlock<R>,
     /// Empty (of length 0) if the device has no configuration of its own.
     config: Window<R>,
+    regions: Regions,
     device_type: DeviceType,
-    /// Vectors in use; 0 if the device is polled only.
-    vectors: u16,
+    signals: Signals,
+    /// What the driver accepted last: it decides what a notification tells.
+    accepted: FeatureBits,
+}
+
+/// The device type of a virtio function, and its PCI device id.
+pub(super) fn identify(config: &dyn ConfigSpace) -> Result<(DeviceType, u16), TransportError> {
+    if config.read16(pci::VENDOR_ID) != PCI_VENDOR {
+        return Err(TransportError::NotVirtio("another PCI vendor"));
+    }
+    let id = config.read16(pci::DEVICE_ID);
+    let device_type = DeviceType::from_pci_device_id(id).ok_or(TransportError::NotVirtio("not a virtio device id"))?;
+    Ok((device_type, id))
+}
+
+/// What a status register of one byte says about a reset.
+pub(super) fn reset_progress(status: u8) -> ResetProgress {
+    match status {
+        0 => ResetProgress::Done,
+        u8::MAX => ResetProgress::Gone,
+        _ => ResetProgress::Underway,
+    }
 }
 
 impl<R: Registers + Clone> PciTransport<R> {
-    /// Takes charge of a function: finds its registers, enables decoding and bus mastering, and sets its MSI-X
-    /// table up with these messages, of which there may be none.
+    /// Takes charge of a function: finds its registers, enables decoding and bus mastering, and sets its interrupts
+    /// up.
     ///
     /// `bars` are the mapped BARs, by number.
     ///
@@ -89,37 +103,27 @@ impl<R: Registers + Clone> PciTransport<R> {
         bars: &[Option<R>; 6],
         interrupts: Interrupts<'_>,
     ) -> Result<Self, TransportError> {
-        if config.read16(pci::VENDOR_ID) != PCI_VENDOR {
-            return Err(TransportError::NotVirtio("another PCI vendor"));
-        }
-        let device_type = DeviceType::from_pci_device_id(config.read16(pci::DEVICE_ID))
-            .ok_or(TransportError::NotVirtio("not a virtio device id"))?;
+        let (device_type, _) = identify(config)?;
         let blocks = find_blocks(config, bars);
         let common = blocks.common.ok_or(TransportError::Missing("common configuration"))?;
-        let (notify, notify_multiplier) = blocks.notify.ok_or(TransportError::Missing("notification registers"))?;
-        if !blocks.has_isr {
-            return Err(TransportError::Missing("interrupt status register"));
-        }
+        let notify = blocks.notify.ok_or(TransportError::Missing("notification registers"))?;
+        let isr = blocks.isr.ok_or(TransportError::Missing("interrupt status register"))?;
         let device_config = match blocks.device {
             Some(window) => window,
             None => empty(bars).ok_or(TransportError::Missing("BAR"))?,
         };
-        pci::enable(
-            config,
-            Command::MEMORY_SPACE | Command::IO_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE,
-        );
-        let mut transport = Self { common, notify, notify_multiplier, config: device_config, device_type, vectors: 0 };
-        if let Interrupts::Messages(messages) = interrupts
-            && !messages.is_empty()
-        {
-            let mut msix = MsiX::enable(config, bars).ok_or(TransportError::Missing("MSI-X table"))?;
-            let vectors = usize::from(msix.vectors()).min(messages.len());
-            for (vector, message) in messages.iter().take(vectors).enumerate() {
-                msix.set(vector as u16, *message).ok_or(TransportError::Missing("MSI-X vector"))?;
-            }
-            transport.vectors = vectors as u16;
-        }
-        Ok(transport)
+        enable(config, interrupts);
+        let signals = Signals::new(config, bars, interrupts)?;
+        Ok(Self {
+            common,
+            notify,
+            isr,
+            config: device_config,
+            regions: blocks.regions,
+            device_type,
+            signals,
+            accepted: FeatureBits::EMPTY,
+        })
     }
 
     fn write_address(&self, offset: usize, address: BusAddr) {
@@ -127,64 +131,29 @@ impl<R: Registers + Clone> PciTransport<R> {
         self.common.write32(offset + 4, (address.get() >> 32) as u32);
     }
 
-    fn vector_for(&self, queue: QueueIndex) -> u16 {
-        match self.vectors {
-            0 => NO_VECTOR,
-            vectors => queue.0.saturating_add(1).min(vectors - 1),
-        }
+    /// Whether the common configuration is long enough for a register.
+    fn has(&self, register_end: usize) -> bool {
+        self.common.len() >= register_end
     }
 
-    /// The offset in the notification block at which a queue is notified, as checked as it can be (§4.1.4.4).
+    /// The offset in the notification block at which a queue, which is selected, is notified, and with what, as
+    /// checked as it can be (§4.1.4.4).
     fn doorbell(&self, queue: QueueIndex) -> Result<Doorbell, TransportError> {
         let units = u32::from(QUEUE_NOTIFY_OFF.read(&self.common));
-        let offset = units.checked_mul(self.notify_multiplier).ok_or(TransportError::BadDoorbell(queue))?;
-        let end = (offset as usize).checked_add(2).ok_or(TransportError::BadDoorbell(queue))?;
-        if end > self.notify.len() || !offset.is_multiple_of(2) {
+        let offset = units.checked_mul(self.notify.multiplier).ok_or(TransportError::BadDoorbell(queue))?;
+        let (content, width) = match self.accepted.contains(FeatureBits::NOTIFICATION_DATA) {
+            true => (DoorbellContent::QueueAndIndex, 4),
+            false => (DoorbellContent::Queue, 2),
+        };
+        if !self.notify.has(offset, width) {
             return Err(TransportError::BadDoorbell(queue));
         }
-        Ok(Doorbell::new(queue, offset))
+        let doorbell = Doorbell::new(queue, offset).with_content(content);
+        Ok(match self.accepted.contains(FeatureBits::NOTIF_CONFIG_DATA) {
+            true => doorbell.with_value(QUEUE_NOTIF_CONFIG_DATA.read(&self.common)),
+            false => doorbell,
+        })
     }
-}
-
-/// The blocks found so far: the first usable of each kind.
-struct Blocks<R> {
-    common: Option<Window<R>>,
-    notify: Option<(Window<R>, u32)>,
-    has_isr: bool,
-    device: Option<Window<R>>,
-}
-
-fn find_blocks<R: Registers + Clone>(config: &dyn ConfigSpace, bars: &[Option<R>; 6]) -> Blocks<R> {
-    let mut blocks = Blocks { common: None, notify: None, has_isr: false, device: None };
-    for capability in capabilities(config).filter(|capability| capability.id == VENDOR_SPECIFIC) {
-        let at = capability.offset;
-        let cap_len = u16::from(config.read8(at + 2));
-        let kind = config.read8(at + 3);
-        let needed = if kind == 2 { 20 } else { 16 };
-        if cap_len < needed || at + needed > 256 {
-            continue;
-        }
-        let Some(Some(bar)) = bars.get(usize::from(config.read8(at + 4))) else { continue };
-        let offset = config.read32(at + 8) as usize;
-        let len = config.read32(at + 12) as usize;
-        if kind == 3 {
-            blocks.has_isr |= len >= 1 && offset.checked_add(len).is_some_and(|end| end <= bar.len());
-            continue;
-        }
-        let Some(window) = Window::new(bar.clone(), offset, len) else { continue };
-        match kind {
-            1 if len >= COMMON_LEN => _ = blocks.common.get_or_insert(window),
-            2 if len >= 2 => {
-                let multiplier = config.read32(at + 16);
-                if multiplier == 0 || multiplier.is_multiple_of(2) {
-                    _ = blocks.notify.get_or_insert((window, multiplier));
-                }
-            }
-            4 if len >= 1 => _ = blocks.device.get_or_insert(window),
-            _ => {}
-        }
-    }
-    blocks
 }
 
 /// A window without registers, for a device without configuration.
@@ -202,18 +171,31 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
     }
 
     fn ring_features(&self) -> FeatureBits {
-        let missing = FeatureBits::RING_RESET | FeatureBits::NOTIFICATION_DATA | FeatureBits::NOTIF_CONFIG_DATA;
+        let mut missing = FeatureBits::EMPTY;
+        if !self.has(QUEUE_RESET.end()) {
+            missing |= FeatureBits::RING_RESET;
+        }
+        if !self.has(QUEUE_NOTIF_CONFIG_DATA.end()) {
+            missing |= FeatureBits::NOTIF_CONFIG_DATA;
+        }
+        if !self.notify.is_wide() {
+            missing |= FeatureBits::NOTIFICATION_DATA;
+        }
         FeatureBits::RING & !missing
     }
 
     fn reset(&mut self, deadline: Deadline) -> Result<(), TransportError> {
-        DEVICE_STATUS.write(&self.common, 0);
-        deadline.wait_until(|| DEVICE_STATUS.read(&self.common) == 0).map_err(|_| TransportError::TimedOut)?;
-        if self.vectors > 0 {
-            // A reset forgets the mapping. A device that has no vector for configuration changes is still usable.
-            CONFIG_MSIX_VECTOR.write(&self.common, 0);
-            let _ = CONFIG_MSIX_VECTOR.read(&self.common);
-        }
+        let common = &self.common;
+        reset_until(
+            deadline,
+            || DEVICE_STATUS.write(common, 0),
+            || reset_progress(DEVICE_STATUS.read(common)),
+            || {
+                QUEUE_SELECT.write(common, 0);
+                QUEUE_ENABLE.read(common) != 0
+            },
+        )?;
+        self.signals.map_config(&self.common, CONFIG_MSIX_VECTOR);
         Ok(())
     }
 
@@ -234,6 +216,7 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
     }
 
     fn set_driver_features(&mut self, accepted: FeatureBits) {
+        self.accepted = accepted;
         for (select, word) in [accepted.bits() as u32, (accepted.bits() >> 32) as u32].into_iter().enumerate() {
             DRIVER_FEATURE_SELECT.write(&self.common, select as u32);
             DRIVER_FEATURE.write(&self.common, word);
@@ -263,13 +246,7 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
         self.write_address(QUEUE_DESC, rings.descriptors);
         self.write_address(QUEUE_DRIVER, rings.available);
         self.write_address(QUEUE_DEVICE, rings.used);
-        let vector = self.vector_for(queue);
-        if vector != NO_VECTOR {
-            QUEUE_MSIX_VECTOR.write(&self.common, vector);
-            if QUEUE_MSIX_VECTOR.read(&self.common) != vector {
-                return Err(TransportError::NoVector(queue));
-            }
-        }
+        self.signals.map_queue(&self.common, QUEUE_MSIX_VECTOR, queue)?;
         let doorbell = self.doorbell(queue)?;
         QUEUE_ENABLE.write(&self.common, 1);
         if QUEUE_ENABLE.read(&self.common) != 1 {
@@ -278,17 +255,31 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
         Ok(doorbell)
     }
 
-    fn reset_queue(&mut self, _: QueueIndex, _: Deadline) -> Result<(), TransportError> {
-        Err(TransportError::NotNegotiated(FeatureBits::RING_RESET))
+    fn reset_queue(&mut self, queue: QueueIndex, deadline: Deadline) -> Result<(), TransportError> {
+        if !self.has(QUEUE_RESET.end()) {
+            return Err(TransportError::NotNegotiated(FeatureBits::RING_RESET));
+        }
+        QUEUE_SELECT.write(&self.common, queue.0);
+        QUEUE_RESET.write(&self.common, 1);
+        // Both read 0 when it is done (§4.1.4.3.1).
+        wait_for(deadline, || match (QUEUE_RESET.read(&self.common), QUEUE_ENABLE.read(&self.common)) {
+            (0, 0) => ResetProgress::Done,
+            (u16::MAX, u16::MAX) => ResetProgress::Gone,
+            _ => ResetProgress::Underway,
+        })
     }
 
     #[inline]
     fn notify(&self, doorbell: Doorbell, available: u16) {
-        self.notify.write16(doorbell.offset as usize, doorbell.word(available) as u16);
+        let word = doorbell.word(available);
+        match doorbell.content {
+            DoorbellContent::Queue => self.notify.write16(doorbell.offset, word as u16),
+            DoorbellContent::QueueAndIndex => self.notify.write32(doorbell.offset, word),
+        }
     }
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
-        Ok(InterruptStatus { queues: true, configuration: true })
+        self.signals.acknowledge(|| self.isr.take())
     }
 
     fn config(&self) -> &dyn Registers {
@@ -299,7 +290,7 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
         Some(u32::from(CONFIG_GENERATION.read(&self.common)))
     }
 
-    fn shared_memory(&self, _: u8) -> Option<SharedMemory> {
-        None
+    fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        self.regions.get(id)
     }
 }

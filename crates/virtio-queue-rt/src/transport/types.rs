@@ -168,6 +168,13 @@ pub struct SharedMemory {
     pub len: u64,
 }
 
+impl SharedMemory {
+    /// The region with this address and length; `None` if it is empty or goes beyond the last address.
+    pub fn new(address: u64, len: u64) -> Option<Self> {
+        (len > 0 && address.checked_add(len).is_some()).then_some(Self { address, len })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

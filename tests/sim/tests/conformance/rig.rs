@@ -7,11 +7,13 @@ use toro_core::{Clock, DmaBuf, DmaPool, Instant};
 use virtio_queue_rt::attach::BoxedTransport;
 use virtio_queue_rt::transport::TransportError;
 use virtio_queue_rt::{
-    Direction, FeatureBits, Interrupts, MmioTransport, Negotiated, PciTransport, QueueIndex, Reset, Running, Virtqueue,
+    Direction, FeatureBits, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, Negotiated,
+    PciTransport, QueueIndex, Reset, Running, Virtqueue,
 };
-use virtio_sim::{Device, DeviceQueue, MmioModel, PciModel, SimMemory};
+use virtio_sim::pci::Vectors;
+use virtio_sim::{Device, DeviceQueue, LegacyMmioModel, MmioModel, PciModel, SimMemory};
 
-use crate::common::transports::Bus;
+use crate::common::transports::{Bus, message};
 use crate::trace::{Layout, Trace, Traced, layout};
 
 pub type Queue = Virtqueue<DmaBuf, u32>;
@@ -67,6 +69,16 @@ impl Rig {
             Bus::Mmio => {
                 let registers = MmioModel::new(self.device.clone());
                 Ok(Box::new(MmioTransport::new(Traced { registers, trace })?))
+            }
+            Bus::LegacyMmio => {
+                let registers = LegacyMmioModel::new(self.device.clone());
+                Ok(Box::new(LegacyMmioTransport::new(Traced { registers, trace })?))
+            }
+            Bus::LegacyPci => {
+                let (config, bars) = PciModel::legacy(self.device.clone(), Vectors::Some(4));
+                let bars = bars.map(|bar| bar.map(|registers| Traced { registers, trace: trace.clone() }));
+                let interrupts = [message()];
+                Ok(Box::new(LegacyPciTransport::new(&config, &bars, Interrupts::Messages(&interrupts))?))
             }
             Bus::Pci => {
                 let (config, bars) = PciModel::new(self.device.clone());

@@ -175,5 +175,19 @@ pub fn layout(bus: Bus) -> Layout {
             notify: 0x3000..0x4000,
             config: 0x2000..0x3000,
         },
+        Bus::LegacyMmio => Layout { queue_ready: 0x40, rings: 0x40..0x44, ..layout(Bus::Mmio) },
+        // Without select registers for features; the features of the driver stand for both.
+        Bus::LegacyPci => Layout {
+            status: 0x12,
+            device_features_select: 0x00,
+            device_features: 0x00,
+            driver_features_select: 0x04,
+            driver_features: 0x04,
+            queue_size: 0x0c,
+            queue_ready: 0x08,
+            rings: 0x08..0x0c,
+            notify: 0x10..0x12,
+            config: 0x18..0x80,
+        },
     }
 }
