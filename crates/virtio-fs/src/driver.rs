@@ -8,7 +8,9 @@ use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseReques
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Refusal, Refused, Resources};
 use toro_core::{Clock, Dma, DmaBuf, Registers};
 use virtio_queue_rt::attach::{BoxedTransport, matches, open};
-use virtio_queue_rt::{Chain, DeviceType, Done, FeatureBits, QueueIndex, Reset, Running, Transport, Virtqueue};
+use virtio_queue_rt::{
+    Chain, DeviceType, Done, FeatureBits, Negotiated, QueueIndex, Reset, Running, Transport, Virtqueue,
+};
 
 use crate::buffers::{Buffers, LARGEST};
 use crate::wire::{self, NUM_REQUEST_QUEUES, TAG, TAG_LEN};
@@ -56,6 +58,35 @@ impl<T: Transport> VirtioFs<T> {
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
         let reset = Reset::new(transport, clock)?;
         let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::VERSION_1, |accepted| accepted)?;
+        let mut made = Made::default();
+        match made.complete(&mut device, memory, options) {
+            Ok((tag, high_priority, requests)) => {
+                let buffers = Buffers::new(memory, options.buffer_bytes);
+                Ok(Self { running: device.run(), high_priority, requests, buffers, tag })
+            }
+            Err(error) => {
+                made.give_up(device, clock);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The queues made so far, which the device knows.
+#[derive(Default)]
+struct Made {
+    high_priority: Option<Queue>,
+    requests: Option<Queue>,
+}
+
+impl Made {
+    /// Reads the configuration and makes the queues; what was made before an error stays here.
+    fn complete<T: Transport>(
+        &mut self,
+        device: &mut Negotiated<T>,
+        memory: Dma,
+        options: &Options,
+    ) -> Result<(Vec<u8>, Queue, Queue), AttachError> {
         let (field, queues) = device.config(|registers| (read_tag(registers), registers.read32(NUM_REQUEST_QUEUES)))?;
         let Some(tag) = wire::tag(&field).map(Vec::from) else {
             return Err(AttachError::Configuration("the tag is empty"));
@@ -63,10 +94,21 @@ impl<T: Transport> VirtioFs<T> {
         if queues == 0 {
             return Err(AttachError::Configuration("there is no request queue"));
         }
-        let high_priority = device.queue(HIGH_PRIORITY, options.descriptors, memory)?;
-        let requests = device.queue(REQUESTS, options.descriptors, memory)?;
-        let buffers = Buffers::new(memory, options.buffer_bytes);
-        Ok(Self { running: device.run(), high_priority, requests, buffers, tag })
+        self.high_priority = Some(device.queue(HIGH_PRIORITY, options.descriptors, memory)?);
+        self.requests = Some(device.queue(REQUESTS, options.descriptors, memory)?);
+        let missing = AttachError::Resources("a queue");
+        let (high_priority, requests) =
+            (self.high_priority.take().ok_or(missing)?, self.requests.take().ok_or(missing)?);
+        Ok((tag, high_priority, requests))
+    }
+
+    /// Gives the device up. If it confirms, nothing stays allocated; if not, what it knows does.
+    fn give_up<T: Transport>(self, device: Negotiated<T>, clock: &'static dyn Clock) {
+        let Ok((_, proof)) = device.abandon(clock) else { return };
+        for queue in [self.high_priority, self.requests].into_iter().flatten() {
+            // It is this device's, so it is taken.
+            let _ = queue.retire(&proof, |_, ()| {});
+        }
     }
 }
 

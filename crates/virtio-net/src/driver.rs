@@ -7,11 +7,14 @@ use toro_core::driver::net::{Burst, Frame, LinkState, MacAddress, NetDevice, Net
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Resources};
 use toro_core::{Clock, Dma, DmaBuf, DmaPool, Registers};
 use virtio_queue_rt::attach::{BoxedTransport, matches, open};
-use virtio_queue_rt::{DeviceType, Direction, FeatureBits, QueueIndex, Reset, Running, Transport, Virtqueue};
+use virtio_queue_rt::transport::Interface;
+use virtio_queue_rt::{
+    DeviceType, Direction, FeatureBits, Negotiated, QueueIndex, Reset, Running, Transport, Virtqueue,
+};
 use zerocopy::FromBytes;
 
 use crate::features;
-use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, config};
+use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, LEGACY_HEADER_LEN, config};
 
 const RECEIVE: QueueIndex = QueueIndex(0);
 const TRANSMIT: QueueIndex = QueueIndex(1);
@@ -73,6 +76,8 @@ pub struct VirtioNet<T: Transport> {
     transmit_pool: DmaPool,
     mac: MacAddress,
     max_frame: usize,
+    /// Bytes in front of each frame.
+    header_len: usize,
     /// Whether the caller was last told that it cannot transmit now, and waits for a completion.
     is_starved: bool,
     counters: Counters,
@@ -85,7 +90,12 @@ impl<T: Transport> VirtioNet<T> {
     ///
     /// Why the device cannot be used; it is left marked FAILED or reset.
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
+        let interface = transport.interface();
         let reset = Reset::new(transport, clock)?;
+        if interface != Interface::Modern && !reset.offered().contains(FeatureBits::ANY_LAYOUT) {
+            // It wants the header in a descriptor of its own.
+            return Err(AttachError::Resources("a legacy device without ANY_LAYOUT"));
+        }
         // NET-4, HD-CFG-10: a unit is accepted if it is one of IPv4, and buffers for plain Ethernet hold it.
         let mtu = match reset.offered().contains(features::MTU) {
             true => Some(reset.config(|registers| registers.read16(config::MTU))?),
@@ -93,29 +103,24 @@ impl<T: Transport> VirtioNet<T> {
         };
         let mtu = mtu.filter(|mtu| (LEAST_MTU..=DEFAULT_MTU).contains(mtu));
         let known = if mtu.is_some() { features::KNOWN } else { features::KNOWN & !features::MTU };
-        let mut device = reset.negotiate(known, FeatureBits::VERSION_1, |accepted| accepted)?;
-        let mac = match device.features().contains(features::MAC) {
-            true => device.config(read_mac)?,
-            false => options.fallback_mac,
+        let mut device = reset.negotiate(known, FeatureBits::EMPTY, |accepted| accepted)?;
+        let mut made = Made::default();
+        let parts = match made.complete(&mut device, memory, options) {
+            Ok(parts) => parts,
+            Err(error) => {
+                made.give_up(device, clock);
+                return Err(error);
+            }
         };
-        // HD-CFG-9: an address that no interface can have.
-        let mac = if mac.is_unicast() { mac } else { options.fallback_mac };
-        let max_frame = usize::from(mtu.unwrap_or(DEFAULT_MTU)) + ETHERNET_HEADER_LEN;
-        let receive: Queue = device.queue(RECEIVE, options.receive_slots, memory)?;
-        let transmit: Queue = device.queue(TRANSMIT, options.transmit_slots, memory)?;
-        let receive_buffers = usize::from(receive.capacity()) + usize::from(options.receive_spare);
-        let transmit_buffers = usize::from(transmit.capacity()) + usize::from(options.receive_spare);
-        let receive_pool = DmaPool::new(memory, receive_buffers, RECEIVE_BUFFER)?;
-        let transmit_pool = DmaPool::new(memory, transmit_buffers, TRANSMIT_BUFFER)?;
-        let running = device.run();
         let mut net = Self {
-            running,
-            receive,
-            transmit,
-            receive_pool,
-            transmit_pool,
-            mac,
-            max_frame,
+            running: device.run(),
+            receive: parts.receive,
+            transmit: parts.transmit,
+            receive_pool: parts.receive_pool,
+            transmit_pool: parts.transmit_pool,
+            mac: parts.mac,
+            max_frame: usize::from(mtu.unwrap_or(DEFAULT_MTU)) + ETHERNET_HEADER_LEN,
+            header_len: if interface == Interface::Modern { HEADER_LEN } else { LEGACY_HEADER_LEN },
             is_starved: false,
             counters: Counters::default(),
         };
@@ -149,32 +154,85 @@ impl<T: Transport> VirtioNet<T> {
     }
 }
 
+/// What is made of a device before it runs.
+struct Parts {
+    mac: MacAddress,
+    receive: Queue,
+    transmit: Queue,
+    receive_pool: DmaPool,
+    transmit_pool: DmaPool,
+}
+
+/// The queues made so far, which the device knows.
+#[derive(Default)]
+struct Made {
+    receive: Option<Queue>,
+    transmit: Option<Queue>,
+}
+
+impl Made {
+    /// Makes everything; what was made before an error stays here.
+    fn complete<T: Transport>(
+        &mut self,
+        device: &mut Negotiated<T>,
+        memory: Dma,
+        options: &Options,
+    ) -> Result<Parts, AttachError> {
+        let mac = match device.features().contains(features::MAC) {
+            true => device.config(read_mac)?,
+            false => options.fallback_mac,
+        };
+        // HD-CFG-9: an address that no interface can have.
+        let mac = if mac.is_unicast() { mac } else { options.fallback_mac };
+        let receive = self.receive.insert(device.queue(RECEIVE, options.receive_slots, memory)?);
+        let transmit = self.transmit.insert(device.queue(TRANSMIT, options.transmit_slots, memory)?);
+        let receive_buffers = usize::from(receive.capacity()) + usize::from(options.receive_spare);
+        let transmit_buffers = usize::from(transmit.capacity()) + usize::from(options.receive_spare);
+        let receive_pool = DmaPool::new(memory, receive_buffers, RECEIVE_BUFFER)?;
+        let transmit_pool = DmaPool::new(memory, transmit_buffers, TRANSMIT_BUFFER)?;
+        let missing = AttachError::Resources("a queue");
+        let (receive, transmit) = (self.receive.take().ok_or(missing)?, self.transmit.take().ok_or(missing)?);
+        Ok(Parts { mac, receive, transmit, receive_pool, transmit_pool })
+    }
+
+    /// Gives the device up. If it confirms, nothing stays allocated; if not, what it knows does.
+    fn give_up<T: Transport>(self, device: Negotiated<T>, clock: &'static dyn Clock) {
+        let Ok((_, proof)) = device.abandon(clock) else { return };
+        for queue in [self.receive, self.transmit].into_iter().flatten() {
+            // It is this device's, so it is taken.
+            let _ = queue.retire(&proof, |_, ()| {});
+        }
+    }
+}
+
 fn read_mac(registers: &dyn Registers) -> MacAddress {
     MacAddress(core::array::from_fn(|i| registers.read8(config::MAC + i)))
 }
 
 /// Cuts a received buffer down to its frame, if its length can be that of one.
-fn received(mut buffer: DmaBuf, written: usize, max_frame: usize) -> Option<Frame> {
+fn received(mut buffer: DmaBuf, written: usize, header_len: usize, max_frame: usize) -> Option<Frame> {
     // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be, which the length is also when it
     // was beyond the buffer: the queue cuts it to the buffer, and that is longer than any frame.
-    if written < HEADER_LEN + ETHERNET_HEADER_LEN || written > HEADER_LEN + max_frame {
+    if written < header_len + ETHERNET_HEADER_LEN || written > header_len + max_frame {
         return None;
     }
     buffer.set_len(written).ok()?;
-    buffer.pull_front(HEADER_LEN).ok()?;
+    buffer.pull_front(header_len).ok()?;
     Some(Frame::from_buffer(buffer))
 }
 
 /// Puts an empty header in front of a frame; `None` if there is no room for it.
-fn with_header(frame: Frame) -> Result<DmaBuf, Frame> {
+fn with_header(frame: Frame, header_len: usize) -> Result<DmaBuf, Frame> {
     let mut buffer = frame.into_buffer();
-    if buffer.push_front(HEADER_LEN).is_err() {
+    if buffer.push_front(header_len).is_err() {
         return Err(Frame::from_buffer(buffer));
     }
-    // Most buffers come back with the header they left with: nothing is written then.
-    if let Ok((header, _)) = Header::mut_from_prefix(&mut buffer)
+    if header_len != HEADER_LEN {
+        buffer[..header_len].fill(0);
+    } else if let Ok((header, _)) = Header::mut_from_prefix(&mut buffer)
         && *header != Header::default()
     {
+        // Most buffers come back with the header they left with: nothing is written then.
         *header = Header::default();
     }
     Ok(buffer)
@@ -204,7 +262,7 @@ impl<T: Transport + Send> NetDevice for VirtioNet<T> {
         while out.room() > 0 {
             let Some(done) = self.receive.poll()? else { break };
             taken += 1;
-            match received(done.payload, done.written as usize, self.max_frame) {
+            match received(done.payload, done.written as usize, self.header_len, self.max_frame) {
                 Some(frame) => out.push(frame).expect("there is room, as just checked"),
                 None => self.counters.malformed += 1,
             }
@@ -226,14 +284,14 @@ impl<T: Transport + Send> NetDevice for VirtioNet<T> {
                 self.counters.refused += 1;
                 continue;
             }
-            let Ok(buffer) = with_header(frame) else {
+            let Ok(buffer) = with_header(frame, self.header_len) else {
                 self.counters.refused += 1;
                 continue;
             };
             if let Err(refused) = self.transmit.submit((), buffer, Direction::ToDevice, (), ()) {
                 // Cannot be: there is room and the buffer is not empty. The frame stays the caller's all the same.
                 let mut buffer = refused.request.0;
-                let _ = buffer.pull_front(HEADER_LEN);
+                let _ = buffer.pull_front(self.header_len);
                 let _ = frames.unpop(Frame::from_buffer(buffer));
                 break;
             }
@@ -253,7 +311,7 @@ impl<T: Transport + Send> NetDevice for VirtioNet<T> {
                 self.transmit_pool.take()?
             }
         };
-        buffer.reset(HEADER_LEN).ok()?;
+        buffer.reset(self.header_len).ok()?;
         Some(Frame::from_buffer(buffer))
     }
 

@@ -27,6 +27,9 @@ const _: () = assert!(size_of::<Header>() == HEADER_LEN);
 /// Length of [`Header`] in bytes.
 pub const HEADER_LEN: usize = 12;
 
+/// Its length in a legacy device, which has no `num_buffers` unless receive buffers can be merged.
+pub const LEGACY_HEADER_LEN: usize = 10;
+
 /// Length of the Ethernet header.
 pub const ETHERNET_HEADER_LEN: usize = 14;
 

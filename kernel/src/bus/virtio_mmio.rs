@@ -91,9 +91,8 @@ mod scan {
                 }
             };
             match MmioTransport::probe(&registers) {
-                Probe::Modern(kind) => visit(&Device { window, registers, device_type: kind.0 }),
-                Probe::Legacy(kind) => {
-                    log::warn!("{window}: a legacy device of type {}; this kernel drives version 2", kind.0);
+                Probe::Modern(kind) | Probe::Legacy(kind) => {
+                    visit(&Device { window, registers, device_type: kind.0 });
                 }
                 Probe::Empty => {}
                 Probe::Unknown => log::warn!("{window}: no virtio-mmio registers there"),

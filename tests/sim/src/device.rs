@@ -27,6 +27,8 @@ pub struct Lies {
     pub slow_reset: u32,
     /// Status never reads zero again.
     pub never_resets: bool,
+    /// It resets so many times, and never again.
+    pub resets_left: Option<u32>,
     /// Clears FEATURES_OK whatever the driver accepted.
     pub rejects_features: bool,
     /// The generation changes with every read.
@@ -279,6 +281,11 @@ impl Device {
         let mut state = self.state();
         state.status_writes.push(value);
         if value == 0 {
+            match &mut state.lies.resets_left {
+                Some(0) => state.lies.never_resets = true,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             state.reset_reads = state.lies.slow_reset;
             state.status = 0;
             state.accepted = 0;

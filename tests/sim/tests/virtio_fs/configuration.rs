@@ -21,7 +21,7 @@ fn fs_12_hd_cfg_13_an_empty_tag_ends_the_attachment() {
         let memory = SimMemory::leak();
         let (device, share) = Setup { bus, config: config(b"", 1), ..Setup::default() }.attach_with(memory);
         assert!(matches!(share.map(|_| ()), Err(AttachError::Configuration(_))));
-        assert_eq!(device.state().status & FAILED, FAILED);
+        assert_eq!(device.state().status_writes, [0, 1, 3, 11, FAILED | 11, 0], "INI-10, and reset");
         assert_eq!(memory.blocks(), 0);
     }
 }
@@ -32,7 +32,7 @@ fn hd_cfg_14_no_request_queue_ends_the_attachment() {
         let memory = SimMemory::leak();
         let (device, share) = Setup { bus, config: config(b"share", 0), ..Setup::default() }.attach_with(memory);
         assert!(matches!(share.map(|_| ()), Err(AttachError::Configuration(_))));
-        assert_eq!(device.state().status & FAILED, FAILED);
+        assert_eq!(device.state().status_writes, [0, 1, 3, 11, FAILED | 11, 0], "INI-10, and reset");
         assert_eq!(memory.blocks(), 0);
     }
 }
@@ -47,10 +47,12 @@ fn hd_cfg_14_a_huge_number_of_request_queues_allocates_nothing() {
 }
 
 #[test]
-fn a_device_without_its_request_queue_is_refused() {
+fn hd_g_5_hd_pci_16_a_device_without_its_request_queue_is_refused() {
     for bus in BUSES {
-        let result = Setup { bus, sizes: vec![128], ..Setup::default() }.attach();
+        let memory = SimMemory::leak();
+        let (device, result) = Setup { bus, sizes: vec![128], ..Setup::default() }.attach_with(memory);
         assert_eq!(result.map(|_| ()).expect_err("one queue is missing"), AttachError::Queue { index: 1 });
+        assert_eq!((memory.blocks(), device.state().status), (0, 0), "HD-G-5: nothing stays allocated");
     }
 }
 
@@ -61,6 +63,17 @@ fn memory_that_runs_out_anywhere_is_an_error() {
         memory.limit(limit);
         let (_, share) = Setup::default().attach_with(memory);
         assert_eq!(share.map(|_| ()).expect_err("too little memory"), AttachError::OutOfDmaMemory);
+        assert_eq!(memory.blocks(), 0, "HD-G-5");
+    }
+}
+
+#[test]
+fn fs_1_a_legacy_device_is_refused() {
+    for bus in LEGACY_BUSES {
+        let memory = SimMemory::leak();
+        let (device, share) = Setup { bus, ..Setup::default() }.attach_with(memory);
+        assert_eq!(share.map(|_| ()).expect_err("it is modern only"), AttachError::Features);
+        assert_eq!((device.state().status & FAILED, memory.blocks()), (FAILED, 0));
     }
 }
 

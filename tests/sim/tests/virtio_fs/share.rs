@@ -3,7 +3,7 @@
 pub use std::collections::HashMap;
 pub use std::mem::take;
 
-pub use crate::common::transports::{BUSES, Bus, transport};
+pub use crate::common::transports::{BUSES, Bus, LEGACY_BUSES, transport};
 pub use crate::common::{EVENT_IDX, VERSION_1};
 pub use fuse_proto::attr::WireAttributes;
 pub use fuse_proto::entry::WireEntry;

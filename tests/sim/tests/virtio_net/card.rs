@@ -4,12 +4,12 @@ pub use std::collections::VecDeque;
 pub use std::mem::take;
 pub use std::thread;
 
-pub use crate::common::transports::{BUSES, Bus, transport};
-pub use crate::common::{EVENT_IDX, VERSION_1};
+pub use crate::common::transports::{ALL_BUSES, BUSES, Bus, LEGACY_BUSES, transport};
+pub use crate::common::{EVENT_IDX, HASTE, VERSION_1};
 pub use toro_core::driver::net::{BURST, Burst, Frame, LinkState, MacAddress, NetDevice};
 pub use toro_core::driver::{Armed, AttachError, DeviceFault, DeviceId};
 pub use toro_core::{DmaBuf, DmaPool};
-pub use virtio_net::wire::{ETHERNET_HEADER_LEN, HEADER_LEN};
+pub use virtio_net::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, LEGACY_HEADER_LEN};
 pub use virtio_net::{Counters, DRIVER, Options, VirtioNet, features};
 pub use virtio_queue_rt::attach::BoxedTransport;
 pub use virtio_sim::clock::CLOCK;
@@ -17,6 +17,7 @@ pub use virtio_sim::{Device, DeviceQueue, PoppedChain, SimMemory};
 
 pub const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 pub const LONGEST: usize = 1514;
+pub const ANY_LAYOUT: u64 = 1 << 27;
 
 /// Everything that a card can describe, as bytes.
 pub fn config(mac: [u8; 6], status: u16, mtu: u16) -> Vec<u8> {
@@ -54,7 +55,8 @@ impl Setup {
     }
 
     pub fn device(&self) -> Device {
-        Device::new(1, VERSION_1 | self.features, &self.sizes, &self.config)
+        let version = if self.bus.is_legacy() { ANY_LAYOUT } else { VERSION_1 };
+        Device::new(1, version | self.features, &self.sizes, &self.config)
     }
 
     pub fn attach(self) -> Result<Nic, AttachError> {

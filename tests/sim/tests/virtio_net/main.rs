@@ -9,6 +9,7 @@ mod common;
 mod card;
 mod configuration;
 mod faults;
+mod legacy;
 mod memory;
 mod receive;
 mod transmit;
