@@ -4,11 +4,15 @@
 //! ```text
 //!   used_ring    what the device writes into the rings                HD-VQ
 //!   in_order     the same where completions come in order             HD-VQ-12
+//!   setup        how it answers while queues are set up               HD-QS
+//!   interrupts   when it interrupts, and what it says about that      HD-IRQ
 //! ```
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod in_order;
+mod interrupts;
 mod rig;
+mod setup;
 mod used_ring;

@@ -12,7 +12,7 @@ use virtio_sim::{Device, DeviceQueue, MmioModel, QueueSetup, SimMemory};
 
 use crate::rig::{EVENT_IDX, Header, INDIRECT_DESC, RINGS, Trailer, rig};
 
-const LARGEST: u32 = if cfg!(miri) { 8 } else { 15 };
+const LARGEST: u32 = if cfg!(miri) { 4 } else { 15 };
 
 /// What a queue of this shape tells the device, for every size.
 fn setups<P: Payload, H: Cell, T: Cell>(smallest: u32, features: u64) -> Vec<(&'static SimMemory, QueueSetup)> {
@@ -75,7 +75,7 @@ fn vq_3_the_size_is_a_power_of_two_and_not_above_the_maximum() {
     let memory = SimMemory::leak();
     for max in [1, 2, 3, 5, 64, 100, 255, 256, 1000, 32_767, 32_768, 40_000, 65_535] {
         for wanted in [1_u16, 2, 3, 16, 100, u16::MAX] {
-            if cfg!(miri) && max.min(wanted) > 256 {
+            if cfg!(miri) && max.min(wanted) > 64 {
                 continue;
             }
             let device = Device::new(4, VERSION_1, &[max], &[]);
