@@ -83,6 +83,13 @@ pub struct Bench<P: Load, H: Mark, T: Mark> {
     lied: bool,
 }
 
+/// The device's side of the queue that the driver has just set up.
+fn peer(wires: &Wires, memory: &'static SimMemory, features: FeatureBits) -> Peer {
+    let rings = wires.board().rings.expect("the queue was set up");
+    let parts = [rings.descriptors, rings.available, rings.used].map(|address| address.get());
+    Peer::new(memory, rings.size, parts, features)
+}
+
 /// What became of a bench that was ended.
 pub type Fresh = (Wires, DmaPool);
 
@@ -95,8 +102,7 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
         assert!((features & drop).is_empty() && wires.board().offered.contains(features));
         let queue = negotiated.queue::<P, u32, H, T>(QueueIndex(0), most, memory).ok()?;
         let running = negotiated.run();
-        let rings = wires.board().rings.expect("the queue was set up");
-        let peer = Peer::new(memory, &rings, features);
+        let peer = peer(&wires, memory, features);
         let pool = DmaPool::new(memory, 4 * usize::from(queue.capacity()).min(64) + 4, BUFFER).expect("memory");
         let bench = Self {
             memory,
@@ -417,8 +423,7 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
                 assert_eq!(count, in_flight, "requests did not come back");
                 assert_eq!(self.memory.blocks(), blocks - 1, "the rings are still allocated");
                 self.queue = self.running.queue(QueueIndex(0), most, self.memory).ok()?;
-                let rings = self.wires.board().rings.expect("the queue was set up");
-                self.peer = Peer::new(self.memory, &rings, self.running.features());
+                self.peer = peer(&self.wires, self.memory, self.running.features());
                 (self.submitted, self.published, self.completed, self.lied) = (0, 0, 0, false);
             }
             Err((queue, _)) => {

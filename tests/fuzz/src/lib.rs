@@ -8,19 +8,28 @@
 //!
 //! | target | what lies |
 //! |---|---|
-//! | [`used_ring`] | rings, descriptors and buffers of a queue, between any two steps |
-//! | [`operations`] | the device of a queue, step by step, through resets and every combination of ring features |
+//! | [`used_ring()`] | rings, descriptors and buffers of a queue, between any two steps |
+//! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
+//! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
+//! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
+//! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //!
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
 
 pub mod bench;
+pub mod chip;
 pub mod clock;
+pub mod config_space;
+pub mod function;
 pub mod heap;
 pub mod kinds;
 pub mod operations;
+pub mod pci_capabilities;
 pub mod peer;
+pub mod registers;
 pub mod script;
+pub mod seeds;
 pub mod used_ring;
 pub mod wires;
 
@@ -59,6 +68,21 @@ fn run(leftovers: Leftovers, body: impl FnOnce(&'static SimMemory)) {
 /// A queue whose device writes what it likes.
 pub fn used_ring(input: &[u8]) {
     run(Leftovers::None, |memory| _ = used_ring::body(input, memory));
+}
+
+/// A PCI function that claims anything about itself.
+pub fn pci_capabilities(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = pci_capabilities::body(input, memory));
+}
+
+/// A device configuration that changes under the drivers.
+pub fn config_space(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = config_space::body(input, memory));
+}
+
+/// A device that lies in its registers.
+pub fn registers(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = registers::body(input, memory));
 }
 
 /// Everything that can be done with a queue, in any order, beside a device that obeys or lies.

@@ -8,7 +8,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use virtio_queue_rt::FeatureBits;
-use virtio_queue_rt::transport::RingAddresses;
 use virtio_sim::SimMemory;
 
 const NEXT: u16 = 1;
@@ -60,14 +59,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// At index 0 of rings that the driver set up.
-    pub fn new(memory: &'static SimMemory, rings: &RingAddresses, features: FeatureBits) -> Self {
-        let (descriptors, available, used) = (rings.descriptors.get(), rings.available.get(), rings.used.get());
-        assert!(rings.size.is_power_of_two(), "VQ-3");
+    /// At index 0 of rings that the driver set up: descriptor table, available ring, used ring.
+    pub fn new(memory: &'static SimMemory, size: u16, parts: [u64; 3], features: FeatureBits) -> Self {
+        let [descriptors, available, used] = parts;
+        assert!(size.is_power_of_two(), "VQ-3");
         assert_eq!((descriptors % 16, available % 2, used % 4), (0, 0, 0), "VQ-1");
         Self {
             memory,
-            size: rings.size,
+            size,
             descriptors,
             available,
             used,
