@@ -40,7 +40,7 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot or ring, with the options of each (`cargo xtask bench web --help`)
+    /// Measure: web, boot, ring or litmus, with the options of each (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),
@@ -160,6 +160,9 @@ pub struct TestArgs {
     /// Leave out what takes minutes: Miri and the slower boots
     #[arg(long)]
     pub quick: bool,
+    /// Under how many schedules Miri tries tests with a device on a thread of its own; a minute or two each
+    #[arg(long, value_name = "N", default_value_t = crate::test::SEEDS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seeds: u32,
 }
 
 /// Arguments of the hidden command that ties a process to its parent; see [`crate::child`].
@@ -370,6 +373,7 @@ mod tests {
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
             "xtask frobnicate",
+            "xtask test --seeds 0",
             "xtask fuzz used_ring --seconds 0",
             "xtask fuzz --minimise",
         ] {

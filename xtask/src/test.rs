@@ -31,12 +31,15 @@ struct MiriRun {
     flags: &'static str,
 }
 
+/// How many schedules Miri tries where there is a choice, if the command line does not say.
+pub const SEEDS: u32 = 4;
+
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 
 /// What Miri runs: the code that shares memory with devices, and its tests. The device of `threads` is a second thread,
-/// so it is tried under several schedules. A queue that is dropped leaks on purpose, and tests do that. The crates above
-/// are safe code. A guest whose words are the other way around has to get along with the same devices.
+/// so it is tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
+/// crates above are safe code. A guest whose words are the other way around has to get along with the same devices.
 const MIRI: [MiriRun; 6] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
@@ -52,7 +55,7 @@ const MIRI: [MiriRun; 6] = [
         targets: &["--test", "threads"],
         names: &[],
         machine: None,
-        flags: "-Zmiri-ignore-leaks -Zmiri-many-seeds=0..3",
+        flags: "-Zmiri-ignore-leaks -Zmiri-many-seeds=0..SEEDS",
     },
     MiriRun {
         package: "virtio-sim",
@@ -109,13 +112,13 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
     if args.quick {
         tally.skip("Miri", "--quick");
     } else {
-        miri(filter, supervisor, tally)?;
+        miri(filter, args.seeds, supervisor, tally)?;
     }
     boot(args, supervisor, tally)
 }
 
 /// The crates that Miri can check, under the nightly toolchain.
-fn miri(filter: Option<&str>, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+fn miri(filter: Option<&str>, seeds: u32, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     if let Err(reason) = prepare_miri() {
         tally.skip("Miri", &reason);
         return Ok(());
@@ -135,7 +138,7 @@ fn miri(filter: Option<&str>, supervisor: &Supervisor, tally: &mut Tally) -> Res
         command.args(machine.iter().flat_map(|machine| ["--target", machine]));
         // Libtest knows alternatives only: a filter of the user's replaces the choice made here.
         command.args(libtest_filter(if filter.is_some() { filter.as_slice() } else { names }));
-        command.env("MIRIFLAGS", flags);
+        command.env("MIRIFLAGS", flags.replace("SEEDS", &seeds.to_string()));
         tally.run_tests(supervisor, &group, &mut command)?;
     }
     Ok(())

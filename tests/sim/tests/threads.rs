@@ -26,7 +26,7 @@ use virtio_sim::{DeviceQueue, Kicks, PoppedChain};
 
 /// How long a side may sleep before the other is accused of not having woken it.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 20 });
-const REQUESTS: u32 = if cfg!(miri) { 40 } else { 100_000 };
+const REQUESTS: u32 = if cfg!(miri) { 30 } else { 100_000 };
 /// How long, and for how many requests at most, two sides that never sleep look at each other.
 const DUEL: Duration = Duration::from_secs(if cfg!(miri) { 600 } else { 4 });
 const DUEL_REQUESTS: u32 = if cfg!(miri) { 60 } else { 6_000_000 };
