@@ -373,6 +373,19 @@ fn faults_in_the_middle_of_a_batch_keep_what_came_before() {
 }
 
 #[test]
+fn hd_g_7_an_element_put_right_after_the_fault_does_not_undo_it() {
+    for features in KINDS {
+        let (mut bench, chains) = with_requests(2, features);
+        bench.other.push(77, 16);
+        let fault = DeviceFault::UsedIdOutOfRange { id: 77 };
+        assert_eq!(bench.queue.poll().expect_err("a lie"), fault);
+        bench.other.write_used(0, chains[0].head.into(), 16);
+        assert_eq!(bench.queue.poll().expect_err("still faulted"), fault);
+        is_poisoned_and_recovers(bench, fault, 2);
+    }
+}
+
+#[test]
 fn a_poisoned_queue_says_so_when_it_is_armed_and_published() {
     let (mut bench, _) = with_requests(2, EVENT_IDX);
     bench.other.push(9, 0);
