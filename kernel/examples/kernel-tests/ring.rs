@@ -16,6 +16,8 @@
 //! | `indirect_desc=on`, `off` | whether INDIRECT_DESC must be agreed |
 //! | `queue_size=N` | how many descriptors the queue must have |
 //! | `requests=N` | how many requests to make in the first round; the second has a quarter of that |
+//! | `renew_queue=on` | where RING_RESET was agreed, go on with a queue of another size in the middle of each round |
+//! | `sectors=N` | how large the disk must be: not less than the longest request |
 //! | `seed=N` | with what the disk was written |
 //!
 //! Word `i` of sector `s` of the disk is the little-endian `seed ^ (s << 8 | i)`, 64 words a sector. So it matters that
@@ -100,9 +102,11 @@ pub fn run() -> Result<(), String> {
     let requests: u32 = word("requests")?;
     for requests in [requests, requests / 4] {
         let mut reader = Reader::new(transport, memory, clock, requests)?;
-        while reader.has_more() {
-            reader.refill()?;
-            reader.wait()?;
+        reader.read_all()?;
+        if env::option("renew_queue") == Some("on") && reader.has(FeatureBits::RING_RESET) {
+            reader = reader.with_new_queue(memory, clock)?;
+            reader.requests += requests / 4;
+            reader.read_all()?;
         }
         reader.sleep_often()?;
         transport = reader.end(clock)?;
@@ -189,9 +193,7 @@ impl Reader {
         let capacity = |registers: &dyn Registers| [registers.read32(0), registers.read32(4)].map(u64::from);
         let [low, high] = device.config(capacity).map_err(text)?;
         let sectors = high << 32 | low;
-        if sectors < 2 * LONGEST {
-            return Err(format!("the disk has {sectors} sectors"));
-        }
+        expect("sectors", sectors)?;
         let wanted = word("queue_size")?;
         let size = device.queue_size(QueueIndex(0), wanted);
         let queue: Queue = device.queue(QueueIndex(0), wanted, memory).map_err(text)?;
@@ -243,9 +245,30 @@ impl Reader {
         Err(format!("the core slept only {} times", self.sleeps))
     }
 
-    /// Whether there are requests to make, or to wait for.
-    fn has_more(&self) -> bool {
-        self.submitted < self.requests || !self.queue.is_empty()
+    fn has(&self, feature: FeatureBits) -> bool {
+        self.running.features().contains(feature)
+    }
+
+    /// Makes all requests.
+    fn read_all(&mut self) -> Result<(), String> {
+        while self.submitted < self.requests || !self.queue.is_empty() {
+            self.refill()?;
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Resets the queue while the device runs, and makes one of half the size.
+    fn with_new_queue(mut self, memory: Dma, clock: &'static dyn Clock) -> Result<Self, String> {
+        let mut unfinished = 0;
+        let slots = self.queue.capacity();
+        let reset = self.running.reset_queue(self.queue, clock, |_, _| unfinished += 1);
+        reset.map_err(|(_, error)| format!("the queue cannot be reset: {error}"))?;
+        self.queue = self.running.queue(QueueIndex(0), word::<u16>("queue_size")? / 2, memory).map_err(text)?;
+        if unfinished > 0 || self.queue.capacity() != slots / 2 {
+            return Err(format!("{unfinished} requests came back; the new queue is {:?}", self.queue));
+        }
+        Ok(self)
     }
 
     /// Waits until something has finished, and checks it. In every other turn that means to sleep.

@@ -74,6 +74,8 @@ mod scan {
         window: Window,
         registers: Mmio,
         device_type: u32,
+        /// Of the register layout: 1 is legacy.
+        version: u8,
     }
 
     /// Calls `visit` for every device that the command line names.
@@ -91,9 +93,8 @@ mod scan {
                 }
             };
             match MmioTransport::probe(&registers) {
-                Probe::Modern(kind) | Probe::Legacy(kind) => {
-                    visit(&Device { window, registers, device_type: kind.0 });
-                }
+                Probe::Modern(kind) => visit(&Device { window, registers, device_type: kind.0, version: 2 }),
+                Probe::Legacy(kind) => visit(&Device { window, registers, device_type: kind.0, version: 1 }),
                 Probe::Empty => {}
                 Probe::Unknown => log::warn!("{window}: no virtio-mmio registers there"),
             }
@@ -102,7 +103,7 @@ mod scan {
 
     impl fmt::Display for Device {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.window.fmt(f)
+            write!(f, "{}, version {}", self.window, self.version)
         }
     }
 
