@@ -5,11 +5,10 @@ use virtio_fs::VirtioFs;
 use virtio_net::{VirtioNet, features};
 use virtio_queue_rt::FeatureBits;
 use virtio_queue_rt::attach::BoxedTransport;
-use virtio_sim::{Device, SimMemory};
+use virtio_sim::Device;
 
 use crate::common::transports::{BUSES, Bus};
 use crate::rig::*;
-use crate::trace::Trace;
 
 const CTRL_VQ: FeatureBits = FeatureBits::bit(17);
 const MQ: FeatureBits = FeatureBits::bit(22);
@@ -17,7 +16,7 @@ const RSS: FeatureBits = FeatureBits::bit(60);
 
 fn device(bus: Bus, device_type: u32, offered: FeatureBits, config: &[u8]) -> Rig {
     let device = Device::new(device_type, (offered | FeatureBits::VERSION_1).bits(), &[8, 8], config);
-    Rig { bus, device, trace: Trace::default(), memory: SimMemory::leak() }
+    Rig { device, ..Rig::new(bus) }
 }
 
 /// A network card all of whose configuration is this byte, but for address, status and unit.

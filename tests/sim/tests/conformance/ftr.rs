@@ -2,7 +2,7 @@
 
 use virtio_queue_rt::{FeatureBits, InitError};
 
-use crate::common::transports::BUSES;
+use crate::common::transports::{BUSES, Bus};
 use crate::rig::*;
 use crate::trace::Kind;
 
@@ -148,6 +148,17 @@ fn ftr_9_order_platform_is_accepted_where_the_rings_are_ordered_for_devices() {
     for rig in BUSES.map(Rig::new) {
         let features = accepted(&rig, FeatureBits::VERSION_1 | FeatureBits::ORDER_PLATFORM, OWN).expect("it agrees");
         assert_eq!(features.contains(FeatureBits::ORDER_PLATFORM), is_x86);
+    }
+}
+
+#[test]
+fn ftr_10_notification_data_of_the_devices_choice_is_accepted_where_there_is_a_register_for_it() {
+    const CHOICE: FeatureBits = FeatureBits::NOTIF_CONFIG_DATA;
+    for (bus, expected) in [(Bus::Pci, CHOICE), (Bus::Mmio, FeatureBits::EMPTY)] {
+        let rig = Rig::with(bus, FeatureBits::VERSION_1 | CHOICE, &[]);
+        let service = rig.service().works();
+        assert_eq!(service.running.features() & CHOICE, expected, "{bus:?}");
+        service.end();
     }
 }
 

@@ -4,6 +4,7 @@ use toro_core::DmaPool;
 use toro_core::driver::DeviceFault;
 use virtio_queue_rt::transport::TransportError;
 use virtio_queue_rt::{Direction, FeatureBits, InitError, Notify, QueueIndex, Reset};
+use virtio_sim::DeviceQueue;
 
 use crate::common::transports::BUSES;
 use crate::rig::*;
@@ -226,5 +227,72 @@ fn ini_20_after_a_reset_everything_is_programmed_again() {
             assert!(second.iter().any(|write| write.0 == register), "{:?}: {register:#x}", rig.bus);
         }
         service.end();
+    }
+}
+
+/// A device whose queues can be reset by themselves, in service.
+fn resettable(rig: &Rig) -> Service {
+    rig.device.state().offered |= FeatureBits::RING_RESET.bits();
+    let service = rig.service();
+    assert!(service.running.features().contains(FeatureBits::RING_RESET));
+    service
+}
+
+#[test]
+fn ini_14_memory_of_a_queue_is_freed_when_its_reset_is_confirmed() {
+    for rig in BUSES.map(Rig::new) {
+        let mut service = resettable(&rig);
+        service.ask(8, 4);
+        let _ = service.queue.publish();
+        let chain = service.other.pop().expect("it was published");
+        let blocks = rig.memory.blocks();
+        rig.device.lie(|lies| lies.never_resets_queue = true);
+        let Service { mut running, queue, other, mut pool } = service;
+        let result = running.reset_queue(queue, &HASTE, |_, _| panic!("nothing is handed out"));
+        let (queue, error) = result.expect_err("it is never confirmed");
+        assert_eq!(error, TransportError::TimedOut);
+        assert_eq!((rig.memory.blocks(), pool.available()), (blocks, 15));
+        assert_eq!(other.write(&chain, &[1; 8]), 8, "the device can still reach it");
+
+        rig.device.lie(|lies| (lies.never_resets_queue, lies.slow_queue_reset) = (false, 20));
+        let mut unfinished = Vec::new();
+        let result = running.reset_queue(queue, &HASTE, |_, cookie| unfinished.push(cookie));
+        assert!(result.is_ok());
+        assert_eq!((unfinished, pool.available()), (vec![4], 16));
+        assert!(rig.memory.blocks() < blocks);
+        assert!(running.quiesce(&HASTE).is_ok());
+        drop(pool);
+        rig.device.lie(|lies| *lies = Default::default());
+        rig.works();
+    }
+}
+
+#[test]
+fn ini_15_a_queue_that_was_reset_is_configured_completely() {
+    for rig in BUSES.map(Rig::new) {
+        let Service { mut running, queue, other: _, pool } = resettable(&rig).works();
+        let first = rig.device.queue(0);
+        let ring_writes = |rig: &Rig| -> Vec<_> {
+            let layout = rig.layout();
+            let registers = layout.rings.start.min(layout.queue_size)..layout.rings.end;
+            let writes = rig.trace.take().into_iter().filter(move |access| access.is_write_in(&registers));
+            writes.map(|access| (access.offset, access.width)).collect()
+        };
+        let set_up = ring_writes(&rig);
+        assert!(running.reset_queue(queue, &HASTE, |_, _| panic!("nothing is in flight")).is_ok());
+        assert!(!rig.device.queue(0).is_ready);
+        rig.trace.take();
+        // Smaller this time.
+        let queue: Queue = running.queue(QueueIndex(0), 4, rig.memory).expect("it is free");
+        let second = rig.device.queue(0);
+        assert_eq!((first.size, second.size, queue.capacity()), (8, 4, 4));
+        assert!(second.is_ready && first.vector == second.vector);
+        let again = ring_writes(&rig);
+        let missing: Vec<_> = again.iter().filter(|write| !set_up.contains(write)).collect();
+        assert!(again.len() >= 8 && missing.is_empty(), "{:?}: {set_up:x?} and {again:x?}", rig.bus);
+
+        let other = DeviceQueue::negotiated(rig.memory, second, running.features().bits());
+        Service { running, queue, other, pool }.works().end();
+        rig.works();
     }
 }

@@ -16,6 +16,7 @@ mod cfg;
 mod fields;
 mod ftr;
 mod ini;
+mod legacy;
 mod lies;
 mod rig;
 mod status;

@@ -44,9 +44,10 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A device that offers its own feature, VERSION_1 and EVENT_IDX.
+    /// A device that offers its own feature and EVENT_IDX, and VERSION_1 unless it is a legacy one.
     pub fn new(bus: Bus) -> Self {
-        let offered = OWN | FeatureBits::VERSION_1 | FeatureBits::EVENT_IDX;
+        let version = if bus.is_legacy() { FeatureBits::EMPTY } else { FeatureBits::VERSION_1 };
+        let offered = OWN | version | FeatureBits::EVENT_IDX;
         Self::with(bus, offered, &[1, 2, 3, 4, 5, 6, 7, 8])
     }
 
@@ -76,13 +77,13 @@ impl Rig {
             }
             Bus::LegacyPci => {
                 let (config, bars) = PciModel::legacy(self.device.clone(), Vectors::Some(4));
-                let bars = bars.map(|bar| bar.map(|registers| Traced { registers, trace: trace.clone() }));
+                let bars = traced(bars, &trace);
                 let interrupts = [message()];
                 Ok(Box::new(LegacyPciTransport::new(&config, &bars, Interrupts::Messages(&interrupts))?))
             }
             Bus::Pci => {
                 let (config, bars) = PciModel::new(self.device.clone());
-                let bars = bars.map(|bar| bar.map(|registers| Traced { registers, trace: trace.clone() }));
+                let bars = traced(bars, &trace);
                 // SAFETY: nothing writes it anywhere.
                 #[allow(unsafe_code)]
                 let message = unsafe { MsiMessage::new(0xfee0_0000, 0x41) };
@@ -108,8 +109,7 @@ impl Rig {
     pub fn serve(&self, mut negotiated: Negotiated<BoxedTransport>) -> Service {
         let queue = negotiated.queue(QueueIndex(0), 8, self.memory).expect("it is there");
         let running = negotiated.run();
-        let has_event_idx = running.features().contains(FeatureBits::EVENT_IDX);
-        let other = DeviceQueue::new(self.memory, self.device.queue(0), has_event_idx);
+        let other = DeviceQueue::negotiated(self.memory, self.device.queue(0), running.features().bits());
         let pool = DmaPool::new(self.memory, 16, 64).expect("memory");
         Service { running, queue, other, pool }
     }
@@ -120,6 +120,11 @@ impl Rig {
         self.service().works().end();
         assert_eq!(self.memory.blocks(), before);
     }
+}
+
+/// BARs whose accesses are remembered.
+pub fn traced<R>(bars: [Option<R>; 6], trace: &Trace) -> [Option<Traced<R>>; 6] {
+    bars.map(|bar| bar.map(|registers| Traced { registers, trace: trace.clone() }))
 }
 
 /// A device in service, both sides of it.
