@@ -92,6 +92,10 @@ impl OracleDevice {
         let chain = available.next()?;
         let head = chain.head_index();
         assert!(head < self.queue.size(), "head {head} beyond the table");
+        if self.is_in_order() {
+            let next = self.taken % u64::from(self.queue.size());
+            assert_eq!(u64::from(head), next, "VQ-27: one descriptor each, in the order of the table");
+        }
         self.check_head(head);
         let (mut descriptors, mut length, mut writable) = (0, 0_u64, false);
         let mut goes_on = true;
@@ -99,6 +103,8 @@ impl OracleDevice {
             descriptors += 1;
             length += u64::from(descriptor.len());
             goes_on = descriptor.has_next();
+            let is_next = usize::from(descriptor.next()) == descriptors;
+            assert!(!self.is_in_order() || !goes_on || is_next, "VQ-28: a table in order");
             assert!(descriptor.len() > 0, "an empty buffer");
             assert!(descriptor.is_write_only() || !writable, "VQ-5: readable after writable");
             writable |= descriptor.is_write_only();

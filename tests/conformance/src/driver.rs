@@ -1,11 +1,15 @@
 //! The driver under test, with what it expects of each request.
 
+use toro_core::DmaPool;
 use toro_core::driver::Armed;
-use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::attach::BoxedTransport;
-use virtio_queue_rt::{FeatureBits, MmioTransport, Notify, QueueIndex, Reset, Running, Virtqueue};
+use virtio_queue_rt::{
+    FeatureBits, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, Notify, PciTransport, QueueIndex,
+    Reset, Running, Virtqueue,
+};
 use virtio_sim::clock::CLOCK;
-use virtio_sim::{Device, MmioModel};
+use virtio_sim::pci::Vectors;
+use virtio_sim::{Device, LegacyMmioModel, MmioModel, PciModel};
 
 use crate::device::OracleDevice;
 use crate::exchange::{Random, answer};
@@ -48,29 +52,66 @@ pub struct Rig<P: Shape, H: Field, T: Field> {
     pub memory: &'static GuestRam,
 }
 
-/// Sets a device up that offers VERSION_1 and `features`, and has one queue of `size` descriptors. All that is random
-/// follows from `seed`.
-pub fn rig<P: Shape, H: Field, T: Field>(size: u16, features: u64, seed: u64) -> Rig<P, H, T> {
-    let memory = GuestRam::leak();
-    let device = Device::new(4, 1 << 32 | features, &[size], &[]);
-    let transport = MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device");
-    rig_over(Box::new(transport), device, memory, size, seed)
+/// What lies between driver and device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// Registers in memory.
+    Mmio,
+    /// A PCI function.
+    Pci,
+    /// Registers in memory, as before VIRTIO 1.0.
+    LegacyMmio,
+    /// A PCI function of before VIRTIO 1.0.
+    LegacyPci,
 }
 
-/// As [`rig`], over any transport to the registers of `device`.
-pub fn rig_over<P: Shape, H: Field, T: Field>(
-    transport: BoxedTransport,
-    device: Device,
-    memory: &'static GuestRam,
-    size: u16,
-    seed: u64,
-) -> Rig<P, H, T> {
-    let reset = Reset::new(transport, &CLOCK).expect("it resets");
+impl Bus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Mmio, Self::Pci, Self::LegacyMmio, Self::LegacyPci];
+
+    /// The feature that tells a modern device from a legacy one, where it is one.
+    pub const fn version(self) -> u64 {
+        match self {
+            Self::Mmio | Self::Pci => 1 << 32,
+            Self::LegacyMmio | Self::LegacyPci => 0,
+        }
+    }
+
+    fn transport(self, device: Device) -> BoxedTransport {
+        const SOUND: &str = "a sound device";
+        match self {
+            Self::Mmio => Box::new(MmioTransport::new(MmioModel::new(device)).expect(SOUND)),
+            Self::LegacyMmio => Box::new(LegacyMmioTransport::new(LegacyMmioModel::new(device)).expect(SOUND)),
+            Self::Pci => {
+                let (config, bars) = PciModel::modern(device, Vectors::None);
+                Box::new(PciTransport::new(&config, &bars, Interrupts::Polled).expect(SOUND))
+            }
+            Self::LegacyPci => {
+                let (config, bars) = PciModel::legacy(device, Vectors::None);
+                Box::new(LegacyPciTransport::new(&config, &bars, Interrupts::Polled).expect(SOUND))
+            }
+        }
+    }
+}
+
+/// Sets a modern device up that offers `features` and has one queue of `size` descriptors. All that is random follows
+/// from `seed`.
+pub fn rig<P: Shape, H: Field, T: Field>(size: u16, features: u64, seed: u64) -> Rig<P, H, T> {
+    rig_over(Bus::Mmio, size, features, seed)
+}
+
+/// As [`rig`], behind any kind of registers; a device of before VIRTIO 1.0 behind those that are as old.
+pub fn rig_over<P: Shape, H: Field, T: Field>(bus: Bus, size: u16, features: u64, seed: u64) -> Rig<P, H, T> {
+    let memory = GuestRam::leak();
+    let device = Device::new(1, bus.version() | features, &[size], &[]);
+    let reset = Reset::new(bus.transport(device.clone()), &CLOCK).expect("it resets");
     let mut negotiated =
-        reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
+        reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("nothing is missing");
+    assert_eq!(negotiated.features().bits(), bus.version() | features, "all of them are known");
     let queue: Virtqueue<P, _, H, T> = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
     let running = negotiated.run();
-    let oracle = OracleDevice::new(memory, device.queue(0), size, device.state().accepted);
+    let accepted = device.state().accepted;
+    let oracle = OracleDevice::new(memory, device.queue(0), size, accepted);
     let buffers = usize::from(queue.capacity()) * P::BUFFERS;
     let pool = DmaPool::new(memory, buffers, BUFFER).expect("memory");
     let driver = DriverSide { running, queue, pool, random: Random::new(seed), submitted: 0, finished: 0 };
@@ -169,6 +210,3 @@ impl<P: Shape, H: Field, T: Field> DriverSide<P, H, T> {
         unfinished
     }
 }
-
-/// The simplest queue there is.
-pub type PlainRig = Rig<DmaBuf, (), ()>;

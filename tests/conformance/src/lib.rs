@@ -20,6 +20,6 @@ pub mod memory;
 pub mod shapes;
 
 pub use device::{OracleDevice, Request};
-pub use driver::{DriverSide, Rig, rig};
+pub use driver::{Bus, DriverSide, Rig, rig, rig_over};
 pub use memory::GuestRam;
 pub use shapes::{Field, Shape};

@@ -4,17 +4,21 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::DmaBuf;
 use virtio_conformance::exchange::Random;
-use virtio_conformance::{Field, Rig, Shape, rig};
+use virtio_conformance::{Bus, Field, Rig, Shape, rig_over};
 use virtio_queue_rt::Chain;
 
-use crate::{EVENT, INDIRECT, RINGS};
+use crate::{EVENT, IN_ORDER, INDIRECT, RINGS};
 
 /// More than the indices can count.
 const LAP: u64 = 70_000;
 
-/// Has `count` requests answered, in the order of the ring or in any other, in batches of any size.
 fn exchange<P: Shape, H: Field, T: Field>(size: u16, features: u64, count: u64) {
-    let Rig { mut driver, mut oracle, memory, .. } = rig::<P, H, T>(size, features, count ^ features);
+    exchange_over::<P, H, T>(Bus::Mmio, size, features, count);
+}
+
+/// Has `count` requests answered, in the order of the ring or in any other, in batches of any size.
+fn exchange_over<P: Shape, H: Field, T: Field>(bus: Bus, size: u16, features: u64, count: u64) {
+    let Rig { mut driver, mut oracle, memory, .. } = rig_over::<P, H, T>(bus, size, features, count ^ features);
     let mut random = Random::new(u64::from(size));
     let mut pending = Vec::new();
     while driver.finished() < count {
@@ -65,10 +69,10 @@ fn vq_5_8_chains_of_every_combination_in_queues_of_every_size() {
 fn chains_between_cells() {
     for size in [8, 32, 1024] {
         for features in RINGS {
-            exchange::<Chain, [AtomicU64; 2], AtomicU8>(size, features, 2_000);
-            exchange::<Chain, AtomicU8, [AtomicU64; 2]>(size, features, 2_000);
-            exchange::<Chain, (), AtomicU8>(size, features, 1_000);
-            exchange::<Chain, AtomicU8, ()>(size, features, 1_000);
+            exchange::<Chain, [AtomicU64; 2], AtomicU8>(size, features, 800);
+            exchange::<Chain, AtomicU8, [AtomicU64; 2]>(size, features, 800);
+            exchange::<Chain, (), AtomicU8>(size, features, 800);
+            exchange::<Chain, AtomicU8, ()>(size, features, 800);
         }
     }
 }
@@ -80,6 +84,22 @@ fn single_buffers_between_cells() {
             exchange::<DmaBuf, AtomicU8, ()>(1 << power, features, 600);
             exchange::<DmaBuf, (), AtomicU8>(1 << power, features, 600);
             exchange::<DmaBuf, AtomicU8, AtomicU8>(1 << power, features, 600);
+        }
+    }
+}
+
+#[test]
+fn vq_27_28_a_device_that_completes_in_order_finds_tables_in_order() {
+    exchange::<Chain, [AtomicU64; 2], AtomicU8>(64, INDIRECT | EVENT | IN_ORDER, LAP / 2);
+    exchange::<DmaBuf, (), ()>(16, INDIRECT | IN_ORDER, LAP / 2);
+}
+
+#[test]
+fn every_kind_of_registers_leads_to_the_same_rings() {
+    for bus in Bus::ALL {
+        for features in [0, EVENT, INDIRECT, INDIRECT | EVENT] {
+            exchange_over::<DmaBuf, (), ()>(bus, 32, features, 1_000);
+            exchange_over::<Chain, [AtomicU64; 2], AtomicU8>(bus, 32, features, 1_000);
         }
     }
 }

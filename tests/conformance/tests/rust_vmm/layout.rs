@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::DmaBuf;
-use virtio_conformance::{Field, Rig, Shape, rig};
+use virtio_conformance::{Bus, Field, Rig, Shape, rig_over};
 use virtio_queue_rt::Chain;
 
-use crate::RINGS;
+use crate::{EVENT, INDIRECT, RINGS};
 
 /// Fills the queue once, and has all of it answered.
-fn one_round<P: Shape, H: Field, T: Field>(size: u16, features: u64) {
-    let Rig { mut driver, mut oracle, memory, .. } = rig::<P, H, T>(size, features, u64::from(size));
+fn one_round<P: Shape, H: Field, T: Field>(bus: Bus, size: u16, features: u64) {
+    let Rig { mut driver, mut oracle, memory, .. } = rig_over::<P, H, T>(bus, size, features, u64::from(size));
     for _ in 0..driver.capacity() {
         driver.submit();
     }
@@ -27,7 +27,7 @@ fn one_round<P: Shape, H: Field, T: Field>(size: u16, features: u64) {
 #[test]
 fn vq_1_2_3_every_size_is_accepted_and_can_be_filled() {
     for power in 0..16 {
-        one_round::<DmaBuf, (), ()>(1 << power, RINGS[power % 4]);
+        one_round::<DmaBuf, (), ()>(Bus::Mmio, 1 << power, RINGS[power % 5]);
     }
 }
 
@@ -35,8 +35,20 @@ fn vq_1_2_3_every_size_is_accepted_and_can_be_filled() {
 fn vq_1_2_3_cells_do_not_disturb_the_rings() {
     for features in RINGS {
         for size in [8, 64, 1024] {
-            one_round::<Chain, [AtomicU64; 2], AtomicU8>(size, features);
-            one_round::<Chain, AtomicU8, [AtomicU64; 2]>(size, features);
+            one_round::<Chain, [AtomicU64; 2], AtomicU8>(Bus::Pci, size, features);
+            one_round::<Chain, AtomicU8, [AtomicU64; 2]>(Bus::Mmio, size, features);
+        }
+    }
+}
+
+#[test]
+fn vq_30_a_legacy_queue_is_where_its_page_says() {
+    for bus in [Bus::LegacyMmio, Bus::LegacyPci] {
+        for power in 0..16 {
+            one_round::<DmaBuf, (), ()>(bus, 1 << power, [0, EVENT][power % 2]);
+        }
+        for features in [0, EVENT, INDIRECT, INDIRECT | EVENT] {
+            one_round::<Chain, [AtomicU64; 2], AtomicU8>(bus, 64, features);
         }
     }
 }
