@@ -40,7 +40,7 @@ const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 /// What Miri runs: the code that shares memory with devices, and its tests. The device of `threads` is a second thread,
 /// so it is tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
 /// crates above are safe code. A guest whose words are the other way around has to get along with the same devices.
-const MIRI: [MiriRun; 6] = [
+const MIRI: [MiriRun; 7] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
@@ -56,6 +56,13 @@ const MIRI: [MiriRun; 6] = [
         names: &[],
         machine: None,
         flags: "-Zmiri-ignore-leaks -Zmiri-many-seeds=0..SEEDS",
+    },
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "asynchronous"],
+        names: &[],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks",
     },
     MiriRun {
         package: "virtio-sim",

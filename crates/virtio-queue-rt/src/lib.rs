@@ -45,6 +45,8 @@ pub mod status;
 pub mod storm;
 pub mod transport;
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
 #[cfg(feature = "alloc")]
 pub mod attach;
 
