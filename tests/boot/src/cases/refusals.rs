@@ -9,13 +9,19 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 12] = [
+    let refused: [(&str, &[&str], &[&str]); 14] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
         ("unknown_application_to_build", &["build", "no-such-app"], &["`no-such-app`", "hello"]),
         ("unknown_driver", &["run", "hello", "--drivers", "virtio-net,ne2000"], &["`ne2000`", "virtio-net"]),
         ("unknown_machine", &["run", "hello", "--machine", "vax"], &["'vax'", "q35", "pc", "microvm"]),
+        ("transitional_device_on_microvm", &["run", "hello", "--virtio", "transitional"], &["microvm", "transitional"]),
+        (
+            "share_among_legacy_devices",
+            &["run", "hello", "--virtio", "legacy", "--share", "/"],
+            &["virtio-fs", "legacy"],
+        ),
         ("unknown_option", &["run", "hello", "--no-such-option"], &["--no-such-option"]),
         ("unknown_command", &["boot", "hello"], &["'boot'"]),
         ("no_memory", &["run", "hello", "--memory", "0"], &["--memory"]),
