@@ -1,6 +1,8 @@
 //! Feature negotiation (VIRTIO 1.3 §2.2, §6).
 
-use virtio_queue_rt::{FeatureBits, InitError};
+use virtio_queue_rt::{FeatureBits, InitError, Interrupts, PciTransport, Reset};
+use virtio_sim::pci::capability;
+use virtio_sim::{Device, PciModel};
 
 use crate::common::transports::{BUSES, Bus};
 use crate::rig::*;
@@ -160,6 +162,14 @@ fn ftr_10_notification_data_of_the_devices_choice_is_accepted_where_there_is_a_r
         assert_eq!(service.running.features() & CHOICE, expected, "{bus:?}");
         service.end();
     }
+    // A function whose registers end before it, which is where they ended in VIRTIO 1.1.
+    let device = Device::new(4, (FeatureBits::VERSION_1 | CHOICE | FeatureBits::RING_RESET).bits(), &[8], &[]);
+    let (config, bars) = PciModel::new(device);
+    config.set(0x40, &capability(0x50, 1, 4, 0, 0x38));
+    let transport = PciTransport::new(&config, &bars, Interrupts::Polled).expect("a sound device");
+    let reset = Reset::new(transport, &HASTE).expect("it resets");
+    let negotiated = reset.negotiate(OWN, FeatureBits::EMPTY, |accepted| accepted).expect("it agrees");
+    assert_eq!(negotiated.features(), FeatureBits::VERSION_1);
 }
 
 #[test]
