@@ -96,6 +96,8 @@ pub struct State {
     pub queue_resets: Vec<u16>,
     /// What configuration changes are mapped to, where there is such a thing.
     pub config_vector: u16,
+    /// Bytes between the doorbells of two queues of a modern function.
+    pub multiplier: u32,
     /// Shared memory of a register block: id, length and address as its registers say them.
     pub shared_memory: Vec<(u8, u64, u64)>,
     /// How it lies.
@@ -149,6 +151,7 @@ impl Device {
             interrupt_reads: 0,
             queue_resets: Vec::new(),
             config_vector: 0xffff,
+            multiplier: 4,
             shared_memory: Vec::new(),
             lies: Lies::default(),
             is_legacy: false,

@@ -55,7 +55,7 @@ impl PciModel {
     pub fn modern(device: Device, vectors: Vectors) -> (PciConfig, [Option<PciModel>; 6]) {
         let id = 0x1040 + device.state().device_type as u16;
         let config = PciConfig::new(id);
-        config.add_modern(vectors);
+        config.add_modern(vectors, device.state().multiplier);
         let bar = Self::bar(device, &config, vectors, Block::Modern);
         (config, [None, None, None, None, Some(bar), None])
     }
@@ -74,7 +74,7 @@ impl PciModel {
     pub fn transitional(device: Device) -> (PciConfig, [Option<PciModel>; 6]) {
         let vectors = Vectors::Some(4);
         let config = PciConfig::new(0x1000);
-        config.add_modern(vectors);
+        config.add_modern(vectors, device.state().multiplier);
         config.set(0x10, &0xc001_u32.to_le_bytes());
         let legacy = Self::bar(device.clone(), &config, vectors, Block::Legacy);
         let modern = Self::bar(device, &config, vectors, Block::Modern);

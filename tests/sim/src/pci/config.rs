@@ -42,6 +42,11 @@ impl PciConfig {
         self.inner().bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// The bytes as they are.
+    pub fn bytes(&self) -> [u8; 256] {
+        self.inner().bytes
+    }
+
     /// Makes a BAR: its value, flags included, and which bits can be written.
     pub fn set_bar(&self, index: usize, value: u32, mask: u32) {
         self.inner().masks[index] = mask;
@@ -61,14 +66,14 @@ impl PciConfig {
         at
     }
 
-    pub(super) fn add_modern(&self, vectors: Vectors) {
+    pub(super) fn add_modern(&self, vectors: Vectors, multiplier: u32) {
         self.set_bar(4, 0xfe00_0000, 0xffff_0000);
         self.add(&capability(0, 1, 4, 0, 0x40));
         self.add(&capability(0, 3, 4, 0x1000, 1));
         self.add(&capability(0, 4, 4, 0x2000, 0x1000));
         let mut notify = capability(0, 2, 4, 0x3000, 0x1000).to_vec();
         notify[2] = 20;
-        notify.extend(super::modern::MULTIPLIER.to_le_bytes());
+        notify.extend(multiplier.to_le_bytes());
         self.add(&notify);
         // Tests count on MSI-X here.
         self.inner().end = 0x90;

@@ -3,9 +3,6 @@
 use super::PciModel;
 use crate::device::{Device, QueueSetup};
 
-/// Bytes between the doorbells of two queues.
-pub(super) const MULTIPLIER: u32 = 4;
-
 impl PciModel {
     fn set(&self, change: impl FnOnce(&mut QueueSetup)) {
         self.device.with_queue(|queue, _| {
@@ -17,7 +14,9 @@ impl PciModel {
     pub(super) fn modern_read(&self, offset: usize, width: usize) -> u32 {
         let device = &self.device;
         match (offset, width) {
+            (0x00, 4) => device.state().feature_select,
             (0x04, 4) => device.read_features(),
+            (0x08, 4) => device.state().driver_select,
             (0x10, 2) => {
                 let vector = device.state().config_vector;
                 device.vector_reads(vector).into()
@@ -50,7 +49,7 @@ impl PciModel {
             (0x3a, 2) => device.is_queue_resetting().into(),
             (0x1000, 1) => self.take_interrupt().into(),
             (0x2000..0x3000, _) => device.read_config(offset - 0x2000, width),
-            (0x4000.., 4) => self.table_read(offset - 0x4000),
+            (0x4000.., _) => self.table_read(offset - 0x4000),
             _ => panic!("a read of {width} bytes at {offset:#x}"),
         }
     }
@@ -93,8 +92,10 @@ impl PciModel {
             (0x3a, 2) => device.start_queue_reset(value),
             (0x3000..0x4000, _) => {
                 device.kick(value, Some(width));
-                let queue = *device.state().kicks.last().expect("it was just kicked");
-                assert_eq!(offset - 0x3000, usize::from(queue) * MULTIPLIER as usize, "PCI-24: the wrong doorbell");
+                let state = device.state();
+                let queue = *state.kicks.last().expect("it was just kicked");
+                let place = usize::from(queue) * state.multiplier as usize;
+                assert_eq!(offset - 0x3000, place, "PCI-24: the wrong doorbell");
             }
             (0x4000.., 4) => self.table_write(offset - 0x4000, value),
             _ => panic!("PCI-11: a write of {width} bytes at {offset:#x}"),

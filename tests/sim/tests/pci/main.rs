@@ -1,0 +1,22 @@
+//! Requirements on virtio over PCI, and lies of functions, one test each and named after them.
+//!
+//! ```text
+//!   rig         a function behind traced registers, and a request that goes through
+//!   discovery   what a function is and where its registers are     queues, notify, interrupts   what is done with them
+//!   legacy      the block of ports                                 memory, lies                 what is not believed
+//! ```
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code)]
+#[path = "../conformance/trace.rs"]
+mod trace;
+
+mod discovery;
+mod interrupts;
+mod legacy;
+mod lies;
+mod memory;
+mod notify;
+mod queues;
+mod rig;
