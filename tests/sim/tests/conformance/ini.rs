@@ -2,9 +2,14 @@
 
 use toro_core::DmaPool;
 use toro_core::driver::DeviceFault;
+use toro_core::pci::ConfigSpace;
+use virtio_queue_rt::attach::BoxedTransport;
 use virtio_queue_rt::transport::TransportError;
-use virtio_queue_rt::{Direction, FeatureBits, InitError, Notify, QueueIndex, Reset};
-use virtio_sim::DeviceQueue;
+use virtio_queue_rt::{
+    Direction, FeatureBits, InitError, Interrupts, LegacyPciTransport, Notify, PciTransport, QueueIndex, Reset,
+};
+use virtio_sim::pci::{PciConfig, Vectors};
+use virtio_sim::{Device, DeviceQueue, PciModel};
 
 use crate::common::transports::BUSES;
 use crate::rig::*;
@@ -199,6 +204,35 @@ fn ini_18_waiting_for_a_reset_ends_by_the_clock() {
         assert!((10..2000).contains(&reads), "it is asked again and again for 5 seconds: {reads} times");
         rig.device.lie(|lies| lies.never_resets = false);
         rig.works();
+    }
+}
+
+#[test]
+fn ini_19_decoding_and_bus_mastering_stay_on_as_long_as_there_is_a_driver() {
+    let is_on = |config: &PciConfig| config.read16(4) & 7 == 7;
+    for is_legacy in [false, true] {
+        let offered = OWN | if is_legacy { FeatureBits::EMPTY } else { FeatureBits::VERSION_1 };
+        let device = Device::new(1, offered.bits(), &[8], &[]);
+        let (config, mut transport): (_, BoxedTransport) = if is_legacy {
+            let (config, bars) = PciModel::legacy(device, Vectors::None);
+            let transport = LegacyPciTransport::new(&config, &bars, Interrupts::Polled).expect("a sound device");
+            (config, Box::new(transport))
+        } else {
+            let (config, bars) = PciModel::new(device);
+            let transport = PciTransport::new(&config, &bars, Interrupts::Polled).expect("a sound device");
+            (config, Box::new(transport))
+        };
+        assert!(is_on(&config), "before anything else");
+        for _ in 0..2 {
+            let reset = Reset::new(transport, &HASTE).expect("it resets");
+            assert!(is_on(&config));
+            let negotiated = reset.negotiate(OWN, OWN, |accepted| accepted).expect("it agrees");
+            assert!(is_on(&config));
+            let running = negotiated.run();
+            assert!(is_on(&config), "in service");
+            (transport, _) = running.quiesce(&HASTE).expect("it resets");
+            assert!(is_on(&config), "and after it");
+        }
     }
 }
 
