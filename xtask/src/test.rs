@@ -46,7 +46,7 @@ const MIRI: [MiriRun; 7] = [
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
         package: "virtio-sim",
-        targets: &["--test", "hostile", "--test", "queue"],
+        targets: &["--test", "hostile", "--test", "queue", "--test", "vq"],
         names: &[],
         machine: None,
         flags: "-Zmiri-ignore-leaks",

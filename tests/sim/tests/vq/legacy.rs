@@ -11,8 +11,6 @@ use virtio_sim::{DeviceQueue, QueueSetup, SimMemory};
 use crate::bare::Bare;
 use crate::rig::{EVENT_IDX, Header, INDIRECT_DESC, RINGS, Trailer, buffer, chain, count};
 
-const NOTIFICATION_DATA: u64 = 1 << 38;
-
 /// Both sides of queue 3 of a device with that interface.
 struct Rig<P: Payload, K, H: Cell, T: Cell> {
     memory: &'static SimMemory,
@@ -207,30 +205,4 @@ fn vq_26_the_length_that_a_legacy_device_reports_is_cut_to_what_it_could_write()
         assert_eq!((done.written, done.trailer), (reported.min(33), 0));
         assert_eq!(done.payload.expect("as submitted")[..], [9; 32]);
     }
-}
-
-#[test]
-fn vq_35_a_notification_with_data_carries_queue_and_available_index() {
-    let mut rig = rig::<DmaBuf, (), (), ()>(Interface::Modern, VERSION_1 | NOTIFICATION_DATA, 8, 8);
-    assert_eq!(rig.running.features().bits(), VERSION_1 | NOTIFICATION_DATA);
-    let rounds = if cfg!(miri) { 20 } else { 70_000_u32 };
-    for index in 1..=rounds {
-        let payload = buffer(&mut rig.pool, b"x");
-        rig.queue.submit((), payload, Direction::ToDevice, (), ()).expect("there is room");
-        let wish = rig.queue.publish();
-        rig.running.notify(&rig.queue, wish);
-        // next_off in bits 16 to 30, next_wrap in bit 31: the available index as it is.
-        let index = index as u16;
-        let expected = 3 + (u32::from(index & 0x7fff) << 16) + (u32::from(index >> 15) << 31);
-        assert_eq!(rig.bare.told().notified.pop(), Some(expected));
-        let popped = rig.other.pop().expect("it was published");
-        rig.other.push(popped.head.into(), 0);
-        rig.pool.recycle(rig.queue.poll().expect("obedient").expect("completed").payload);
-    }
-    let mut plain = crate::legacy::rig::<DmaBuf, (), (), ()>(Interface::Modern, VERSION_1, 8, 8);
-    let payload = buffer(&mut plain.pool, b"x");
-    plain.queue.submit((), payload, Direction::ToDevice, (), ()).expect("there is room");
-    let wish = plain.queue.publish();
-    plain.running.notify(&plain.queue, wish);
-    assert_eq!(plain.bare.told().notified, [3], "without it, the queue alone");
 }

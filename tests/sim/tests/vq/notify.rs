@@ -2,9 +2,15 @@
 
 use toro_core::driver::Armed;
 use toro_core::{DmaBuf, DmaPool};
-use virtio_queue_rt::{Direction, Notify, Virtqueue};
+use virtio_queue_rt::{Direction, FeatureBits, Notify, QueueIndex, Reset, Virtqueue};
+use virtio_sim::clock::CLOCK;
+use virtio_sim::queue::feature::VERSION_1;
+use virtio_sim::{Device, DeviceQueue, SimMemory};
 
+use crate::common::transports::{BUSES, transport};
 use crate::rig::{EVENT_IDX, Rig, buffer, rig};
+
+const NOTIFICATION_DATA: u64 = 1 << 38;
 
 type Plain = Rig<DmaBuf, (), (), ()>;
 
@@ -139,5 +145,34 @@ fn vq_22_arming_looks_again_whatever_was_seen_before() {
         assert_eq!(rig.queue.arm(), Armed::WorkPending, "one of two was taken out");
         assert!(rig.queue.poll().expect("no fault").is_some());
         assert_eq!(rig.queue.arm(), Armed::Idle);
+    }
+}
+
+#[test]
+fn vq_35_the_doorbell_is_told_queue_and_available_index() {
+    for bus in BUSES {
+        for features in [0, NOTIFICATION_DATA] {
+            let device = Device::new(1, VERSION_1 | features, &[8, 8, 8], &[]);
+            let memory = SimMemory::leak();
+            let reset = Reset::new(transport(&device, bus), &CLOCK).expect("it resets");
+            let mut negotiated = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("modern");
+            let mut queue: Virtqueue<DmaBuf, ()> = negotiated.queue(QueueIndex(2), 8, memory).expect("it is there");
+            let running = negotiated.run();
+            let mut other = DeviceQueue::negotiated(memory, device.queue(2), device.state().accepted);
+            let mut pool = DmaPool::new(memory, 8, 64).expect("memory");
+            // Past the wrap of the 15 bits of the position, where the wrap counter is set.
+            for index in 1..=if cfg!(miri) { 10 } else { 33_000_u32 } {
+                submit(&mut queue, &mut pool);
+                let wish = queue.publish();
+                running.notify(&queue, wish);
+                let data = ((index & 0x7fff) << 16) + (index >> 15 << 31);
+                let expected = if features == 0 { 2 } else { 2 + data };
+                assert_eq!(std::mem::take(&mut device.state().doorbells), [expected], "{bus:?}");
+                device.state().kicks.clear();
+                let chain = other.pop().expect("it was published");
+                other.push(chain.head.into(), 0);
+                pool.recycle(queue.poll().expect("obedient").expect("completed").payload);
+            }
+        }
     }
 }
