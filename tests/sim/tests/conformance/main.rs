@@ -5,7 +5,6 @@
 //!   trace   registers that remember every access and can lie      rig   a device behind them, and the driver
 //!   ini     initialisation, status and reset                      status, lies   devices that misbehave there
 //!   ftr     feature negotiation                                   cfg, fields    device configuration
-//!   mmio    registers in memory, of both versions
 //! ```
 //!
 //! Everything runs over both modern transports; what legacy devices do differently is tested over the legacy ones.
@@ -19,7 +18,6 @@ mod ftr;
 mod ini;
 mod legacy;
 mod lies;
-mod mmio;
 mod rig;
 mod status;
 mod trace;
