@@ -1,8 +1,9 @@
 //! PCI, as far as the driver of one function needs it.
 //!
-//! Finding functions, assigning addresses and mapping BARs is the bus's work, in the kernel. A driver gets a
-//! [`ConfigSpace`] and mapped windows; this module reads what they say and believes none of it: capability lists
-//! may loop, BARs may be absent, offsets may point anywhere.
+//! Finding functions, assigning addresses and mapping BARs is the bus's work, in the kernel, which has the two usual
+//! ways to configuration space ready-made in [`access`]. A driver gets a [`ConfigSpace`] and mapped windows; this
+//! module reads what they say and believes none of it: capability lists may loop, BARs may be absent, offsets may
+//! point anywhere.
 //!
 //! ```text
 //!   0x00  vendor, device   0x04  command, status   0x08  revision, class   0x0e  header type
@@ -10,6 +11,7 @@
 //!   0x40 .. 0xff  capabilities, each: id, next, ...
 //! ```
 
+pub mod access;
 pub mod bar;
 pub mod capability;
 pub mod msix;

@@ -9,110 +9,77 @@ use alloc::vec;
 use core::fmt;
 
 use toro_core::driver::{DeviceId, Location, PciFunction, Resources};
-use toro_core::io::{IoWindow, Mmio, Registers};
+use toro_core::io::{IoWindow, Mmio};
+use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, bars};
 use toro_core::pci::{self, ConfigSpace};
 
 use super::{BusError, Found, resources};
 use crate::{acpi, arch, mm};
 
-/// Which function: bus, device, function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Address {
-    bus: u8,
-    device: u8,
-    function: u8,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}:{:02x}.{}", self.bus, self.device, self.function)
-    }
-}
-
 /// The configuration space of one function.
 enum Config {
-    /// Its 4 KiB of ECAM.
-    Mapped(Mmio),
-    /// Its address for port 0xCF8.
-    Ports(u32),
+    /// Its part of the memory-mapped one.
+    Mapped(Ecam<Mmio>),
+    /// By the ports.
+    Ports(FunctionAddress),
 }
 
 /// Serialises pairs of accesses to the two ports.
 static PORTS: spin::Mutex<()> = spin::Mutex::new(());
 
-const ADDRESS: usize = 0;
-const DATA: usize = 4;
-const ENABLE: u32 = 1 << 31;
-
 impl Config {
-    fn of(address: Address) -> Option<Self> {
-        let index = u64::from(address.bus) << 8 | u64::from(address.device) << 3 | u64::from(address.function);
-        let ecam = acpi::tables()
-            .and_then(|tables| tables.ecam.iter().find(|ecam| ecam.segment == 0 && ecam.buses.contains(&address.bus)));
+    fn of(address: FunctionAddress) -> Option<Self> {
+        let ecam = acpi::tables().and_then(|tables| {
+            tables.ecam.iter().find(|ecam| ecam.segment == 0 && ecam.buses.contains(&address.bus()))
+        });
         match ecam {
-            Some(ecam) => mm::device_registers(ecam.address + (index << 12), 4096).ok().map(Self::Mapped),
-            None => Some(Self::Ports(ENABLE | (index as u32) << 8)),
+            Some(ecam) => {
+                let registers = mm::device_registers(ecam.address + address.ecam_offset(), Ecam::<Mmio>::LEN as u64);
+                registers.ok().map(|registers| Self::Mapped(Ecam::new(registers)))
+            }
+            None => Some(Self::Ports(address)),
+        }
+    }
+
+    /// Calls `access` with whichever it is, alone with the ports if it is by those.
+    fn with<V>(&self, access: impl FnOnce(&dyn ConfigSpace) -> V) -> V {
+        match self {
+            Self::Mapped(ecam) => access(ecam),
+            Self::Ports(address) => {
+                let _guard = PORTS.lock();
+                access(&ConfigPorts::new(arch::pci_ports::configuration_ports(), *address))
+            }
         }
     }
 }
 
 impl ConfigSpace for Config {
     fn read32(&self, offset: u16) -> u32 {
-        match self {
-            Self::Mapped(registers) => registers.read32(usize::from(offset)),
-            Self::Ports(_) if offset > 0xfc => u32::MAX,
-            Self::Ports(address) => {
-                let _guard = PORTS.lock();
-                let ports = arch::pci_ports::configuration_ports();
-                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
-                ports.read32(DATA)
-            }
-        }
+        self.with(|config| config.read32(offset))
     }
 
     fn write32(&self, offset: u16, value: u32) {
-        match self {
-            Self::Mapped(registers) => registers.write32(usize::from(offset), value),
-            Self::Ports(_) if offset > 0xfc => {}
-            Self::Ports(address) => {
-                let _guard = PORTS.lock();
-                let ports = arch::pci_ports::configuration_ports();
-                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
-                ports.write32(DATA, value);
-            }
-        }
+        self.with(|config| config.write32(offset, value));
     }
 
     fn write16(&self, offset: u16, value: u16) {
-        match self {
-            Self::Mapped(registers) => registers.write16(usize::from(offset), value),
-            Self::Ports(_) if offset > 0xfe => {}
-            Self::Ports(address) => {
-                let _guard = PORTS.lock();
-                let ports = arch::pci_ports::configuration_ports();
-                ports.write32(ADDRESS, address | u32::from(offset & 0xfc));
-                ports.write16(DATA + usize::from(offset & 2), value);
-            }
-        }
+        self.with(|config| config.write16(offset, value));
     }
 }
 
-/// Whether there is a PCI bus at all. A machine whose tables name ECAM has one; otherwise the address port of a
-/// host bridge keeps what is written to it, and an absent one does not.
+/// Whether there is a PCI bus at all: memory-mapped configuration space, or a host bridge behind the ports.
 fn is_present() -> bool {
     if acpi::tables().is_some_and(|tables| !tables.ecam.is_empty()) {
         return true;
     }
     let _guard = PORTS.lock();
-    let ports = arch::pci_ports::configuration_ports();
-    ports.write32(ADDRESS, ENABLE);
-    ports.read32(ADDRESS) == ENABLE
+    ConfigPorts::is_present(&arch::pci_ports::configuration_ports())
 }
 
 /// A function that was found.
 struct Function {
-    address: Address,
+    address: FunctionAddress,
     id: DeviceId,
 }
 
@@ -140,15 +107,17 @@ fn scan_device(bus: u8, device: u8, waiting: &mut vec::Vec<u8>, visit: &mut impl
     let mut functions = 1;
     let mut function = 0;
     while function < functions {
-        let address = Address { bus, device, function };
+        let address = FunctionAddress::new(bus, device, function);
         function += 1;
-        let Some(config) = Config::of(address) else { continue };
+        let Some((address, config)) = address.and_then(|address| Some((address, Config::of(address)?))) else {
+            continue;
+        };
         let vendor = config.read16(pci::VENDOR_ID);
         if vendor == u16::MAX {
             continue;
         }
         let header = config.read8(pci::HEADER_TYPE);
-        if address.function == 0 && header & MULTIFUNCTION != 0 {
+        if address.function() == 0 && header & MULTIFUNCTION != 0 {
             functions = 8;
         }
         match header & !MULTIFUNCTION {
