@@ -68,7 +68,7 @@ fn memory_that_runs_out_anywhere_is_an_error() {
 }
 
 #[test]
-fn fs_1_a_legacy_device_is_refused() {
+fn fs_13_a_legacy_device_is_refused() {
     for bus in LEGACY_BUSES {
         let memory = SimMemory::leak();
         let (device, share) = Setup { bus, ..Setup::default() }.attach_with(memory);

@@ -7,7 +7,7 @@ fn legacy(bus: Bus) -> Setup {
 }
 
 #[test]
-fn net_18_a_legacy_header_has_ten_bytes() {
+fn net_29_a_legacy_header_has_ten_bytes() {
     for bus in LEGACY_BUSES {
         let mut nic = legacy(bus).nic();
         assert_eq!(nic.net.mac(), MacAddress(MAC), "{bus:?}");
@@ -46,7 +46,7 @@ fn net_18_a_legacy_header_has_ten_bytes() {
 }
 
 #[test]
-fn a_legacy_card_that_fixes_the_layout_is_refused() {
+fn net_30_a_legacy_card_that_fixes_the_layout_is_refused() {
     for bus in LEGACY_BUSES {
         let device = Device::new(1, features::KNOWN.bits(), &[16, 16], &config(MAC, 1, 1500));
         let result = VirtioNet::new(transport(&device, bus), SimMemory::leak(), &CLOCK, &Options::default());
