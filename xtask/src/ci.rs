@@ -9,7 +9,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::cli::TestArgs;
+use crate::child;
+use crate::cli::{ParentEnd, TestArgs};
 use crate::exit::Failure;
 use crate::image::TARGET;
 use crate::setup::{self, quietly};
@@ -69,12 +70,15 @@ fn without_allocator(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Fa
     check("clippy, static library", library.args(example).args(["--", "-D", "warnings"]))
 }
 
-/// Documentation without a warning.
+/// Documentation without a warning, and requirements with their tests.
 fn documentation(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Result<(), Failure> {
     let strict = ("RUSTDOCFLAGS", "-D warnings");
     check("doc, host", cargo(&["doc", "--no-deps"]).env(strict.0, strict.1))?;
     let mut kernel = cargo(&["doc", "--no-deps", "--package", "toro", "--lib", "--target", TARGET]);
-    check("doc, kernel", kernel.env(strict.0, strict.1))
+    check("doc, kernel", kernel.env(strict.0, strict.1))?;
+    // The link names this tool even when cargo has put a new one in its place.
+    let this = format!("/proc/{}/exe", std::process::id());
+    check("conformance", child::bound(this, ParentEnd::Terminate).args(["conformance", "--check"]))
 }
 
 /// Installs cargo-deny where it is missing. Built without optimisation: it runs for a second, and compiles for minutes.
