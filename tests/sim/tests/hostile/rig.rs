@@ -13,8 +13,14 @@ use crate::common::{Bench, EVENT_IDX, bench};
 
 pub use virtio_sim::queue::feature::{IN_ORDER, INDIRECT_DESC};
 
+/// What rings may be like, but for the order of completions. Miri is slow, and looks at the two ends.
+pub const UNORDERED: &[u64] = if cfg!(miri) { &[0] } else { &[0, EVENT_IDX, INDIRECT_DESC] };
+
 /// What rings may be like.
-pub const KINDS: [u64; 4] = [0, EVENT_IDX, INDIRECT_DESC, INDIRECT_DESC | EVENT_IDX | IN_ORDER];
+pub const KINDS: &[u64] = match cfg!(miri) {
+    true => &[0, INDIRECT_DESC | EVENT_IDX | IN_ORDER],
+    false => &[0, EVENT_IDX, INDIRECT_DESC, INDIRECT_DESC | EVENT_IDX | IN_ORDER],
+};
 
 pub type TestBench = Bench<DmaBuf, u32>;
 pub type Queue = Virtqueue<DmaBuf, u32>;
@@ -104,7 +110,7 @@ pub fn works_again<R: Transport + std::fmt::Debug>(
     let running = negotiated.run();
     let setup = device.queue(index.0.into());
     let mut other = DeviceQueue::negotiated(memory, setup, device.state().accepted);
-    for _ in 0..3 {
+    for _ in 0..if cfg!(miri) { 1 } else { 3 } {
         works(&mut queue, &mut other, &mut pool);
     }
     let (_, proof) = running.quiesce(&HASTE).expect("it resets");

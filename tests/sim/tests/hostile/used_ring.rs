@@ -9,14 +9,13 @@ use virtio_sim::clock::CLOCK;
 use virtio_sim::{Device, DeviceQueue, MmioModel, SimMemory};
 
 use crate::common::{Bench, EVENT_IDX, VERSION_1};
-use crate::rig::{HASTE, KINDS, Queue, is_poisoned_and_recovers, recovers, with_cells, with_requests, works};
-
-/// All kinds of rings but those where the order of completions is a promise.
-const UNORDERED: [u64; 3] = [KINDS[0], KINDS[1], KINDS[2]];
+use crate::rig::{
+    HASTE, KINDS, Queue, UNORDERED, is_poisoned_and_recovers, recovers, with_cells, with_requests, works,
+};
 
 #[test]
 fn hd_vq_1_an_id_beyond_the_queue_is_a_fault() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         for id in [8, 9, 0xffff, 0x1_0000, 0x1_0003, u32::MAX] {
             let (mut bench, _) = with_requests(4, features);
             bench.other.push(id, 16);
@@ -51,7 +50,7 @@ fn hd_vq_1_storage_beyond_the_queue_is_beyond_the_queue() {
 
 #[test]
 fn hd_vq_2_an_id_that_is_not_in_flight_is_a_fault() {
-    for features in UNORDERED {
+    for features in UNORDERED.iter().copied() {
         let (mut bench, _) = with_requests(3, features);
         bench.other.push(5, 16);
         let fault = DeviceFault::UsedIdNotInFlight { id: 5 };
@@ -73,7 +72,7 @@ fn hd_vq_2_a_descriptor_in_the_middle_of_a_chain_is_no_head() {
 
 #[test]
 fn hd_vq_3_a_second_completion_is_a_fault() {
-    for features in UNORDERED {
+    for features in UNORDERED.iter().copied() {
         let (mut bench, chains) = with_requests(3, features);
         let id = u32::from(chains[1].head);
         bench.other.push(id, 16);
@@ -89,7 +88,7 @@ fn hd_vq_3_a_second_completion_is_a_fault() {
 
 #[test]
 fn hd_vq_4_a_length_beyond_the_writable_part_is_cut() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         for len in [17, 18, 0x8000_0000, u32::MAX] {
             let (mut bench, chains) = with_requests(1, features);
             bench.other.push(u32::from(chains[0].head), len);
@@ -108,7 +107,7 @@ fn hd_vq_4_a_length_beyond_the_writable_part_is_cut() {
 
 #[test]
 fn hd_vq_5_a_length_too_small_for_a_reply_is_told_and_the_buffer_comes_back() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_cells(2, features);
         for (chain, len) in chains.iter().zip([0, 5]) {
             bench.other.push(u32::from(chain.head), len);
@@ -123,7 +122,7 @@ fn hd_vq_5_a_length_too_small_for_a_reply_is_told_and_the_buffer_comes_back() {
 
 #[test]
 fn hd_vq_6_a_used_index_too_far_ahead_is_a_fault() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         for advance in [4_u16, 8, 9, 0x7fff, 0x8000] {
             let (mut bench, _) = with_requests(3, features);
             bench.other.show_used_index(advance);
@@ -136,7 +135,7 @@ fn hd_vq_6_a_used_index_too_far_ahead_is_a_fault() {
 
 #[test]
 fn hd_vq_7_a_used_index_that_moves_back_is_a_fault() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(3, features);
         bench.other.push(u32::from(chains[0].head), 0);
         assert!(bench.queue.poll().expect("fine so far").is_some());
@@ -149,7 +148,7 @@ fn hd_vq_7_a_used_index_that_moves_back_is_a_fault() {
 
 #[test]
 fn hd_vq_8_rewriting_the_drivers_own_tables_changes_nothing() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(8, features);
         bench.other.scribble();
         for chain in &chains {
@@ -173,7 +172,7 @@ fn hd_vq_8_rewriting_the_drivers_own_tables_changes_nothing() {
 fn hd_vq_8_rewriting_what_never_changes_is_mended_by_a_reset() {
     // Descriptors of headers, of trailers and of tables are written once; without them requests cannot go through, and
     // that is all.
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_cells(5, features);
         bench.other.scribble();
         for chain in &chains {
@@ -194,7 +193,7 @@ fn hd_vq_8_rewriting_what_never_changes_is_mended_by_a_reset() {
 
 #[test]
 fn hd_vq_9_an_element_changed_after_it_was_read_changes_nothing() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(2, features);
         bench.other.push(u32::from(chains[0].head), 4);
         let done = bench.queue.poll().expect("obedient").expect("it completed");
@@ -208,7 +207,7 @@ fn hd_vq_9_an_element_changed_after_it_was_read_changes_nothing() {
 
 #[test]
 fn hd_vq_10_an_index_shown_before_its_elements_finds_stale_ids_which_are_faults() {
-    for features in UNORDERED {
+    for features in UNORDERED.iter().copied() {
         let (mut bench, chains) = with_requests(8, features);
         // A whole lap, backwards, so that every element has held an id.
         for chain in chains.iter().rev() {
@@ -235,7 +234,7 @@ fn hd_vq_10_an_index_shown_before_its_elements_finds_stale_ids_which_are_faults(
 
 #[test]
 fn hd_vq_11_completions_in_any_order_are_no_lie() {
-    for features in UNORDERED {
+    for features in UNORDERED.iter().copied() {
         for skip in [1, 3, 5, 7] {
             let (mut bench, chains) = with_requests(8, features);
             let order: Vec<usize> = (0..8).map(|step| (step * skip + 2) % 8).collect();
@@ -252,7 +251,7 @@ fn hd_vq_11_completions_in_any_order_are_no_lie() {
 
 #[test]
 fn hd_vq_13_garbage_in_the_suppression_fields_only_costs_kicks() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let mut kicks = Vec::new();
         for word in [0, 1, 7, 0x7fff, 0x8000, 0xfffe, 0xffff] {
             let (mut bench, _) = with_requests(0, features);
@@ -277,7 +276,7 @@ fn hd_vq_13_garbage_in_the_suppression_fields_only_costs_kicks() {
 
 #[test]
 fn hd_vq_14_a_device_that_never_completes_costs_a_reset_and_nothing_is_freed_before() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_cells(4, features);
         let blocks = bench.memory.blocks();
         let free = bench.pool.available();
@@ -318,7 +317,7 @@ fn hd_vq_14_a_device_that_does_not_even_reset_keeps_the_memory() {
 
 #[test]
 fn hd_vq_15_completing_what_was_not_published_is_a_fault() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, _) = with_requests(0, features);
         let buffer = bench.buffer(b"secret");
         bench.queue.submit((), buffer, Direction::ToDevice, (), 1).expect("there is room");
@@ -331,7 +330,7 @@ fn hd_vq_15_completing_what_was_not_published_is_a_fault() {
 
 #[test]
 fn hd_vq_15_completing_what_was_published_without_a_kick_is_fine() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(2, features);
         assert!(bench.device.state().kicks.is_empty());
         for chain in &chains {
@@ -344,7 +343,7 @@ fn hd_vq_15_completing_what_was_published_without_a_kick_is_fine() {
 
 #[test]
 fn hd_vq_17_what_changes_after_a_completion_was_read_once() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_cells(1, features);
         let answer: Vec<u8> = [7; 16].into_iter().chain([1]).collect();
         bench.other.write(&chains[0], &answer);
@@ -374,7 +373,7 @@ fn faults_in_the_middle_of_a_batch_keep_what_came_before() {
 
 #[test]
 fn hd_g_7_an_element_put_right_after_the_fault_does_not_undo_it() {
-    for features in KINDS {
+    for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(2, features);
         bench.other.push(77, 16);
         let fault = DeviceFault::UsedIdOutOfRange { id: 77 };

@@ -11,7 +11,7 @@ use crate::rig::{Header, INDIRECT_DESC, RINGS, Trailer, buffer, chain, count, ri
 
 #[test]
 fn vq_5_6_every_combination_of_parts_is_one_descriptor_each_and_readable_ones_first() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<Chain, u8, Header, Trailer>(16, features);
         for round in 0..if cfg!(miri) { 1 } else { 3 } {
             for parts in 0..16 {
@@ -37,7 +37,7 @@ fn vq_5_6_every_combination_of_parts_is_one_descriptor_each_and_readable_ones_fi
 #[test]
 fn vq_7_8_the_longest_chain_fits_the_smallest_queue_that_takes_it() {
     // Six descriptors: a queue of eight is the smallest.
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<Chain, (), Header, Trailer>(8, features);
         for _ in 0..20 {
             let payload = chain(&mut rig.pool, 15);
@@ -68,7 +68,7 @@ fn vq_13_the_available_index_counts_requests_and_only_moves_forward() {
 
 #[test]
 fn vq_33_chains_are_remembered_in_private_memory() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<Chain, u8, Header, Trailer>(16, features);
         for parts in [15, 5, 0, 8] {
             if rig.queue.room() > 0 {
@@ -96,7 +96,7 @@ fn vq_33_chains_are_remembered_in_private_memory() {
 
 #[test]
 fn vq_34_a_full_queue_refuses_and_overwrites_nothing() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<Chain, u16, Header, Trailer>(32, features);
         let capacity = rig.queue.capacity();
         assert_eq!(capacity, if features & INDIRECT_DESC == 0 { 5 } else { 32 });

@@ -7,7 +7,7 @@ use crate::rig::{Header, RINGS, Trailer, buffer, chain, rig};
 
 #[test]
 fn vq_24_25_bytes_behind_the_reported_length_are_told_apart() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<DmaBuf, (), (), ()>(4, features);
         // The device writes eight bytes and reports so many of them, or more than there are.
         for (reported, written) in [(0, 0), (3, 3), (8, 8), (16, 16), (17, 16), (u32::MAX, 16)] {
@@ -26,7 +26,7 @@ fn vq_24_25_bytes_behind_the_reported_length_are_told_apart() {
 
 #[test]
 fn vq_24_a_length_is_cut_to_what_all_writable_parts_hold_together() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<Chain, u8, Header, Trailer>(16, features);
         for parts in 0..16 {
             let room = 7 * u32::from(parts >> 2 & 1) + 11 * u32::from(parts >> 3) + 1;
@@ -43,7 +43,7 @@ fn vq_24_a_length_is_cut_to_what_all_writable_parts_hold_together() {
 
 #[test]
 fn vq_24_what_the_device_only_reads_has_no_length() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let mut rig = rig::<DmaBuf, (), (), ()>(4, features);
         for reported in [0, 1, 2, u32::MAX] {
             let payload = buffer(&mut rig.pool, b"question");

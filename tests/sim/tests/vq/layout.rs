@@ -34,7 +34,7 @@ fn setups<P: Payload, H: Cell, T: Cell>(smallest: u32, features: u64) -> Vec<(&'
 
 fn all_setups() -> Vec<(&'static SimMemory, QueueSetup)> {
     let mut all = Vec::new();
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         all.extend(setups::<DmaBuf, (), ()>(0, features));
         all.extend(setups::<Option<DmaBuf>, Header, Trailer>(2, features));
         all.extend(setups::<Chain, Trailer, Header>(3, features));
@@ -93,7 +93,7 @@ fn vq_3_the_size_is_a_power_of_two_and_not_above_the_maximum() {
 
 #[test]
 fn vq_4_16_rings_are_zero_when_the_device_hears_of_them() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         let rig = rig::<Chain, (), Header, Trailer>(16, features);
         let other = &rig.other;
         assert_eq!((other.available_index(Ordering::Relaxed), other.used_event()), (0, 0));

@@ -136,7 +136,7 @@ fn vq_31_words(interface: Interface, offered: u64) {
 
 #[test]
 fn vq_31_legacy_rings_are_in_the_guests_order_and_modern_ones_little_endian() {
-    for features in RINGS {
+    for features in RINGS.iter().copied() {
         vq_31_words(PCI, features);
         vq_31_words(Interface::Modern, VERSION_1 | features);
     }
