@@ -254,7 +254,8 @@ mod inner {
     #[test]
     fn tests_of_this_workspace_are_found() {
         let tests = workspace(&crate::image::workspace()).unwrap();
-        let found = |path: &str, id: &str| tests.iter().any(|test| test.path.starts_with(path) && test.ids.contains(id));
+        let found =
+            |path: &str, id: &str| tests.iter().any(|test| test.path.starts_with(path) && test.ids.contains(id));
         assert!(found("crates/toro-core/src/pci/", "HD-PCI-1"));
         assert!(found("kernel/src/fs/", "HD-FS-22"));
         assert!(found("tests/sim/tests/", "HD-VQ-3"));
