@@ -7,11 +7,12 @@
 //!   queue 0, receive     the driver keeps it full of empty buffers; the device fills them
 //!   queue 1, transmit    the driver puts frames in; the device takes them
 //!
-//!   buffer   | headroom .. header (12) | destination, source, type, payload |
+//!   buffer   | headroom .. header      | destination, source, type, payload |
 //!                           ^ descriptor starts here                        ^ and ends here
 //! ```
 //!
-//! The virtio header lies directly in front of the frame, so that a frame is one descriptor in either direction.
+//! The virtio header lies directly in front of the frame, so that a frame is one descriptor in either direction. It
+//! has 12 bytes, and 10 in a legacy device, which has to leave the layout of requests open for that.
 //!
 //! # Ownership
 //!
