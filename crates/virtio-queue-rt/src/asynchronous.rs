@@ -95,10 +95,15 @@
 
 mod desk;
 mod exchange;
+mod note;
 mod ticket;
 
+/// What `note` is made of: a model checker gives it others.
+mod atomic {
+    pub(super) use core::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 use spin::Mutex;
 #[cfg(doc)]
@@ -108,6 +113,7 @@ use toro_core::driver::{Armed, DeviceFault};
 use self::desk::{Desk, Progress, Wakers};
 use self::exchange::Request;
 pub use self::exchange::{Exchange, ExchangeError};
+use self::note::Note;
 pub use self::ticket::{Ticket, TicketNumber, TicketStorage, Tickets};
 use crate::init::Running;
 use crate::queue::{Cell, Notify, Payload, SlotStorage, Slots, Virtqueue};
@@ -175,8 +181,8 @@ where
     E: TicketStorage<P, H, T>,
 {
     desk: Mutex<Desk<P, N, H, T, S, E>>,
-    /// Somebody had to go away without having looked at the queue: whoever has the desk does it for him.
-    missed: AtomicBool,
+    /// Left by those who had to go away without having looked at the queue: whoever has the desk does it for them.
+    note: Note,
 }
 
 #[cfg(feature = "alloc")]
@@ -206,7 +212,7 @@ where
     /// Takes charge of a queue, with the tickets in an array, a slice that lives for ever, or a vector. Their number is
     /// how many exchanges there can be at a time; the queue's [`capacity`](Virtqueue::capacity) is a sensible least.
     pub fn with_storage(queue: TicketQueue<P, H, T, S>, notifier: N, tickets: E) -> Self {
-        Self { desk: Mutex::new(Desk::new(queue, notifier, tickets)), missed: AtomicBool::new(false) }
+        Self { desk: Mutex::new(Desk::new(queue, notifier, tickets)), note: Note::new() }
     }
 
     /// Gives a request to the device and waits for its answer; the parts of the request are those of
@@ -238,15 +244,11 @@ where
     pub fn process(&self) -> Result<Armed, DeviceFault> {
         let mut wakers = Wakers::new();
         for _ in 0..ROUNDS {
-            self.missed.store(true, Ordering::Release);
-            // The note before the look at the lock; pairs with the fence of those who leave, which lies between their
-            // unlocking and their look at the note. One of us sees the other.
-            fence(Ordering::SeqCst);
+            self.note.leave();
             let Some(mut desk) = self.desk.try_lock() else {
                 return Ok(Armed::Idle);
             };
-            // Acquire: pairs with the store above, of whoever left the note: what he was interrupted for is seen now.
-            self.missed.swap(false, Ordering::Acquire);
+            self.note.take();
             let progress = desk.advance(&mut wakers);
             drop(desk);
             wakers.wake();
@@ -259,7 +261,7 @@ where
                 Progress::MoreToTake => continue,
                 Progress::Armed => {}
             }
-            if !self.has_missed() {
+            if !self.note.is_left() {
                 return Ok(Armed::Idle);
             }
         }
@@ -305,17 +307,10 @@ where
     /// Does something with the desk; then what others could not do meanwhile.
     fn with<R>(&self, body: impl FnOnce(&mut Desk<P, N, H, T, S, E>) -> R) -> R {
         let result = body(&mut self.desk.lock());
-        if self.has_missed() {
+        if self.note.is_left() {
             while let Ok(Armed::WorkPending) = self.process() {}
         }
         result
-    }
-
-    /// Whether somebody has left a note, for somebody who has just unlocked the desk.
-    fn has_missed(&self) -> bool {
-        // The unlocking before the look at the note; pairs with the fence in `process`.
-        fence(Ordering::SeqCst);
-        self.missed.load(Ordering::Relaxed)
     }
 
     /// Wakes all who wait for anything: what they wait for has changed.
@@ -326,7 +321,7 @@ where
             from = self.desk.lock().collect(first, &mut wakers);
             wakers.wake();
         }
-        if self.has_missed() {
+        if self.note.is_left() {
             // An error has been told, and an armed queue is what was asked for.
             let _ = self.process();
         }

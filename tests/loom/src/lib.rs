@@ -11,7 +11,7 @@
 //! `wakeups` asks who sleeps while there is work, `visibility` whether what is shown is complete, and `life` lets two
 //! sides that sleep whenever they may talk to each other. Indices start shortly before they wrap; wishes are told by flag
 //! and by index. loom tries every order of the two threads' accesses (up to a number of preemptions in the longer
-//! models) and, for each load, every value that it may still see.
+//! models) and, for each load, every value that it may still see. `notes` runs another file, the note in `asynchronous`.
 //!
 //! # Who notices which mistake in the orderings
 //!
@@ -71,11 +71,19 @@
 //! | in order: the last was used in full, too | `hd_vq_5_..`, `hd_vq_9_..` |
 #![cfg(test)]
 
+/// The model's atomics, under the name by which `note` asks for the machine's.
+mod atomic {
+    pub use loom::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
 mod device;
 mod driver;
 #[path = "../../../crates/virtio-queue-rt/src/handshake.rs"]
 mod handshake;
 mod life;
+#[path = "../../../crates/virtio-queue-rt/src/asynchronous/note.rs"]
+mod note;
+mod notes;
 mod ring;
 mod visibility;
 mod wakeups;

@@ -1,7 +1,7 @@
 //! `process` where the desk is locked: an interrupt in the middle of a submission, on the same core and on another.
 //!
-//! Whoever cannot look leaves a note and goes; whoever has the lock looks for notes after unlocking. Each side stores and
-//! then loads what the other stores, so both need a full fence in between.
+//! Whoever cannot look leaves a note and goes; whoever has the lock looks for notes after unlocking. The orderings of this
+//! are checked by `tests/loom`.
 
 use std::hint::black_box;
 use std::sync::{Mutex, OnceLock};
