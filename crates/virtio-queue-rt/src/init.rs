@@ -106,9 +106,12 @@ impl<T: Transport> Reset<T> {
     ///
     /// # Errors
     ///
-    /// [`TransportError::TimedOut`] if it does not confirm.
+    /// [`TransportError::TimedOut`] if it does not confirm; it is marked FAILED.
     pub fn new(mut transport: T, clock: &'static dyn Clock) -> Result<Self, InitError> {
-        transport.reset(Deadline::after(clock, RESET_PATIENCE))?;
+        if let Err(error) = transport.reset(Deadline::after(clock, RESET_PATIENCE)) {
+            transport.set_status(DeviceStatus::FAILED);
+            return Err(error.into());
+        }
         let mut device = Unfinished { transport: Some(transport), status: DeviceStatus::empty() };
         device.add_status(DeviceStatus::ACKNOWLEDGE);
         device.add_status(DeviceStatus::DRIVER);

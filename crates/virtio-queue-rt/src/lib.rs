@@ -54,6 +54,7 @@ pub use features::FeatureBits;
 pub use init::{InitError, Negotiated, Quiesced, Reset, Running};
 pub use queue::{Chain, Direction, Done, Notify, Slot, Virtqueue};
 pub use status::DeviceStatus;
+pub use storm::StormGuard;
 pub use transport::{
     DeviceType, Doorbell, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, PciTransport, QueueIndex,
     Transitional, TransitionalMmio, TransitionalPci, Transport, TransportError,

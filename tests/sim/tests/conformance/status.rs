@@ -4,8 +4,20 @@ use toro_core::driver::DeviceFault;
 use virtio_queue_rt::transport::TransportError;
 use virtio_queue_rt::{FeatureBits, InitError, Reset};
 
-use crate::common::transports::BUSES;
+use crate::common::transports::{ALL_BUSES, BUSES};
 use crate::rig::*;
+
+#[test]
+fn hd_st_1_ini_10_a_device_that_does_not_reset_at_all_is_marked_failed() {
+    for rig in ALL_BUSES.map(Rig::new) {
+        rig.device.lie(|lies| lies.never_resets = true);
+        let error = Reset::new(rig.transport(), &HASTE).expect_err("it does not confirm");
+        assert_eq!(error, InitError::Transport(TransportError::TimedOut));
+        assert_eq!(rig.device.state().status_writes, [0, FAILED]);
+        rig.device.lie(|lies| lies.never_resets = false);
+        rig.works();
+    }
+}
 
 #[test]
 fn hd_st_1_a_reset_that_never_completes_frees_nothing() {
