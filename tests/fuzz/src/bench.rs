@@ -12,7 +12,8 @@
 //! - Each request comes back at most once while the queue lives, and exactly once all told, with the very buffers,
 //!   lengths and token that it went with.
 //! - At most as many requests come back as were published.
-//! - The device is said to have written at most what it could write.
+//! - What comes back is what the device's used element names, all 32 bits of it, and the device is said to have written
+//!   what the element says, at most what it could write. (In order, an element may stand for others before it.)
 //! - A kick is wished for exactly where the device's suppression, as it stands at that moment, asks for one.
 //! - After a fault the queue refuses everything with that fault, and room is zero.
 //!
@@ -140,6 +141,10 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
         self.queue.fault()
     }
 
+    fn is_in_order(&self) -> bool {
+        self.running.features().contains(FeatureBits::IN_ORDER)
+    }
+
     /// What holds at all times.
     pub fn check(&self) {
         let (len, capacity) = (self.queue.len(), self.queue.capacity());
@@ -254,8 +259,7 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
     pub fn complete(&mut self, which: usize, written: u32) {
         let Some(last) = self.peer.chains.len().checked_sub(1) else { return };
         let which = which.min(last);
-        let is_in_order = self.running.features().contains(FeatureBits::IN_ORDER);
-        let batch: Vec<Chain> = match is_in_order {
+        let batch: Vec<Chain> = match self.is_in_order() {
             true => self.peer.chains.drain(..=which).collect(),
             false => self.peer.chains.remove(which).into_iter().collect(),
         };
@@ -345,9 +349,15 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
 
     /// Holds a completion against what is known.
     fn finish(&mut self, done: Done<P, u32, T::Value>) {
+        // Nobody has touched the element since the queue read it.
+        let (id, len) = self.peer.used_element(self.completed as u16);
         self.completed += 1;
         let entry = self.entries.remove(&done.cookie).expect("a request came back that was not in flight");
         assert_eq!(done.token, entry.token);
+        if !self.is_in_order() {
+            assert_eq!(id, u32::from(done.token.0), "HD-VQ-1: another id than the device gave back");
+            assert_eq!(done.written, len.min(entry.writable), "HD-VQ-4");
+        }
         assert!(done.written <= entry.writable, "{} bytes written of {}", done.written, entry.writable);
         let buffers = done.payload.unpack(entry.direction);
         assert!(buffers.parts().eq(entry.parts.iter().copied()), "other buffers came back");

@@ -63,6 +63,11 @@ fn was_stable(chip: &Chip<'_>) {
     assert_eq!(before, after, "a value was believed while the configuration changed");
 }
 
+/// Holds that a driver that refused the device, which is honest in its other registers, kept no memory.
+fn left_nothing(is_refused: bool, memory: &'static SimMemory) {
+    assert!(!is_refused || memory.blocks() == 0, "HD-G-5: a failed attachment left {} blocks", memory.blocks());
+}
+
 fn network<'a>(
     transport: TransitionalMmio<Chip<'a>>,
     chip: &Chip<'a>,
@@ -70,6 +75,7 @@ fn network<'a>(
 ) -> Result<(), AttachError> {
     let options = virtio_net::Options { receive_slots: 4, transmit_slots: 4, receive_spare: 1, fallback_mac: FALLBACK };
     let attached = VirtioNet::new(transport, memory, &CLOCK, &options);
+    left_nothing(attached.is_err(), memory);
     // Six bytes and a word, each in its own round of attempts.
     assert!(chip.state().config_reads <= MOST_ATTEMPTS * 7, "the configuration is read without end");
     let mut net = attached?;
@@ -100,6 +106,7 @@ fn file_system<'a>(
 ) -> Result<(), AttachError> {
     let options = virtio_fs::Options { descriptors: 16, buffer_bytes: 1 << 16 };
     let attached = VirtioFs::new(transport, memory, &CLOCK, &options);
+    left_nothing(attached.is_err(), memory);
     // A tag of 36 bytes, and the number of queues.
     assert!(chip.state().config_reads <= MOST_ATTEMPTS * 37, "the configuration is read without end");
     let told = chip.state().told_config;

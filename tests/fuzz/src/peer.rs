@@ -205,6 +205,12 @@ impl Peer {
         self.long(at + 4).store(len, Ordering::Relaxed);
     }
 
+    /// What the used element at a position holds: an id and a length.
+    pub fn used_element(&self, position: u16) -> (u32, u32) {
+        let at = self.used + 4 + 8 * u64::from(position % self.size);
+        (self.long(at).load(Ordering::Relaxed), self.long(at + 4).load(Ordering::Relaxed))
+    }
+
     /// Shows a used index.
     pub fn show(&mut self, index: u16) {
         self.used_index = index;
