@@ -38,8 +38,8 @@
 //! | kick decided on the last of a batch | `wakeups`, `life` | | `vq` |
 //! | `arm_event`: released store, acquired load | `wakeups`, `life` | `threads` | `litmus`, 458 |
 //! | `arm_flag`: the same | `wakeups`, `life` | `threads` | `litmus`, 486 |
-//! | `arm_event`, `arm_flag`: look before the wish | `wakeups`, `life` | | – |
-//! | `arm`: no second look | `wakeups`, `life` | | `queue` |
+//! | `arm_event`, `arm_flag`: look before the wish | `wakeups`, `life` | – with one seed | – |
+//! | `arm`: no second look | `wakeups`, `life` | – with one seed | `queue` |
 //! | `arm_event`: for the next but one | `wakeups`, `life` | | `queue` |
 //! | `arm_event`: for the one before | `wakeups`, `life` | | `queue` |
 //! | `arm_flag`: leaves interrupts off | `wakeups`, `life` | | `queue` |

@@ -194,7 +194,8 @@ impl<'a> Side<'a> {
                     Armed::Idle => match self.sleep(&between.interrupt) {
                         Woken::Looking => driver.completing.was_early(),
                         Woken::Asleep => {}
-                        Woken::Never if driver.queue.arm() == Armed::WorkPending => return Ok(Some(Lost::Interrupt)),
+                        // Not by `arm`, which may be what is wrong.
+                        Woken::Never if driver.take()? => return Ok(Some(Lost::Interrupt)),
                         // The device has not completed anything: it is for itself to say why.
                         Woken::Never => {}
                     },
