@@ -28,3 +28,8 @@ pub use mmio::MmioModel;
 pub use mmio_legacy::LegacyMmioModel;
 pub use pci::PciModel;
 pub use queue::{DeviceQueue, PoppedChain, RawDescriptor};
+
+/// The guide of `virtio-queue-rt`, whose driver is run against a device from here.
+#[cfg(doctest)]
+#[doc = include_str!("../../../crates/virtio-queue-rt/src/guide.md")]
+pub mod guide {}
