@@ -33,7 +33,7 @@ mod shared;
 pub use arrays::SharedArrays;
 pub use buf::{DmaBuf, TooLong};
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
-pub use pool::{DmaPool, PoolStorage};
+pub use pool::{DmaPool, LARGEST_BUFFER, PoolStorage};
 pub use shared::{SharedCell, SharedRegion};
 
 #[cfg(test)]

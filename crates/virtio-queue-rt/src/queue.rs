@@ -235,7 +235,8 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             rings.write_part(parts.place(slot, part), Descriptor { address: address.get(), len, is_writable, next });
             part += 1;
             if is_writable {
-                writable = writable.saturating_add(len);
+                // No request is that long: see where queues are made.
+                writable += len;
             }
         });
         // The head is the slot's descriptor in the first row, with its header or, without one, the first of its payload;

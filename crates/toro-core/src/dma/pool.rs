@@ -31,6 +31,8 @@ use crate::addr::BusAddr;
 const NONE: u32 = u32::MAX;
 /// What `returned` holds once the owner is gone.
 const CLOSED: u32 = u32::MAX - 1;
+/// The largest buffer there is, in bytes: what no request of several buffers can make too long for any device.
+pub const LARGEST_BUFFER: usize = 1 << 29;
 /// Buffers are allocated in blocks of about this size, so that a large pool needs no huge contiguous piece.
 const BLOCK: usize = 64 * 1024;
 
@@ -193,7 +195,7 @@ unsafe impl Send for DmaPool {}
 unsafe impl Sync for DmaPool {}
 
 impl DmaPool {
-    /// A pool of `count` buffers of `size` bytes each, with its bookkeeping on the heap.
+    /// A pool of `count` buffers of `size` bytes each, at most [`LARGEST_BUFFER`], with its bookkeeping on the heap.
     ///
     /// # Errors
     ///
@@ -242,7 +244,7 @@ impl DmaPool {
     fn describe(memory: Dma, count: usize, size: usize, owned: bool) -> Result<PoolShared, OutOfDmaMemory> {
         // Buffers begin on cache lines, so that no line is shared between two owners.
         let stride = size.checked_next_multiple_of(64).ok_or(OutOfDmaMemory)?;
-        if count == 0 || count >= CLOSED as usize || size == 0 || size > u32::MAX as usize {
+        if count == 0 || count >= CLOSED as usize || size == 0 || size > LARGEST_BUFFER {
             return Err(OutOfDmaMemory);
         }
         let per_block = (BLOCK / stride).clamp(1, count);

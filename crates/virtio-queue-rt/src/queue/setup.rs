@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
 use toro_core::Dma;
+use toro_core::dma::LARGEST_BUFFER;
 
 use super::parts::Parts;
 use super::payload::{Cell, Payload};
@@ -50,6 +51,8 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         agreed: Agreed,
         mut slots: S,
     ) -> Result<Self, InitError> {
+        // No request is longer than 4 GiB (§2.7.5.2), whatever its buffers.
+        const { assert!(P::MOST as u64 * LARGEST_BUFFER as u64 + (H::SIZE + T::SIZE) as u64 <= 1 << 32) };
         let Shape { size, slots: count, interface } = shape;
         let Agreed { features, tag } = agreed;
         if count == 0 || slots.as_ref().len() < usize::from(count) {

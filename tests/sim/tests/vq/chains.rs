@@ -51,6 +51,16 @@ fn vq_7_8_the_longest_chain_fits_the_smallest_queue_that_takes_it() {
 }
 
 #[test]
+fn vq_7_no_buffer_is_so_large_that_a_chain_of_them_reaches_4_gib() {
+    let rig = rig::<Chain, (), Header, Trailer>(8, 0);
+    let largest = toro_core::dma::LARGEST_BUFFER;
+    assert!(4 * largest as u64 + 17 < 1 << 32);
+    let before = rig.memory.blocks();
+    assert!(toro_core::DmaPool::new(rig.memory, 1, largest + 1).is_err());
+    assert_eq!(rig.memory.blocks(), before);
+}
+
+#[test]
 fn vq_13_the_available_index_counts_requests_and_only_moves_forward() {
     let mut rig = rig::<DmaBuf, (), (), ()>(8, 0);
     let rounds = if cfg!(miri) { 40 } else { 70_000 };
