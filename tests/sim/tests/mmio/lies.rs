@@ -82,7 +82,8 @@ fn hd_irq_6_hd_st_1_registers_that_read_all_ones_are_not_waited_for() {
         block.trace.take();
         let error = Reset::new(transport, &HASTE).map(drop).expect_err("it is gone");
         assert_eq!(error, InitError::Transport(TransportError::Gone));
-        assert_eq!(block.accesses(), [(0x070, Some(0)), (0x070, None)]);
+        let looks = block.accesses().into_iter().filter(|access| *access == (0x070, None)).count();
+        assert_eq!(looks, 1, "one look is enough");
         assert!(block.try_open().is_err());
 
         block.device.lie(|lies| lies.gone = false);
