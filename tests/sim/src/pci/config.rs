@@ -119,7 +119,8 @@ impl ConfigSpace for PciConfig {
     fn read32(&self, offset: u16) -> u32 {
         let at = usize::from(offset);
         let inner = self.inner();
-        inner.bytes.get(at..at + 4).map_or(u32::MAX, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
+        // The extended space behind it is there, and empty.
+        inner.bytes.get(at..at + 4).map_or(0, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
     }
 
     fn write32(&self, offset: u16, value: u32) {

@@ -26,6 +26,7 @@ fn hd_mio_2_shared_memory_that_cannot_be_is_not_there() {
     for (len, address) in [
         (u64::MAX, u64::MAX),
         (u64::MAX, page),
+        (u64::MAX, 0),
         (page, u64::MAX),
         (0, page),
         (page, u64::MAX - 0xfff),
