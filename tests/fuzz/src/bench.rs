@@ -13,7 +13,9 @@
 //!   lengths and token that it went with.
 //! - At most as many requests come back as were published.
 //! - What comes back is what the device's used element names, all 32 bits of it, and the device is said to have written
-//!   what the element says, at most what it could write. (In order, an element may stand for others before it.)
+//!   what the element says, at most what it could write. In order, an element may stand for others before it, as far as
+//!   the used index reaches.
+//! - A used index that moves by more than what is in flight is noticed when it is read.
 //! - A kick is wished for exactly where the device's suppression, as it stands at that moment, asks for one.
 //! - After a fault the queue refuses everything with that fault, and room is zero.
 //!
@@ -80,6 +82,10 @@ pub struct Bench<P: Load, H: Mark, T: Mark> {
     submitted: u64,
     published: u64,
     completed: u64,
+    /// The used index as the queue read it last.
+    seen: u16,
+    /// In order: how much of the element that stands for several is left, and its length.
+    batch: (u16, u32),
     publishes: u32,
     lied: bool,
 }
@@ -117,6 +123,8 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
             submitted: 0,
             published: 0,
             completed: 0,
+            seen: 0,
+            batch: (0, 0),
             publishes: 0,
             lied: false,
         };
@@ -294,7 +302,10 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
     /// Polls once.
     pub fn poll(&mut self) {
         let known = self.queue.fault();
-        match self.queue.poll() {
+        let jump = if self.seen == self.completed as u16 { self.look() } else { None };
+        let result = self.queue.poll();
+        assert!(jump.is_none_or(|jump| matches!(result, Err(fault) if fault == jump)), "HD-VQ-6: {jump:?} unnoticed");
+        match result {
             Ok(Some(done)) => {
                 assert_eq!(known, None, "a completion after a fault");
                 self.finish(done);
@@ -309,8 +320,10 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
     pub fn drain(&mut self) {
         let known = self.queue.fault();
         let waiting = self.peer.used_index().wrapping_sub(self.completed as u16);
+        let jump = self.look();
         let mut taken = Vec::new();
         let result = self.queue.drain(|done| taken.push(done));
+        assert!(jump.is_none_or(|jump| result == Err(jump)), "HD-VQ-6: {jump:?} unnoticed");
         assert!(taken.is_empty() || known.is_none(), "a completion after a fault");
         let count = taken.len();
         for done in taken {
@@ -347,6 +360,36 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
         assert_eq!(self.queue.fault(), Some(fault));
     }
 
+    /// Holds a completion in order against the element that stands for it: the one at its place, or one before; gives
+    /// the length that it has by that.
+    fn in_order(&mut self, token: Token, id: u32, len: u32) -> u32 {
+        let mask = self.queue.capacity() - 1;
+        let position = (self.completed - 1) as u16;
+        assert_eq!(token.0, position & mask, "another request than the next");
+        if self.batch.0 == 0 {
+            let skipped = (id as u16).wrapping_sub(position) & mask;
+            assert!(id <= u32::from(mask), "HD-VQ-1: an id beyond the queue");
+            assert!(skipped < self.seen.wrapping_sub(position), "HD-VQ-12: a batch beyond the used index");
+            self.batch = (skipped + 1, len);
+        }
+        self.batch.0 -= 1;
+        if self.batch.0 == 0 { self.batch.1 } else { u32::MAX }
+    }
+
+    /// The queue is about to read the used index; gives the fault that it has to find.
+    fn look(&mut self) -> Option<DeviceFault> {
+        let (used, completed) = (self.peer.used_index(), self.completed as u16);
+        let (advance, in_flight) = (used.wrapping_sub(completed), (self.published - self.completed) as u16);
+        if self.queue.fault().is_some() {
+            return None;
+        }
+        if advance > in_flight {
+            return Some(DeviceFault::UsedIndexJump { advance, in_flight });
+        }
+        self.seen = used;
+        None
+    }
+
     /// Holds a completion against what is known.
     fn finish(&mut self, done: Done<P, u32, T::Value>) {
         // Nobody has touched the element since the queue read it.
@@ -354,10 +397,14 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
         self.completed += 1;
         let entry = self.entries.remove(&done.cookie).expect("a request came back that was not in flight");
         assert_eq!(done.token, entry.token);
-        if !self.is_in_order() {
-            assert_eq!(id, u32::from(done.token.0), "HD-VQ-1: another id than the device gave back");
-            assert_eq!(done.written, len.min(entry.writable), "HD-VQ-4");
-        }
+        let len = match self.is_in_order() {
+            true => self.in_order(done.token, id, len),
+            false => {
+                assert_eq!(id, u32::from(done.token.0), "HD-VQ-1: another id than the device gave back");
+                len
+            }
+        };
+        assert_eq!(done.written, len.min(entry.writable), "HD-VQ-4");
         assert!(done.written <= entry.writable, "{} bytes written of {}", done.written, entry.writable);
         let buffers = done.payload.unpack(entry.direction);
         assert!(buffers.parts().eq(entry.parts.iter().copied()), "other buffers came back");
@@ -435,6 +482,7 @@ impl<P: Load, H: Mark, T: Mark> Bench<P, H, T> {
                 self.queue = self.running.queue(QueueIndex(0), most, self.memory).ok()?;
                 self.peer = peer(&self.wires, self.memory, self.running.features());
                 (self.submitted, self.published, self.completed, self.lied) = (0, 0, 0, false);
+                (self.seen, self.batch) = (0, (0, 0));
             }
             Err((queue, _)) => {
                 assert!(!has_feature || !confirms, "an obedient device was not believed");

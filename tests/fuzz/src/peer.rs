@@ -217,9 +217,9 @@ impl Peer {
         self.word(self.used + 2).store(index, Ordering::Release);
     }
 
-    /// The used index last shown.
+    /// The used index that the driver would read now.
     pub fn used_index(&self) -> u16 {
-        self.used_index
+        self.word(self.used + 2).load(Ordering::Relaxed)
     }
 
     fn has_event_idx(&self) -> bool {
