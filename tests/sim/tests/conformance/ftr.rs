@@ -18,6 +18,20 @@ fn accepted(rig: &Rig, offered: FeatureBits, known: FeatureBits) -> Result<Featu
 }
 
 #[test]
+fn ftr_2_a_driver_may_drop_features_but_not_add_any() {
+    for rig in BUSES.map(Rig::new) {
+        let other = FeatureBits::bit(7);
+        rig.device.state().offered |= other.bits();
+        let negotiated = rig.reset().negotiate(OWN | other, FeatureBits::EMPTY, |accepted| {
+            assert!(accepted.contains(OWN | other));
+            !other
+        });
+        let expected = OWN | FeatureBits::VERSION_1 | FeatureBits::EVENT_IDX;
+        assert_eq!(negotiated.expect("it agrees").features(), expected);
+    }
+}
+
+#[test]
 fn ftr_1_only_what_is_offered_is_accepted() {
     let mut random = Random(0x0123_4567_89ab_cdef);
     let rounds = if cfg!(miri) { 20 } else { 2000 };

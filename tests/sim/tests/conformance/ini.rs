@@ -141,6 +141,18 @@ fn ini_9_what_is_queued_before_driver_ok_is_notified_after_it() {
 }
 
 #[test]
+fn ini_10_a_device_that_is_given_up_half_way_is_marked_failed() {
+    for rig in BUSES.map(Rig::new) {
+        drop(rig.reset());
+        assert_eq!(rig.device.state().status, 3 | FAILED);
+        drop(rig.negotiated());
+        assert_eq!(rig.device.state().status, 11 | FAILED);
+        drop(rig.negotiated().run());
+        assert_eq!(rig.device.state().status, 15, "a device in service is not touched");
+    }
+}
+
+#[test]
 fn ini_11_a_device_marked_failed_is_reset_before_anything_else() {
     for rig in BUSES.map(Rig::new) {
         drop(rig.negotiated());
