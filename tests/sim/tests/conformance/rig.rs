@@ -1,9 +1,7 @@
 //! A device behind traced registers, and what a driver does with it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use toro_core::pci::msix::MsiMessage;
-use toro_core::{Clock, DmaBuf, DmaPool, Instant};
+use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::attach::BoxedTransport;
 use virtio_queue_rt::transport::TransportError;
 use virtio_queue_rt::{
@@ -13,6 +11,7 @@ use virtio_queue_rt::{
 use virtio_sim::pci::Vectors;
 use virtio_sim::{Device, DeviceQueue, LegacyMmioModel, MmioModel, PciModel, SimMemory};
 
+pub use crate::common::HASTE;
 use crate::common::transports::{Bus, message};
 use crate::trace::{Layout, Trace, Traced, layout};
 
@@ -22,18 +21,6 @@ pub type Queue = Virtqueue<DmaBuf, u32>;
 pub const OWN: FeatureBits = FeatureBits::from_bits(1 << 5);
 pub const FAILED: u8 = 128;
 pub const NEEDS_RESET: u8 = 64;
-
-/// A clock on which each look takes 10 ms, so that patience ends soon.
-#[derive(Debug)]
-pub struct HastyClock(AtomicU64);
-
-pub static HASTE: HastyClock = HastyClock(AtomicU64::new(0));
-
-impl Clock for HastyClock {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.fetch_add(10_000_000, Ordering::Relaxed))
-    }
-}
 
 /// A device, its registers, and memory that both sides reach.
 pub struct Rig {

@@ -1,14 +1,15 @@
 //! A queue with requests that the device has seen, and what has to hold after a lie.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::driver::{DeviceFault, Refusal};
-use toro_core::{Clock, DmaBuf, DmaPool, Instant};
+use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::queue::{Cell, Payload};
 use virtio_queue_rt::transport::Transport;
 use virtio_queue_rt::{Direction, FeatureBits, QueueIndex, Reset, Virtqueue};
 use virtio_sim::{Device, DeviceQueue, PoppedChain, SimMemory};
 
+pub use crate::common::HASTE;
 use crate::common::{Bench, EVENT_IDX, bench};
 
 pub use virtio_sim::queue::feature::{IN_ORDER, INDIRECT_DESC};
@@ -29,18 +30,6 @@ pub type Queue = Virtqueue<DmaBuf, u32>;
 pub type Cells = Bench<Option<DmaBuf>, u32, Header, Trailer>;
 pub type Header = [AtomicU64; 2];
 pub type Trailer = AtomicU8;
-
-/// A clock on which each look takes 10 ms, so that patience ends soon.
-#[derive(Debug)]
-pub struct HastyClock(AtomicU64);
-
-pub static HASTE: HastyClock = HastyClock(AtomicU64::new(0));
-
-impl Clock for HastyClock {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.fetch_add(10_000_000, Ordering::Relaxed))
-    }
-}
 
 /// A queue of 8 with `count` requests that the device has seen.
 pub fn with_requests(count: u32, features: u64) -> (TestBench, Vec<PoppedChain>) {
