@@ -115,7 +115,9 @@ impl ConfigSpace for Function {
     fn read32(&self, offset: u16) -> u32 {
         let state = self.access(offset, 4);
         let at = usize::from(offset);
-        state.bytes.get(at..at + 4).map_or(u32::MAX, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
+        let word = state.bytes.get(at..at + 4);
+        // Extended configuration space, which has nothing in it.
+        word.map_or(0, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
     }
 
     fn write32(&self, offset: u16, value: u32) {

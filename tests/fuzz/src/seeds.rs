@@ -157,6 +157,8 @@ fn pci_capabilities() -> Seeds {
             modern(&|bytes| {
                 bytes[0x61] = 0xf0;
                 bytes[0xf0..0xf5].copy_from_slice(&[0x09, 0, 20, 2, 4]);
+                // A sound block of doorbells, if there were a multiplier.
+                (bytes[0xf9], bytes[0xfd]) = (0x30, 0x10);
             }),
         ),
         ("hd_pci_5", modern(&|bytes| bytes[0x44] = 6)),
