@@ -89,6 +89,18 @@ impl Transport {
     }
 }
 
+/// How many processors there are. An emulated machine could have one more than it needs.
+///
+/// For a machine that can never have a second one, QEMU's translator leaves the barriers out of atomic operations, as if
+/// its own threads, which play the devices, did not look. The host's processor may then let a look at what a device wants
+/// overtake the index that was shown to it before, and a notification that is due is never sent.
+fn processors(executor: Executor, count: u16) -> String {
+    match executor {
+        Executor::Tcg if count == 1 => "1,maxcpus=2".to_owned(),
+        _ => count.to_string(),
+    }
+}
+
 /// QEMU's arguments for `vm`.
 pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
@@ -106,7 +118,7 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     option("-machine", format!("{}{machine_options},memory-backend=mem", vm.machine.qemu_name()));
     option("-accel", accel.to_owned());
     option("-cpu", cpu.to_owned());
-    option("-smp", vm.cpus.to_string());
+    option("-smp", processors(vm.executor, vm.cpus));
     option("-m", format!("{}M", vm.memory_mib));
     option("-object", format!("memory-backend-memfd,id=mem,size={}M,share=on", vm.memory_mib));
     if transport == Transport::Mmio {
@@ -304,6 +316,13 @@ mod tests {
             vm_line = words.join(" ".as_ref()).into_string().unwrap();
         }
         assert!(vm_line.contains("-append a=b c -kernel"));
+    }
+
+    #[test]
+    fn an_emulated_machine_always_could_have_a_second_processor() {
+        assert_eq!(processors(Executor::Tcg, 1), "1,maxcpus=2");
+        assert_eq!(processors(Executor::Tcg, 4), "4");
+        assert_eq!(processors(Executor::Kvm, 1), "1");
     }
 
     #[test]

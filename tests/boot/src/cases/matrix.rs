@@ -157,12 +157,8 @@ fn complaints_are_seen(tool: &Tool) -> Result<(), String> {
 }
 
 /// Boots a test with the disk of `cell`; gives how it ended, and QEMU's complaints.
-///
-/// The machine has a second processor, which never starts. For a machine with one, QEMU's translator makes plain loads
-/// and stores of atomic exchanges, as if the threads of its devices did not look: then the processor of the host may
-/// let a look at what the device wants overtake the index before it, and a notification that is due is never sent.
 fn boot(tool: &Tool, test: &str, cell: &Cell, disk: &Path, log: &Path) -> Result<(Finished, Vec<String>), String> {
-    let options = ["--cpus", "2", "--timeout", "120", "--machine", cell.machine, "--virtio", cell.interface];
+    let options = ["--timeout", "120", "--machine", cell.machine, "--virtio", cell.interface];
     let _ = fs::remove_file(log);
     let finished = tool.run(
         ["run", "kernel-tests"]
