@@ -41,13 +41,21 @@ const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 /// so it is tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
 /// crates above are safe code. A guest whose words are the other way around has to get along with the same devices; what
 /// legacy devices have in the guest's order is in that order there.
-const MIRI: [MiriRun; 7] = [
+const MIRI: [MiriRun; 8] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
         package: "virtio-sim",
-        targets: &["--test", "hostile", "--test", "queue", "--test", "vq"],
+        targets: &["--test", "hostile", "--test", "queue"],
         names: &[],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks",
+    },
+    // Rings of which the others know nothing: tables, batches in order, the legacy layout.
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "vq"],
+        names: &["vq_12_", "vq_28_", "vq_29_", "vq_30_"],
         machine: None,
         flags: "-Zmiri-ignore-leaks",
     },
