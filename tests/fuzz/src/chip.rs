@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Lies are part of the input: a byte below 0x80 is how many answers in a row are the truth from here on, and one above
-//! is a lie of one kind or another. At the end of the input everything is the truth.
+//! is a lie of one kind or another; one kind is to say the same for ever. At the end of the input everything else is the
+//! truth.
 //!
 //! # What is held, whatever the device says
 //!
@@ -54,7 +55,9 @@ pub enum Layout {
 /// What a register is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
-    Fixed(u32),
+    Magic,
+    Version,
+    DeviceType,
     Features,
     FeatureSelect,
     Accept,
@@ -132,6 +135,8 @@ pub struct State<'a> {
     pub told_status: u8,
     memory: &'static SimMemory,
     device_type: u32,
+    version: u32,
+    told_version: u32,
     status: u8,
     generation: u32,
     told_features: [u32; 2],
@@ -143,6 +148,8 @@ pub struct State<'a> {
     config_vector: u16,
     accesses: u32,
     truths_left: u32,
+    /// A register that says the same for ever.
+    stuck: Option<(Field, u32)>,
 }
 
 /// Registers of a device; clones are the same device.
@@ -155,6 +162,10 @@ pub struct Chip<'a> {
 impl<'a> Chip<'a> {
     /// A device of a type, with features, queues and configuration.
     pub fn new(layout: Layout, script: Script<'a>, memory: &'static SimMemory, device_type: u32) -> Self {
+        let version = match layout {
+            Layout::Mmio { version } => version,
+            Layout::Bar | Layout::Ports { .. } => 0,
+        };
         let state = State {
             script,
             may_lie: true,
@@ -172,6 +183,8 @@ impl<'a> Chip<'a> {
             told_status: 0,
             memory,
             device_type,
+            version,
+            told_version: version,
             status: 0,
             generation: 0,
             told_features: [0; 2],
@@ -183,6 +196,7 @@ impl<'a> Chip<'a> {
             config_vector: u16::MAX,
             accesses: 0,
             truths_left: 0,
+            stuck: None,
         };
         Self { layout, state: Arc::new(Mutex::new(state)) }
     }
@@ -223,7 +237,8 @@ impl<'a> Chip<'a> {
     /// Which register is at an offset.
     fn field(&self, offset: usize, width: usize) -> Field {
         let (field, right) = match self.layout {
-            Layout::Mmio { version } => mmio_field(offset, version, width),
+            // Whoever was told another version finds the registers of that.
+            Layout::Mmio { .. } => mmio_field(offset, self.state().told_version, width),
             Layout::Bar => bar_field(offset, width),
             Layout::Ports { has_messages } => ports_field(offset, has_messages, width),
         };
@@ -235,9 +250,9 @@ impl<'a> Chip<'a> {
 /// The register of a virtio-mmio device at an offset, and its width.
 fn mmio_field(offset: usize, version: u32, width: usize) -> (Field, usize) {
     let field = match (offset, version) {
-        (0x000, _) => Field::Fixed(0x7472_6976),
-        (0x004, _) => Field::Fixed(version),
-        (0x008, _) => Field::Fixed(u32::MAX),
+        (0x000, _) => Field::Magic,
+        (0x004, _) => Field::Version,
+        (0x008, _) => Field::DeviceType,
         (0x010, _) => Field::Features,
         (0x014, _) => Field::FeatureSelect,
         (0x020, _) => Field::Accept,
@@ -326,8 +341,9 @@ impl State<'_> {
         let (select, queue_max) = (self.queue_select, self.queue_max);
         let queue = self.queues.get(select).copied();
         match field {
-            Field::Fixed(u32::MAX) => self.device_type,
-            Field::Fixed(value) => value,
+            Field::Magic => 0x7472_6976,
+            Field::Version => self.version,
+            Field::DeviceType => self.device_type,
             Field::Features if self.feature_select < 2 => (self.offered >> (32 * self.feature_select)) as u32,
             Field::Accept => self.accepted as u32,
             Field::FeatureSelect => self.feature_select,
@@ -366,6 +382,9 @@ impl State<'_> {
         if !self.may_lie || is_exempt {
             return truth;
         }
+        if let Some((_, value)) = self.stuck.filter(|(stuck, _)| *stuck == field) {
+            return value;
+        }
         if self.truths_left > 0 {
             self.truths_left -= 1;
             return truth;
@@ -381,7 +400,12 @@ impl State<'_> {
             0xa0..0xb0 => truth.wrapping_add(1),
             kind @ 0xb0..0xd0 => truth ^ 1 << (kind % 32),
             0xd0..0xe0 => self.script.byte().into(),
-            0xe0..0xf0 => self.script.word().into(),
+            0xe0..0xe8 => self.script.word().into(),
+            0xe8..0xf0 => {
+                let value = self.script.byte().into();
+                self.stuck = Some((field, value));
+                value
+            }
             _ => self.script.long(),
         }
     }
@@ -402,6 +426,7 @@ impl State<'_> {
                     queue.told_max = told;
                 }
             }
+            Field::Version if matches!(told, 1 | 2) => self.told_version = told,
             Field::Interrupt => self.told_interrupt = told,
             Field::Generation => self.generations = [self.generations[1], told],
             Field::Status => self.told_status = told as u8,

@@ -123,6 +123,8 @@ fn registers() -> Seeds {
     let steps = [1, 0, 2, 0, 11, 0, 3, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 1, 1, 2, 1, 10, 0, 0, 0];
     let obedient = |bus: u8| [&[bus, 0xff, 4, 3, 0x7f][..], &steps].concat();
     let mut seeds: Seeds = names.iter().map(|(name, bus)| (*name, obedient(*bus))).collect();
+    // The status is 1 for ever: no reset is confirmed.
+    seeds.push(("hd_st_1", [&[4, 0xff, 4, 3][..], &[0xe8, 1]].concat()));
     seeds.push(("hd_pci_14", [&[4, 0xff, 4, 3][..], &[0x80; 40]].concat()));
     seeds
 }
