@@ -183,7 +183,7 @@ fn pci_capabilities() -> Seeds {
                 bytes[0x23] = 0xfe;
             }),
         ),
-        ("table_beyond_its_bar", input(1 | 2 << 2, 0, &|bytes| bytes[0x95] = 0x50)),
+        ("table_beyond_its_bar", input(1 | 2 << 2, 0, &|bytes| (bytes[0x94], bytes[0x95]) = (0xf4, 0x4f))),
     ]
 }
 
