@@ -32,7 +32,7 @@ struct MiriRun {
 }
 
 /// How many schedules Miri tries where there is a choice, if the command line does not say.
-pub const SEEDS: u32 = 4;
+pub const SEEDS: u32 = 2;
 
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
