@@ -30,6 +30,7 @@ mod logger;
 mod macros;
 #[allow(unsafe_code)]
 pub mod mm;
+pub mod mp_table;
 pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
