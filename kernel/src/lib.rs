@@ -43,5 +43,7 @@ pub mod sync;
 pub mod time;
 
 #[cfg(target_os = "none")]
+pub use sched::cores as core;
+#[cfg(target_os = "none")]
 pub use sched::thread;
 pub use toro_core::driver;

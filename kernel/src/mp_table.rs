@@ -55,6 +55,21 @@ pub struct MpTable {
     pub io_apics: Vec<IoApic>,
 }
 
+#[cfg(target_os = "none")]
+static TABLE: spin::Once<Option<MpTable>> = spin::Once::new();
+
+/// Looks for the table, once, on a machine that has no ACPI tables.
+#[cfg(target_os = "none")]
+pub(crate) fn initialise(memory: &impl PhysicalMemory) {
+    TABLE.call_once(|| find(memory));
+}
+
+/// The machine's table, if there is one.
+#[cfg(target_os = "none")]
+pub fn table() -> Option<&'static MpTable> {
+    TABLE.get()?.as_ref()
+}
+
 /// Searches the places where firmware leaves the floating pointer (§4), and reads the table of the first that has one.
 pub fn find(memory: &impl PhysicalMemory) -> Option<MpTable> {
     let word = |address| memory.bytes(address, 2).and_then(|bytes| read_u16(bytes, 0)).map(u64::from);
@@ -83,7 +98,7 @@ fn pointed_to(memory: &impl PhysicalMemory, area: &[u8]) -> Option<MpTable> {
     if *pointer.get(11)? != 0 {
         return Some(default_configuration());
     }
-    table(memory, u64::from(read_u32(pointer, 4)?)).map(entries)
+    configuration(memory, u64::from(read_u32(pointer, 4)?)).map(entries)
 }
 
 /// Two processors, and an I/O APIC at the usual place (§5).
@@ -92,7 +107,7 @@ fn default_configuration() -> MpTable {
 }
 
 /// The entries of the configuration table at `address` (§4.2).
-fn table(memory: &impl PhysicalMemory, address: u64) -> Option<&[u8]> {
+fn configuration(memory: &impl PhysicalMemory, address: u64) -> Option<&[u8]> {
     let length = read_u16(memory.bytes(address, HEADER)?, 4)?;
     let table = memory.bytes(address, usize::from(length))?;
     table.get(HEADER..).filter(|_| table.starts_with(TABLE_SIGNATURE) && sums_to_zero(table))

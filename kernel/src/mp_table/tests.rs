@@ -190,7 +190,7 @@ proptest! {
         let _ = find(&memory);
         let _ = super::entries(&entries);
         let raw = Model::default().with(0, entries.clone());
-        let _ = table(&raw, at);
+        let _ = configuration(&raw, at);
         let _ = pointed_to(&raw, &entries);
         let signed = [POINTER_SIGNATURE, &entries[..]].concat();
         let _ = pointed_to(&raw, &signed);
