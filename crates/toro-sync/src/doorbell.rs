@@ -68,7 +68,9 @@ impl Doorbell {
     ///
     /// The look may use relaxed loads to find out whether there is anything.
     pub fn lie_down(&self) {
-        self.is_asleep.store(true, Ordering::Relaxed);
+        // An exchange, though a store would do: the changes of the flag are then one chain, in which loom can follow them. It
+        // does not know that a store comes after an exchange that has read what the same thread wrote before.
+        self.is_asleep.swap(true, Ordering::Relaxed);
         // Pairs with the fence in `ring`, and with the exchange and the load of `ring_after_push`.
         fence(Ordering::SeqCst);
     }
