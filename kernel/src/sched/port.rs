@@ -62,6 +62,14 @@ impl Port {
     }
 }
 
+/// Makes sure that the loop of the core with number `core` comes by, after something has been put where one of its
+/// pollers looks.
+pub(crate) fn nudge(core: usize) {
+    if core != core_index() && PORTS[core].doorbell.ring() == Ring::Needed {
+        smp::wake(core);
+    }
+}
+
 /// Sends a thread to its core, which is another one.
 pub(super) fn send(record: Record) {
     let core = record.core;
