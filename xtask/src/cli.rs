@@ -54,8 +54,8 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
-    /// the commands to type where it cannot.
+    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd, curl and gdb. Uses apt as root or through sudo;
+    /// prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
@@ -137,6 +137,9 @@ pub struct RunArgs {
     /// `package.metadata.toro`), and no forwarding for others. The guest's address is printed when it answers.
     #[arg(long, value_name = "HOST[:GUEST]")]
     pub port: Option<PortForward>,
+    /// Let the guest wait for a debugger at this TCP port of 127.0.0.1, and print how to attach gdb; 0 takes a free one
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    pub gdb: Option<u16>,
     /// How QEMU executes the guest: auto takes KVM where a probe shows that it works
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
@@ -334,6 +337,7 @@ mod tests {
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
+        assert!(args.gdb.is_none());
     }
 
     #[test]
@@ -352,6 +356,13 @@ mod tests {
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn the_debugger_has_a_usual_port() {
+        assert_eq!(run_args("xtask run --gdb hello").gdb, Some(1234));
+        assert_eq!(run_args("xtask run hello --gdb=0").gdb, Some(0));
+        assert!(parse_words("xtask run hello --gdb=70000").is_err());
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Vm<'a> {
     pub forward: Option<PortForward>,
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
     pub share: Option<i32>,
+    /// A port of 127.0.0.1 where a debugger can attach. The guest waits for one.
+    pub gdb: Option<u16>,
     /// The user's own arguments for QEMU, appended last.
     pub extra: &'a [OsString],
 }
@@ -138,12 +140,18 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
         let properties = "chardev=fs0,tag=share,queue-size=1024";
         option("-device", virtio_device("vhost-user-fs", transport, vm.virtio, properties, ""));
     }
+    if let Some(port) = vm.gdb {
+        option("-gdb", format!("tcp:127.0.0.1:{port}"));
+    }
     if !vm.command_line.is_empty() {
         option("-append", vm.command_line.to_owned());
     }
     arguments.push("-kernel".into());
     arguments.push(vm.image.into());
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
+    if vm.gdb.is_some() {
+        arguments.push("-S".into());
+    }
     arguments.extend(vm.extra.iter().cloned());
     arguments
 }
@@ -226,6 +234,7 @@ mod tests {
             command_line: "",
             forward: None,
             share: None,
+            gdb: None,
             extra: &[],
         };
         change(&mut vm);
@@ -289,6 +298,13 @@ mod tests {
     }
 
     #[test]
+    fn the_guest_waits_for_its_debugger_on_the_loopback_address() {
+        assert!(!line(|_| ()).contains("-gdb") && !line(|_| ()).contains("-S"));
+        let line = line(|vm| vm.gdb = Some(1234));
+        assert!(line.contains("-gdb tcp:127.0.0.1:1234 ") && line.ends_with(" -S"), "{line}");
+    }
+
+    #[test]
     fn kvm_passes_the_processor_through() {
         assert!(line(|vm| vm.executor = Executor::Kvm).contains("-accel kvm -cpu host"));
         assert!(line(|vm| vm.executor = Executor::Tcg).contains("-accel tcg -cpu max"));
@@ -309,6 +325,7 @@ mod tests {
                 command_line,
                 forward: None,
                 share: None,
+                gdb: None,
                 extra: &extra,
             };
             let words = arguments(&vm);

@@ -11,7 +11,7 @@
 //! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::child;
 use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
+use crate::ports::HeldPorts;
 use crate::qemu::{self, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
@@ -47,11 +48,16 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     check_interface(args.machine, args.virtio, args.share.is_some())?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
-    let forward = choose_forward(args.port, application.http_port)?;
+    let mut ports = HeldPorts::default();
+    let forward = choose_forward(args.port, application.http_port, &mut ports)?;
+    let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
 
     let mut programs = vec![Program::Qemu];
     if share.is_some() {
         programs.push(Program::Virtiofsd);
+    }
+    if gdb.is_some() {
+        programs.push(Program::Gdb);
     }
     setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
     let version = qemu::check_version()?;
@@ -79,8 +85,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         command_line: args.append.as_deref().unwrap_or_default(),
         forward,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        gdb,
         extra: &args.qemu,
     });
+    drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
             .args(arguments)
@@ -106,7 +114,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
         std::thread::spawn(move || announce_web_address(port.host, &serving, &sender));
     }
-    let result = guest.follow(&events);
+    // QEMU may not listen yet, but gdb tries again for a while.
+    let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(&image, port)));
+    let result = told.and_then(|()| guest.follow(&events));
     guest.stop();
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
@@ -139,16 +149,22 @@ fn check_share(share: &Path) -> Result<PathBuf, Failure> {
 
 /// The forwarding that the user asked for, or the usual one for an application that serves HTTP. Checks that the port
 /// is free, and picks a free one for port 0.
-fn choose_forward(asked: Option<PortForward>, http_port: Option<u16>) -> Result<Option<PortForward>, Failure> {
+fn choose_forward(
+    asked: Option<PortForward>,
+    http_port: Option<u16>,
+    ports: &mut HeldPorts,
+) -> Result<Option<PortForward>, Failure> {
     let usual = http_port.map(|guest| PortForward { guest, ..PortForward::default() });
-    let Some(forward) = asked.or(usual) else {
-        return Ok(None);
-    };
-    let trouble = |error| Failure::input(format!("port {} of 127.0.0.1 is not available: {error}", forward.host));
-    // As QEMU will bind it. The listener is closed again on return; nobody else is likely to take the port until then.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, forward.host)).map_err(trouble)?;
-    let host = listener.local_addr().map_err(trouble)?.port();
-    Ok(Some(PortForward { host, guest: forward.guest }))
+    asked.or(usual).map(|forward| Ok(PortForward { host: ports.take(forward.host)?, ..forward })).transpose()
+}
+
+/// What to type to attach gdb to the guest. The image says what processor it is for, so gdb needs not be told, though the
+/// guest's starts in 32-bit mode.
+fn debugger_command(image: &Path, port: u16) -> String {
+    let image = image.display().to_string();
+    let is_plain = image.chars().all(|char| char.is_ascii_alphanumeric() || "/._-+".contains(char));
+    let image = if is_plain { image } else { format!("'{}'", image.replace('\'', r"'\''")) };
+    format!("gdb {image} -ex 'target remote 127.0.0.1:{port}'")
 }
 
 /// What can happen while a guest runs.
@@ -318,6 +334,8 @@ fn answers_http(port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -346,23 +364,22 @@ mod tests {
     }
 
     #[test]
-    fn busy_port_is_refused() {
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let host = taken.local_addr().unwrap().port();
-        let failure = choose_forward(Some(PortForward { host, guest: 80 }), None).unwrap_err();
-        assert_eq!(failure.kind(), FailureKind::Input);
-        assert!(failure.to_string().contains(&host.to_string()));
-    }
-
-    #[test]
     fn port_zero_becomes_a_free_port() {
-        let forward = choose_forward(Some(PortForward { host: 0, guest: 81 }), Some(80)).unwrap().unwrap();
+        let asked = Some(PortForward { host: 0, guest: 81 });
+        let forward = choose_forward(asked, Some(80), &mut HeldPorts::default()).unwrap().unwrap();
         assert!(forward.host != 0 && forward.guest == 81);
     }
 
     #[test]
     fn application_without_http_gets_no_forwarding_unless_asked() {
-        assert_eq!(choose_forward(None, None), Ok(None));
+        assert_eq!(choose_forward(None, None, &mut HeldPorts::default()), Ok(None));
+    }
+
+    #[test]
+    fn the_command_for_the_debugger_can_be_pasted() {
+        let command = |image| debugger_command(Path::new(image), 1234);
+        assert_eq!(command("/a/b-c_1.0"), "gdb /a/b-c_1.0 -ex 'target remote 127.0.0.1:1234'");
+        assert_eq!(command("/my app's/$x"), r"gdb '/my app'\''s/$x' -ex 'target remote 127.0.0.1:1234'");
     }
 
     #[test]
