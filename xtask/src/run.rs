@@ -28,7 +28,7 @@ use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
 use crate::ports::HeldPorts;
-use crate::qemu::{self, Vm};
+use crate::qemu::{self, Card, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 use crate::symbolize::Symbolizer;
@@ -46,10 +46,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     check_interface(args.machine, args.virtio, args.share.is_some())?;
+    check_room(args.machine, args.nics, args.share.is_some())?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
     let mut ports = HeldPorts::default();
-    let forward = choose_forward(args.port, application.http_port, &mut ports)?;
+    let cards = choose_cards(args.nics, args.port, application.http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
 
     let mut programs = vec![Program::Qemu];
@@ -83,7 +84,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         cpus: args.cpus,
         executor,
         command_line: args.append.as_deref().unwrap_or_default(),
-        forward,
+        cards: &cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
         gdb,
         extra: &args.qemu,
@@ -108,7 +109,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
     };
     guest.forward_output(&sender);
-    if let Some(port) = forward {
+    for port in cards.iter().filter_map(|card| card.forward) {
         let pid = guest.child.id();
         std::thread::spawn(move || backlog::lengthen(pid, port.host));
         let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
@@ -136,6 +137,17 @@ fn check_interface(machine: Machine, interface: VirtioInterface, has_share: bool
     }
 }
 
+/// Checks that the machine has room for as many virtio devices.
+fn check_room(machine: Machine, nics: u8, has_share: bool) -> Result<(), Failure> {
+    if machine == Machine::Microvm && has_share && nics == Machine::MICROVM_DEVICES {
+        return Err(Failure::input(format!(
+            "microvm has {} virtio devices at most: leave out --share or one of --nics, or use --machine q35",
+            Machine::MICROVM_DEVICES
+        )));
+    }
+    Ok(())
+}
+
 /// The share as an absolute path.
 fn check_share(share: &Path) -> Result<PathBuf, Failure> {
     let trouble = |reason: String| Failure::input(format!("cannot share {}: {reason}", share.display()));
@@ -147,15 +159,28 @@ fn check_share(share: &Path) -> Result<PathBuf, Failure> {
     Ok(directory)
 }
 
-/// The forwarding that the user asked for, or the usual one for an application that serves HTTP. Checks that the port
-/// is free, and picks a free one for port 0.
-fn choose_forward(
+/// So many cards, with the forwarding that the user asked for, or the usual one for an application that serves HTTP. The
+/// card after one whose port of the host was given takes the next port; port 0 is a free one for each.
+fn choose_cards(
+    count: u8,
     asked: Option<PortForward>,
     http_port: Option<u16>,
     ports: &mut HeldPorts,
-) -> Result<Option<PortForward>, Failure> {
+) -> Result<Vec<Card>, Failure> {
     let usual = http_port.map(|guest| PortForward { guest, ..PortForward::default() });
-    asked.or(usual).map(|forward| Ok(PortForward { host: ports.take(forward.host)?, ..forward })).transpose()
+    let Some(PortForward { host, guest }) = asked.or(usual) else {
+        return Ok(vec![Card::default(); count.into()]);
+    };
+    let card = |number: u8| {
+        let host = match host {
+            0 => 0,
+            first => first.checked_add(number.into()).ok_or_else(|| {
+                Failure::input(format!("there are no {count} ports from {first} on, one for each network card"))
+            })?,
+        };
+        Ok(Card { forward: Some(PortForward { host: ports.take(host)?, guest }) })
+    };
+    (0..count).map(card).collect()
 }
 
 /// What to type to attach gdb to the guest. The image says what processor it is for, so gdb needs not be told, though the
@@ -363,16 +388,57 @@ mod tests {
         assert_eq!(check(Machine::Microvm, Transitional, false), Err(FailureKind::Input));
     }
 
+    fn hosts(count: u8, asked: PortForward, ports: &mut HeldPorts) -> Result<Vec<u16>, Failure> {
+        let cards = choose_cards(count, Some(asked), Some(80), ports)?;
+        assert!(cards.iter().all(|card| card.forward.unwrap().guest == asked.guest));
+        Ok(cards.iter().map(|card| card.forward.unwrap().host).collect())
+    }
+
     #[test]
-    fn port_zero_becomes_a_free_port() {
-        let asked = Some(PortForward { host: 0, guest: 81 });
-        let forward = choose_forward(asked, Some(80), &mut HeldPorts::default()).unwrap().unwrap();
-        assert!(forward.host != 0 && forward.guest == 81);
+    fn more_devices_than_a_microvm_has_are_refused() {
+        assert_eq!(check_room(Machine::Microvm, 8, true).map_err(|failure| failure.kind()), Err(FailureKind::Input));
+        for (machine, nics, has_share) in
+            [(Machine::Microvm, 7, true), (Machine::Microvm, 8, false), (Machine::Pc, 8, true), (Machine::Q35, 8, true)]
+        {
+            assert_eq!(check_room(machine, nics, has_share), Ok(()));
+        }
+    }
+
+    #[test]
+    fn port_zero_becomes_a_free_port_for_each_card() {
+        let mut hosts = hosts(3, PortForward { host: 0, guest: 81 }, &mut HeldPorts::default()).unwrap();
+        hosts.sort_unstable();
+        hosts.dedup();
+        assert!(hosts.len() == 3 && hosts[0] != 0);
+    }
+
+    #[test]
+    fn further_cards_take_the_ports_that_follow() {
+        // Another process may have one of three ports in a row; not of every three.
+        let found = (20_000..30_000).step_by(3).find_map(|host| {
+            let hosts = hosts(3, PortForward { host, guest: 81 }, &mut HeldPorts::default()).ok()?;
+            Some((host, hosts))
+        });
+        let (host, hosts) = found.unwrap();
+        assert_eq!(hosts, [host, host + 1, host + 2]);
+
+        let mut ports = HeldPorts::default();
+        ports.take(host + 1).unwrap();
+        let failure = self::hosts(3, PortForward { host, guest: 81 }, &mut ports).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Input);
+        assert!(failure.to_string().contains(&format!("port {} ", host + 1)));
+    }
+
+    #[test]
+    fn ports_end_at_65535() {
+        let mut ports = HeldPorts::default();
+        let failure = hosts(3, PortForward { host: 65_534, guest: 80 }, &mut ports).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Input);
     }
 
     #[test]
     fn application_without_http_gets_no_forwarding_unless_asked() {
-        assert_eq!(choose_forward(None, None, &mut HeldPorts::default()), Ok(None));
+        assert_eq!(choose_cards(2, None, None, &mut HeldPorts::default()), Ok(vec![Card { forward: None }; 2]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 15] = [
+    let refused: [(&str, &[&str], &[&str]); 16] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -22,6 +22,7 @@ pub fn cases() -> Vec<Case> {
             &["run", "hello", "--virtio", "legacy", "--share", "/"],
             &["virtio-fs", "legacy"],
         ),
+        ("more_cards_than_a_microvm_has_room_for", &["run", "hello", "--nics", "8", "--share", "/"], &["microvm", "8"]),
         ("unknown_option", &["run", "hello", "--no-such-option"], &["--no-such-option"]),
         ("unknown_command", &["boot", "hello"], &["'boot'"]),
         ("no_memory", &["run", "hello", "--memory", "0"], &["--memory"]),
