@@ -7,9 +7,11 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
+//! | [`debugger`] | gdb in a guest |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod debugger;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
@@ -32,6 +34,7 @@ pub fn all() -> Vec<Case> {
         kernel::cases(),
         matrix::cases(),
         stopping::cases(),
+        debugger::cases(),
         outside::cases(),
         web::cases(),
     ]
