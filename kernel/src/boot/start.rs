@@ -93,7 +93,7 @@ fn main_thread() {
 /// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
 /// started. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
-    drivers::attach_all(toro_application_drivers(), |device| toro_application_owners(device));
+    drivers::attach_all(toro_application_drivers(), toro_application_owners);
 }
 
 /// Ends the machine with a message where the kernel cannot go on.
