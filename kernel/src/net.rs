@@ -16,9 +16,9 @@
 //!
 //! # Ownership
 //!
-//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`. Where a device
-//! has a queue pair for each core, each core has a stack of its own with the same address, and frames that arrive at the
-//! wrong one are carried to the right one: `share` says which that is.
+//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`. Where a
+//! device has a queue pair for each core, each core has a stack of its own with the same address, and frames that
+//! arrive at the wrong one are carried to the right one: `share` says which that is.
 //!
 //! # Addresses
 //!
