@@ -45,7 +45,7 @@ use crate::arch::context::{self, Coroutine, Record};
 use crate::arch::core_local::MAX_CORES;
 use crate::arch::{apic, core_index, interrupt, smp};
 use crate::core_local;
-use crate::mm::tlb;
+use crate::mm::{heap, tlb};
 use crate::time::Instant;
 
 /// How long the loop polls on before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
@@ -205,6 +205,7 @@ impl Core {
         let mut idle_since = None;
         loop {
             tlb::pass();
+            heap::collect();
             self.empty_inbox();
             if self.run_ready() | self.poll() {
                 idle_since = None;
