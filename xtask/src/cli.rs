@@ -137,11 +137,11 @@ pub struct RunArgs {
     /// `package.metadata.toro`), and no forwarding for others. The guest's address is printed when it answers.
     #[arg(long, value_name = "HOST[:GUEST]")]
     pub port: Option<PortForward>,
-    /// Number of network cards, each on a network of its own
+    /// Number of network cards, each on a network of its own; 0 for none
     ///
     /// They have addresses in 10.0.2.0/24, 10.0.3.0/24 and so on, and are 52:54:00:12:34:56, :57 and so on. Each has a
     /// forwarding to the same port of the guest, from `HOST`, `HOST`+1 and so on.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(Machine::MICROVM_DEVICES)))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=i64::from(Machine::MICROVM_DEVICES)))]
     pub nics: u8,
     /// Let the guest wait for a debugger at this TCP port of 127.0.0.1, and print how to attach gdb; 0 takes a free one
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
@@ -393,7 +393,6 @@ mod tests {
             "xtask run hello --machine vax",
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
-            "xtask run hello --nics 0",
             "xtask run hello --nics 9",
             "xtask frobnicate",
             "xtask test --seeds 0",

@@ -38,6 +38,8 @@ pub enum Program {
     Curl,
     /// gdb, to look into a guest
     Gdb,
+    /// ip, which makes network devices for tests
+    Iproute,
     /// c++, which compiles libFuzzer
     CppCompiler,
 }
@@ -53,6 +55,7 @@ impl Program {
             },
             Self::Curl => qemu::in_path("curl").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
+            Self::Iproute => qemu::in_path("ip").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
@@ -64,6 +67,7 @@ impl Program {
             Self::Virtiofsd => "virtiofsd",
             Self::Curl => "curl",
             Self::Gdb => "gdb",
+            Self::Iproute => "iproute2",
             Self::CppCompiler => "a C++ compiler",
         }
     }
@@ -81,6 +85,7 @@ impl Program {
             },
             Self::Curl => vec!["curl"],
             Self::Gdb => vec!["gdb"],
+            Self::Iproute => vec!["iproute2"],
             Self::CppCompiler => vec!["g++"],
         }
     }
@@ -289,8 +294,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 5]| {
-        let [qemu, virtiofsd, curl, gdb, cpp] = names;
+    let list = |names: [&str; 6]| {
+        let [qemu, virtiofsd, curl, gdb, ip, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -298,16 +303,20 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Virtiofsd => virtiofsd,
                 Program::Curl => curl,
                 Program::Gdb => gdb,
+                Program::Iproute => ip,
                 Program::CppCompiler => cpp,
             })
             .collect();
         words.join(" ")
     };
     vec![
-        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "gcc-c++"])),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "g++"])),
+        format!(
+            "sudo dnf install {}",
+            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++"])
+        ),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++"])),
     ]
 }
 
