@@ -3,6 +3,7 @@
 //! | test | what | exit status |
 //! |---|---|---|
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
+//! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
@@ -24,6 +25,8 @@
 
 extern crate alloc;
 
+#[path = "kernel-tests/cores.rs"]
+mod cores;
 #[path = "kernel-tests/faults.rs"]
 mod faults;
 #[path = "kernel-tests/interrupts.rs"]
@@ -44,6 +47,7 @@ toro::entry!(main, drivers: [ring::DRIVER]);
 fn main() -> Result<(), String> {
     match toro::env::option("test") {
         Some("threads") => threads::run(),
+        Some("cores") => cores::run(),
         Some("memory") => memory::run(),
         Some("time") => time::run(),
         Some("interrupts") => interrupts::run(),

@@ -6,4 +6,4 @@ pub mod pvh;
 mod start;
 
 #[cfg(target_os = "none")]
-pub(crate) use start::start;
+pub(crate) use start::{start, start_core};

@@ -1,17 +1,45 @@
 //! The text console: what [`print!`](crate::print) and [`println!`](crate::println) write to.
 //!
 //! Output goes to the first serial port, synchronously and unbuffered, so that the last line before a crash is on the
-//! host's screen. `\n` is sent as `\r\n`. There is no lock: one core runs Rust code, threads change only at waiting
-//! points and printing is not one, so each call is atomic by itself; a panic inside a `Display` implementation in the
-//! middle of a line can print too. Where the machine has no serial port, output is discarded.
+//! host's screen. `\n` is sent as `\r\n`. Where the machine has no serial port, output is discarded.
+//!
+//! # Cores
+//!
+//! A call has the port to itself: others wait for it, by spinning, as a call is short. The core that has the port may
+//! print all the same: a `Display` implementation in the middle of a line may panic, and the watchdog may interrupt one.
+//! A report of a failure [takes the port](seize) from whoever has it, as that core has been stopped.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::arch::serial;
+use crate::arch::{core_index, serial};
 
 /// Whether a serial port answered at boot.
 static PRESENT: AtomicBool = AtomicBool::new(false);
+
+/// Nobody has the port.
+const FREE: usize = usize::MAX;
+/// The core that has the port, or [`FREE`].
+static OWNER: AtomicUsize = AtomicUsize::new(FREE);
+
+/// Takes the port for the calling core, whoever has it. For reports, when all other cores have been stopped.
+pub(crate) fn seize() {
+    OWNER.store(core_index(), Ordering::SeqCst);
+}
+
+/// Runs `action` while the calling core has the port.
+fn with_port(action: impl FnOnce()) {
+    let me = core_index();
+    if OWNER.load(Ordering::Relaxed) == me {
+        return action();
+    }
+    while OWNER.compare_exchange_weak(FREE, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        core::hint::spin_loop();
+    }
+    action();
+    // If it has been seized meanwhile, this core is about to be stopped.
+    let _ = OWNER.compare_exchange(me, FREE, Ordering::Release, Ordering::Relaxed);
+}
 
 /// Looks for the serial port and prepares it.
 pub(crate) fn initialise() {
@@ -65,8 +93,10 @@ pub fn write_fmt(arguments: fmt::Arguments<'_>) {
     if !PRESENT.load(Ordering::Relaxed) {
         return;
     }
-    let mut console = Console::new();
-    // A `Display` implementation may fail; what it wrote until then is still worth showing.
-    let _ = fmt::Write::write_fmt(&mut console, arguments);
-    console.flush();
+    with_port(|| {
+        let mut console = Console::new();
+        // A `Display` implementation may fail; what it wrote until then is still worth showing.
+        let _ = fmt::Write::write_fmt(&mut console, arguments);
+        console.flush();
+    });
 }

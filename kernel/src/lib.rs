@@ -30,6 +30,7 @@ mod logger;
 mod macros;
 #[allow(unsafe_code)]
 pub mod mm;
+pub mod mp_table;
 pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
@@ -41,6 +42,8 @@ pub mod shutdown;
 pub mod sync;
 pub mod time;
 
+#[cfg(target_os = "none")]
+pub use sched::cores as core;
 #[cfg(target_os = "none")]
 pub use sched::thread;
 pub use toro_core::driver;

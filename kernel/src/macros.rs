@@ -21,6 +21,28 @@ macro_rules! eprintln {
     ($($argument:tt)*) => { $crate::println!($($argument)*) };
 }
 
+/// Declares values of which each thread has its own, as `std::thread_local!`: made on first use, dropped when the thread's
+/// function has returned.
+///
+/// ```ignore
+/// toro::thread_local! {
+///     static VISITS: Cell<u32> = const { Cell::new(0) };
+/// }
+/// VISITS.with(|visits| visits.set(visits.get() + 1));
+/// ```
+#[macro_export]
+macro_rules! thread_local {
+    () => {};
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = const $value:block $(; $($rest:tt)*)?) => {
+        $crate::thread_local!($(#[$attribute])* $visibility static $name: $type = $value $(; $($rest)*)?);
+    };
+    ($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr $(; $($rest:tt)*)?) => {
+        $(#[$attribute])*
+        $visibility static $name: $crate::thread::LocalKey<$type> = $crate::thread::LocalKey::new(|| $value);
+        $($crate::thread_local!($($rest)*);)?
+    };
+}
+
 /// Names the application's main function, which the kernel calls in the thread `main` once the machine is ready.
 ///
 /// `main` is `fn()` or `fn() -> Result<(), E>` with `E: Debug`, as for an ordinary program. When it returns, the virtual

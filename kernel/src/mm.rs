@@ -39,6 +39,8 @@ pub mod image;
 pub mod page_table;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(target_os = "none")]
+pub(crate) mod tlb;
 
 #[cfg(target_os = "none")]
 pub use address_space::*;

@@ -1,11 +1,11 @@
 //! Reports of panics and processor faults.
 //!
-//! Either ends the machine: there is one application, and a thread that died half-way through something cannot be left
+//! Either stops all other cores first, and ends the machine: there is one application, and a thread that died half-way through something cannot be left
 //! behind safely. A report goes to the console in a format that programs can read, addresses raw, to be symbolised on
 //! the host with the image's symbol table:
 //!
 //! ```text
-//! panic in thread `main` at src/main.rs:10:5: index out of bounds
+//! panic in thread `main` on core 0 at src/main.rs:10:5: index out of bounds
 //! backtrace:
 //!   #0 0x0000000000101234
 //!   #1 0x0000000000105678
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! ```text
-//! fault in thread `worker`: page fault (vector 14, error 0x2) at 0x0000000000103456, address 0xffff900000003ff8
+//! fault in thread `worker` on core 1: page fault (vector 14, error 0x2) at 0x0000000000103456, address 0xffff900000003ff8
 //! stack overflow in thread `worker`
 //!   rax=0x... rbx=0x... ...
 //! backtrace:
@@ -31,19 +31,33 @@
 //! text, and there are at most [`MAX_FRAMES`] of them.
 
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use crate::arch::{cpu, power, trap};
-use crate::shutdown;
+use crate::arch::{core_index, cpu, interrupt, power, smp, trap};
+use crate::{console, shutdown};
 
 /// Lines of a backtrace.
 const MAX_FRAMES: usize = 64;
 
 /// Reports under way: a report that fails itself must not begin another.
 static REPORTS: AtomicU32 = AtomicU32::new(0);
+/// The core that reports, or [`NOBODY`].
+static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = usize::MAX;
 
-/// Begins a report. The second one is short, the third one silent.
+/// Begins a report: all other cores stop. The second one of a core is short, its third one silent. A core that fails
+/// while another reports has nothing to say any more.
 pub(crate) fn begin_report() {
+    interrupt::admit_none();
+    let me = core_index();
+    match REPORTER.compare_exchange(NOBODY, me, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => {
+            smp::stop_others();
+            console::seize();
+        }
+        Err(other) if other != me => cpu::halt(),
+        Err(_) => {}
+    }
     match REPORTS.fetch_add(1, Ordering::Relaxed) {
         0 => {}
         1 => {
@@ -67,10 +81,12 @@ pub(crate) fn print_backtrace(first: Option<u64>, frame: u64) {
 fn panic(info: &PanicInfo<'_>) -> ! {
     let (_, frame) = cpu::stack_registers();
     begin_report();
-    let thread = crate::sched::current_name();
+    let (thread, core) = (crate::sched::current_name(), core_index());
     match info.location() {
-        Some(location) => crate::println!("panic in thread `{thread}` at {location}: {}", info.message()),
-        None => crate::println!("panic in thread `{thread}`: {}", info.message()),
+        Some(location) => {
+            crate::println!("panic in thread `{thread}` on core {core} at {location}: {}", info.message());
+        }
+        None => crate::println!("panic in thread `{thread}` on core {core}: {}", info.message()),
     }
     print_backtrace(None, frame);
     shutdown::exit(shutdown::PANIC)

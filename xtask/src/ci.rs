@@ -64,6 +64,13 @@ fn without_allocator(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Fa
         let mut bare = cargo(&queue);
         check(&format!("virtio-queue-rt with [{features}]"), bare.args(["--target", TARGET]).args(strict))?;
     }
+    for features in ["", "alloc"] {
+        let sync = ["clippy", "--package", "toro-sync", "--lib", "--features", features];
+        check(
+            &format!("toro-sync with [{features}]"),
+            cargo(&sync).args(["--target", TARGET, "--", "-D", "warnings"]),
+        )?;
+    }
     let example = ["--manifest-path", "crates/virtio-queue-rt/examples/staticlib/Cargo.toml"];
     check("fmt, static library", cargo(&["fmt", "--check"]).args(example))?;
     let mut library = cargo(&["clippy", "--target", TARGET]);

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | host tests | unit and integration tests of every crate, and documentation examples | this host |
 //! | kernel on the host | the parts of the kernel that need no machine | this host |
-//! | Miri | the crates that share memory with devices | Miri, where a nightly toolchain is |
+//! | Miri | the crates that share memory with devices and between cores | Miri, where a nightly toolchain is |
 //! | boot | images in virtual machines, through `cargo xtask run` as users type it | QEMU |
 //!
 //! A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
@@ -37,12 +37,19 @@ pub const SEEDS: u32 = 2;
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 
-/// What Miri runs: the code that shares memory with devices, and its tests. The device of `threads` is a second thread,
-/// so it is tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
+/// What Miri runs: the code that shares memory with devices or between cores, and its tests. The device of `threads` is a
+/// second thread, as is the other core of `toro-sync`, so they are tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
 /// crates above are safe code. A guest whose words are the other way around has to get along with the same devices; what
 /// legacy devices have in the guest's order is in that order there.
-const MIRI: [MiriRun; 8] = [
+const MIRI: [MiriRun; 9] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
+    MiriRun {
+        package: "toro-sync",
+        targets: &["--features", "alloc", "--tests"],
+        names: &[],
+        machine: None,
+        flags: "-Zmiri-many-seeds=0..SEEDS",
+    },
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
         package: "virtio-sim",

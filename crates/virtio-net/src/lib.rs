@@ -14,6 +14,15 @@
 //! The virtio header lies directly in front of the frame, so that a frame is one descriptor in either direction. It
 //! has 12 bytes, and 10 in a legacy device, which has to leave the layout of requests open for that.
 //!
+//! A device may have several pairs of these, each for an owner of its own (`VirtioNet::divide`), and behind all pairs a
+//! control queue, in which a single command is sent before the pairs are handed out:
+//!
+//! ```text
+//!   queue 2k       receive of pair k       both interrupt owner k, if they have messages
+//!   queue 2k + 1   transmit of pair k
+//!   queue 2 max    control
+//! ```
+//!
 //! # Ownership
 //!
 //! Receive buffers come from a pool of this driver and go to the caller as [`Frame`]s; a dropped frame goes back
@@ -25,6 +34,9 @@
 //! A received length is believed between "header and Ethernet header" and "the whole buffer"; everything else is
 //! dropped and counted. Fields of the header are not used, since no offload is negotiated.
 //!
+//! The command is waited for with a deadline, and only the answers of the specification count as one. A number of pairs
+//! beyond what queue numbers allow is as none, and of pairs that are not there nothing is used.
+//!
 //! [`Frame`]: toro_core::driver::net::Frame
 #![no_std]
 #![forbid(unsafe_code)]
@@ -33,9 +45,15 @@
 extern crate alloc;
 
 #[cfg(feature = "alloc")]
+mod control;
+#[cfg(feature = "alloc")]
 mod driver;
 pub mod features;
+#[cfg(feature = "alloc")]
+mod pair;
+#[cfg(feature = "alloc")]
+mod setup;
 pub mod wire;
 
 #[cfg(feature = "alloc")]
-pub use driver::{Counters, DRIVER, Options, VirtioNet};
+pub use driver::{Counters, DRIVER, Options, QueuePair, VirtioNet};

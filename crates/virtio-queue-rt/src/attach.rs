@@ -1,13 +1,14 @@
 //! From what a bus hands out to a transport, for drivers that take either kind.
 
 use alloc::boxed::Box;
+use core::num::NonZeroU16;
 
 use toro_core::driver::{AttachError, DeviceId, Location, Resources};
 
-use crate::transport::{DeviceType, Interrupts, PCI_VENDOR, TransitionalMmio, TransitionalPci, Transport};
+use crate::transport::{DeviceType, Interrupts, PCI_VENDOR, QueueIndex, TransitionalMmio, TransitionalPci, Transport};
 
-/// A transport of any kind, for a driver that is compiled once.
-pub type BoxedTransport = Box<dyn Transport + Send>;
+/// A transport of any kind, for a driver that is compiled once. The owners of several queues can share it.
+pub type BoxedTransport = Box<dyn Transport + Send + Sync>;
 
 /// Whether the id is that of a virtio device of this type.
 pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
@@ -21,15 +22,31 @@ pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
 }
 
 /// Splits resources into the transport, modern where the device is and legacy where it is not, and what the platform
-/// provides.
+/// provides, for a driver that makes one object of the device: all its queues interrupt the first owner.
 ///
 /// # Errors
 ///
 /// [`AttachError::Resources`]: what is missing, or that the device is of another type.
 pub fn open(resources: Resources, device_type: DeviceType) -> Result<Opened, AttachError> {
-    let transport: BoxedTransport = match resources.location {
+    open_divided(Resources { owners: NonZeroU16::MIN, ..resources }, device_type, |_| 0)
+}
+
+/// As [`open`], for a driver that divides the queues of the device among as many owners as the platform wishes:
+/// `owner_of` says whose a queue is, and the queue interrupts that one, or nobody if there is no such owner.
+///
+/// # Errors
+///
+/// As `open`.
+pub fn open_divided(
+    resources: Resources,
+    device_type: DeviceType,
+    owner_of: fn(QueueIndex) -> u16,
+) -> Result<Opened, AttachError> {
+    let Resources { location, memory, clock, owners } = resources;
+    let transport: BoxedTransport = match location {
         Location::Pci(function) => {
-            let interrupts = Interrupts::Messages(&function.messages);
+            let messages = function.messages.get(..owners.get().into()).unwrap_or(&function.messages);
+            let interrupts = Interrupts::Assigned { messages, of_queue: owner_of };
             Box::new(TransitionalPci::new(&*function.config, &function.bars, interrupts)?)
         }
         Location::Mmio(device) => Box::new(TransitionalMmio::new(device.registers)?),
@@ -38,7 +55,7 @@ pub fn open(resources: Resources, device_type: DeviceType) -> Result<Opened, Att
     if transport.device_type() != device_type {
         return Err(AttachError::Resources("another device type"));
     }
-    Ok(Opened { transport, memory: resources.memory, clock: resources.clock })
+    Ok(Opened { transport, memory, clock, owners })
 }
 
 /// See [`open`].
@@ -49,6 +66,8 @@ pub struct Opened {
     pub memory: toro_core::Dma,
     /// The platform's clock.
     pub clock: &'static dyn toro_core::Clock,
+    /// How many owners the device may be divided among.
+    pub owners: NonZeroU16,
 }
 
 impl core::fmt::Debug for Opened {

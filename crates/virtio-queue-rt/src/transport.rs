@@ -35,7 +35,7 @@ pub use self::pci_legacy::LegacyPciTransport;
 pub use self::transitional::{Transitional, TransitionalMmio, TransitionalPci};
 pub use self::types::{
     DeviceType, Doorbell, DoorbellContent, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, QueueSizing,
-    RingAddresses, SharedMemory,
+    RingAddresses, SharedMemory, Signalling,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -45,6 +45,10 @@ use crate::status::DeviceStatus;
 /// Duties of an implementer: a call makes exactly the register accesses that it stands for; `reset` and
 /// `reset_queue` return `Ok` only when the device has confirmed that it is reset, because memory is reused on the
 /// strength of it; waits are bounded by the deadline given.
+///
+/// Where a transport is [`Sync`], the queues of its device may have owners on several cores, which share it: then
+/// `notify`, `signalling`, `acknowledge_interrupt`, `status`, `config` and `config_generation` do what they say whatever
+/// the others do meanwhile. All else has one caller at a time.
 pub trait Transport {
     /// Which type of device it is; read once, when the transport was made.
     fn device_type(&self) -> DeviceType;
@@ -105,6 +109,9 @@ pub trait Transport {
     /// [`DeviceFault::Gone`] if the register reads as all ones.
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault>;
 
+    /// How queues interrupt; known when the transport was made.
+    fn signalling(&self) -> Signalling;
+
     /// The device-specific configuration.
     fn config(&self) -> &dyn Registers;
 
@@ -122,6 +129,12 @@ impl fmt::Debug for dyn Transport + '_ {
 }
 
 impl fmt::Debug for dyn Transport + Send + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport({:?})", self.device_type())
+    }
+}
+
+impl fmt::Debug for dyn Transport + Send + Sync + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Transport({:?})", self.device_type())
     }
@@ -150,6 +163,7 @@ macro_rules! forward_transport {
             fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
                 (**self).acknowledge_interrupt()
             }
+            fn signalling(&self) -> Signalling { (**self).signalling() }
             fn config(&self) -> &dyn Registers { (**self).config() }
             fn config_generation(&self) -> Option<u32> { (**self).config_generation() }
             fn shared_memory(&self, id: u8) -> Option<SharedMemory> { (**self).shared_memory(id) }

@@ -3,7 +3,7 @@
 use core::arch::{asm, naked_asm};
 
 use toro::acpi;
-use toro::arch::{apic, cpu, interrupt, ioapic};
+use toro::arch::{apic, interrupt, ioapic};
 
 /// Rounds with one timer interrupt each.
 const ROUNDS: u32 = 300;
@@ -17,7 +17,7 @@ const PATTERN: u64 = 0x0123_4567_89AB_CDEF;
 ///
 /// # Safety
 ///
-/// `result` is valid for writes. Interrupts are disabled on entry, and again on return.
+/// `result` is valid for writes. Interrupts are enabled on return.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn spin(result: *mut [u64; 15], turns: u64) {
     naked_asm!(
@@ -44,7 +44,6 @@ unsafe extern "sysv64" fn spin(result: *mut [u64; 15], turns: u64) {
         "lea r12, [r11 + rax]",
         "lea r13, [r12 + rax]",
         "lea r14, [r13 + rax]",
-        // A handler returns with interrupts disabled, so they are enabled in every turn.
         "2:",
         "sti",
         "dec r15",
@@ -75,6 +74,7 @@ unsafe extern "sysv64" fn spin(result: *mut [u64; 15], turns: u64) {
         "pop r12",
         "pop rbp",
         "pop rbx",
+        "sti",
         "ret",
         pattern = const PATTERN,
     )
@@ -98,9 +98,11 @@ fn line_ends_a_halt() {
     ioapic::route(acpi::isa_line(SERIAL_IRQ), vector).expect("the serial port has a line");
     assert!(!vector.take_raised());
     // "Transmitter empty" is true at once. Should the line not work, the timer ends the halt.
+    interrupt::admit_none();
     apic::set_timer(Some(100_000_000));
     set(2);
-    cpu::wait_for_interrupt();
+    interrupt::halt();
+    interrupt::admit_urgent();
     assert!(vector.take_raised() && !vector.take_raised() && !other.take_raised());
     set(0);
     let nowhere = acpi::Line { gsi: 5000, ..acpi::isa_line(SERIAL_IRQ) };
@@ -117,7 +119,7 @@ fn registers_survive() {
         // Different times, so that different instructions are struck.
         apic::set_timer(Some(20_000 + u64::from(round) * 7));
         let mut found = [0; 15];
-        // SAFETY: `found` can be written; threads run with interrupts disabled.
+        // SAFETY: `found` can be written; threads run with interrupts enabled.
         unsafe { spin(&mut found, TURNS) };
         assert_eq!(found, expected, "an interrupt has changed a register in round {round}");
     }

@@ -3,6 +3,7 @@
 pub mod apic;
 pub mod clock;
 pub mod context;
+pub mod core_local;
 pub mod cpu;
 mod entry;
 mod gdt;
@@ -15,11 +16,15 @@ pub mod port;
 pub mod power;
 pub mod rtc;
 pub mod serial;
+pub mod smp;
+mod step;
 pub mod trap;
+
+pub use core_local::core_index;
 
 /// Makes faults visible: descriptor tables, fault stacks, the interrupt table. Needs nothing but the image.
 pub(crate) fn initialise_traps() {
-    gdt::initialise();
+    gdt::initialise_boot_core();
     interrupt::initialise_table();
 }
 

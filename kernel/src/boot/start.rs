@@ -7,10 +7,10 @@ use core::fmt::Display;
 use toro_core::driver::Driver;
 
 use super::pvh;
-use crate::arch::{self, clock};
-use crate::sched::core::Core;
+use crate::arch::{self, clock, smp};
+use crate::sched::core::run_core;
 use crate::sched::thread::Builder;
-use crate::{acpi, console, drivers, env, logger, mm, shutdown};
+use crate::{acpi, console, drivers, env, logger, mm, mp_table, shutdown};
 
 /// Stack of the application's main thread.
 const MAIN_STACK_SIZE: usize = 256 * 1024;
@@ -39,10 +39,25 @@ pub(crate) fn start(start_info: u64) -> ! {
     let source = clock::calibrate(acpi::tables().and_then(|tables| tables.pm_timer));
     log::debug!("clock: {} kHz by {source}", clock::frequency() / 1000);
     log::debug!("memory: {} KiB free", mm::free_memory() / 1024);
+    smp::start_others(processors());
+    log::debug!("cores: {}", smp::count());
 
     let main = Builder::new().name(String::from("main")).stack_size(MAIN_STACK_SIZE).spawn(main_thread);
     require(main, "main thread");
-    Core::current().run()
+    run_core()
+}
+
+/// The rest of the boot of another core, which the boot core has prepared: there is nothing to do but what it is sent.
+pub(crate) fn start_core() -> ! {
+    run_core()
+}
+
+/// The processors as the firmware's tables list them, by APIC id; none where there are no tables, which makes one core.
+fn processors() -> &'static [u32] {
+    match acpi::tables() {
+        Some(tables) => &tables.processors,
+        None => mp_table::table().map_or(&[], |table| &table.processors),
+    }
 }
 
 /// Everything that needs the early identity map: after this the frame allocator and the heap work, and the command line
@@ -55,7 +70,11 @@ fn read_start_info(start_info: u64) -> Option<u64> {
 
     env::initialise(Box::leak(String::from_utf8_lossy(info.command_line).into_owned().into_boxed_str()));
     logger::initialise();
-    info.rsdp.or_else(|| acpi::parse::find_rsdp(&memory))
+    let rsdp = info.rsdp.or_else(|| acpi::parse::find_rsdp(&memory));
+    if rsdp.is_none() {
+        mp_table::initialise(&memory);
+    }
+    rsdp
 }
 
 /// The first thread: devices, then the application, then the end.

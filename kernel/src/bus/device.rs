@@ -1,6 +1,7 @@
 //! What the buses have in common: a device that was found, and what every driver gets from this platform.
 
 use core::fmt;
+use core::num::NonZeroU16;
 
 use toro_core::driver::{DeviceId, Resources};
 
@@ -41,7 +42,7 @@ impl fmt::Display for BusError {
     }
 }
 
-/// What every device gets from this platform.
+/// What every device gets from this platform. Its owner is the boot core.
 pub(crate) fn resources(location: toro_core::driver::Location) -> Resources {
-    Resources { location, memory: DMA, clock: &CLOCK }
+    Resources { location, memory: DMA, clock: &CLOCK, owners: NonZeroU16::MIN }
 }

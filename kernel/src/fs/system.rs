@@ -13,12 +13,14 @@ use super::fuse::connection::{Connection, Work};
 use super::fuse::{Client, Options};
 use super::namespace::Namespace;
 use super::scheduler::{Event, Scheduler, Wake};
-use crate::arch::context::CoreLocal;
+use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
 use crate::{env, mm, sched, time};
 
-static NAMESPACE: CoreLocal<Namespace> = CoreLocal::new(Namespace::new());
+core_local! {
+    static NAMESPACE: Namespace = Namespace::new();
+}
 
 /// The part of the memory that is free at first which reading ahead may take, and likewise contents that are remembered.
 const SHARE_OF_MEMORY: u64 = 16;

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use toro_core::Mmio;
 
@@ -15,11 +16,15 @@ use crate::arch::cpu;
 
 /// RAM below this is left alone.
 const LOW_MEMORY: u64 = 0x10_0000;
+/// Where a page of low memory is looked for: above what firmware keeps at the bottom, below its data area.
+const LOW_PAGES: Range<u64> = 0x8000..0x9_0000;
 /// What the early page tables map.
 const EARLY_LIMIT: u64 = 4 << 30;
 
 static FRAMES: spin::Mutex<FrameAllocator<'static>> = spin::Mutex::new(FrameAllocator::empty());
 static ADDRESS_SPACE: spin::Mutex<Option<AddressSpace>> = spin::Mutex::new(None);
+/// A page of RAM below 640 KiB that is nobody's, for code that has to lie there; 0 where there is none.
+static LOW_PAGE: AtomicU64 = AtomicU64::new(0);
 /// All RAM of the machine, for telling RAM from device ranges.
 static RAM: spin::Once<MemoryMap> = spin::Once::new();
 
@@ -45,6 +50,11 @@ pub(crate) fn with_address_space<R>(action: impl FnOnce(&mut AddressSpace, &mut 
 ///
 /// [`MapError::OutOfMemory`] where no range has room for the bitmap.
 pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result<(), MapError> {
+    let mut low = map.clone();
+    low.remove(reserved.start, reserved.end);
+    let low_page = LOW_PAGES.step_by(PAGE_SIZE as usize).find(|&page| low.contains(page, page + PAGE_SIZE));
+    LOW_PAGE.store(low_page.unwrap_or(0), Ordering::Relaxed);
+
     let mut ram = map.clone();
     ram.remove(0, LOW_MEMORY);
     let mut usable = ram.clone();
@@ -189,6 +199,40 @@ fn map_identical(physical: u64, length: u64, access: Access) -> Result<(), MapMm
         return Err(MapMmioError::Range);
     }
     Ok(with_address_space(|space, frames| space.map(physical, physical, length, access, frames))?)
+}
+
+/// The address of a page below 640 KiB for [`place_low_code`].
+pub(crate) fn low_page() -> Option<u64> {
+    Some(LOW_PAGE.load(Ordering::Relaxed)).filter(|&page| page != 0)
+}
+
+/// Puts `code` at the beginning of the [low page](low_page) and makes the page executable: writable first, then not
+/// any more.
+///
+/// # Errors
+///
+/// See [`MapMmioError`]; the code has to fit into the page.
+pub(crate) fn place_low_code(code: &[u8]) -> Result<(), MapMmioError> {
+    let page = low_page().filter(|_| code.len() as u64 <= PAGE_SIZE).ok_or(MapMmioError::Range)?;
+    map_identical(page, PAGE_SIZE, Access::ReadWrite)?;
+    let place: *mut u8 = ptr::with_exposed_provenance_mut(page as usize);
+    // SAFETY: RAM below 1 MiB that nobody uses (`initialise_frames`), mapped for writing just now; the code fits.
+    unsafe { ptr::copy_nonoverlapping(code.as_ptr(), place, code.len()) };
+    unmap_low_page();
+    map_identical(page, PAGE_SIZE, Access::Execute)
+}
+
+/// Unmaps the [low page](low_page). Another core may have executed it, but will not again.
+pub(crate) fn unmap_low_page() {
+    if let Some(page) = low_page() {
+        with_address_space(|space, _| space.unmap_page(page));
+    }
+}
+
+/// Page-aligned memory of at least `size` bytes, for good; `None` where there is not enough.
+pub(crate) fn allocate_for_ever(size: usize) -> Option<*mut u8> {
+    let address = with_frames(|frames| frames.allocate(size.div_ceil(PAGE_SIZE as usize), 1))?;
+    Some(ptr::with_exposed_provenance_mut(address as usize))
 }
 
 /// Calls `visit` for every page of the address space.

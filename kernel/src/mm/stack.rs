@@ -9,37 +9,89 @@
 //! target), so an overflow always hits the guard and becomes a page fault that names the thread, instead of damage.
 //! Four guard pages cost nothing but addresses.
 //!
-//! A stack that is dropped keeps its frames and goes to a small pool, as most threads are alike; beyond the pool's limit
-//! frames go back and only the range of addresses is kept for the next stack of that size.
+//! A stack that is dropped keeps its frames and goes to a small pool of the core that drops it, as most threads are
+//! alike. Beyond the pool's limit it is unmapped; its frames and its addresses are used again when no core can have the
+//! mapping in its cache any more (see [`super::tlb`]). Each core takes new addresses from a part of the window of its
+//! own, so nothing here is shared but the page tables and the frames.
 
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::ops::Range;
 
 use super::page_table::Access;
-use super::{PAGE_SIZE, with_address_space, with_frames};
+use super::{PAGE_SIZE, tlb, with_address_space, with_frames};
+use crate::arch::core_index;
+use crate::arch::core_local::MAX_CORES;
+use crate::core_local;
 
 /// First address of the stack window.
 const WINDOW: u64 = 0xFFFF_9000_0000_0000;
 /// First address behind the stack window, 16 TiB further on.
 const WINDOW_END: u64 = 0xFFFF_A000_0000_0000;
+/// A core's part of it.
+const SHARE: u64 = (WINDOW_END - WINDOW) / MAX_CORES as u64;
 /// Unmapped bytes under each stack.
 pub const GUARD_SIZE: u64 = 4 * PAGE_SIZE;
 const _: () = assert!(GUARD_SIZE >= PAGE_SIZE, "stack probes touch every page, so the guard has to have one");
 /// Stacks that are kept ready with their memory.
 const POOL_LIMIT: usize = 64;
 
-/// What is known about stacks that are not in use.
+/// A stack that has been unmapped, but perhaps not everywhere yet.
+struct Retired {
+    range: Range<u64>,
+    frames: Vec<u64>,
+    generation: u64,
+}
+
+/// What a core knows about stacks that are not in use.
 struct Recycler {
-    /// Where the next new slot begins.
-    next: u64,
+    /// How much of the core's part of the window has been given out.
+    used: u64,
     /// Mapped stacks without an owner.
     pool: Vec<Range<u64>>,
+    /// Unmapped stacks that some core may still see.
+    retired: Vec<Retired>,
     /// Unmapped ranges without an owner.
     vacant: Vec<Range<u64>>,
 }
 
-static RECYCLER: spin::Mutex<Recycler> =
-    spin::Mutex::new(Recycler { next: WINDOW, pool: Vec::new(), vacant: Vec::new() });
+core_local! {
+    static RECYCLER: RefCell<Recycler> =
+        RefCell::new(Recycler { used: 0, pool: Vec::new(), retired: Vec::new(), vacant: Vec::new() });
+}
+
+impl Recycler {
+    /// Unmaps a stack; its frames and addresses come back by [`reclaim`](Self::reclaim).
+    fn retire(&mut self, range: Range<u64>) {
+        let frames = unmap(&range);
+        self.retired.push(Retired { range, frames, generation: tlb::begin() });
+    }
+
+    /// Takes back what no core can see any more.
+    fn reclaim(&mut self) {
+        let vacant = &mut self.vacant;
+        self.retired.retain(|stack| {
+            let is_gone = tlb::has_passed(stack.generation);
+            if is_gone {
+                with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
+                vacant.push(stack.range.clone());
+            }
+            !is_gone
+        });
+    }
+
+    /// Addresses for a stack of `size` bytes above its guard.
+    fn addresses(&mut self, size: u64) -> Option<Range<u64>> {
+        if let Some(place) = self.vacant.iter().rposition(|range| range.end - range.start == size) {
+            return Some(self.vacant.swap_remove(place));
+        }
+        let start = self.used.checked_add(GUARD_SIZE)?;
+        let end = start.checked_add(size).filter(|&end| end <= SHARE)?;
+        self.used = end;
+        let base = WINDOW + SHARE * core_index() as u64;
+        Some(base + start..base + end)
+    }
+}
 
 /// A mapped stack with one owner.
 ///
@@ -53,25 +105,17 @@ impl Stack {
     /// A stack of at least `size` bytes, or `None` where memory or addresses have run out.
     pub fn allocate(size: usize) -> Option<Self> {
         let size = (size as u64).max(PAGE_SIZE).checked_next_multiple_of(PAGE_SIZE)?;
-        let has_size = |range: &Range<u64>| range.end - range.start == size;
-        let mut recycler = RECYCLER.lock();
-        if let Some(place) = recycler.pool.iter().rposition(has_size) {
+        let mut recycler = RECYCLER.get().borrow_mut();
+        if let Some(place) = recycler.pool.iter().rposition(|range| range.end - range.start == size) {
             return Some(Self { range: recycler.pool.swap_remove(place) });
         }
-        let range = match recycler.vacant.iter().rposition(has_size) {
-            Some(place) => recycler.vacant.swap_remove(place),
-            None => {
-                let start = recycler.next.checked_add(GUARD_SIZE)?;
-                let end = start.checked_add(size).filter(|&end| end <= WINDOW_END)?;
-                recycler.next = end;
-                start..end
-            }
-        };
+        recycler.reclaim();
+        let range = recycler.addresses(size)?;
         if !map(&range) {
             // What stacks in the pool hold may be enough.
             let pool = core::mem::take(&mut recycler.pool);
-            pool.iter().for_each(unmap);
-            recycler.vacant.extend(pool);
+            pool.into_iter().for_each(|range| recycler.retire(range));
+            recycler.reclaim();
             if !map(&range) {
                 recycler.vacant.push(range);
                 return None;
@@ -88,12 +132,12 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let mut recycler = RECYCLER.lock();
+        let mut recycler = RECYCLER.get().borrow_mut();
         if recycler.pool.len() < POOL_LIMIT {
             recycler.pool.push(self.range.clone());
         } else {
-            unmap(&self.range);
-            recycler.vacant.push(self.range.clone());
+            recycler.retire(self.range.clone());
+            recycler.reclaim();
         }
     }
 }
@@ -114,18 +158,18 @@ fn map(range: &Range<u64>) -> bool {
         })
     });
     if let Some(page) = failed {
-        unmap(&(range.start..page));
+        // Nobody has used them, so no core has seen them.
+        let frames_of_rest = unmap(&(range.start..page));
+        with_frames(|frames| frames_of_rest.into_iter().for_each(|frame| frames.free(frame, 1)));
     }
     failed.is_none()
 }
 
-/// Unmaps every page of `range`, all of which are mapped, and frees the frames.
-fn unmap(range: &Range<u64>) {
-    with_address_space(|space, frames| {
-        for page in range.clone().step_by(PAGE_SIZE as usize) {
-            if let Some(frame) = space.unmap_page(page) {
-                frames.free(frame, 1);
-            }
-        }
+/// Unmaps every page of `range`, all of which are mapped, on this core; gives the frames.
+fn unmap(range: &Range<u64>) -> Vec<u64> {
+    let mut frames = Vec::with_capacity(((range.end - range.start) / PAGE_SIZE) as usize);
+    with_address_space(|space, _| {
+        frames.extend(range.clone().step_by(PAGE_SIZE as usize).filter_map(|page| space.unmap_page(page)));
     });
+    frames
 }

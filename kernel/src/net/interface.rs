@@ -17,7 +17,7 @@ use super::error::NetError;
 use super::flow::mix;
 use super::signal::Signal;
 use super::stack::{Activity, Stack};
-use crate::arch::context::CoreLocal;
+use crate::core_local;
 use crate::env;
 use crate::io::{ErrorKind, Result};
 use crate::mm;
@@ -29,7 +29,9 @@ const SHARE_OF_MEMORY: u64 = 4;
 const LEAST_MEMORY: usize = 1 << 20;
 const MOST_MEMORY: usize = 256 << 20;
 
-static INTERFACE: CoreLocal<OnceCell<Interface>> = CoreLocal::new(OnceCell::new());
+core_local! {
+    static INTERFACE: OnceCell<Interface> = OnceCell::new();
+}
 
 /// Where threads wait for a socket.
 #[derive(Clone, Default)]

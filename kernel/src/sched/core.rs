@@ -1,166 +1,199 @@
 //! A core: its threads that are ready, its timers, its pollers, and the loop that runs them.
 //!
 //! ```text
-//!   loop:  run every thread that is ready now, once
+//!   loop:  take threads out of the inbox
+//!          run ready threads, BUDGET switches at most
 //!          fire timers, poll the pollers ------------- something happened? again
 //!          keep polling for POLL_TIME
-//!          arm every poller, each looks once more ---- work pending?       again
-//!          set the timer for the next deadline, sti; hlt
+//!          lie down, arm every poller, each looks once more, and so does the core
+//!                                        ------------- work pending?       again
+//!          set the timer for the next deadline, halt
 //! ```
 //!
-//! # A thread's life
+//! A thread that stops hands the core over to the next one that is ready, directly; the loop has its turn when the
+//! budget is used up or nobody is ready.
 //!
-//! `Ready -> Running -> (Ready | Waiting -> Ready)* -> Finished`. A wait queue and a timer may both hold on to a thread
-//! that waits; the first to come wins, as the second finds it `Ready`, and the thread takes itself out of the other's
-//! list before it goes on. So nobody holds on to a wait that is over once its thread runs.
+//! # Who may end a wait
+//!
+//! A wait queue and a timer may both hold on to a thread that waits; the first to come wins, as the second finds it
+//! `Ready`, and the thread takes itself out of the other's list before it goes on. So nobody holds on to a wait that is
+//! over once its thread runs. Other cores end a wait by claiming it first: see [`super::record`].
 //!
 //! # No wake-up is lost
 //!
-//! Interrupts are off from the last look to the `hlt`, and `sti; hlt` is one step to the processor: what a device does
-//! after `arm` is a pending interrupt that ends the halt at once.
+//! No interrupt is admitted from the last look to the halt, and what came in between ends the halt at once: what a device
+//! does after `arm`, and what another core sends after the look into the inbox, see [`super::port`].
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use toro_sync::Node;
+
+use super::local::Locals;
 use super::poll::{Armed, Poller, Progress};
+use super::port::{self, Port};
+use super::record::{State, ThreadRecord};
 use super::timer::TimerQueue;
 use super::wait::Wake;
-use crate::arch::context::{self, CoreLocal, Coroutine, Outcome};
-use crate::arch::{apic, cpu};
+use super::watchdog;
+use crate::arch::context::{self, Coroutine, Record};
+use crate::arch::core_local::MAX_CORES;
+use crate::arch::{apic, core_index, interrupt, smp};
+use crate::core_local;
+use crate::mm::tlb;
 use crate::time::Instant;
 
 /// How long the loop polls on before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
 /// several microseconds, more than most packets of a busy connection take to follow each other.
 const POLL_TIME: Duration = Duration::from_micros(50);
+/// How many threads run, one after the other, before timers and devices have their turn.
+const BUDGET: u32 = 32;
 
-static CORE: CoreLocal<Core> = CoreLocal::new(Core::new());
-
-/// What a thread is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Ready,
-    Running,
-    Waiting,
-    Finished,
+core_local! {
+    static CORE: Core = Core::new();
 }
 
-/// A thread as the core sees it.
-pub struct ThreadRecord {
-    /// Number, from 1 on.
-    pub id: u64,
-    /// Name, if it has one.
-    pub name: Option<Box<str>>,
-    coroutine: Coroutine,
-    state: Cell<State>,
-    wake: Cell<Wake>,
-}
-
-/// A thread that waits, or is about to.
-#[derive(Clone)]
-pub struct Waiter(Rc<ThreadRecord>);
-
-impl PartialEq for Waiter {
-    fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// The boot core.
+/// One of the machine's cores, for itself.
 pub struct Core {
-    ready: RefCell<VecDeque<Rc<ThreadRecord>>>,
-    running: RefCell<Option<Rc<ThreadRecord>>>,
-    timers: RefCell<TimerQueue<Waiter>>,
+    ready: RefCell<VecDeque<Record>>,
+    /// Switches left until the loop has its turn.
+    budget: Cell<u32>,
+    /// How often a thread has been resumed. Read by an interrupt handler.
+    switches: AtomicU64,
+    timers: RefCell<TimerQueue<Record>>,
     pollers: RefCell<Vec<Box<dyn Poller>>>,
     /// Pollers registered since the loop last looked, possibly by a poller.
     new_pollers: RefCell<Vec<Box<dyn Poller>>>,
-    next_id: Cell<u64>,
+    /// Threads made here so far.
+    spawned: Cell<u64>,
 }
 
 impl Core {
     const fn new() -> Self {
         Self {
             ready: RefCell::new(VecDeque::new()),
-            running: RefCell::new(None),
+            budget: Cell::new(0),
+            switches: AtomicU64::new(0),
             timers: RefCell::new(TimerQueue::new()),
             pollers: RefCell::new(Vec::new()),
             new_pollers: RefCell::new(Vec::new()),
-            next_id: Cell::new(1),
+            spawned: Cell::new(0),
         }
     }
 
     /// The core that executes this.
-    pub fn current() -> &'static Self {
+    #[inline(always)]
+    pub(super) fn current() -> &'static Self {
         CORE.get()
     }
 
-    /// Adds a thread that is ready to run `coroutine`.
-    pub fn spawn(&self, coroutine: Coroutine, name: Option<Box<str>>) -> Rc<ThreadRecord> {
-        let id = self.next_id.get();
-        self.next_id.set(id + 1);
-        let thread = Rc::new(ThreadRecord {
-            id,
-            name,
-            coroutine,
-            state: Cell::new(State::Ready),
-            wake: Cell::new(Wake::Notified),
+    /// How often a thread has been resumed on this core.
+    pub(super) fn switches(&self) -> u64 {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    /// Makes a thread that will run `coroutine` on the core with number `core`, and sends it there.
+    pub(super) fn spawn(&self, core: usize, coroutine: Coroutine, name: Option<Box<str>>) -> Record {
+        let number = self.spawned.get();
+        self.spawned.set(number + 1);
+        let id = number * MAX_CORES as u64 + core_index() as u64 + 1;
+        let record = Arc::new(Node::new(ThreadRecord::new(id, name, core, coroutine)));
+        Self::deliver(Arc::clone(&record));
+        record
+    }
+
+    /// Takes a thread that is new or whose wait has been claimed to its core.
+    #[inline]
+    pub(super) fn deliver(record: Record) {
+        if record.core == core_index() {
+            Self::current().receive(record);
+        } else {
+            port::send(record);
+        }
+    }
+
+    /// Makes a thread ready that is new or whose wait has been claimed. Anything else has ended in another way.
+    fn receive(&self, record: Record) {
+        if record.is(State::Waiting) && record.take_claim() {
+            self.wake_waiting(record, Wake::Notified);
+        } else if record.is(State::New) {
+            record.set(State::Ready);
+            self.ready.borrow_mut().push_back(record);
+        }
+    }
+
+    /// Lets every other ready thread run, and devices be served from time to time, before this one goes on.
+    pub(super) fn yield_now(&self) {
+        self.stop(|record| {
+            record.set(State::Ready);
+            self.ready.borrow_mut().push_back(record);
         });
-        self.ready.borrow_mut().push_back(thread.clone());
-        thread
     }
 
-    /// The running thread; `None` in the core's loop.
-    pub fn running(&self) -> Option<Rc<ThreadRecord>> {
-        self.running.try_borrow().ok()?.clone()
-    }
-
-    /// Lets every other ready thread run, and the pollers, before this one goes on.
-    pub fn yield_now(&self) {
-        let thread = self.running().expect("only a thread can yield");
-        thread.state.set(State::Ready);
-        self.ready.borrow_mut().push_back(thread);
-        context::suspend();
-    }
-
-    /// The running thread, to be told to whoever may end the [`wait`](Self::wait) that follows.
-    pub fn prepare_to_wait(&self) -> Waiter {
-        Waiter(self.running().expect("only a thread can wait"))
-    }
-
-    /// Suspends the running thread until somebody wakes `waiter` or `deadline` passes.
-    pub fn wait(&self, waiter: &Waiter, deadline: Option<Instant>) -> Wake {
-        let timer = deadline.map(|deadline| self.timers.borrow_mut().set(deadline, waiter.clone()));
-        waiter.0.state.set(State::Waiting);
-        context::suspend();
-        let wake = waiter.0.wake.get();
+    /// Suspends the running thread until it is woken or `deadline` passes. `keep` gets it, for whoever may wake it.
+    pub(super) fn wait(&self, deadline: Option<Instant>, keep: impl FnOnce(Record)) -> Wake {
+        let mut timer = None;
+        self.stop(|record| {
+            record.set(State::Waiting);
+            timer = deadline.map(|deadline| self.timers.borrow_mut().set(deadline, Arc::clone(&record)));
+            keep(record);
+        });
+        let wake = context::with_current(|record| record.wake()).unwrap_or(Wake::Notified);
         if let (Some(timer), Wake::Notified) = (timer, wake) {
-            self.timers.borrow_mut().cancel(timer);
+            drop(self.timers.borrow_mut().cancel(timer));
         }
         wake
     }
 
-    /// Ends a wait; false if it had ended already.
-    pub fn wake(&self, waiter: &Waiter, wake: Wake) -> bool {
-        let Waiter(thread) = waiter;
-        if thread.state.get() != State::Waiting {
-            return false;
+    /// Ends a wait of a thread of this core; false if it had ended already, or if another core is ending it.
+    pub(super) fn wake(&self, record: Record, wake: Wake) -> bool {
+        let is_ours = record.is(State::Waiting) && record.end_wait();
+        if is_ours {
+            self.wake_waiting(record, wake);
         }
-        thread.wake.set(wake);
-        thread.state.set(State::Ready);
-        self.ready.borrow_mut().push_back(thread.clone());
-        true
+        is_ours
+    }
+
+    fn wake_waiting(&self, record: Record, wake: Wake) {
+        record.set_wake(wake);
+        record.set(State::Ready);
+        self.ready.borrow_mut().push_back(record);
+    }
+
+    /// Stops the running thread and runs the next one, or the loop.
+    #[inline]
+    fn stop(&self, keep: impl FnOnce(Record)) {
+        match self.next() {
+            Some(next) => context::switch_to(next, keep),
+            None => context::suspend(keep),
+        }
+    }
+
+    /// The next thread to run, if there is one and the budget allows.
+    #[inline]
+    fn next(&self) -> Option<Record> {
+        let left = self.budget.get().checked_sub(1)?;
+        let next = self.ready.borrow_mut().pop_front()?;
+        self.budget.set(left);
+        self.switches.store(self.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        next.set(State::Running);
+        Some(next)
     }
 
     /// Adds a poller.
-    pub fn add_poller(&self, poller: Box<dyn Poller>) {
+    pub(super) fn add_poller(&self, poller: Box<dyn Poller>) {
         self.new_pollers.borrow_mut().push(poller);
     }
 
     /// The core's loop. Does not return; the machine ends by [`crate::process::exit`].
-    pub fn run(&self) -> ! {
+    fn run(&self) -> ! {
+        watchdog::start();
+        interrupt::admit_urgent();
         loop {
             self.work();
             self.sleep();
@@ -171,11 +204,13 @@ impl Core {
     fn work(&self) {
         let mut idle_since = None;
         loop {
+            tlb::pass();
+            self.empty_inbox();
             if self.run_ready() | self.poll() {
                 idle_since = None;
                 continue;
             }
-            if self.pollers.borrow().is_empty() {
+            if self.pollers.borrow().is_empty() && smp::count() == 1 {
                 return;
             }
             let now = Instant::now();
@@ -186,43 +221,65 @@ impl Core {
         }
     }
 
+    /// Makes the threads ready that other cores have sent.
+    #[inline]
+    fn empty_inbox(&self) {
+        let inbox = &Port::own().inbox;
+        if !inbox.is_empty() {
+            inbox.take_all().for_each(|record| self.receive(record));
+        }
+    }
+
     /// Halts until something happens, unless something has.
     fn sleep(&self) {
+        let port = Port::own();
+        interrupt::admit_none();
+        port.doorbell.lie_down();
+        if let Some(deadline) = self.look_once_more(port) {
+            // No poll in between: `arm` has looked already, and looking may take the wish for an interrupt back.
+            apic::set_timer(watchdog::limit(deadline).map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)));
+            let sleep = tlb::fall_asleep();
+            interrupt::halt();
+            tlb::wake_up(sleep);
+            port.be_hopeful();
+            watchdog::wake_up();
+        }
+        port.doorbell.get_up();
+        interrupt::admit_urgent();
+    }
+
+    /// Arms everything that may wake this core; then, if there is really nothing to do, how long to sleep at most.
+    fn look_once_more(&self, port: &Port) -> Option<Option<Duration>> {
         let mut pending = false;
         for poller in self.pollers.borrow_mut().iter_mut() {
             // Every poller is armed, also after one has answered that it has work.
             pending |= matches!(poller.arm(), Armed::WorkPending);
         }
-        // No poll in between: `arm` has looked already, and looking may take the wish for an interrupt back.
-        if pending || !self.ready.borrow().is_empty() {
-            return;
+        if pending || !self.ready.borrow().is_empty() || !port.inbox.is_empty() {
+            return None;
         }
         let pollers = self.pollers.borrow();
-        let timer = self.timers.borrow().next_deadline();
+        let timer = self.timers.borrow_mut().next_deadline();
         let deadline = pollers.iter().filter_map(|poller| poller.deadline()).chain(timer).min();
-        assert!(deadline.is_some() || !pollers.is_empty(), "deadlock: every thread waits, and nothing can wake one");
+        let is_deadlock = port.is_deadlock(deadline.is_none() && pollers.is_empty());
+        assert!(!is_deadlock, "deadlock: every thread waits, and nothing can wake one");
         let wait = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if wait == Some(Duration::ZERO) {
-            return;
-        }
-        apic::set_timer(wait.map(|wait| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)));
-        cpu::wait_for_interrupt();
+        (wait != Some(Duration::ZERO)).then_some(wait)
     }
 
-    /// Runs every thread that is ready now, once; false if there was none.
+    /// Runs threads that are ready, [`BUDGET`] of them at most; false if there was none.
     fn run_ready(&self) -> bool {
-        let count = self.ready.borrow().len();
-        for _ in 0..count {
-            let Some(thread) = self.ready.borrow_mut().pop_front() else { break };
-            thread.state.set(State::Running);
-            *self.running.borrow_mut() = Some(thread.clone());
-            let outcome = thread.coroutine.resume();
-            *self.running.borrow_mut() = None;
-            if outcome == Outcome::Finished {
-                thread.state.set(State::Finished);
+        self.budget.set(BUDGET);
+        let mut progress = false;
+        while let Some(next) = self.next() {
+            progress = true;
+            match context::resume(next) {
+                Some(finished) => finished.set(State::Finished),
+                // Nobody else was ready, or the budget is used up.
+                None => break,
             }
         }
-        count > 0
+        progress
     }
 
     /// Fires timers and polls the pollers; true if something happened.
@@ -231,8 +288,8 @@ impl Core {
         let mut progress = false;
         loop {
             let due = self.timers.borrow_mut().pop_due(now);
-            let Some(waiter) = due else { break };
-            progress |= self.wake(&waiter, Wake::TimedOut);
+            let Some(record) = due else { break };
+            progress |= self.wake(record, Wake::TimedOut);
         }
         let mut pollers = self.pollers.borrow_mut();
         pollers.append(&mut self.new_pollers.borrow_mut());
@@ -241,4 +298,15 @@ impl Core {
         }
         progress
     }
+}
+
+/// The loop of the calling core, for ever.
+pub(crate) fn run_core() -> ! {
+    Core::current().run()
+}
+
+/// Calls `look` with the running thread's own values.
+pub(super) fn with_locals<R>(look: impl FnOnce(&Locals) -> R) -> R {
+    let record = context::current().expect("only a thread has values of its own");
+    look(record.locals.get_or_init(Locals::default))
 }

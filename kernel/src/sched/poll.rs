@@ -35,7 +35,7 @@ pub trait Poller {
     fn deadline(&self) -> Option<Instant>;
 }
 
-/// Adds a poller to the core's loop, for good.
+/// Adds a poller to the calling core's loop, for good.
 pub fn register_poller(poller: Box<dyn Poller>) {
     Core::current().add_poller(poller);
 }

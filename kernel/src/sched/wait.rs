@@ -1,22 +1,29 @@
-//! Wait queues: threads that wait for something to happen.
+//! Waiting: in a queue of one core, or where any core may end the wait.
 //!
-//! Threads are cooperative and interrupt handlers wake nobody, so between looking at a condition and waiting for it
-//! nothing can change: there is no lost wake-up and no lock.
+//! [`WaitQueue`] is for what happens on one core. Threads are cooperative and interrupt handlers wake nobody, so between
+//! looking at a condition and waiting for it nothing can change: there is no lost wake-up and no lock.
 //!
 //! ```ignore
 //! while !condition() {
 //!     queue.wait();
 //! }
 //! ```
+//!
+//! [`Waiter`] is for what happens on other cores. The thread makes one, shows it to whoever may wake it, **looks once
+//! more**, and waits or not.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::cell::RefCell;
 
-use super::core::{Core, Waiter};
+use super::core::Core;
+use super::record::{WaitKind, WaitWord};
+use crate::arch::context::{self, Record};
 use crate::time::Instant;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Wake {
     /// Somebody woke the thread.
     Notified,
@@ -24,10 +31,10 @@ pub enum Wake {
     TimedOut,
 }
 
-/// Threads that wait for the same thing, first come, first served.
+/// Threads of one core that wait for the same thing, first come, first served.
 #[derive(Default)]
 pub struct WaitQueue {
-    waiters: RefCell<VecDeque<Waiter>>,
+    waiters: RefCell<VecDeque<Record>>,
 }
 
 impl WaitQueue {
@@ -52,12 +59,11 @@ impl WaitQueue {
     ///
     /// If called from a [`Poller`](super::Poller): the core's loop cannot wait.
     pub fn wait_until(&self, deadline: Option<Instant>) -> Wake {
-        let core = Core::current();
-        let waiter = core.prepare_to_wait();
-        self.waiters.borrow_mut().push_back(waiter.clone());
-        let wake = core.wait(&waiter, deadline);
+        let wake = Core::current().wait(deadline, |record| self.waiters.borrow_mut().push_back(record));
         if wake == Wake::TimedOut {
-            self.waiters.borrow_mut().retain(|other| *other != waiter);
+            let _ = context::with_current(|me| {
+                self.waiters.borrow_mut().retain(|other| !core::ptr::eq(&raw const **other, me));
+            });
         }
         wake
     }
@@ -67,7 +73,7 @@ impl WaitQueue {
         loop {
             let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return false };
             // A thread whose deadline has passed may still be in the queue.
-            if Core::current().wake(&waiter, Wake::Notified) {
+            if Core::current().wake(waiter, Wake::Notified) {
                 return true;
             }
         }
@@ -76,6 +82,65 @@ impl WaitQueue {
     /// Wakes every thread that waits now; returns how many there were.
     pub fn wake_all(&self) -> usize {
         let waiters = self.waiters.take();
-        waiters.iter().filter(|waiter| Core::current().wake(waiter, Wake::Notified)).count()
+        waiters.into_iter().filter(|waiter| Core::current().wake(Arc::clone(waiter), Wake::Notified)).count()
+    }
+}
+
+/// One wait of one thread, which any core may end.
+#[derive(Clone)]
+pub(crate) struct Waiter {
+    record: Record,
+    word: WaitWord,
+}
+
+impl PartialEq for Waiter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.record, &other.record) && self.word == other.word
+    }
+}
+
+impl Waiter {
+    /// The running thread, which is about to wait. It has to [`wait`](Self::wait) or [`cancel`](Self::cancel) then.
+    ///
+    /// # Panics
+    ///
+    /// If called from a [`Poller`](super::Poller).
+    pub(crate) fn new() -> Self {
+        Self::of_kind(WaitKind::Event)
+    }
+
+    /// As [`new`](Self::new), of a thread that parks.
+    pub(super) fn parked() -> Self {
+        Self::of_kind(WaitKind::Park)
+    }
+
+    fn of_kind(kind: WaitKind) -> Self {
+        let record = context::current().expect("only a thread can wait");
+        let word = record.begin_wait(kind);
+        Self { record, word }
+    }
+
+    /// Ends the wait, from any core. False if it has ended before, or is being ended: then nobody was woken.
+    pub(crate) fn wake(&self) -> bool {
+        let is_ours = self.record.claim(self.word);
+        if is_ours {
+            Core::deliver(Arc::clone(&self.record));
+        }
+        is_ours
+    }
+
+    /// Suspends the thread until somebody ends the wait or `deadline` passes.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Wake {
+        Core::current().wait(deadline, drop)
+    }
+
+    /// The thread does not wait after all. `Notified` if somebody has ended the wait meanwhile.
+    pub(crate) fn cancel(&self) -> Wake {
+        if self.record.end_wait() {
+            return Wake::TimedOut;
+        }
+        // What the other sends finds a thread that is in no such wait, or in a later one.
+        let _ = self.record.take_claim();
+        Wake::Notified
     }
 }

@@ -12,10 +12,11 @@ use serde_json::Value;
 const FLOORS: &[(&str, u8, &[&str])] = &[
     ("toro-core", 0, &[]),
     ("fuse-proto", 0, &[]),
+    ("toro-sync", 0, &[]),
     ("virtio-queue-rt", 1, &["toro-core"]),
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
-    ("toro", 3, &["toro-core", "fuse-proto", "virtio-queue-rt", "virtio-net", "virtio-fs"]),
+    ("toro", 3, &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-net", "virtio-fs"]),
 ];
 
 /// What crates below floor 3 may take from others.

@@ -11,6 +11,7 @@
 //!
 //! What the transport makes of it is held against a second reading of the same capabilities, written for this target.
 
+use std::num::NonZeroU16;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -368,7 +369,7 @@ fn attach(
     let messages = if has_messages { messages().to_vec() } else { Vec::new() };
     let location = Location::Pci(PciFunction { config: Box::new(function.clone()), bars, messages });
     let attached: Result<Attached, AttachError> =
-        virtio_net::DRIVER.attach(Resources { location, memory, clock: &CLOCK });
+        virtio_net::DRIVER.attach(Resources { location, memory, clock: &CLOCK, owners: NonZeroU16::MIN });
     if let Ok(Attached::Net(net)) = &attached {
         assert!(net.mac().is_unicast() && net.limits().max_frame <= 1514);
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use toro_core::driver::DeviceFault;
 use toro_core::{Deadline, Registers};
-use virtio_queue_rt::transport::{Interface, InterruptStatus, RingAddresses, SharedMemory};
+use virtio_queue_rt::transport::{Interface, InterruptStatus, RingAddresses, SharedMemory, Signalling};
 use virtio_queue_rt::{DeviceStatus, DeviceType, Doorbell, FeatureBits, QueueIndex, Transport, TransportError};
 
 /// What is at the other end of the wires.
@@ -127,6 +127,10 @@ impl Transport for Wires {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         Ok(InterruptStatus::NONE)
+    }
+
+    fn signalling(&self) -> Signalling {
+        Signalling::Polled
     }
 
     fn config(&self) -> &dyn Registers {

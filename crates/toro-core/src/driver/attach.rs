@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU16;
 
 use super::fuse::FuseDevice;
 use super::net::NetDevice;
@@ -35,8 +36,11 @@ pub trait Driver: Sync {
 /// A device in service, by its class.
 #[non_exhaustive]
 pub enum Attached {
-    /// A network interface.
+    /// A network interface with one owner.
     Net(Box<dyn NetDevice>),
+    /// A network interface divided among several owners: its queue pairs, at least two and at most as many as there
+    /// are [`owners`](Resources::owners). They share address and link and nothing else; number *k* interrupts owner *k*.
+    NetQueues(Vec<Box<dyn NetDevice>>),
     /// A carrier of FUSE requests.
     Fuse(Box<dyn FuseDevice>),
     /// Of a class of its own: the driver keeps it, for whoever knows that driver.
@@ -47,6 +51,7 @@ impl fmt::Debug for Attached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Net(_) => "Attached::Net",
+            Self::NetQueues(_) => "Attached::NetQueues",
             Self::Fuse(_) => "Attached::Fuse",
             Self::Other => "Attached::Other",
         })
@@ -61,6 +66,9 @@ pub struct Resources {
     pub memory: Dma,
     /// What waits are measured with.
     pub clock: &'static dyn Clock,
+    /// How many owners, mostly cores, the device may be divided among. It is a wish: a driver that makes one object of
+    /// every device, or a device that cannot be divided so often, leaves the last ones without.
+    pub owners: NonZeroU16,
 }
 
 /// How a device is reached.
@@ -79,11 +87,13 @@ pub struct PciFunction {
     /// Its BARs: index 0 to 5 as in the configuration space; `None` where there is none, or it is the upper half
     /// of a 64-bit one.
     pub bars: [Option<IoWindow>; 6],
-    /// Interrupt messages set aside for this function, for its MSI-X table. Empty: the driver is polled only.
+    /// Interrupt messages set aside for this function, for its MSI-X table, one for each owner: number *k* interrupts
+    /// owner *k*. With fewer of them than [`owners`](Resources::owners), the device has no more owners than messages.
+    /// Empty: the driver is polled only.
     pub messages: Vec<MsiMessage>,
 }
 
-/// A register block, with its interrupt line already routed to the owning core.
+/// A register block, with its interrupt line already routed to the owning core. As there is one line, there is one owner.
 pub struct MmioDevice {
     /// The registers.
     pub registers: IoWindow,

@@ -18,7 +18,7 @@ use toro_core::{BusAddr, Deadline};
 
 use super::{
     DeviceType, Doorbell, DoorbellContent, Interface, InterruptStatus, QueueIndex, ResetProgress, RingAddresses,
-    SharedMemory, Transport, TransportError, reset_until, wait_for,
+    SharedMemory, Signalling, Transport, TransportError, reset_until, wait_for,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -260,6 +260,10 @@ impl<R: Registers + Clone> Transport for MmioTransport<R> {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         acknowledge(&self.control)
+    }
+
+    fn signalling(&self) -> Signalling {
+        Signalling::Line
     }
 
     fn config(&self) -> &dyn Registers {

@@ -20,8 +20,8 @@ use toro_core::io::{ReadWrite, Reg, Registers, Window, WriteOnly};
 use super::mmio::{self, MmioTransport, Probe};
 use super::order::GuestOrder;
 use super::{
-    DeviceType, Doorbell, Interface, InterruptStatus, QueueIndex, QueueSizing, RingAddresses, SharedMemory, Transport,
-    TransportError, page_number,
+    DeviceType, Doorbell, Interface, InterruptStatus, QueueIndex, QueueSizing, RingAddresses, SharedMemory, Signalling,
+    Transport, TransportError, page_number,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -138,6 +138,10 @@ impl<R: Registers + Clone> Transport for LegacyMmioTransport<R> {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         mmio::acknowledge(&self.control)
+    }
+
+    fn signalling(&self) -> Signalling {
+        Signalling::Line
     }
 
     fn config(&self) -> &dyn Registers {

@@ -28,7 +28,7 @@ pub use self::signals::Interrupts;
 pub(super) use self::signals::{Signals, enable};
 use super::{
     DeviceType, Doorbell, DoorbellContent, Interface, InterruptStatus, PCI_VENDOR, QueueIndex, ResetProgress,
-    RingAddresses, SharedMemory, Transport, TransportError, reset_until, wait_for,
+    RingAddresses, SharedMemory, Signalling, Transport, TransportError, reset_until, wait_for,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -280,6 +280,10 @@ impl<R: Registers + Clone> Transport for PciTransport<R> {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         self.signals.acknowledge(|| self.isr.take())
+    }
+
+    fn signalling(&self) -> Signalling {
+        self.signals.signalling()
     }
 
     fn config(&self) -> &dyn Registers {

@@ -18,8 +18,8 @@ use toro_core::pci::ConfigSpace;
 use super::order::GuestOrder;
 use super::pci::{self, Interrupts, Signals};
 use super::{
-    DeviceType, Doorbell, Interface, InterruptStatus, QueueIndex, QueueSizing, RingAddresses, SharedMemory, Transport,
-    TransportError, page_number, reset_until,
+    DeviceType, Doorbell, Interface, InterruptStatus, QueueIndex, QueueSizing, RingAddresses, SharedMemory, Signalling,
+    Transport, TransportError, page_number, reset_until,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -161,6 +161,10 @@ impl<R: Registers + Clone> Transport for LegacyPciTransport<R> {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         self.signals.acknowledge(|| ISR.take(&self.ports))
+    }
+
+    fn signalling(&self) -> Signalling {
+        self.signals.signalling()
     }
 
     fn config(&self) -> &dyn Registers {

@@ -7,7 +7,8 @@ use toro_core::pci::ConfigSpace;
 
 use super::{
     DeviceType, Doorbell, Interface, InterruptStatus, Interrupts, LegacyMmioTransport, LegacyPciTransport,
-    MmioTransport, PciTransport, Probe, QueueIndex, RingAddresses, SharedMemory, Transport, TransportError, pci,
+    MmioTransport, PciTransport, Probe, QueueIndex, RingAddresses, SharedMemory, Signalling, Transport, TransportError,
+    pci,
 };
 use crate::features::FeatureBits;
 use crate::status::DeviceStatus;
@@ -124,6 +125,10 @@ impl<M: Transport, L: Transport> Transport for Transitional<M, L> {
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         either!(self, device => device.acknowledge_interrupt())
+    }
+
+    fn signalling(&self) -> Signalling {
+        either!(self, device => device.signalling())
     }
 
     fn config(&self) -> &dyn Registers {

@@ -140,6 +140,17 @@ impl Doorbell {
     }
 }
 
+/// How the queues of a device interrupt: among how many owners they can be divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signalling {
+    /// Not at all: whoever has a queue looks by himself.
+    Polled,
+    /// All by the same line, whose cause one owner alone can read and acknowledge.
+    Line,
+    /// By so many messages, at least one, each of which may interrupt another core.
+    Messages(u16),
+}
+
 /// Why a device interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct InterruptStatus {

@@ -1,4 +1,4 @@
-//! The local APIC: acknowledging interrupts, and the core's one-shot timer.
+//! The local APIC: acknowledging interrupts, interrupting other cores, and the core's one-shot timer.
 //!
 //! Its registers are reached through model specific registers where the processor has x2APIC, else through a page of
 //! memory (xAPIC). The timer takes a deadline on the time-stamp counter where the processor can do that; else it counts
@@ -21,6 +21,8 @@ enum Register {
     TaskPriority = 0x080,
     EndOfInterrupt = 0x0B0,
     SpuriousVector = 0x0F0,
+    CommandLow = 0x300,
+    CommandHigh = 0x310,
     TimerEntry = 0x320,
     Line0Entry = 0x350,
     Line1Entry = 0x360,
@@ -38,6 +40,14 @@ const ENTRY_MASKED: u32 = 1 << 16;
 const ENTRY_DEADLINE: u32 = 2 << 17;
 const SPURIOUS_ENABLE: u32 = 1 << 8;
 const DIVIDE_BY_1: u32 = 0b1011;
+/// Interrupt command: the target has not taken the last one yet (memory-mapped form only).
+const COMMAND_PENDING: u32 = 1 << 12;
+const COMMAND_ASSERT: u32 = 1 << 14;
+const COMMAND_NMI: u32 = 0b100 << 8;
+const COMMAND_INIT: u32 = 0b101 << 8;
+const COMMAND_STARTUP: u32 = 0b110 << 8;
+/// Looks at [`COMMAND_PENDING`] before a command is sent all the same.
+const COMMAND_PATIENCE: u32 = 1_000_000;
 
 /// The page of registers; null while uninitialised and with x2APIC.
 static REGISTERS: AtomicPtr<u32> = AtomicPtr::new(ptr::null_mut());
@@ -86,23 +96,29 @@ fn write(register: Register, value: u32) {
     unsafe { registers.wrapping_byte_add(register as usize).write_volatile(value) }
 }
 
-/// Enables the local APIC with its timer and both lines masked.
+/// Finds the local APIC's registers and enables the boot core's.
 pub(super) fn initialise() -> Result<(), ApicError> {
     let features = cpu::features();
     if !features.local_apic {
         return Err(ApicError::Missing);
     }
+    if !features.x2apic {
+        // SAFETY: every processor with a local APIC has this register.
+        let state = unsafe { Msr::new(BASE_MSR).read() };
+        let page = mm::map_mmio(state & BASE_ADDRESS, mm::PAGE_SIZE).map_err(|_| ApicError::Unmappable)?;
+        REGISTERS.store(page.cast(), Ordering::Relaxed);
+    }
+    enable();
+    Ok(())
+}
+
+/// Enables the calling core's local APIC with its timer and both lines masked. Needs [`initialise`] on the boot core.
+pub(super) fn enable() {
+    let mode = if REGISTERS.load(Ordering::Relaxed).is_null() { BASE_X2APIC } else { 0 };
     let mut base = Msr::new(BASE_MSR);
     // SAFETY: every processor with a local APIC has this register.
     let state = unsafe { base.read() };
-    let mode = if features.x2apic {
-        BASE_X2APIC
-    } else {
-        let page = mm::map_mmio(state & BASE_ADDRESS, mm::PAGE_SIZE).map_err(|_| ApicError::Unmappable)?;
-        REGISTERS.store(page.cast(), Ordering::Relaxed);
-        0
-    };
-    // SAFETY: enables the APIC where it is, in the mode that the processor has; no interrupt is unmasked yet.
+    // SAFETY: enables the APIC where it is, in the mode that the processors have; no interrupt is unmasked yet.
     unsafe { base.write(state | BASE_ENABLE | mode) };
     write(Register::TaskPriority, 0);
     write(Register::Line0Entry, ENTRY_MASKED);
@@ -110,7 +126,6 @@ pub(super) fn initialise() -> Result<(), ApicError> {
     write(Register::TimerEntry, ENTRY_MASKED);
     write(Register::TimerDivide, DIVIDE_BY_1);
     write(Register::SpuriousVector, SPURIOUS_ENABLE | u32::from(interrupt::SPURIOUS));
-    Ok(())
 }
 
 /// This core's APIC id.
@@ -124,6 +139,47 @@ pub(super) fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }
 
+/// Sends the core with APIC id `target` an interrupt command.
+fn command(target: u32, command: u32) {
+    if REGISTERS.load(Ordering::Relaxed).is_null() {
+        let value = u64::from(target) << 32 | u64::from(command);
+        // Writing this register orders nothing, and what the target is to see has been written before (Intel SDM
+        // volume 3, "x2APIC Register Accesses").
+        core::sync::atomic::fence(Ordering::SeqCst);
+        // SAFETY: x2APIC mode; the commands of this module interrupt, stop or start a core of this kernel.
+        unsafe { Msr::new(0x800 + Register::CommandLow as u32 / 16).write(value) };
+        return;
+    }
+    for _ in 0..COMMAND_PATIENCE {
+        if read(Register::CommandLow) & COMMAND_PENDING == 0 {
+            break;
+        }
+        core::hint::spin_loop();
+    }
+    write(Register::CommandHigh, target << 24);
+    write(Register::CommandLow, command);
+}
+
+/// Raises [`interrupt::WAKE`] on the core with APIC id `target`.
+pub(super) fn send_wake(target: u32) {
+    command(target, COMMAND_ASSERT | u32::from(interrupt::WAKE));
+}
+
+/// Raises a non-maskable interrupt on the core with APIC id `target`.
+pub(super) fn send_nmi(target: u32) {
+    command(target, COMMAND_ASSERT | COMMAND_NMI);
+}
+
+/// Resets the core with APIC id `target`, which then waits for [`send_startup`].
+pub(super) fn send_init(target: u32) {
+    command(target, COMMAND_ASSERT | COMMAND_INIT);
+}
+
+/// Lets the core with APIC id `target` start in real mode at the page with number `page`.
+pub(super) fn send_startup(target: u32, page: u8) {
+    command(target, COMMAND_ASSERT | COMMAND_STARTUP | u32::from(page));
+}
+
 /// Lets the timer count down from its maximum, masked, as a reference for [`super::clock`].
 pub(super) fn start_counting() {
     write(Register::TimerEntry, ENTRY_MASKED);
@@ -135,12 +191,16 @@ pub(super) fn counted() -> u32 {
     u32::MAX - read(Register::TimerCurrentCount)
 }
 
-/// Prepares the one-shot timer. `frequency` is its counting rate in Hz, `None` to use deadlines on the time-stamp
+/// Says how the timers of all cores count: at this rate in Hz, or not at all but against deadlines on the time-stamp
 /// counter.
-pub(super) fn prepare_timer(frequency: Option<u64>) {
-    write(Register::TimerInitialCount, 0);
+pub(super) fn set_timer_frequency(frequency: Option<u64>) {
     TIMER_FREQUENCY.store(frequency.unwrap_or(0), Ordering::Relaxed);
-    let mode = if frequency.is_none() { ENTRY_DEADLINE } else { 0 };
+}
+
+/// Prepares the calling core's one-shot timer. Needs [`set_timer_frequency`].
+pub(super) fn prepare_timer() {
+    write(Register::TimerInitialCount, 0);
+    let mode = if TIMER_FREQUENCY.load(Ordering::Relaxed) == 0 { ENTRY_DEADLINE } else { 0 };
     write(Register::TimerEntry, mode | u32::from(interrupt::TIMER));
     // The mode must be in force before the first deadline is written (Intel SDM volume 3, "TSC-Deadline Mode").
     core::sync::atomic::fence(Ordering::SeqCst);

@@ -16,12 +16,14 @@
 //! several, so that a host that takes the CPU away in the middle does not spoil it. A reference that does not advance is
 //! given up after `PATIENCE` ticks.
 
+use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 
 use super::{apic, cpu, kvm_clock};
+use crate::core_local;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 const PM_TIMER_FREQUENCY: u64 = 3_579_545;
@@ -41,6 +43,11 @@ static ORIGIN: AtomicU64 = AtomicU64::new(0);
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds per tick, times 2^32.
 static SCALE: AtomicU64 = AtomicU64::new(0);
+
+core_local! {
+    /// What this core's counter lacks to the boot core's; see [`super::step`].
+    static LAG: Cell<u64> = Cell::new(0);
+}
 
 /// How the frequency became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +90,15 @@ pub(crate) fn start() {
     ORIGIN.store(cpu::time_stamp(), Ordering::Relaxed);
 }
 
-/// Nanoseconds since boot; 0 until the clock has been calibrated.
+/// Lets this core's clock agree with the boot core's, whose counter is ahead by `lag` ticks.
+pub(super) fn set_lag(lag: u64) {
+    LAG.get().set(lag);
+}
+
+/// Nanoseconds since boot; 0 until the clock has been calibrated. The same on all cores.
 #[inline]
 pub fn nanoseconds() -> u64 {
-    let ticks = cpu::time_stamp().wrapping_sub(ORIGIN.load(Ordering::Relaxed));
+    let ticks = cpu::time_stamp().wrapping_add(LAG.get().get()).wrapping_sub(ORIGIN.load(Ordering::Relaxed));
     ((u128::from(ticks) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
 }
 
@@ -112,7 +124,8 @@ pub(crate) fn calibrate(pm_timer: Option<u16>) -> Source {
         Source::ApicTimer => Some(TCG_TIMER_FREQUENCY),
         _ => Some(timer_frequency(frequency)),
     };
-    apic::prepare_timer(timer);
+    apic::set_timer_frequency(timer);
+    apic::prepare_timer();
     source
 }
 

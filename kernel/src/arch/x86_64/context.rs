@@ -1,35 +1,56 @@
 //! Coroutines: the mechanism under threads, as a safe object.
 //!
-//! A [`Coroutine`] is a function on a stack of its own. The core's loop, on the boot stack, [resumes](Coroutine::resume)
-//! it; it runs until it [suspends](suspend) itself or its function returns, and then the loop goes on.
+//! A [`Coroutine`] is a function on a stack of its own. A core's loop [resumes](resume) one; it runs until it
+//! [suspends](suspend) itself or its function returns, and then the loop goes on. A coroutine can also hand the core over
+//! to another one directly ([`switch_to`]), which saves the way through the loop.
 //!
 //! ```text
-//!   core's loop                coroutine
-//!   resume() --- switch --->   ... suspend() --+
-//!      ^                                       |
-//!      +--------- switch ----------------------+        a switch saves rbx rbp r12-r15 and the stack pointer
+//!   core's loop                coroutine                      another
+//!   resume() --- switch --->   ... switch_to() -- switch -->  ... suspend() --+
+//!      ^                                                                      |
+//!      +--------------------------- switch -----------------------------------+
+//!                                       a switch saves rbx rbp r12-r15 and the stack pointer
 //! ```
 //!
 //! A switch is an ordinary call to the compiler, so only the registers that a callee must preserve are saved. The target
-//! has no vector registers, and the interrupt flag is the same everywhere (off), so there is nothing else.
+//! has no vector registers, and interrupts are admitted alike everywhere, so there is nothing else.
 //!
 //! # Ownership
 //!
-//! A coroutine that is dropped before its function returned leaks its stack: what lies on it may be borrowed by others,
-//! and nobody can run its destructors.
+//! A coroutine lies in a [`ThreadRecord`], and whoever resumes it gives an [`Arc`] of that away. The Arc comes back from
+//! the call by which the coroutine stops, for whoever shall resume it next. In between the core has it. Besides, a
+//! coroutine that has started keeps its own record alive until its function returns: a reference lies at the bottom of
+//! its stack. So one that nobody resumes any more leaks: what lies on its stack may be borrowed by others, and nobody
+//! can run its destructors.
+//!
+//! # One core
+//!
+//! A record can be named by all cores, but a coroutine runs on one, which is checked whenever it is resumed.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::arch::naked_asm;
-use core::cell::{Cell, UnsafeCell};
-use core::mem::ManuallyDrop;
+use core::cell::Cell;
+use core::mem;
+use core::ops::Range;
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::trap;
+use toro_sync::Node;
+
+use super::core_local::core_index;
+use crate::core_local;
 use crate::mm::stack::Stack;
+use crate::sched::record::ThreadRecord;
+
+/// A thread's record, as those hold it who name the thread.
+pub type Record = Arc<Node<ThreadRecord>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Not started, or stopped in [`suspend`].
+    /// Not started.
+    New,
+    /// Stopped in [`suspend`] or [`switch_to`].
     Suspended,
     /// Between a resume and the suspension that answers it.
     Running,
@@ -37,118 +58,218 @@ enum State {
     Finished,
 }
 
-/// What a resumed coroutine did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It suspended itself and can be resumed.
-    Suspended,
-    /// Its function returned.
-    Finished,
-}
-
-/// A function on a stack of its own. Neither `Send` nor `Sync`.
+/// A function on a stack of its own.
 pub struct Coroutine {
-    stack: ManuallyDrop<Stack>,
-    /// Stack pointer while suspended. Invariant: with state `Suspended` it points to a frame that `switch` has saved on
-    /// this coroutine's stack, or to the initial one of the same shape.
+    /// The core on which it runs.
+    core: usize,
+    /// The addresses of the stack.
+    range: Range<u64>,
+    /// `None` when it has finished.
+    stack: Cell<Option<Stack>>,
+    /// Stack pointer while not running. Invariant: with state `New` or `Suspended` it points to a frame that `switch`
+    /// has saved on this coroutine's stack, or to the initial one of the same shape.
     saved: Cell<u64>,
     state: Cell<State>,
     entry: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
-/// Where the core's loop and the coroutines meet.
-struct Core {
-    /// The coroutine that runs, null in the loop. Invariant: if not null, it is borrowed by the `resume` that runs it.
-    current: Cell<*const Coroutine>,
+// SAFETY: everything but the plain fields `core` and `range` is touched by the core `core` only, once the coroutine has
+// been made: `resume` and `switch_to` check that, all else happens while it runs there, and `drop` leaves alone what
+// belongs to another core. Between its making and its first resumption it is handed over at most once, by an `Arc`, whose
+// contents another core sees as they were written. A function that is made for another core is `Send` (`for_core`).
+unsafe impl Send for Coroutine {}
+// SAFETY: as above.
+unsafe impl Sync for Coroutine {}
+
+/// Where a core's loop and its coroutines meet.
+struct Meeting {
+    /// The coroutine that runs, null in the loop. Invariant: if not null, it comes from `Arc::into_raw`, and the
+    /// reference belongs to this field.
+    current: AtomicPtr<Node<ThreadRecord>>,
     /// Stack pointer of the loop while a coroutine runs.
     loop_stack: Cell<u64>,
+    /// The coroutine whose function has returned just now.
+    finished: Cell<Option<Record>>,
 }
 
-static CORE: CoreLocal<Core> = CoreLocal::new(Core { current: Cell::new(ptr::null()), loop_stack: Cell::new(0) });
+core_local! {
+    static MEETING: Meeting = Meeting {
+        current: AtomicPtr::new(ptr::null_mut()),
+        loop_stack: Cell::new(0),
+        finished: Cell::new(None),
+    };
+}
+
+impl Meeting {
+    /// Makes `record` the coroutine that runs; gives where its stack is to be taken up.
+    #[inline(always)]
+    fn begin(&self, record: Record) -> u64 {
+        let coroutine = &record.coroutine;
+        assert!(
+            coroutine.core == core_index() && matches!(coroutine.state.get(), State::New | State::Suspended),
+            "only a suspended coroutine can be resumed, and only on its core"
+        );
+        coroutine.state.set(State::Running);
+        let saved = coroutine.saved.get();
+        self.current.store(Arc::into_raw(record).cast_mut(), Ordering::Relaxed);
+        saved
+    }
+
+    /// Takes the running coroutine's record; gives also where its stack pointer is to be saved.
+    ///
+    /// # Panics
+    ///
+    /// If the core's loop runs.
+    #[inline(always)]
+    fn end(&self, state: State) -> (Record, *mut u64) {
+        let current = self.current.load(Ordering::Relaxed);
+        assert!(!current.is_null(), "only a thread can wait");
+        // SAFETY: not null, so it is from `into_raw` and the reference is the field's (field invariant), which gives it
+        // up: both callers store another record, or null, before anything looks there.
+        let record = unsafe { Arc::from_raw(current) };
+        record.coroutine.state.set(state);
+        let place = record.coroutine.saved.as_ptr();
+        (record, place)
+    }
+}
 
 impl Coroutine {
-    /// A coroutine that will run `entry` on `stack`.
+    /// A coroutine that will run `entry` on `stack`, on the calling core.
     pub fn new(stack: Stack, entry: Box<dyn FnOnce()>) -> Self {
+        Self::bound(core_index(), stack, entry)
+    }
+
+    /// A coroutine that will run `entry` on `stack`, on the core with number `core`.
+    pub fn for_core(core: usize, stack: Stack, entry: Box<dyn FnOnce() + Send>) -> Self {
+        Self::bound(core, stack, entry)
+    }
+
+    fn bound(core: usize, stack: Stack, entry: Box<dyn FnOnce()>) -> Self {
         // The frame that `switch` pops: r15 r14 r13 r12 rbx rbp, then the address to return to, and above it what looks
         // like a return address of `start` itself: zero, which ends backtraces, and leaves the stack pointer aligned
         // as the ABI wants it on entry to a function.
         let frame: [u64; 8] = [0, 0, 0, 0, 0, 0, start as *const () as u64, 0];
-        let top = stack.range().end - size_of_val(&frame) as u64;
+        let range = stack.range();
+        let top = range.end - size_of_val(&frame) as u64;
         // SAFETY: the stack is mapped, at least a page long, owned by this object alone and page-aligned at its end, so
         // the eight words below the end are writable and aligned.
         unsafe { ptr::with_exposed_provenance_mut::<[u64; 8]>(top as usize).write(frame) };
         Self {
-            stack: ManuallyDrop::new(stack),
+            core,
+            range,
+            stack: Cell::new(Some(stack)),
             saved: Cell::new(top),
-            state: Cell::new(State::Suspended),
+            state: Cell::new(State::New),
             entry: Cell::new(Some(entry)),
-        }
-    }
-
-    /// Runs the coroutine until it suspends itself or finishes.
-    ///
-    /// # Panics
-    ///
-    /// If it has finished or is running, or if called from inside a coroutine.
-    pub fn resume(&self) -> Outcome {
-        let core = CORE.get();
-        assert!(core.current.get().is_null(), "a coroutine is resumed from inside a coroutine");
-        assert_eq!(self.state.get(), State::Suspended, "only a suspended coroutine can be resumed");
-        self.state.set(State::Running);
-        core.current.set(self);
-        trap::set_thread_stack(Some(self.stack.range()));
-        // SAFETY: `saved` is a frame as `switch` wants it (field invariant, the state is `Suspended`). The place for our
-        // own stack pointer is static. The coroutine's stack stays mapped while `self` lives, and `self` is borrowed
-        // until control comes back here.
-        unsafe { switch(core.loop_stack.as_ptr(), self.saved.get()) };
-        trap::set_thread_stack(None);
-        core.current.set(ptr::null());
-        match self.state.get() {
-            State::Finished => Outcome::Finished,
-            State::Suspended | State::Running => Outcome::Suspended,
         }
     }
 }
 
 impl Drop for Coroutine {
     fn drop(&mut self) {
-        let has_started = self.entry.take().is_none();
-        if has_started && self.state.get() != State::Finished {
+        if self.core == core_index() && matches!(self.state.get(), State::New | State::Finished) {
             return;
         }
-        // SAFETY: dropped once, here. Nothing lies on the stack any more: the function never began or has returned.
-        unsafe { ManuallyDrop::drop(&mut self.stack) };
+        // Its function never began, but what it would have run belongs to another core; or it has begun and not
+        // returned.
+        mem::forget(self.entry.take());
+        mem::forget(self.stack.take());
     }
 }
 
-/// Stops the running coroutine until it is resumed.
+/// Runs a coroutine until one suspends itself to the loop, or finishes: then gives its record. To be called by the
+/// core's loop.
+///
+/// # Panics
+///
+/// If the coroutine has finished, runs, or belongs to another core; or if called from inside a coroutine.
+pub fn resume(record: Record) -> Option<Record> {
+    let meeting = MEETING.get();
+    assert!(meeting.current.load(Ordering::Relaxed).is_null(), "a coroutine is resumed from inside a coroutine");
+    let load = meeting.begin(record);
+    // SAFETY: `load` is a frame as `switch` wants it (field invariant of `saved`, by the state that `begin` checks), and
+    // the stack stays mapped: its coroutine keeps itself alive until it has finished. The place for our own stack pointer
+    // is this core's for ever.
+    unsafe { switch(meeting.loop_stack.as_ptr(), load) };
+    // Its stack is left now, and can be used again.
+    let finished = meeting.finished.take();
+    if let Some(record) = &finished {
+        drop(record.coroutine.stack.take());
+    }
+    finished
+}
+
+/// Stops the running coroutine and lets the core's loop go on. `keep` gets the record, for whoever shall resume it.
 ///
 /// # Panics
 ///
 /// If called outside a coroutine: the core's loop cannot wait.
-pub fn suspend() {
-    let core = CORE.get();
-    let current = core.current.get();
-    assert!(!current.is_null(), "only a thread can wait");
-    // SAFETY: not null, hence borrowed by the `resume` below us on the boot stack (field invariant).
-    let coroutine = unsafe { &*current };
-    coroutine.state.set(State::Suspended);
-    // SAFETY: the loop's stack pointer was saved by the `resume` that runs this coroutine, whose frame is still there.
-    // The place for our own lies in the coroutine, which outlives its suspension or leaks its stack.
-    unsafe { switch(coroutine.saved.as_ptr(), core.loop_stack.get()) };
+#[inline]
+pub fn suspend(keep: impl FnOnce(Record)) {
+    let meeting = MEETING.get();
+    let (record, save) = meeting.end(State::Suspended);
+    meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
+    keep(record);
+    // SAFETY: the loop's stack pointer was saved by the `resume` that waits for us, whose frame is still there. The place
+    // for our own lies in the running coroutine, which keeps itself alive until it has finished.
+    unsafe { switch(save, meeting.loop_stack.get()) };
+}
+
+/// Stops the running coroutine and resumes another in its place. `keep` gets the record of the one that stops.
+///
+/// # Panics
+///
+/// As [`suspend`], and as [`resume`] for the other one.
+#[inline]
+pub fn switch_to(next: Record, keep: impl FnOnce(Record)) {
+    let meeting = MEETING.get();
+    let (record, save) = meeting.end(State::Suspended);
+    keep(record);
+    let load = meeting.begin(next);
+    // SAFETY: `load` as in `resume`, `save` as in `suspend`.
+    unsafe { switch(save, load) };
+}
+
+/// The record of the running coroutine; `None` in the core's loop.
+pub fn current() -> Option<Record> {
+    with_current(|record| {
+        let pointer: *const Node<ThreadRecord> = record;
+        // SAFETY: it is what `Arc::into_raw` gave, and alive, as it is current.
+        unsafe { Arc::increment_strong_count(pointer) };
+        // SAFETY: the reference that was just counted.
+        unsafe { Arc::from_raw(pointer) }
+    })
+}
+
+/// Calls `look` with the record of the running coroutine; `None` in the core's loop. An interrupt handler may do that.
+#[inline(always)]
+pub fn with_current<R>(look: impl FnOnce(&Node<ThreadRecord>) -> R) -> Option<R> {
+    let current = MEETING.get().current.load(Ordering::Relaxed);
+    // SAFETY: null, or the record of the running coroutine, which keeps itself alive until its function has returned, and
+    // `look` is called by that function, or by an interrupt of it.
+    unsafe { current.as_ref() }.map(look)
+}
+
+/// The stack of the running coroutine; `None` in the core's loop.
+pub(super) fn current_stack() -> Option<Range<u64>> {
+    with_current(|record| record.coroutine.range.clone())
 }
 
 /// The first function on a coroutine's stack.
 extern "sysv64" fn start() -> ! {
-    let core = CORE.get();
-    // SAFETY: a coroutine begins inside its `resume`, which borrows it.
-    let coroutine = unsafe { &*core.current.get() };
-    if let Some(entry) = coroutine.entry.take() {
+    // Keeps the coroutine alive while it runs or is suspended.
+    let Some(record) = current() else { unreachable!("a coroutine begins inside its resumption") };
+    if let Some(entry) = record.coroutine.entry.take() {
         entry();
     }
-    coroutine.state.set(State::Finished);
-    // SAFETY: as in `suspend`; nobody will switch back, as the state says.
-    unsafe { switch(coroutine.saved.as_ptr(), core.loop_stack.get()) };
+    let meeting = MEETING.get();
+    let (last, save) = meeting.end(State::Finished);
+    meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
+    drop(record);
+    // Whoever takes it from there drops it, with the stack that we are still on.
+    meeting.finished.set(Some(last));
+    // SAFETY: as in `suspend`; the record is alive in `finished`. Nobody will switch back, as the state says.
+    unsafe { switch(save, meeting.loop_stack.get()) };
     unreachable!("a finished coroutine is not resumed")
 }
 
@@ -178,27 +299,4 @@ unsafe extern "sysv64" fn switch(save: *mut u64, load: u64) {
         "pop rbp",
         "ret",
     )
-}
-
-/// A static that belongs to the boot core.
-///
-/// All threads and the core's loop run on the boot core, one at a time, and interrupt handlers use none of these; so
-/// there is never a second one to share the contents with, and contents need not be `Sync`.
-pub struct CoreLocal<T>(UnsafeCell<T>);
-
-// SAFETY: Rust code other than interrupt handlers runs on one core only, and `get` is not called by interrupt handlers,
-// so no two contexts that could interrupt each other ever hold a reference to the contents.
-unsafe impl<T> Sync for CoreLocal<T> {}
-
-impl<T> CoreLocal<T> {
-    /// A static's initial value.
-    pub const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    /// The contents. They are shared by all threads, so they change through cells.
-    pub fn get(&self) -> &T {
-        // SAFETY: only shared references are ever made, and all of them on one core (see above).
-        unsafe { &*self.0.get() }
-    }
 }

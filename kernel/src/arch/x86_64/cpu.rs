@@ -66,9 +66,27 @@ pub fn time_stamp() -> u64 {
     unsafe { _rdtsc() }
 }
 
+/// The time-stamp counter, read after everything before and before everything after it.
+pub fn ordered_time_stamp() -> u64 {
+    let stamp: u64;
+    // SAFETY: fences and a counter; nothing is written but the registers that are named.
+    unsafe {
+        asm!("mfence", "lfence", "rdtsc", "shl rdx, 32", "or rax, rdx", "lfence",
+            out("rax") stamp, out("rdx") _, options(nostack));
+    }
+    stamp
+}
+
+/// Lets interrupts of classes above `class` (vectors from `16 * (class + 1)` on) through, when interrupts are enabled.
+pub(super) fn set_task_priority(class: u64) {
+    // SAFETY: decides when interrupts come; handlers preserve every register and touch only atomics. Declared to touch
+    // memory, so that no access moves across it.
+    unsafe { asm!("mov cr8, {}", in(reg) class, options(nostack, preserves_flags)) }
+}
+
 /// Enables interrupts, halts until one has been handled, and disables them again.
 ///
-/// Interrupts are disabled everywhere else. `sti` takes effect after the following instruction, so an interrupt that
+/// To be called with interrupts disabled. `sti` takes effect after the following instruction, so an interrupt that
 /// became pending since the caller last looked for work ends the halt: no wake-up is lost between the look and the halt.
 pub fn wait_for_interrupt() {
     // SAFETY: changes no register but the interrupt flag, which is restored; handlers preserve every register and touch
@@ -82,6 +100,11 @@ pub fn halt() -> ! {
         // SAFETY: with interrupts off a halted core does nothing; nothing else is affected.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) }
     }
+}
+
+/// Forgets the translations of all pages.
+pub fn flush_all_pages() {
+    x86_64::instructions::tlb::flush_all();
 }
 
 /// Forgets the translation of the page that contains `address`.

@@ -18,6 +18,8 @@
 
 use core::arch::global_asm;
 
+use super::core_local;
+
 global_asm!(
     r#"
     # The PVH note (Xen public/elfnote.h: XEN_ELFNOTE_PHYS32_ENTRY = 18).
@@ -112,5 +114,12 @@ toro_pvh_entry:
 
 /// Receives control from the assembly above, once, on the boot stack.
 extern "sysv64" fn start_trampoline(start_info: u64) -> ! {
+    // SAFETY: called once, here, first thing; all that follows is behind a call that is not inlined.
+    unsafe { core_local::install_boot_core() };
+    boot(start_info)
+}
+
+#[inline(never)]
+fn boot(start_info: u64) -> ! {
     crate::boot::start(start_info)
 }

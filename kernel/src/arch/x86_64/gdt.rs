@@ -10,15 +10,16 @@
 //! | 3 | non-maskable interrupt |
 //! | 4 | machine check |
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, OnceCell, UnsafeCell};
 use core::ops::Range;
 
-use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
+
+use crate::core_local;
 
 /// Stack table index of the stack that exceptions share.
 pub const EXCEPTION_STACK: u16 = 0;
@@ -32,51 +33,75 @@ pub const MACHINE_CHECK_STACK: u16 = 3;
 /// Enough for a report with formatting in an unoptimised build.
 const FAULT_STACK_SIZE: usize = 32 * 1024;
 const FAULT_STACKS: usize = 4;
+/// Bytes for the fault stacks of a core.
+pub(super) const FAULT_STACKS_SIZE: usize = FAULT_STACK_SIZE * FAULT_STACKS;
 
-/// Memory for fault stacks, written only by the processor and the handlers that run on them.
+/// Memory for the boot core's fault stacks, written only by the processor and the handlers that run on them.
 #[repr(C, align(16))]
-struct FaultStacks(UnsafeCell<[[u8; FAULT_STACK_SIZE]; FAULT_STACKS]>);
+struct FaultStacks(UnsafeCell<[u8; FAULT_STACKS_SIZE]>);
 
 // SAFETY: nobody makes a reference to the contents; only the address is taken.
 unsafe impl Sync for FaultStacks {}
 
-static STACKS: FaultStacks = FaultStacks(UnsafeCell::new([[0; FAULT_STACK_SIZE]; FAULT_STACKS]));
-static TASK_STATE: Once<TaskStateSegment> = Once::new();
-static TABLE: Once<(GlobalDescriptorTable, SegmentSelector, SegmentSelector)> = Once::new();
+static BOOT_STACKS: FaultStacks = FaultStacks(UnsafeCell::new([0; FAULT_STACKS_SIZE]));
 
-/// The addresses of all fault stacks.
-pub fn fault_stacks() -> Range<u64> {
-    let start = STACKS.0.get().addr() as u64;
-    start..start + (FAULT_STACK_SIZE * FAULT_STACKS) as u64
+/// What the processor reads of a core's segments.
+struct Segments {
+    task_state: OnceCell<TaskStateSegment>,
+    table: OnceCell<GlobalDescriptorTable>,
+    /// Where the fault stacks begin.
+    fault_stacks: Cell<u64>,
 }
 
-/// Builds and loads the segment table and the task state with its fault stacks.
-pub fn initialise() {
-    let task_state = TASK_STATE.call_once(|| {
+core_local! {
+    static SEGMENTS: Segments =
+        Segments { task_state: OnceCell::new(), table: OnceCell::new(), fault_stacks: Cell::new(0) };
+}
+
+/// The addresses of this core's fault stacks.
+pub fn fault_stacks() -> Range<u64> {
+    let start = SEGMENTS.get().fault_stacks.get();
+    start..start + FAULT_STACKS_SIZE as u64
+}
+
+/// As [`initialise`], for the boot core, whose fault stacks are part of the image.
+pub(super) fn initialise_boot_core() {
+    let start = BOOT_STACKS.0.get().addr() as u64;
+    // SAFETY: static memory of that size, used by nothing else; the boot core calls this once, before it has a table.
+    unsafe { initialise(start) };
+}
+
+/// Builds and loads the calling core's segment table, and its task state with fault stacks from `stacks` on.
+///
+/// # Safety
+///
+/// `stacks` is the address of [`FAULT_STACKS_SIZE`] bytes of memory, aligned to 16, mapped for writing for good, and used
+/// by nothing else.
+pub(super) unsafe fn initialise(stacks: u64) {
+    let segments = SEGMENTS.get();
+    segments.fault_stacks.set(stacks);
+    let task_state = segments.task_state.get_or_init(|| {
         let mut task_state = TaskStateSegment::new();
         // The structure is packed, so the table is set as a whole.
         let mut tops = [VirtAddr::zero(); 7];
         for (top, number) in tops.iter_mut().zip(1..=FAULT_STACKS) {
-            *top = VirtAddr::new_truncate(fault_stacks().start + (number * FAULT_STACK_SIZE) as u64);
+            *top = VirtAddr::new_truncate(stacks + (number * FAULT_STACK_SIZE) as u64);
         }
         task_state.interrupt_stack_table = tops;
         task_state
     });
-    let (table, code, task) = TABLE.call_once(|| {
-        let mut table = GlobalDescriptorTable::new();
-        let code = table.append(Descriptor::kernel_code_segment());
-        let task = table.append(Descriptor::tss_segment(task_state));
-        (table, code, task)
-    });
-    table.load();
-    // SAFETY: the selector is that of the 64-bit ring 0 code segment in the table just loaded, which is static.
-    unsafe { CS::set_reg(*code) };
+    let mut table = GlobalDescriptorTable::new();
+    let code = table.append(Descriptor::kernel_code_segment());
+    let task = table.append(Descriptor::tss_segment(task_state));
+    segments.table.get_or_init(|| table).load();
+    // SAFETY: the selector is that of the 64-bit ring 0 code segment in the table just loaded, which stays.
+    unsafe { CS::set_reg(code) };
     // SAFETY: long mode at ring 0 permits null data segments.
     unsafe { SS::set_reg(SegmentSelector::NULL) };
     // SAFETY: as above.
     unsafe { DS::set_reg(SegmentSelector::NULL) };
     // SAFETY: as above.
     unsafe { ES::set_reg(SegmentSelector::NULL) };
-    // SAFETY: the selector is that of the task state segment in the table just loaded; both are static.
-    unsafe { load_tss(*task) };
+    // SAFETY: the selector is that of the task state segment in the table just loaded; both stay.
+    unsafe { load_tss(task) };
 }

@@ -12,12 +12,16 @@
 //!   pushed by the processor  | stub          | common
 //! ```
 //!
-//! # Device interrupts
+//! # Which interrupts come when
 //!
-//! The handler of a device's [`Vector`] sets the vector's flag, acknowledges the local APIC and returns **with interrupts
-//! disabled**. It never touches a driver, takes no lock and allocates nothing. Interrupts are enabled in one place only,
-//! [`wait_for_interrupt`](super::cpu::wait_for_interrupt), and one interrupt ends that wait. So a level-triggered line
-//! that stays asserted until its driver runs cannot storm: at most one interrupt is taken per sleep.
+//! While a core runs code, only its urgent vectors get through, the timer and the wake-up by another core: the task
+//! priority keeps all others waiting, in the local APIC. Their handlers do next to nothing: a wake-up that comes while
+//! the core is awake is ignored, and the timer looks whether one thread has been running for too long.
+//!
+//! A core that [`halt`]s admits all vectors. The handler of a device's [`Vector`] sets the vector's flag, acknowledges
+//! the local APIC and returns **with interrupts disabled**, so one interrupt ends a halt. It never touches a driver,
+//! takes no lock and allocates nothing. So a level-triggered line that stays asserted until its driver runs cannot storm:
+//! at most one of its interrupts is taken per halt.
 //!
 //! # Ordering
 //!
@@ -29,11 +33,13 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use crate::core_local;
+
 use toro_core::pci::msix::MsiMessage;
 use x86_64::VirtAddr;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
-use super::{apic, gdt, trap};
+use super::{apic, cpu, gdt, smp, trap};
 
 /// The first vector that is not an exception.
 const FIRST_DEVICE: u8 = 0x30;
@@ -41,6 +47,11 @@ const FIRST_DEVICE: u8 = 0x30;
 const LAST_DEVICE: u8 = 0xEF;
 /// The local APIC's timer.
 pub const TIMER: u8 = 0xF0;
+/// Another core has put something where this one looks for work.
+pub(super) const WAKE: u8 = 0xF1;
+/// Vectors from 16 times this on get through while code runs.
+const URGENT_CLASS: u64 = 0xF;
+const NMI: u8 = 2;
 /// What the local APIC raises where an interrupt went away; needs no acknowledgement.
 pub const SPURIOUS: u8 = 0xFF;
 
@@ -143,7 +154,8 @@ unsafe extern "C" {
 /// The vector table. Written once by [`initialise_table`] before it is loaded, read by the processor only.
 struct Table(UnsafeCell<Option<InterruptDescriptorTable>>);
 
-// SAFETY: accessed by `initialise_table` alone, which runs once, at boot, on one core.
+// SAFETY: written by `initialise_table` alone, which runs once, at boot, while there is one core; afterwards only its
+// address is used.
 unsafe impl Sync for Table {}
 
 static TABLE: Table = Table(UnsafeCell::new(None));
@@ -195,18 +207,46 @@ pub(super) fn initialise_table() {
         // SAFETY: the address is that of this vector's stub; no error code, all registers saved, ends with `iretq`.
         unsafe { entry.set_handler_addr(stub(vector)) };
     }
-    // SAFETY: the table is static and not written again.
-    unsafe { table.load_unsafe() };
+    load_table();
+}
+
+/// Loads the vector table on the calling core. Needs [`initialise_table`].
+pub(super) fn load_table() {
+    // SAFETY: written once, at boot, before there was a second core or a first load.
+    let table = unsafe { &*TABLE.0.get() };
+    if let Some(table) = table {
+        // SAFETY: the table is static and not written again.
+        unsafe { table.load_unsafe() };
+    }
 }
 
 /// One flag per vector: an interrupt has come since somebody last asked.
 static RAISED: [AtomicBool; 256] = [const { AtomicBool::new(false) }; 256];
-/// Interrupts taken since boot.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// What handlers and the code that they interrupt tell each other.
+struct State {
+    /// The core halts, and one interrupt ends that.
+    is_halting: AtomicBool,
+    /// The timer has fired since somebody last asked.
+    timer_fired: AtomicBool,
+    /// Interrupts taken.
+    taken: AtomicU64,
+}
+
+core_local! {
+    static STATE: State = State {
+        is_halting: AtomicBool::new(false),
+        timer_fired: AtomicBool::new(false),
+        taken: AtomicU64::new(0),
+    };
+}
 
 /// Called by the entry code with the interrupted registers.
 extern "sysv64" fn dispatch(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
+    if vector == NMI {
+        smp::stop_if_asked();
+    }
     if vector < 32 {
         trap::report(frame);
     }
@@ -214,15 +254,51 @@ extern "sysv64" fn dispatch(frame: &mut TrapFrame) {
         return;
     }
     RAISED[usize::from(vector)].store(true, Ordering::Relaxed);
-    TAKEN.store(TAKEN.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    // One interrupt ends a wait; see the module documentation.
-    frame.rflags &= !INTERRUPTS_ENABLED;
+    let state = STATE.get();
+    state.taken.store(state.taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    if vector == TIMER {
+        state.timer_fired.store(true, Ordering::Relaxed);
+    }
     apic::end_of_interrupt();
+    let is_urgent = u64::from(vector >> 4) >= URGENT_CLASS;
+    if state.is_halting.load(Ordering::Relaxed) || !is_urgent {
+        // One interrupt ends a halt; see the module documentation.
+        frame.rflags &= !INTERRUPTS_ENABLED;
+    } else if vector == TIMER {
+        crate::sched::watchdog::tick(frame.rip, frame.rbp);
+    }
 }
 
-/// How many interrupts have been taken since boot.
+/// How many interrupts this core has taken since boot.
 pub fn count() -> u64 {
-    TAKEN.load(Ordering::Relaxed)
+    STATE.get().taken.load(Ordering::Relaxed)
+}
+
+/// Whether this core's timer has fired since the last call.
+pub fn take_timer_fired() -> bool {
+    STATE.get().timer_fired.swap(false, Ordering::Relaxed)
+}
+
+/// Lets urgent interrupts through from now on.
+pub fn admit_urgent() {
+    cpu::set_task_priority(URGENT_CLASS - 1);
+    x86_64::instructions::interrupts::enable();
+}
+
+/// Lets no interrupt through from now on: what comes stays pending.
+pub fn admit_none() {
+    x86_64::instructions::interrupts::disable();
+}
+
+/// Halts until an interrupt of any kind has come; one that is pending already ends the halt at once. To be called, and
+/// returns, with no interrupts admitted: so nothing that came since the caller's last look for work is missed.
+pub fn halt() {
+    let state = STATE.get();
+    state.is_halting.store(true, Ordering::Relaxed);
+    cpu::set_task_priority(0);
+    cpu::wait_for_interrupt();
+    cpu::set_task_priority(URGENT_CLASS - 1);
+    state.is_halting.store(false, Ordering::Relaxed);
 }
 
 /// A vector that belongs to one device (or one queue of it).
@@ -264,11 +340,11 @@ impl Vector {
         RAISED[usize::from(self.0)].swap(false, Ordering::Relaxed)
     }
 
-    /// What a device has to write where in order to raise this vector on the boot core: edge triggered, fixed delivery
-    /// (Intel SDM volume 3, "Message Signalled Interrupts").
+    /// What a device has to write where in order to raise this vector on the calling core: edge triggered, fixed
+    /// delivery (Intel SDM volume 3, "Message Signalled Interrupts").
     pub fn message(self) -> MsiMessage {
-        // The destination field has 8 bits; the boot core's id is far below that on every machine that has no
-        // interrupt remapping.
+        // The destination field has 8 bits; machines with more cores than that have interrupt remapping, and the kernel
+        // uses no more than 64 of them.
         let address = 0xFEE0_0000 | u64::from(apic::id() & 0xFF) << 12;
         // SAFETY: the address is that of the local APICs' message window; the data names this vector, whose handler does
         // nothing but set a flag.

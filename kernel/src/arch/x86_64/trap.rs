@@ -6,27 +6,36 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::registers::control::Cr2;
 
-use super::gdt;
+use super::core_local::core_index;
 use super::interrupt::TrapFrame;
+use super::{context, gdt};
 use crate::mm::{image, stack};
-use crate::{panic, shutdown};
+use crate::{core_local, panic, shutdown};
 
 const PAGE_FAULT: u64 = 14;
 const DOUBLE_FAULT: u64 = 8;
 
-/// The stack of the running thread, both 0 while the core's loop runs on the boot stack.
-static THREAD_STACK_START: AtomicU64 = AtomicU64::new(0);
-static THREAD_STACK_END: AtomicU64 = AtomicU64::new(0);
-
-/// Notes on which thread stack the core runs from now on, for reports. `None` is the boot stack.
-pub(super) fn set_thread_stack(range: Option<Range<u64>>) {
-    let range = range.unwrap_or(0..0);
-    THREAD_STACK_START.store(range.start, Ordering::Relaxed);
-    THREAD_STACK_END.store(range.end, Ordering::Relaxed);
+core_local! {
+    /// The stack of the core's loop, both 0 on the boot core, whose loop has the boot stack.
+    static LOOP_STACK: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
 }
 
-fn thread_stack() -> Range<u64> {
-    THREAD_STACK_START.load(Ordering::Relaxed)..THREAD_STACK_END.load(Ordering::Relaxed)
+/// Notes on which stack the calling core's loop runs, for reports.
+pub(super) fn set_loop_stack(range: Range<u64>) {
+    let (start, end) = LOOP_STACK.get();
+    start.store(range.start, Ordering::Relaxed);
+    end.store(range.end, Ordering::Relaxed);
+}
+
+/// The stack of the core's loop and the unmapped bytes below it.
+fn loop_stack() -> (Range<u64>, Range<u64>) {
+    let (start, end) = LOOP_STACK.get();
+    let range = start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed);
+    if range.is_empty() {
+        return (image::boot_stack(), image::boot_stack_guard());
+    }
+    let guard = range.start - stack::GUARD_SIZE..range.start;
+    (range, guard)
 }
 
 fn name(vector: u64) -> &'static str {
@@ -55,19 +64,19 @@ fn name(vector: u64) -> &'static str {
 
 /// Whether `address` lies in the guard of the stack that was in use.
 fn is_stack_overflow(address: u64) -> bool {
-    let thread = thread_stack();
-    if thread.is_empty() {
-        return image::boot_stack_guard().contains(&address);
+    match context::current_stack() {
+        Some(stack) => (stack.start - stack::GUARD_SIZE..stack.start).contains(&address),
+        None => loop_stack().1.contains(&address),
     }
-    (thread.start - stack::GUARD_SIZE..thread.start).contains(&address)
 }
 
 /// Reports an exception and ends the machine.
 pub(super) fn report(frame: &TrapFrame) -> ! {
     panic::begin_report();
-    let thread = crate::sched::current_name();
+    let (thread, core) = (crate::sched::current_name(), core_index());
     let TrapFrame { vector, error, rip, .. } = *frame;
-    crate::print!("fault in thread `{thread}`: {} (vector {vector}, error {error:#x}) at {rip:#018x}", name(vector));
+    crate::print!("fault in thread `{thread}` on core {core}: {}", name(vector));
+    crate::print!(" (vector {vector}, error {error:#x}) at {rip:#018x}");
     // A double fault is what becomes of a page fault whose own delivery failed.
     if vector == PAGE_FAULT || vector == DOUBLE_FAULT {
         let address = Cr2::read_raw();
@@ -92,7 +101,7 @@ pub(super) fn report(frame: &TrapFrame) -> ! {
 /// The return addresses of the chain of frames from frame pointer `frame` on, validated as the module
 /// `panic` describes.
 pub fn return_addresses(frame: u64) -> impl Iterator<Item = u64> {
-    let stacks = [thread_stack(), image::boot_stack(), gdt::fault_stacks()];
+    let stacks = [context::current_stack().unwrap_or(0..0), loop_stack().0, gdt::fault_stacks()];
     let stack = stacks.into_iter().find(|stack| stack.contains(&frame)).unwrap_or(0..0);
     let mut frame = frame;
     let mut lowest = stack.start;

@@ -41,6 +41,11 @@ pub struct PoppedChain {
 }
 
 impl PoppedChain {
+    /// How many bytes the device can read.
+    pub fn readable_len(&self) -> u32 {
+        self.readable.iter().map(|(_, len)| len).sum()
+    }
+
     /// How many bytes the device can write.
     pub fn writable_len(&self) -> u32 {
         self.writable.iter().map(|(_, len)| len).sum()

@@ -62,6 +62,48 @@ fn pci_19_without_vectors_enough_queues_share_one() {
     }
 }
 
+/// As `vectors`, with so many messages, of which the first queue has the last and the others none.
+fn assigned(function: &Function, messages: usize) -> Result<([u16; 3], u16), InitError> {
+    let messages = crate::rig::messages(messages);
+    let of_queue = |queue: QueueIndex| if queue.0 == 0 { 2 } else { 7 + queue.0 };
+    let transport = function.open(Interrupts::Assigned { messages: &messages, of_queue }).expect("a sound function");
+    let memory = SimMemory::leak();
+    let mut negotiated = function.negotiated(transport);
+    for index in [0, 1, 2] {
+        negotiated.queue::<DmaBuf, (), (), ()>(QueueIndex(index), 8, memory)?;
+    }
+    let configuration = function.device.state().config_vector;
+    Ok(([0, 1, 2].map(|i| function.device.queue(i).vector), configuration))
+}
+
+#[test]
+fn pci_18_a_queue_that_is_assigned_a_message_has_its_vector_and_one_that_is_not_has_none() {
+    for function in [Function::modern(), Function::legacy(Vectors::Some(4))] {
+        assert_eq!(assigned(&function, 3), Ok(([2, 0xffff, 0xffff], 0)));
+        // The message is not there: the queue has none, instead of another's.
+        assert_eq!(assigned(&function, 2), Ok(([0xffff; 3], 0)));
+        for (interrupts, expected) in [
+            (Interrupts::Polled, Signalling::Polled),
+            (Interrupts::Line, Signalling::Line),
+            (Interrupts::Messages(&[]), Signalling::Polled),
+            (Interrupts::Messages(&messages(3)), Signalling::Messages(3)),
+            (Interrupts::Assigned { messages: &[], of_queue: |_| 0 }, Signalling::Polled),
+            (Interrupts::Assigned { messages: &messages(7), of_queue: |_| 0 }, Signalling::Messages(4)),
+        ] {
+            let transport = function.open(interrupts).expect("a sound function");
+            assert_eq!(transport.signalling(), expected, "{interrupts:?}");
+        }
+    }
+}
+
+#[test]
+fn pci_19_an_assigned_vector_that_the_device_does_not_have_is_not_replaced_by_another() {
+    for function in [Function::modern(), Function::legacy(Vectors::Some(4))] {
+        function.device.lie(|lies| lies.one_vector = true);
+        assert_eq!(assigned(&function, 3), Err(TransportError::NoVector(QueueIndex(0)).into()));
+    }
+}
+
 #[test]
 fn hd_pci_15_a_vector_that_reads_back_as_another_is_refused() {
     let lies: [fn(&mut Lies); 2] = [|lies| lies.no_vector = true, |lies| lies.other_vector = true];

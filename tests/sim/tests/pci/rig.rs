@@ -3,7 +3,7 @@
 pub use toro_core::pci::msix::MsiMessage;
 pub use toro_core::{DmaBuf, DmaPool};
 pub use virtio_queue_rt::attach::BoxedTransport;
-pub use virtio_queue_rt::transport::{Interface, InterruptStatus, SharedMemory, Transport, TransportError};
+pub use virtio_queue_rt::transport::{Interface, InterruptStatus, SharedMemory, Signalling, Transport, TransportError};
 pub use virtio_queue_rt::{
     Direction, FeatureBits, InitError, Interrupts, LegacyPciTransport, Negotiated, PciTransport, QueueIndex, Reset,
     Running, TransitionalPci, Virtqueue,

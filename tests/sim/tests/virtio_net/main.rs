@@ -11,6 +11,7 @@ mod configuration;
 mod faults;
 mod legacy;
 mod memory;
+mod pairs;
 mod receive;
 mod transmit;
 mod waking;

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use toro_core::driver::DeviceFault;
 use toro_core::{Deadline, Registers};
-use virtio_queue_rt::transport::{Interface, InterruptStatus, RingAddresses, SharedMemory, Transport, TransportError};
+use virtio_queue_rt::transport::{
+    Interface, InterruptStatus, RingAddresses, SharedMemory, Signalling, Transport, TransportError,
+};
 use virtio_queue_rt::{DeviceStatus, DeviceType, Doorbell, FeatureBits, QueueIndex};
 use virtio_sim::QueueSetup;
 
@@ -88,6 +90,9 @@ impl Transport for Bare {
     fn notify(&self, _: Doorbell, _: u16) {}
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
         Ok(InterruptStatus::NONE)
+    }
+    fn signalling(&self) -> Signalling {
+        Signalling::Polled
     }
     fn config(&self) -> &dyn Registers {
         unreachable!("these tests read no configuration")
