@@ -42,6 +42,12 @@ fn attach(device: &dyn Found, own: &[&dyn Driver]) {
                 log::error!("{device}: network: {error}");
             }
         }
+        Ok(Attached::NetQueues(queues)) => {
+            log::debug!("{device}: {name}, {} queue pairs", queues.len());
+            if let Err(error) = crate::net::attach_queues(queues) {
+                log::error!("{device}: network: {error}");
+            }
+        }
         Ok(Attached::Fuse(fuse)) => {
             log::debug!("{device}: {name}, \"{}\"", fuse.tag().escape_ascii());
             if let Err(error) = crate::fs::attach(fuse) {

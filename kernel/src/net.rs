@@ -16,7 +16,9 @@
 //!
 //! # Ownership
 //!
-//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`.
+//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`. Where a device
+//! has a queue pair for each core, each core has a stack of its own with the same address, and frames that arrive at the
+//! wrong one are carried to the right one: `share` says which that is.
 //!
 //! # Addresses
 //!
@@ -46,6 +48,7 @@ mod listener;
 mod pool;
 mod port;
 mod ports;
+mod share;
 mod signal;
 mod slab;
 pub mod stack;
@@ -66,7 +69,8 @@ pub use config::{BufferSizes, Config};
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, local_address, wait_until_configured};
+pub use interface::{attach, attach_queues, local_address, wait_until_configured};
+pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};

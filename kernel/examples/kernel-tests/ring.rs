@@ -98,7 +98,7 @@ impl Driver for RingDriver {
 
 /// Runs both rounds.
 pub fn run() -> Result<(), String> {
-    let Opened { mut transport, memory, clock } = open_disk()?;
+    let Opened { mut transport, memory, clock, .. } = open_disk()?;
     let requests: u32 = word("requests")?;
     for requests in [requests, requests / 4] {
         let mut reader = Reader::new(transport, memory, clock, requests)?;
@@ -116,7 +116,7 @@ pub fn run() -> Result<(), String> {
 
 /// Makes a mistake, a request without header and status, and sees that the device complains of it and can be reset.
 pub fn mistake() -> Result<(), String> {
-    let Opened { transport, memory, clock } = open_disk()?;
+    let Opened { transport, memory, clock, .. } = open_disk()?;
     let reset = Reset::new(transport, clock).map_err(text)?;
     let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |accepted| accepted).map_err(text)?;
     let mut queue: Virtqueue<DmaBuf, ()> = device.queue(QueueIndex(0), 16, memory).map_err(text)?;

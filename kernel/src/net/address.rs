@@ -27,9 +27,12 @@ pub enum Addressing {
     Dhcp,
     /// Whoever wrote the command line.
     Static(StaticAddress),
+    /// Another stack, with which this one shares its address: it is told by
+    /// [`Stack::set_address`](super::stack::Stack::set_address), and has none until then. No word stands for it.
+    Shared,
 }
 
-/// An interface's address, fixed for its life.
+/// An interface's address, and what belongs to it. From the command line it is fixed for the interface's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaticAddress {
     /// The address itself.

@@ -3,12 +3,15 @@
 use core::time::Duration;
 
 use super::address::Addressing;
+use super::share::Seat;
 
 /// What can be chosen about a stack.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the interface's address comes from.
     pub addressing: Addressing,
+    /// Which of the stacks with this address it is.
+    pub seat: Seat,
     /// What sequence numbers, ports and the hash of flows are derived from. It should differ from boot to boot and
     /// be unknown to peers.
     pub seed: u64,
@@ -32,6 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addressing: Addressing::Dhcp,
+            seat: Seat::ALONE,
             seed: 0,
             memory: 12 << 20,
             large: BufferSizes { receive: 16 << 10, transmit: 64 << 10 },

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell, RefMut};
 use core::net::Ipv4Addr;
 
@@ -171,6 +172,21 @@ pub fn attach(device: Box<dyn NetDevice>) -> Result<()> {
     log::info!("net: attached {mac}");
     register_poller(Box::new(StackPoller { interface, address: Cell::new(None) }));
     Ok(())
+}
+
+/// Takes a network device with several queue pairs into service: the first is this core's.
+///
+/// The others, which are for other cores, are given up, and with them what the device would have received there. So
+/// this kernel asks drivers for one owner, and comes here only with a driver that makes several all the same.
+///
+/// # Errors
+///
+/// As for [`attach`].
+pub fn attach_queues(queues: Vec<Box<dyn NetDevice>>) -> Result<()> {
+    match queues.into_iter().next() {
+        Some(first) => attach(first),
+        None => Err(ErrorKind::NotFound.into()),
+    }
 }
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpCidr, Ipv4Cidr, UDP_HEADER_LEN};
+use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpAddress, IpCidr, Ipv4Cidr, UDP_HEADER_LEN};
 use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
@@ -70,6 +70,13 @@ impl Link {
     /// The interface's address, once it has one.
     pub(super) fn address(&self) -> Option<Ipv4Cidr> {
         self.interface.ip_addrs().iter().map(|IpCidr::Ipv4(cidr)| *cidr).next()
+    }
+
+    /// The way to other networks, if there is one.
+    pub(super) fn gateway(&self) -> Option<Ipv4Addr> {
+        let route = self.interface.routes().get_default_ipv4_route()?;
+        let IpAddress::Ipv4(gateway) = route.via_router;
+        Some(gateway)
     }
 
     /// Whether this is the interface's own address.

@@ -126,6 +126,14 @@ impl Port {
         self.offered = Some(frame);
     }
 
+    /// A copy of a frame, as if it had been received; `None` while no frame is free.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Frame> {
+        let mut frame = self.spare.take().or_else(|| self.device.frame())?;
+        frame.set_len(bytes.len()).ok()?;
+        frame.copy_from_slice(bytes);
+        Some(frame)
+    }
+
     /// Takes back an offered frame that smoltcp did not look at.
     pub(super) fn withdraw(&mut self) {
         self.offered = None;

@@ -26,6 +26,13 @@
 //! The stack owns the device, all sockets and all their memory. The application holds ids, which cannot be copied:
 //! giving one to [`close`](Stack::close) is the end of its use. The stack never calls anybody but signals.
 //!
+//! # Company
+//!
+//! Where a device is divided among several cores, several stacks have the same address, each on a [`Seat`]. What arrives
+//! here and concerns others is set aside: [`take_stray`](Stack::take_stray) hands it out, and its carrier gives it to the
+//! others by [`deliver`](Stack::deliver), [`claim`](Stack::claim) and [`overhear`](Stack::overhear), then polls them.
+//! One of them gets the address; the carrier tells the others, too ([`set_address`](Stack::set_address)).
+//!
 //! # Failure
 //!
 //! Nothing that a frame says panics or leaves the stack in disorder. Bad checksums and impossible headers are
@@ -33,7 +40,7 @@
 //! with [`NetError::Exhausted`], and to peers with silence.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -43,7 +50,7 @@ use toro_core::Instant;
 use toro_core::driver::net::NetDevice;
 use toro_core::driver::{Armed, DeviceFault};
 
-use super::address::Addressing;
+use super::address::{Addressing, StaticAddress};
 use super::config::Config;
 use super::connection::Connection;
 use super::error::NetError;
@@ -53,6 +60,7 @@ use super::link::Link;
 use super::listener::Listener;
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
+use super::share::Stray;
 use super::signal::Signal;
 use super::slab::Slab;
 use super::system::{Lease, System};
@@ -60,6 +68,7 @@ use super::time_wait::{TimeWait, TimeWaitQueue};
 use super::timers::Timers;
 use super::udp::UdpEndpoint;
 
+mod company;
 mod egress;
 mod ingress;
 mod operations;
@@ -91,6 +100,10 @@ pub struct Counters {
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.
     pub answers_lost: u64,
+    /// Frames that arrived here and concern other stacks.
+    pub strays: u64,
+    /// Those of them that were lost because nobody came for them.
+    pub strays_lost: u64,
 }
 
 /// How much a stack holds at the moment.
@@ -143,6 +156,8 @@ pub struct Stack<S> {
     timers: Timers,
     dirty: KeyQueue,
     awaiting_neighbor: KeyQueue,
+    /// What concerns other stacks, oldest first.
+    strays: VecDeque<Stray>,
     /// Called when the interface gains or loses its address.
     configured: S,
     /// The device had no room at the end of the last poll.
@@ -166,10 +181,11 @@ impl<S: Signal> Stack<S> {
             time_wait: TimeWaitQueue::new(),
             listeners: BTreeMap::new(),
             udp_ports: BTreeMap::new(),
-            ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f),
+            ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f, config.seat),
             timers: Timers::new(),
             dirty: KeyQueue::new(),
             awaiting_neighbor: KeyQueue::new(),
+            strays: VecDeque::new(),
             configured,
             retry_at: None,
             failed: false,
@@ -185,6 +201,12 @@ impl<S: Signal> Stack<S> {
     /// The interface's address, once it has one.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.link.address().map(|cidr| cidr.address())
+    }
+
+    /// The interface's address and what belongs to it, once it has one: what the stacks that share it are to be told.
+    pub fn configuration(&self) -> Option<StaticAddress> {
+        let cidr = self.link.address()?;
+        Some(StaticAddress { address: cidr.address(), prefix: cidr.prefix_len(), gateway: self.link.gateway() })
     }
 
     /// How the device failed, if it did.
@@ -232,6 +254,9 @@ impl<S: Signal> Stack<S> {
 
     /// Asks the device for an interrupt at the next frame, then looks once more.
     pub fn arm(&mut self) -> Armed {
+        if !self.strays.is_empty() {
+            return Armed::WorkPending;
+        }
         // What waits for room in the device is retried at a deadline; the rest of the dirty queue is work.
         if self.retry_at.is_none() && !self.dirty.is_empty() {
             return Armed::WorkPending;
@@ -255,12 +280,16 @@ impl<S: Signal> Stack<S> {
 
     /// Does what the DHCP server says.
     fn follow_lease(&mut self) {
-        let Some(change) = self.system.take_change() else { return };
-        let old = self.link.address();
-        match change {
-            Some(Lease { address, gateway }) => self.link.set_address(Some(address), gateway),
-            None => self.link.set_address(None, None),
+        match self.system.take_change() {
+            Some(Some(Lease { address, gateway })) => self.change_address(Some(address), gateway),
+            Some(None) => self.change_address(None, None),
+            None => {}
         }
+    }
+
+    fn change_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
+        let old = self.link.address();
+        self.link.set_address(address, gateway);
         if self.link.address() != old {
             // Connections from the old address end at their next turn.
             let keys: Vec<u32> = self.slots.keys().collect();

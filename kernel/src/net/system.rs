@@ -2,7 +2,8 @@
 //!
 //! smoltcp answers ARP requests, pings and segments for closed ports by itself, whatever set it is given; it is
 //! given this one. The DHCP client (RFC 2131) is the only socket in it. It asks until a server answers, renews the
-//! lease at half of its time, and begins anew when it has run out.
+//! lease at half of its time, and begins anew when it has run out. Of several stacks with the same address one has the
+//! client, and the others are told.
 
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -34,7 +35,7 @@ impl System {
     pub(super) fn new(addressing: Addressing) -> Self {
         let mut set = SocketSet::new(Vec::new());
         let dhcp = match addressing {
-            Addressing::Static(_) => None,
+            Addressing::Static(_) | Addressing::Shared => None,
             Addressing::Dhcp => {
                 let mut client = dhcpv4::Socket::new();
                 let mut retry = dhcpv4::RetryConfig::default();

@@ -24,6 +24,7 @@ impl<S: Signal> Stack<S> {
         while let Some(frame) = self.link.port.receive_frame() {
             self.link.port.counters.received += 1;
             let traffic = classify(&frame, self.link.mac());
+            let Some(frame) = self.set_aside(frame, &traffic) else { continue };
             if let Some((bare, previous)) = held.take() {
                 match &traffic {
                     Traffic::Tcp(segment) if segment.supersedes(&previous) => {
@@ -43,7 +44,7 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Hands a received frame to the one socket that it is for.
-    fn route(&mut self, now: Instant, frame: Frame, traffic: Traffic) {
+    pub(super) fn route(&mut self, now: Instant, frame: Frame, traffic: Traffic) {
         match traffic {
             Traffic::Foreign => {}
             Traffic::Tcp(segment) => self.tcp_ingress(now, frame, &segment),

@@ -17,6 +17,7 @@ use crate::net::error::NetError;
 use crate::net::signal::Signal;
 use crate::net::testing::{Cable, CableEnd};
 
+mod company;
 mod faults;
 mod peers;
 mod tcp;

@@ -109,7 +109,7 @@ fn a_ping_is_answered() {
 }
 
 /// What a DHCP server that gives `address` answers to a request, if it is one.
-fn dhcp_answer(frame: &[u8], address: Ipv4Addr, lease: u32) -> Option<(DhcpMessageType, Vec<u8>)> {
+pub(super) fn dhcp_answer(frame: &[u8], address: Ipv4Addr, lease: u32) -> Option<(DhcpMessageType, Vec<u8>)> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
     let udp = UdpPacket::new_checked(ip.payload()).ok()?;

@@ -1,9 +1,7 @@
 //! The command that sets the number of pairs, and what a card can make of it.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 
-use toro_core::Instant;
 use virtio_sim::QueueSetup;
 
 use super::*;

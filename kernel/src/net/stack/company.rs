@@ -1,0 +1,107 @@
+//! What stacks with the same address have to do with each other: frames that arrived at one and concern another, and the
+//! address itself. Nothing here waits for the others; who carries what from one to the other is not this module's affair.
+
+use alloc::boxed::Box;
+
+use smoltcp::wire::Ipv4Cidr;
+use toro_core::Instant;
+use toro_core::driver::net::Frame;
+
+use super::Stack;
+use crate::net::address::{Addressing, StaticAddress};
+use crate::net::dispatch::{SegmentKind, Traffic, classify};
+use crate::net::share::{Recipients, Stray, recipients, silence};
+use crate::net::signal::Signal;
+
+/// The most frames that wait to be carried to others; what comes beyond them is lost, as in a full ring.
+const MOST_STRAYS: usize = 256;
+
+/// Company.
+impl<S: Signal> Stack<S> {
+    /// Tells a stack with [`Addressing::Shared`] its address, or that it has none any more: then its connections end. One
+    /// that finds its address in another way keeps it.
+    pub fn set_address(&mut self, address: Option<StaticAddress>) {
+        if self.config.addressing != Addressing::Shared {
+            return;
+        }
+        let gateway = address.and_then(|address| address.gateway);
+        // More bits than there are name one host.
+        let cidr = address.map(|address| Ipv4Cidr::new(address.address, address.prefix.min(32)));
+        self.change_address(cidr, gateway);
+    }
+
+    /// Takes the oldest frame that has arrived here and concerns other stacks.
+    pub fn take_stray(&mut self) -> Option<Stray> {
+        self.strays.pop_front()
+    }
+
+    /// Takes in a frame that arrived at another stack, as if it had arrived here and concerned nobody else.
+    pub fn deliver(&mut self, now: Instant, frame: Frame) {
+        let traffic = classify(&frame, self.link.mac());
+        self.route(now, frame, traffic);
+    }
+
+    /// Takes in a frame that arrived at another stack, if there is a socket here for it.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if there is none.
+    pub fn claim(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
+        let traffic = classify(&frame, self.link.mac());
+        if !self.knows(&traffic) {
+            return Err(frame);
+        }
+        self.route(now, frame, traffic);
+        Ok(())
+    }
+
+    /// Takes in what another stack has heard, and answers for both. While no frame is free it goes unheard, which all
+    /// that is said to everybody survives.
+    pub fn overhear(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(mut frame) = self.link.port.copy(bytes) else { return };
+        silence(&mut frame);
+        self.deliver(now, frame);
+    }
+
+    /// Whether there is a socket here that the frame is for.
+    fn knows(&self, traffic: &Traffic) -> bool {
+        match traffic {
+            Traffic::Tcp(segment) => {
+                let local = segment.flow.local;
+                let listener = self.listeners.get(&local.port()).filter(|_| segment.kind == SegmentKind::Open);
+                self.flows.get(&segment.flow).is_some()
+                    || listener.is_some_and(|listener| listener.listens_to(*local.ip()))
+            }
+            Traffic::Udp(port) => self.udp_ports.contains_key(port),
+            Traffic::Arp | Traffic::System | Traffic::Foreign => false,
+        }
+    }
+
+    /// Puts a frame that concerns other stacks aside for them; gives it back if it concerns this one, too.
+    pub(super) fn set_aside(&mut self, frame: Frame, traffic: &Traffic) -> Option<Frame> {
+        if !self.config.seat.is_shared() {
+            return Some(frame);
+        }
+        let own = self.address();
+        let stray = match recipients(self.config.seat, &frame, traffic, own, || self.knows(traffic)) {
+            Recipients::Here => return Some(frame),
+            Recipients::Leaseholder => Stray::Lease(frame),
+            Recipients::Holder(search) => Stray::Lost(search, frame),
+            Recipients::Everyone => {
+                self.stray(Stray::News(Box::from(&frame[..])));
+                return Some(frame);
+            }
+        };
+        self.stray(stray);
+        None
+    }
+
+    fn stray(&mut self, stray: Stray) {
+        self.link.port.counters.strays += 1;
+        if self.strays.len() < MOST_STRAYS {
+            self.strays.push_back(stray);
+        } else {
+            self.link.port.counters.strays_lost += 1;
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Several stacks with one address: the test is the card, which puts each frame on a pair of its choice, and carries
+//! strays from stack to stack.
+
+use core::num::NonZeroU16;
+
+use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol};
+
+use super::*;
+use crate::net::share::{Seat, Stray};
+
+const STACKS: u16 = 3;
+
+/// Which pair a frame is put on.
+type Steer = fn(&[u8]) -> usize;
+
+/// Three stacks, and a client at the other end of the wire.
+struct Company {
+    stacks: Vec<Stack<Count>>,
+    /// The stacks' pairs: end 1 of each.
+    pairs: Vec<Cable>,
+    client: Stack<Count>,
+    /// The client is end 0.
+    wire: Cable,
+    steer: Steer,
+    /// ARP requests and replies that the stacks have sent.
+    arp: [usize; 2],
+    now: Instant,
+}
+
+fn seat(index: u16) -> Seat {
+    Seat::new(index, NonZeroU16::new(STACKS).expect("not zero")).expect("there are so many")
+}
+
+impl Company {
+    /// All have the address from the start.
+    fn new(steer: Steer) -> Self {
+        Self::with(steer, |index| Config { seat: seat(index), ..fixed(SERVER) })
+    }
+
+    fn with(steer: Steer, config: impl Fn(u16) -> Config) -> Self {
+        let now = Instant::from_nanos(5_000_000_000);
+        let (wire, client_end, _) = Cable::new();
+        let (mut stacks, mut pairs) = (Vec::new(), Vec::new());
+        for index in 0..STACKS {
+            let (pair, _, end) = Cable::new();
+            stacks.push(Stack::new(Box::new(end), config(index), Count::default(), now));
+            pairs.push(pair);
+        }
+        let client = Stack::new(Box::new(client_end), fixed(CLIENT), Count::default(), now);
+        Self { stacks, pairs, client, wire, steer, arp: [0; 2], now }
+    }
+
+    /// Does what the owners of stacks do with strays.
+    fn carry(&mut self) {
+        for from in 0..self.stacks.len() {
+            while let Some(stray) = self.stacks[from].take_stray() {
+                match stray {
+                    Stray::Lease(frame) => self.stacks[0].deliver(self.now, frame),
+                    Stray::Lost(mut search, frame) => {
+                        let mut frame = Some(frame);
+                        while let Some(lost) = frame.take() {
+                            let Some(asked) = search.next() else {
+                                self.stacks[usize::from(search.origin())].deliver(self.now, lost);
+                                break;
+                            };
+                            frame = self.stacks[usize::from(asked)].claim(self.now, lost).err();
+                        }
+                    }
+                    Stray::News(bytes) => {
+                        for to in (0..self.stacks.len()).filter(|&to| to != from) {
+                            self.stacks[to].overhear(self.now, &bytes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self) {
+        while let Some(frame) = self.wire.take_from(0) {
+            self.pairs[(self.steer)(&frame)].inject(0, &frame);
+        }
+        for pair in &self.pairs {
+            while let Some(frame) = pair.take_from(1) {
+                let ethernet = EthernetFrame::new_checked(&frame[..]).expect("stacks send frames");
+                if ethernet.ethertype() == EthernetProtocol::Arp {
+                    let arp = ArpPacket::new_checked(ethernet.payload()).expect("and ARP packets");
+                    self.arp[usize::from(arp.operation() == ArpOperation::Reply)] += 1;
+                }
+                self.wire.inject(1, &frame);
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let mut activity = self.client.poll(self.now) == Activity::Some;
+            for stack in &mut self.stacks {
+                activity |= stack.poll(self.now) == Activity::Some;
+                activity |= stack.arm() == Armed::WorkPending;
+            }
+            self.carry();
+            self.exchange();
+            activity |= self.client.arm() == Armed::WorkPending;
+            if !activity && self.stacks.iter_mut().all(|stack| stack.arm() == Armed::Idle) {
+                return;
+            }
+        }
+        panic!("they never come to rest");
+    }
+
+    /// Lets time pass, stopping at each deadline.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.saturating_add(duration);
+        self.settle();
+        while self.now < end {
+            let deadlines = self.stacks.iter().map(Stack::next_deadline).chain([self.client.next_deadline()]);
+            let next = deadlines.flatten().min().unwrap_or(end);
+            self.now = next.clamp(self.now, end);
+            self.settle();
+        }
+    }
+
+    fn listen(&mut self, index: usize) -> ListenerId {
+        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        self.stacks[index].listen(any, 8, Count::default()).expect("the port is free").0
+    }
+
+    fn connect(&mut self) -> ConnectionId {
+        let server = SocketAddrV4::new(SERVER, PORT);
+        let (client, _) = self.client.connect(server, Count::default()).expect("there is room");
+        self.pass(Duration::from_millis(20));
+        client
+    }
+
+    /// A request and an answer over a connection that stack `index` has.
+    fn talk(&mut self, client: &ConnectionId, index: usize, server: &ConnectionId) {
+        let mut buffer = [0; 8000];
+        let bytes = pattern(3000);
+        assert_eq!(self.client.send(client, &bytes), Ok(3000));
+        self.pass(Duration::from_millis(20));
+        assert_eq!(self.stacks[index].receive(server, &mut buffer), Ok(3000));
+        assert_eq!(buffer[..3000], bytes);
+        assert_eq!(self.stacks[index].send(server, b"200"), Ok(3));
+        self.pass(Duration::from_millis(20));
+        assert_eq!(self.client.receive(client, &mut buffer), Ok(3));
+    }
+}
+
+#[test]
+fn a_connection_that_a_stack_opens_works_wherever_the_answers_arrive() {
+    let steers: [Steer; 4] = [|_| 0, |_| 1, |_| 2, |frame| frame.len() % 3];
+    for steer in steers {
+        for index in 0..3 {
+            let mut company = Company::new(steer);
+            let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+            let (listener, _) = company.client.listen(any, 8, Count::default()).expect("the port is free");
+            let there = SocketAddrV4::new(CLIENT, PORT);
+            let (opened, local) = company.stacks[index].connect(there, Count::default()).expect("there is room");
+            assert_eq!(seat(0).owner_of_port(local.port()), Some(index as u16));
+            company.pass(Duration::from_millis(100));
+            assert_eq!(company.stacks[index].established(&opened), Ok(()));
+            let accepted = company.client.accept(&listener).expect("the handshake is complete");
+            company.talk(&accepted.id, index, &opened);
+        }
+    }
+}
+
+#[test]
+fn a_connection_lives_where_its_syn_arrived_and_outlives_a_device_that_changes_its_mind() {
+    let mut company = Company::new(|_| 1);
+    let listeners = [0, 1, 2].map(|index| company.listen(index));
+    let client = company.connect();
+    assert_eq!(company.client.established(&client), Ok(()));
+    let accepted = company.stacks[1].accept(&listeners[1]).expect("its SYN arrived there");
+    assert!(company.stacks[0].accept(&listeners[0]).is_err() && company.stacks[2].accept(&listeners[2]).is_err());
+    company.talk(&client, 1, &accepted.id);
+    assert_eq!(company.stacks[1].counters().strays, 1, "everybody was told of the client's ARP request, and no more");
+    for steer in [(|_| 2) as Steer, |_| 0, |frame| frame.len() % 2] {
+        company.steer = steer;
+        company.talk(&client, 1, &accepted.id);
+    }
+    company.client.close(client);
+    company.stacks[1].close(accepted.id);
+    company.pass(Duration::from_secs(30));
+    assert!(company.stacks.iter().all(|stack| stack.usage().flows == 0), "the end arrives, too");
+}
+
+#[test]
+fn whoever_listens_alone_is_found() {
+    for at in 0..3 {
+        let mut company = Company::new(|_| 0);
+        let listener = company.listen(at);
+        let client = company.connect();
+        assert_eq!(company.client.established(&client), Ok(()));
+        let accepted = company.stacks[at].accept(&listener).expect("it was found");
+        company.talk(&client, at, &accepted.id);
+    }
+    // In the range of chosen ports, and not by the stack that such a port would be given to.
+    for at in 0..3 {
+        let mut company = Company::new(|_| 2);
+        let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 50_000);
+        let (listener, _) = company.stacks[at].listen(local, 8, Count::default()).expect("the port is free");
+        let there = SocketAddrV4::new(SERVER, 50_000);
+        let _client = company.client.connect(there, Count::default()).expect("there is room");
+        company.pass(Duration::from_millis(20));
+        assert!(company.stacks[at].accept(&listener).is_ok());
+    }
+}
+
+#[test]
+fn where_nobody_listens_one_stack_refuses() {
+    let mut company = Company::new(|frame| frame.len() % 3);
+    let client = company.connect();
+    assert_eq!(company.client.established(&client), Err(NetError::ConnectionRefused));
+}
+
+#[test]
+fn datagrams_find_the_stack_that_has_their_port() {
+    for steer in [(|_| 0) as Steer, |_| 1, |_| 2] {
+        let mut company = Company::new(steer);
+        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let (server, _) = company.stacks[1].bind_udp(any(53), Count::default()).expect("the port is free");
+        let (client, from) = company.client.bind_udp(any(0), Count::default()).expect("a port is free");
+        company.client.send_to(&client, b"question", SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        company.pass(Duration::from_millis(20));
+        let mut buffer = [0; 100];
+        let from = SocketAddrV4::new(CLIENT, from.port());
+        assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((8, from)));
+        // To everyone: each that has the port.
+        let others = [0, 2].map(|i| company.stacks[i].bind_udp(any(53), Count::default()).expect("it is free here").0);
+        company.client.send_to(&client, b"all", SocketAddrV4::new(Ipv4Addr::BROADCAST, 53)).expect("there is room");
+        company.pass(Duration::from_millis(20));
+        assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((3, from)));
+        for (index, socket) in [0, 2].into_iter().zip(&others) {
+            assert_eq!(company.stacks[index].receive_from(socket, &mut buffer), Ok((3, from)));
+            assert!(company.stacks[index].receive_from(socket, &mut buffer).is_err(), "once");
+        }
+    }
+}
+
+#[test]
+fn a_request_for_our_address_is_answered_once_and_teaches_everybody_who_asks() {
+    let mut company = Company::new(|_| 1);
+    let listener = company.listen(1);
+    let client = company.connect();
+    let accepted = company.stacks[1].accept(&listener).expect("the handshake is complete");
+    company.talk(&client, 1, &accepted.id);
+    assert_eq!(company.arp, [0, 1], "one reply, and nobody had to ask back");
+    let there = SocketAddrV4::new(CLIENT, PORT);
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+    let _listener = company.client.listen(any, 8, Count::default()).expect("the port is free");
+    for index in [0, 2] {
+        let (opened, _) = company.stacks[index].connect(there, Count::default()).expect("there is room");
+        company.pass(Duration::from_millis(20));
+        assert_eq!(company.stacks[index].established(&opened), Ok(()));
+    }
+    assert_eq!(company.arp, [0, 1], "everybody knows the client");
+}
+
+#[test]
+fn the_answer_to_one_stacks_request_teaches_everybody() {
+    // Of what the client says the first stack never sees anything but what is carried to it.
+    let mut company = Company::new(|_| 2);
+    let there = SocketAddrV4::new(CLIENT, PORT);
+    let (opened, _) = company.stacks[0].connect(there, Count::default()).expect("there is room");
+    company.pass(Duration::from_millis(100));
+    assert_eq!(company.stacks[0].established(&opened), Err(NetError::ConnectionRefused), "nobody listens there");
+    let (opened, _) = company.stacks[1].connect(there, Count::default()).expect("there is room");
+    company.pass(Duration::from_millis(100));
+    assert_eq!(company.stacks[1].established(&opened), Err(NetError::ConnectionRefused));
+    assert_eq!(company.arp[0], 1, "asked once");
+}
+
+fn leasing(index: u16) -> Config {
+    let addressing = if index == 0 { Addressing::Dhcp } else { Addressing::Shared };
+    Config { addressing, seat: seat(index), ..Config::default() }
+}
+
+#[test]
+fn a_lease_that_arrives_anywhere_is_the_first_stacks_and_the_others_are_told() {
+    let mut company = Company::with(|_| 0, leasing);
+    for _ in 0..8 {
+        company.stacks.iter_mut().for_each(|stack| while stack.poll(company.now) == Activity::Some {});
+        company.carry();
+        while let Some(frame) = company.pairs[0].take_from(1) {
+            if let Some((_, answer)) = udp_dhcp::dhcp_answer(&frame, SERVER, 100) {
+                company.pairs[1].inject(0, &answer);
+            }
+        }
+        assert!(company.pairs[1].take_from(1).is_none() && company.pairs[2].take_from(1).is_none(), "one client");
+    }
+    let lease = StaticAddress { address: SERVER, prefix: 24, gateway: Some(CLIENT) };
+    assert_eq!(company.stacks[0].configuration(), Some(lease));
+    assert_eq!((company.stacks[1].address(), company.stacks[2].address()), (None, None));
+    for index in [1, 2] {
+        company.stacks[index].set_address(Some(lease));
+        assert_eq!(company.stacks[index].configuration(), Some(lease));
+    }
+    let far = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 80);
+    let (connection, _) = company.stacks[2].connect(far, Count::default()).expect("through the gateway");
+    // Who leases by himself is not told.
+    company.stacks[0].set_address(None);
+    assert_eq!(company.stacks[0].address(), Some(SERVER));
+    company.stacks[2].set_address(None);
+    assert_eq!(company.stacks[2].address(), None);
+    while company.stacks[2].poll(company.now) == Activity::Some {}
+    assert_eq!(company.stacks[2].established(&connection), Err(NetError::NetworkDown));
+}
+
+#[test]
+fn an_address_is_announced_to_who_waits_for_it_and_only_when_it_changes() {
+    let (_, _, end) = Cable::new();
+    let told = Count::default();
+    let mut stack = Stack::new(Box::new(end), leasing(1), told.clone(), Instant::from_nanos(1));
+    let mut calls = Vec::new();
+    let first = StaticAddress { address: SERVER, prefix: 24, gateway: None };
+    let nonsense = StaticAddress { address: Ipv4Addr::BROADCAST, prefix: 255, gateway: None };
+    for address in [Some(first), Some(first), None, Some(nonsense), Some(StaticAddress { prefix: 255, ..first })] {
+        stack.set_address(address);
+        calls.push((told.readable_calls(), stack.address()));
+    }
+    assert_eq!(calls, [(1, Some(SERVER)), (1, Some(SERVER)), (2, None), (2, None), (3, Some(SERVER))]);
+    assert_eq!(stack.configuration().map(|address| address.prefix), Some(32));
+}
+
+#[test]
+fn strays_that_nobody_comes_for_are_lost_and_counted() {
+    let mut company = Company::new(|_| 0);
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let (client, _) = company.client.bind_udp(any, Count::default()).expect("a port is free");
+    company.pass(Duration::from_millis(1));
+    for _ in 0..400 {
+        company.client.send_to(&client, b"?", SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        for _ in 0..4 {
+            let _ = company.client.poll(company.now);
+            company.exchange();
+            let _ = company.stacks[0].poll(company.now);
+        }
+    }
+    assert_eq!(company.stacks[0].arm(), Armed::WorkPending, "somebody has to come");
+    let counters = company.stacks[0].counters();
+    assert!(counters.strays >= 400 && counters.strays_lost == counters.strays - 256, "{counters:?}");
+    assert_eq!(core::iter::from_fn(|| company.stacks[0].take_stray()).count(), 256);
+    assert_eq!(company.stacks[0].arm(), Armed::Idle);
+}
