@@ -9,13 +9,15 @@
 //!   LB-END
 //! ```
 //!
-//! The command line word `parts=a,b` selects parts. `tests/bench/guest/sched.c` does the same parts on Linux, with the
-//! same numbers of operations.
+//! The command line word `parts=a,b` selects parts; those that need two cores are left out where there is one.
+//! `tests/bench/guest/sched.c` does the same parts on Linux, with the same numbers of operations.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+#[path = "sched-bench/between.rs"]
+mod between;
 #[path = "sched-bench/local.rs"]
 mod local;
 #[path = "sched-bench/measure.rs"]
@@ -23,9 +25,22 @@ mod measure;
 
 toro::entry!(main);
 
-/// The parts, by name.
-const PARTS: [(&str, fn(&str)); 4] =
-    [("yield", local::switch), ("spawn", local::spawn), ("alloc", local::allocate), ("sleep", local::sleep)];
+/// A part's name, and what does it and reports it by that name.
+type Part = (&'static str, fn(&str));
+
+/// The parts; those that need two cores do nothing in a machine with one.
+const PARTS: [Part; 10] = [
+    ("yield", local::switch),
+    ("spawn", local::spawn),
+    ("spawn-other", between::spawn),
+    ("ping-poll", between::ping_polling),
+    ("ping-sleep", between::ping_sleeping),
+    ("wake", between::wake),
+    ("alloc", local::allocate),
+    ("alloc-other", between::allocate),
+    ("stream", between::stream),
+    ("sleep", local::sleep),
+];
 
 fn main() {
     toro::println!("LB-UP");
