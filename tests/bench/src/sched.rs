@@ -287,12 +287,12 @@ impl<'a> Bench<'a> {
         let GuestOptions { machine, memory, accel, .. } = &self.options.guest;
         let pace = match self.pace() {
             Pace::Host => "",
-            Pace::Instructions => ", a nanosecond is an instruction",
+            Pace::Instructions => " (linux: 1), a nanosecond is an instruction",
         };
         let accel = if *accel == Accel::Kvm { "kvm" } else { "tcg" };
         let Options { repeat, cpu, .. } = self.options;
         let boots = if *repeat == 1 { "one boot each".to_owned() } else { format!("{repeat} boots each in turn") };
-        format!("{boots}, -machine {} -cpu {cpu} -m {memory} -smp {VCPUS} -accel {accel}{pace}", machine.name())
+        format!("{boots}, -machine {} -cpu {cpu} -m {memory} -accel {accel} -smp {VCPUS}{pace}", machine.name())
     }
 }
 
