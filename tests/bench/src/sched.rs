@@ -142,7 +142,14 @@ pub fn run(options: &Options) -> Result<()> {
     for figure in &options.only {
         match figure {
             Figure::Instructions => println!("{}", bench.instructions()),
-            Figure::Times => println!("{}\n{}", bench.times(), bench.latencies()),
+            Figure::Times => {
+                if !bench.parts.iter().all(|part| part.is_latency()) {
+                    println!("{}", bench.times());
+                }
+                if bench.parts.iter().any(|part| part.is_latency()) {
+                    println!("{}", bench.latencies());
+                }
+            }
         }
     }
     Ok(())
