@@ -29,7 +29,7 @@ toro::entry!(main);
 type Part = (&'static str, fn(&str));
 
 /// The parts; those that need two cores do nothing in a machine with one.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("yield", local::switch),
     ("spawn", local::spawn),
     ("spawn-other", between::spawn),
@@ -38,6 +38,7 @@ const PARTS: [Part; 10] = [
     ("wake", between::wake),
     ("alloc", local::allocate),
     ("alloc-other", between::allocate),
+    ("message", local::message),
     ("stream", between::stream),
     ("sleep", local::sleep),
 ];

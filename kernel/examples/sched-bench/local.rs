@@ -7,6 +7,7 @@ use core::cell::Cell;
 use core::hint::black_box;
 use core::time::Duration;
 
+use toro::sync::spsc::channel;
 use toro::thread;
 use toro::time::Instant;
 
@@ -53,6 +54,22 @@ pub fn allocate(part: &str) {
     let allocate_and_free = |count| (0..count).for_each(|_| drop(black_box(Box::<[u8; 64]>::new_uninit())));
     allocate_and_free(TIMES / 10);
     report(part, TIMES, measured(|| allocate_and_free(TIMES)));
+}
+
+/// A message goes through a channel between cores, sent and received by one thread, half a channel at a time: what it
+/// costs when nobody waits for anybody.
+pub fn message(part: &str) {
+    const ROUNDS: u64 = 4000;
+    const BATCH: u64 = 128;
+    let (mut sender, mut receiver) = channel(2 * BATCH as usize);
+    let mut exchange = |rounds| {
+        for _ in 0..rounds {
+            (0..BATCH).for_each(|message| sender.send(black_box(message)).expect("there is room"));
+            assert!((0..BATCH).all(|message| receiver.recv() == Ok(message)), "a message is another one");
+        }
+    };
+    exchange(ROUNDS / 10);
+    report(part, ROUNDS * BATCH, measured(|| exchange(ROUNDS)));
 }
 
 /// How late a thread is that sleeps for 10 ms while nothing else happens.

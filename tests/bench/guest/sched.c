@@ -358,6 +358,25 @@ static void part_stream(const char *part) {
     report(part, MESSAGES, end - begin);
 }
 
+/* A message goes through the ring, sent and received by one thread, half a ring at a time: what it costs when nobody
+ * waits for anybody. */
+static void part_message(const char *part) {
+    enum { ROUNDS = 4000, BATCH = SLOTS / 2 };
+    uint64_t begin = 0;
+    clear_pair(SLEEPING);
+    for (int round = -ROUNDS / 10; round < ROUNDS; round++) {
+        if (round == 0) {
+            begin = now();
+            BEGIN();
+        }
+        for (uint64_t i = 0; i < BATCH; i++) send(&pair.there, i);
+        for (uint64_t i = 0; i < BATCH; i++)
+            if (receive(&pair.there) != i) die("a message is another one");
+    }
+    END();
+    report(part, (uint64_t)ROUNDS * BATCH, now() - begin);
+}
+
 /* How late a thread is that sleeps for 10 ms while nothing else happens. */
 static void part_sleep(const char *part) {
     enum { SLEEP_NS = 10000000 };
@@ -385,6 +404,7 @@ static const struct {
     {"wake", part_wake, 2},
     {"alloc", part_alloc, 1},
     {"alloc-other", part_alloc_other, 2},
+    {"message", part_message, 1},
     {"stream", part_stream, 2},
     {"sleep", part_sleep, 1},
 };

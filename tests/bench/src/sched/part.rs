@@ -21,6 +21,8 @@ pub enum Part {
     Alloc,
     /// 64 bytes are allocated on one core and freed on another
     AllocOther,
+    /// A message is sent and received while nobody waits
+    Message,
     /// A message of many that go to another core one after another
     Stream,
     /// A thread sleeps for 10 ms while nothing else happens
@@ -39,6 +41,7 @@ impl Part {
             Self::Wake => "wake",
             Self::Alloc => "alloc",
             Self::AllocOther => "alloc-other",
+            Self::Message => "message",
             Self::Stream => "stream",
             Self::Sleep => "sleep",
         }
@@ -55,6 +58,7 @@ impl Part {
             Self::Wake => "wake-up of a halted core",
             Self::Alloc => "allocate and free",
             Self::AllocOther => "allocate, free on another core",
+            Self::Message => "message sent and received, nobody waits",
             Self::Stream => "message to another core, streaming",
             Self::Sleep => "sleep for 10 ms",
         }
@@ -65,7 +69,7 @@ impl Part {
     /// Who wakes a halted core sleeps for two milliseconds in between, so only the core that is woken counts there.
     pub fn vcpus(self) -> &'static [usize] {
         match self {
-            Self::Yield | Self::Spawn | Self::Alloc | Self::Sleep => &[0],
+            Self::Yield | Self::Spawn | Self::Alloc | Self::Message | Self::Sleep => &[0],
             Self::Wake => &[1],
             Self::SpawnOther | Self::PingPoll | Self::PingSleep | Self::AllocOther | Self::Stream => &[0, 1],
         }
