@@ -41,6 +41,47 @@ fn one_who_registers_sees_the_condition_or_is_woken() {
 }
 
 #[test]
+fn a_registration_counts_from_its_answer_on() {
+    explore(3, || {
+        let shared = Arc::new((WakeSlot::new(), [AtomicBool::new(false), AtomicBool::new(false)]));
+        let wakers = [0, 1].map(|number| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1[number].store(true, Ordering::Relaxed);
+                shared.0.take()
+            })
+        });
+        let (slot, conditions) = &*shared;
+        let _ = slot.register(0);
+        let answer = slot.register(1);
+        let has_seen_all = conditions.iter().all(|condition| condition.load(Ordering::Relaxed));
+        let woken = wakers.map(|waker| waker.join().expect("it does not panic"));
+        if answer == Registered::Waiting && !has_seen_all {
+            assert!(woken.contains(&Some(1)), "it sleeps, and only an older handle was woken, if any");
+        }
+    });
+}
+
+#[test]
+fn a_handle_is_one_threads_at_a_time_even_if_two_register() {
+    explore(3, || {
+        let slot = Arc::new(WakeSlot::new());
+        let others = [0, 1].map(|number| {
+            let slot = slot.clone();
+            thread::spawn(move || {
+                let _ = slot.register(number);
+                let _ = slot.register(number + 2);
+            })
+        });
+        let taken = slot.take();
+        others.into_iter().for_each(|other| other.join().expect("it does not panic"));
+        let left = slot.take();
+        assert!(taken.is_none() || taken != left, "the same handle twice");
+        assert_eq!(slot.take(), None);
+    });
+}
+
+#[test]
 fn two_who_take_wake_once() {
     explore(3, || {
         let slot = Arc::new(WakeSlot::new());
