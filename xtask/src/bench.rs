@@ -29,7 +29,7 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
     }
     match arguments.first().and_then(|name| name.to_str()) {
         Some("web" | "boot") => vec![Program::Qemu, Program::Virtiofsd],
-        Some("sched") => vec![Program::Qemu],
+        Some("sched" | "scale") => vec![Program::Qemu],
         _ => Vec::new(),
     }
 }

@@ -188,7 +188,7 @@ impl Bench<'_> {
             vcpus: 1,
             pace: Pace::Host,
             memory,
-            link: subject.link,
+            links: subject.link.as_slice(),
             share: share.as_ref(),
             counters: None,
         };
@@ -242,7 +242,7 @@ impl Bench<'_> {
                 vcpus: 1,
                 pace: Pace::Host,
                 memory: guest_options.memory,
-                link,
+                links: link.as_slice(),
                 share: share.as_ref(),
                 counters: Some(&counters),
             };

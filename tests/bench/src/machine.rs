@@ -110,8 +110,8 @@ pub struct Setup<'a> {
     pub pace: Pace,
     /// Memory in MiB.
     pub memory: u32,
-    /// Network card and its other end.
-    pub link: Option<&'a Link>,
+    /// Network cards and their other ends.
+    pub links: &'a [&'a Link],
     /// Shared directory.
     pub share: Option<&'a Virtiofsd>,
     /// Counters of executed instructions; needs [`Accel::Tcg`].
@@ -145,9 +145,9 @@ impl Setup<'_> {
             // The default is the legacy register layout, which vhost-user devices refuse.
             line.add("-global", "virtio-mmio.force-legacy=false");
         }
-        if let Some(link) = self.link {
-            line.add("-netdev", link.netdev());
-            line.add("-device", format!("{},netdev=net0", self.machine.network_card()));
+        for (number, link) in self.links.iter().enumerate() {
+            line.add("-netdev", link.netdev(number));
+            line.add("-device", format!("{},netdev=net{number}", self.machine.network_card()));
         }
         if let Some(share) = self.share {
             let mut socket = OsString::from("socket,id=fs0,path=");

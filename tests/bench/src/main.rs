@@ -4,6 +4,7 @@
 //!   bench web     requests per second and guest instructions per request of the static web server
 //!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
 //!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
+//!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
@@ -36,6 +37,7 @@ mod memory;
 mod network;
 mod options;
 mod ring;
+mod scale;
 mod sched;
 mod scratch;
 mod share;
@@ -61,6 +63,8 @@ enum What {
     Boot(boot::Options),
     /// Guest instructions and time of a thread switch, a message to another core, a wake-up and the like
     Sched(sched::Options),
+    /// What more cores are worth: parallel-sum and static-web-server on 1, 2 and more of them
+    Scale(scale::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
@@ -72,6 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Web(options) => web::run(options),
         What::Boot(options) => boot::run(options),
         What::Sched(options) => sched::run(options),
+        What::Scale(options) => scale::run(options),
         What::Ring(options) => ring::run(options),
         What::Litmus(options) => litmus::run(options),
     }

@@ -187,7 +187,7 @@ impl<'a> Bench<'a> {
             vcpus: who.vcpus,
             pace: self.pace(),
             memory: guest_options.memory,
-            link: None,
+            links: &[],
             share: None,
             counters,
         };

@@ -188,7 +188,7 @@ impl Bench<'_> {
             vcpus: 1,
             pace: Pace::Host,
             memory: options.memory,
-            link: Some(link),
+            links: &[link],
             share: Some(&share),
             counters,
         };
