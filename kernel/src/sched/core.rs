@@ -120,7 +120,7 @@ impl Core {
 
     /// Makes a thread ready that is new or whose wait has been claimed. Anything else has ended in another way.
     fn receive(&self, record: Record) {
-        if record.is(State::Waiting) && record.take_claim() {
+        if record.is(State::Waiting) && record.waits.take_claim() {
             self.wake_waiting(record, Wake::Notified);
         } else if record.is(State::New) {
             record.set(State::Ready);
@@ -150,7 +150,7 @@ impl Core {
 
     /// Ends a wait of a thread of this core; false if it had ended already, or if another core is ending it.
     pub(super) fn wake(&self, record: Record, wake: Wake) -> bool {
-        let is_ours = record.is(State::Waiting) && record.end_wait();
+        let is_ours = record.is(State::Waiting) && record.waits.end();
         if is_ours {
             self.wake_waiting(record, wake);
         }
