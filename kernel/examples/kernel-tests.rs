@@ -4,7 +4,11 @@
 //! |---|---|---|
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
 //! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
+<<<<<<< HEAD
 //! | `answer` | a server on every core with a network interface, until it has answered the word `connections=N` | 0 |
+=======
+//! | `messages` | messages between all cores, and waiting for them | 0 |
+>>>>>>> w-bus
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
@@ -36,6 +40,8 @@ mod faults;
 mod interrupts;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
+#[path = "kernel-tests/messages.rs"]
+mod messages;
 #[path = "kernel-tests/ring.rs"]
 mod ring;
 #[path = "kernel-tests/threads.rs"]
@@ -52,6 +58,7 @@ fn main() -> Result<(), String> {
         Some("threads") => threads::run(),
         Some("answer") => answer::run(),
         Some("cores") => cores::run(),
+        Some("messages") => messages::run(),
         Some("memory") => memory::run(),
         Some("time") => time::run(),
         Some("interrupts") => interrupts::run(),

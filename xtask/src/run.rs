@@ -321,8 +321,8 @@ fn cannot_wait(error: std::io::Error) -> Failure {
     Failure::machine(format!("cannot wait for QEMU: {error}"))
 }
 
-/// Asks the guest's web server until it answers, then says so. Ends when nobody listens to events any more, or with the
-/// process.
+/// Asks the guest's web server until it answers, then says so. Ends when something that is no web server answers, when
+/// nobody listens to events any more, or with the process.
 ///
 /// It asks when the guest says that it listens, or after a while: QEMU accepts connections before there is anybody to
 /// answer, and delivers their requests late.
@@ -332,19 +332,32 @@ fn announce_web_address(port: u16, serving: &AtomicBool, sender: &Sender<Event>)
     loop {
         std::thread::sleep(Duration::from_millis(10));
         let is_time = serving.load(Ordering::Relaxed) || started.elapsed() > SILENCE;
-        if is_time && answers_http(port) {
-            let _ = sender.send(Event::WebAnswer(port));
-            return;
+        match is_time.then(|| ask(port)).flatten() {
+            None => {}
+            Some(Server::Web) => {
+                let _ = sender.send(Event::WebAnswer(port));
+                return;
+            }
+            Some(Server::Other) => return,
         }
     }
 }
 
-/// Whether something that speaks HTTP answers on `port` within a moment. QEMU accepts the connection even before the
-/// guest has a network, so only an answer counts.
-fn answers_http(port: u16) -> bool {
+/// What has answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    /// It speaks HTTP.
+    Web,
+    /// It speaks something else, and need not be asked again.
+    Other,
+}
+
+/// Who answers on `port` within a moment. QEMU accepts the connection even before the guest has a network, so only an
+/// answer counts.
+fn ask(port: u16) -> Option<Server> {
     let patience = Some(Duration::from_secs(1));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let attempt = || -> std::io::Result<bool> {
+    let attempt = || -> std::io::Result<Server> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(patience)?;
         stream.set_write_timeout(patience)?;
@@ -352,9 +365,9 @@ fn answers_http(port: u16) -> bool {
         stream.write_all(request.as_bytes())?;
         let mut start = [0; 5];
         stream.read_exact(&mut start)?;
-        Ok(start == *b"HTTP/")
+        Ok(if start == *b"HTTP/" { Server::Web } else { Server::Other })
     };
-    attempt().unwrap_or(false)
+    attempt().ok()
 }
 
 #[cfg(test)]
@@ -449,16 +462,17 @@ mod tests {
     }
 
     #[test]
-    fn silent_listener_is_no_web_server() {
+    fn only_an_answer_in_http_is_a_web_servers() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let answer = std::thread::spawn(move || {
             drop(listener.accept().unwrap());
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            for answer in ["ERR unknown command\n", "HTTP/1.1 200 OK\r\n\r\n"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
         });
-        assert!(!answers_http(port));
-        assert!(answers_http(port));
+        assert_eq!([ask(port), ask(port), ask(port)], [None, Some(Server::Other), Some(Server::Web)]);
         answer.join().unwrap();
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
@@ -13,6 +14,7 @@
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod debugger;
+pub mod examples;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
@@ -34,6 +36,7 @@ pub fn all() -> Vec<Case> {
         refusals::cases(),
         hello::cases(),
         kernel::cases(),
+        examples::cases(),
         matrix::cases(),
         queues::cases(),
         stopping::cases(),

@@ -112,6 +112,14 @@ pub fn cases() -> Vec<Case> {
             cases.push(Case::new(name, move |tool| is_reported(tool, failing, options)));
         }
     }
+    for cores in ["1", "2", "4"] {
+        cases.push(Case::new(format!("kernel::messages_pass_between_{cores}_cores"), move |tool| {
+            boot(tool, "messages", "microvm", &["--cpus", cores])?
+                .expect_status(0)?
+                .expect_line("the verdict", |line| line == "passed")
+                .map(drop)
+        }));
+    }
     for (test, status) in [("exit", 42), ("error", 1)] {
         cases.push(Case::new(format!("kernel::status_of_{test}_reaches_the_host"), move |tool| {
             boot(tool, test, "microvm", &[])?.expect_status(status).map(drop)
