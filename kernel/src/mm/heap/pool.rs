@@ -86,7 +86,7 @@ impl Pool {
     #[cold]
     pub fn grow(&self, layout: Layout, machine: &impl Machine) -> bool {
         let least = (layout.size() + layout.align() + RECORDS).next_multiple_of(GRANULE);
-        let share = machine.free_memory() / MAX_SHARE & !(GRANULE - 1);
+        let share = (machine.free_memory() / MAX_SHARE) & !(GRANULE - 1);
         let wished = self.size.get().min(MAX_EXTENT).min(share).max(least);
         let extent = [wished, least].into_iter().find_map(|size| Some((machine.allocate_frames(size, GRANULE)?, size)));
         let Some((start, size)) = extent else { return false };
