@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
 //! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
+//! | `answer` | a server on every core with a network interface, until it has answered the word `connections=N` | 0 |
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
@@ -25,6 +26,8 @@
 
 extern crate alloc;
 
+#[path = "kernel-tests/answer.rs"]
+mod answer;
 #[path = "kernel-tests/cores.rs"]
 mod cores;
 #[path = "kernel-tests/faults.rs"]
@@ -47,6 +50,7 @@ toro::entry!(main, drivers: [ring::DRIVER]);
 fn main() -> Result<(), String> {
     match toro::env::option("test") {
         Some("threads") => threads::run(),
+        Some("answer") => answer::run(),
         Some("cores") => cores::run(),
         Some("memory") => memory::run(),
         Some("time") => time::run(),

@@ -15,7 +15,7 @@
 //! into the inbox, then looks whether the core lies down. One of the two sees the other ([`toro_sync::Doorbell`]). From
 //! the last look to the halt interrupts are kept pending, and a pending one ends the halt at once.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use toro_sync::{Doorbell, Inbox, Pushed, Ring};
 
@@ -29,12 +29,12 @@ use crate::arch::{core_index, smp};
 pub(super) struct Port {
     pub(super) inbox: Inbox<ThreadRecord>,
     pub(super) doorbell: Doorbell,
-    /// The core sleeps, and only another core can wake it.
-    is_hopeless: AtomicBool,
+    /// Odd while the core sleeps and only another core can wake it; grows by one whenever that changes.
+    turns: AtomicU64,
 }
 
 static PORTS: [Port; MAX_CORES] =
-    [const { Port { inbox: Inbox::new(), doorbell: Doorbell::new(), is_hopeless: AtomicBool::new(false) } }; MAX_CORES];
+    [const { Port { inbox: Inbox::new(), doorbell: Doorbell::new(), turns: AtomicU64::new(0) } }; MAX_CORES];
 
 impl Port {
     /// The calling core's.
@@ -43,22 +43,46 @@ impl Port {
     }
 
     /// Says whether this core is about to sleep with nothing that could wake it but another core. If all others do too,
-    /// no thread will ever run again: then the answer is true.
+    /// and nothing is on its way to any, no thread will ever run again: then the answer is true.
     pub(super) fn is_deadlock(&self, is_hopeless: bool) -> bool {
-        self.is_hopeless.store(is_hopeless, Ordering::SeqCst);
-        let me = core_index();
-        // A core that wakes up takes its hopelessness back before it empties its inbox: who sees the inbox emptied sees
-        // that too.
-        is_hopeless
-            && (0..smp::count()).filter(|&core| core != me).all(|core| {
-                let other = &PORTS[core];
-                other.inbox.is_empty() && other.is_hopeless.load(Ordering::SeqCst)
-            })
+        self.set_hopeless(is_hopeless);
+        // Twice the same sum of numbers that only grow: none has grown, so all cores slept while the inboxes were empty,
+        // this core's own among them, into which another may have put something since the loop looked. A core that
+        // wakes up takes its hopelessness back before it empties its inbox: who sees the inbox emptied sees that too.
+        let Some(turns) = is_hopeless.then(turns_if_all_are_hopeless).flatten() else { return false };
+        let is_nothing_sent = (0..smp::count()).all(|core| PORTS[core].inbox.is_empty());
+        is_nothing_sent && turns_if_all_are_hopeless() == Some(turns)
     }
 
     /// The core goes on.
     pub(super) fn be_hopeful(&self) {
-        self.is_hopeless.store(false, Ordering::SeqCst);
+        self.set_hopeless(false);
+    }
+
+    /// Called by the port's own core only.
+    fn set_hopeless(&self, is_hopeless: bool) {
+        let turns = self.turns.load(Ordering::Relaxed);
+        if is_odd(turns) != is_hopeless {
+            self.turns.store(turns + 1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The sum of all cores' turns if all are hopeless.
+fn turns_if_all_are_hopeless() -> Option<u64> {
+    let mut turns = (0..smp::count()).map(|core| PORTS[core].turns.load(Ordering::SeqCst));
+    turns.try_fold(0, |sum, turns| is_odd(turns).then(|| sum + turns))
+}
+
+fn is_odd(number: u64) -> bool {
+    number % 2 == 1
+}
+
+/// Makes sure that the loop of the core with number `core` comes by, after something has been put where one of its
+/// pollers looks.
+pub(crate) fn nudge(core: usize) {
+    if core != core_index() && PORTS[core].doorbell.ring() == Ring::Needed {
+        smp::wake(core);
     }
 }
 

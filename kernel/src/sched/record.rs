@@ -6,7 +6,8 @@
 //!
 //! # A thread's life
 //!
-//! `New -> Ready -> Running -> (Ready | Waiting -> Ready)* -> Finished`. The state is written by the thread's core alone.
+//! `New -> Ready -> (Waiting -> Ready)* -> Finished`. A thread that runs stays `Ready`. The state is written by the thread's
+//! core alone.
 //!
 //! # A wait that other cores may end
 //!
@@ -27,6 +28,7 @@ use super::local::Locals;
 use super::wait::Wake;
 use crate::arch::context::Coroutine;
 use crate::arch::core_local::CoreBound;
+use crate::arch::ready::ReadyLink;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +36,8 @@ use crate::arch::core_local::CoreBound;
 pub(super) enum State {
     /// It is on its way to its core for the first time.
     New,
-    /// It waits for its turn.
+    /// It runs, or waits for its turn.
     Ready,
-    /// It runs.
-    Running,
     /// It waits to be woken.
     Waiting,
     /// Its function has returned.
@@ -71,6 +71,8 @@ pub struct ThreadRecord {
     /// The core that it runs on.
     pub(crate) core: usize,
     pub(crate) coroutine: Coroutine,
+    /// Its place among those that wait for their turn.
+    pub(crate) ready: ReadyLink,
     /// Written by the thread's core alone.
     state: AtomicU8,
     /// How the last wait ended; the thread's core alone.
@@ -92,6 +94,7 @@ impl ThreadRecord {
             name,
             core,
             coroutine,
+            ready: ReadyLink::new(),
             state: AtomicU8::new(State::New as u8),
             wake: AtomicU8::new(Wake::Notified as u8),
             waits: AtomicU64::new(0),

@@ -7,13 +7,17 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
+//! | [`debugger`] | gdb in a guest |
+//! | [`queues`] | a card whose queue pairs belong to different cores |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod debugger;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
 pub mod outside;
+pub mod queues;
 pub mod refusals;
 pub mod stopping;
 pub mod tree;
@@ -31,7 +35,9 @@ pub fn all() -> Vec<Case> {
         hello::cases(),
         kernel::cases(),
         matrix::cases(),
+        queues::cases(),
         stopping::cases(),
+        debugger::cases(),
         outside::cases(),
         web::cases(),
     ]
