@@ -14,7 +14,7 @@
 //!
 //! # Cost
 //!
-//! A small block is taken and given back with a dozen instructions each, none of them atomic. Giving it back on another core
+//! A small block is taken and given back with twenty instructions each, none of them atomic. Giving it back on another core
 //! is one compare-and-exchange, and a few cache lines change sides. The frame allocator's lock is taken for a
 //! slab, an extent of the pool, or a large piece.
 //!

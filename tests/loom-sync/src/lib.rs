@@ -7,7 +7,8 @@
 //!   claim                    ------->      atomic, cell    what they are written with, by loom
 //! ```
 //!
-//! `deliveries` asks whether everything that is sent arrives, once and complete; `visits` whether a node that is queued
+//! `deliveries` asks whether everything that is sent arrives, once and complete; `homecoming` the same of the heap's blocks,
+//! which are used anew at once; `visits` whether a node that is queued
 //! already is still looked at; `sleep` who sleeps while there is work; `streams` whether a slot of the ring is read and written
 //! by one at a time; `waiting` whether everybody is woken who has to be; `claims` whether a wait is ended once. Cells tell loom who touches them, so that memory that two
 //! own at a time is an error by itself.
@@ -42,6 +43,7 @@ mod wake;
 
 mod claims;
 mod deliveries;
+mod homecoming;
 mod sleep;
 mod streams;
 mod visits;

@@ -59,6 +59,12 @@ impl Class {
         BY_GRAINS[size.div_ceil(GRAIN)]
     }
 
+    /// The class of a request that is small and asks for no particular alignment, as nearly all do.
+    #[inline(always)]
+    pub const fn of_usual(layout: Layout) -> Option<Self> {
+        if layout.size() <= SMALL && layout.align() <= GRAIN { Some(Self::holding(layout.size())) } else { None }
+    }
+
     /// Its number, less than [`CLASSES`].
     #[inline]
     pub const fn index(self) -> usize {
@@ -99,16 +105,13 @@ pub enum Route {
 
 impl Route {
     /// The route of a request.
-    #[inline]
     pub const fn of(layout: Layout) -> Self {
         let (size, align) = (layout.size(), layout.align());
-        if size <= SMALL {
-            if align <= GRAIN {
-                return Self::Small(Class::holding(size));
-            }
-            if align <= SMALL_ALIGN {
-                return Self::Small(Class::holding(size.next_multiple_of(SMALL_ALIGN)));
-            }
+        if let Some(class) = Class::of_usual(layout) {
+            return Self::Small(class);
+        }
+        if size <= SMALL && align <= SMALL_ALIGN {
+            return Self::Small(Class::holding(size.next_multiple_of(SMALL_ALIGN)));
         }
         if size >= LARGE || align >= LARGE {
             return Self::Frames;

@@ -56,16 +56,12 @@ impl LocalHeap {
     /// The size is not zero. `machine` is the one of this heap's core, as in every call.
     #[inline]
     pub unsafe fn allocate(&self, layout: Layout, machine: &impl Machine) -> Option<NonNull<u8>> {
-        match Route::of(layout) {
-            Route::Small(class) => {
-                let block = self.small.take(class).or_else(|| self.take_after_refill(class, machine))?;
-                self.allocated.set(self.allocated.get() + class.size());
-                Some(block)
-            }
-            // SAFETY: the pool's size is not smaller than the layout's, which is not zero.
-            Route::Pool(size) => unsafe { self.allocate_pooled(pool_layout(size, layout.align()), machine) },
-            Route::Frames => self.allocate_frames(layout, machine),
+        if let Some((block, size)) = Class::of_usual(layout).and_then(|class| self.small.take(class)) {
+            self.allocated.set(self.allocated.get() + size);
+            return Some(block);
         }
+        // SAFETY: this function's contract.
+        unsafe { self.allocate_unusual(layout, machine) }
     }
 
     /// Frees a block, whichever core it belongs to.
@@ -76,20 +72,18 @@ impl LocalHeap {
     /// caller.
     #[inline]
     pub unsafe fn free(&self, block: NonNull<u8>, layout: Layout, machine: &impl Machine) {
-        let route = Route::of(layout);
-        if route == Route::Frames {
-            // SAFETY: `allocate` got it from the machine, as the route depends on the layout alone.
-            return unsafe { machine.free_frames(block, layout.size()) };
+        if let Some(class) = Class::of_usual(layout) {
+            let slab = Slab::of(block, class);
+            // SAFETY: the caller has a block of this slab, as the class depends on the layout alone.
+            if unsafe { Slab::owner(slab) } == self.core.get() {
+                // SAFETY: a live block of a slab of ours, given up by the caller.
+                let size = unsafe { self.small.put(block, slab, machine) };
+                self.allocated.set(self.allocated.get() - size);
+                return;
+            }
         }
-        // SAFETY: the block is live and has this route, as the route depends on the layout alone.
-        let owner = unsafe { owner(block, route, machine) };
-        if owner == self.core.get() {
-            // SAFETY: a live block of this heap with this route, given up by the caller.
-            unsafe { self.free_own(block, route, machine) };
-        } else {
-            // SAFETY: a live block of that core with this route, given up by the caller.
-            unsafe { machine.inbox(owner).push(block, route) };
-        }
+        // SAFETY: this function's contract.
+        unsafe { self.free_unusual(block, layout, machine) };
     }
 
     /// Resizes a block, in place or by moving what is in it; `None`, with the block as it was, where memory has run out.
@@ -160,24 +154,38 @@ impl LocalHeap {
         self.pool.size()
     }
 
-    #[cold]
+    /// As [`allocate`](Self::allocate), for everything but a usual block of a class that has one.
+    ///
+    /// # Safety
+    ///
+    /// As for `allocate`.
     #[inline(never)]
-    fn take_after_refill(&self, class: Class, machine: &impl Machine) -> Option<NonNull<u8>> {
+    unsafe fn allocate_unusual(&self, layout: Layout, machine: &impl Machine) -> Option<NonNull<u8>> {
+        match Route::of(layout) {
+            Route::Small(class) => self.allocate_small(class, machine),
+            // SAFETY: the pool's size is not smaller than the layout's, which is not zero.
+            Route::Pool(size) => unsafe { self.allocate_pooled(pool_layout(size, layout.align()), machine) },
+            Route::Frames => self.allocate_frames(layout, machine),
+        }
+    }
+
+    fn allocate_small(&self, class: Class, machine: &impl Machine) -> Option<NonNull<u8>> {
         self.core.set(machine.core());
         self.collect(machine);
         let take = || self.small.take(class);
         let take_from_next = || self.small.refill(class, machine).then(take).flatten();
-        take().or_else(take_from_next).or_else(|| {
+        let (block, size) = take().or_else(take_from_next).or_else(|| {
             self.release(machine);
             // By now others may have sent something.
             take().or_else(take_from_next)
-        })
+        })?;
+        self.allocated.set(self.allocated.get() + size);
+        Some(block)
     }
 
     /// # Safety
     ///
     /// The size is not zero.
-    #[inline(never)]
     unsafe fn allocate_pooled(&self, layout: Layout, machine: &impl Machine) -> Option<NonNull<u8>> {
         self.core.set(machine.core());
         self.collect(machine);
@@ -196,7 +204,6 @@ impl LocalHeap {
         Some(block)
     }
 
-    #[inline(never)]
     fn allocate_frames(&self, layout: Layout, machine: &impl Machine) -> Option<NonNull<u8>> {
         machine.allocate_frames(layout.size(), layout.align()).or_else(|| {
             self.release(machine);
@@ -204,19 +211,41 @@ impl LocalHeap {
         })
     }
 
+    /// As [`free`](Self::free), for everything but a usual block of this core.
+    ///
+    /// # Safety
+    ///
+    /// As for `free`.
+    #[inline(never)]
+    unsafe fn free_unusual(&self, block: NonNull<u8>, layout: Layout, machine: &impl Machine) {
+        let route = Route::of(layout);
+        let owner = match route {
+            // SAFETY: the caller has a block of this slab, as the route depends on the layout alone.
+            Route::Small(class) => unsafe { Slab::owner(Slab::of(block, class)) },
+            Route::Pool(_) => machine.owners().owner(block.addr().get()),
+            Route::Frames => {
+                // SAFETY: `allocate` got it from the machine, as the route depends on the layout alone.
+                return unsafe { machine.free_frames(block, layout.size()) };
+            }
+        };
+        if owner == self.core.get() {
+            // SAFETY: a live block of this heap with this route, given up by the caller.
+            unsafe { self.free_own(block, route, machine) };
+        } else {
+            // SAFETY: a live block of that core with this route, given up by the caller.
+            unsafe { machine.inbox(owner).push(block, route) };
+        }
+    }
+
     /// Frees a block of this heap.
     ///
     /// # Safety
     ///
     /// `block` is a live block of this heap with this route, and given up by the caller.
-    #[inline]
     unsafe fn free_own(&self, block: NonNull<u8>, route: Route, machine: &impl Machine) {
         let size = match route {
-            Route::Small(class) => {
-                // SAFETY: a live block of a slab of ours, by this function's contract.
-                unsafe { self.small.put(block, Slab::of(block, class), machine) };
-                class.size()
-            }
+            // SAFETY: a live block of a slab of ours, by this function's contract.
+            Route::Small(class) => unsafe { self.small.put(block, Slab::of(block, class), machine) },
             Route::Pool(size) => {
                 // SAFETY: a live block of our pool, by this function's contract; talc does not ask for the alignment.
                 unsafe { self.pool.free(block, pool_layout(size, GRAIN)) };
@@ -243,20 +272,6 @@ impl LocalHeap {
         }
         self.allocated.set(self.allocated.get() - layout.size() + new_size);
         true
-    }
-}
-
-/// The core to which a block belongs.
-///
-/// # Safety
-///
-/// `block` is a live block with this route, which is not `Frames`.
-#[inline]
-unsafe fn owner(block: NonNull<u8>, route: Route, machine: &impl Machine) -> u8 {
-    match route {
-        // SAFETY: the caller has a block of this slab.
-        Route::Small(class) => unsafe { Slab::owner(Slab::of(block, class)) },
-        Route::Pool(_) | Route::Frames => machine.owners().owner(block.addr().get()),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Slab {
     owner: u8,
     class: Class,
     state: Cell<State>,
+    /// Bytes of a block, for counting.
+    block_size: u32,
     /// The neighbours in the list of partial slabs, while it is in one.
     pub next: Cell<Option<NonNull<Slab>>>,
     pub previous: Cell<Option<NonNull<Slab>>>,
@@ -97,6 +99,7 @@ impl Slab {
             owner,
             class,
             state: Cell::new(State::Current),
+            block_size: class.size() as u32,
             next: Cell::new(None),
             previous: Cell::new(None),
         };
@@ -151,6 +154,12 @@ impl Slab {
         let left = self.frees_to_event.get() - 1;
         self.frees_to_event.set(left);
         left == 0
+    }
+
+    /// Bytes of a block.
+    #[inline]
+    pub fn block_size(&self) -> usize {
+        self.block_size as usize
     }
 
     /// The slab's class.

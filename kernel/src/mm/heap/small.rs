@@ -59,12 +59,13 @@ impl SmallHeap {
         }
     }
 
-    /// Takes a block from the current slab of `class`, if that has one.
-    #[inline]
-    pub fn take(&self, class: Class) -> Option<NonNull<u8>> {
+    /// Takes a block from the current slab of `class`, if that has one. With its size.
+    #[inline(always)]
+    pub fn take(&self, class: Class) -> Option<(NonNull<u8>, usize)> {
         let slab = self.bins[class.index()].current.get()?;
         // SAFETY: a live slab of this core (type invariant).
-        unsafe { slab.as_ref() }.take()
+        let slab = unsafe { slab.as_ref() };
+        Some((slab.take()?, slab.block_size()))
     }
 
     /// Makes another slab current, in place of one that has no block left. False where there is no memory for one.
@@ -90,19 +91,21 @@ impl SmallHeap {
         true
     }
 
-    /// Takes a block back.
+    /// Takes a block back. Returns its size.
     ///
     /// # Safety
     ///
     /// `block` is a block of `slab` that is out, and `slab` one of this core; the caller gives the block up.
-    #[inline]
-    pub unsafe fn put(&self, block: NonNull<u8>, slab: NonNull<Slab>, machine: &impl Machine) {
+    #[inline(always)]
+    pub unsafe fn put(&self, block: NonNull<u8>, slab: NonNull<Slab>, machine: &impl Machine) -> usize {
         // SAFETY: a slab of which a block is out is live, and this one is our own, by this function's contract.
         let header = unsafe { slab.as_ref() };
+        let size = header.block_size();
         // SAFETY: the block is out of this slab and given up, by this function's contract.
         if unsafe { header.put(block) } {
             self.settle(slab, machine);
         }
+        size
     }
 
     /// Gives spares, and current slabs of which every block is free, back to the frame allocator.
@@ -129,6 +132,7 @@ impl SmallHeap {
 
     /// Sees to a slab whose count of frees has run out.
     #[cold]
+    #[inline(never)]
     fn settle(&self, slab: NonNull<Slab>, machine: &impl Machine) {
         // SAFETY: live, as `put` was just called on it; a current one never gets here, and only here others end.
         let header = unsafe { slab.as_ref() };
