@@ -15,6 +15,7 @@
 //! when no core can have the mapping in its cache any more (see [`super::tlb`]). Only new addresses come from a part of
 //! the window that is the core's own.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
@@ -68,32 +69,28 @@ struct Recycler {
     used: u64,
     /// Mapped stacks without an owner.
     pool: Vec<Range<u64>>,
-    /// Unmapped stacks that some core may still see.
-    retired: Vec<Retired>,
+    /// Unmapped stacks that some core may still see, in the order of their generations.
+    retired: VecDeque<Retired>,
 }
 
 core_local! {
     static RECYCLER: RefCell<Recycler> =
-        RefCell::new(Recycler { used: 0, pool: Vec::new(), retired: Vec::new() });
+        RefCell::new(Recycler { used: 0, pool: Vec::new(), retired: VecDeque::new() });
 }
 
 impl Recycler {
     /// Unmaps a stack; its frames and addresses come back by [`reclaim`](Self::reclaim).
     fn retire(&mut self, range: Range<u64>) {
         let frames = unmap(&range);
-        self.retired.push(Retired { range, frames, generation: tlb::begin() });
+        self.retired.push_back(Retired { range, frames, generation: tlb::begin() });
     }
 
     /// Takes back what no core can see any more.
     fn reclaim(&mut self) {
-        self.retired.retain(|stack| {
-            let is_gone = tlb::has_passed(stack.generation);
-            if is_gone {
-                with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
-                SHARED.lock().vacant.push(stack.range.clone());
-            }
-            !is_gone
-        });
+        while let Some(stack) = self.retired.pop_front_if(|stack| tlb::has_passed(stack.generation)) {
+            with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
+            SHARED.lock().vacant.push(stack.range);
+        }
     }
 
     /// Addresses for a stack of `size` bytes above its guard.
