@@ -22,9 +22,33 @@ const FREE: usize = usize::MAX;
 /// The core that has the port, or [`FREE`].
 static OWNER: AtomicUsize = AtomicUsize::new(FREE);
 
-/// Takes the port for the calling core, whoever has it. For reports, when all other cores have been stopped.
+/// Whether the last byte sent ended a line.
+static IS_LINE_START: AtomicBool = AtomicBool::new(true);
+
+/// Takes the port for the calling core, whoever has it, and begins a line. For reports, when all other cores have been
+/// stopped, perhaps in the middle of one.
 pub(crate) fn seize() {
     OWNER.store(core_index(), Ordering::SeqCst);
+    begin_line();
+}
+
+/// Ends the line that has been begun, if one has. For reports, which may interrupt one.
+pub(crate) fn begin_line() {
+    if PRESENT.load(Ordering::Relaxed) {
+        with_port(|| {
+            if !IS_LINE_START.load(Ordering::Relaxed) {
+                send(b"\r\n");
+            }
+        });
+    }
+}
+
+/// Sends bytes. The calling core has the port.
+fn send(bytes: &[u8]) {
+    // It may be stopped in the middle: then a line has been begun.
+    IS_LINE_START.store(false, Ordering::Relaxed);
+    serial::write(bytes);
+    IS_LINE_START.store(bytes.last() == Some(&b'\n'), Ordering::Relaxed);
 }
 
 /// Runs `action` while the calling core has the port.
@@ -68,8 +92,8 @@ impl Console {
     }
 
     fn flush(&mut self) {
-        if let Some(bytes) = self.buffer.get(..self.used) {
-            serial::write(bytes);
+        if let Some(bytes) = self.buffer.get(..self.used).filter(|bytes| !bytes.is_empty()) {
+            send(bytes);
         }
         self.used = 0;
     }

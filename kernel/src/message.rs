@@ -1,10 +1,6 @@
 //! Message passing between cores: point to point, and to and from all of a group at once.
 //!
-<<<<<<< HEAD
-//! A [group](group) is a fixed number of members, one for each core that takes part. A [`Member`] is moved to the thread
-=======
 //! A [group] is a fixed number of members, one for each core that takes part. A [`Member`] is moved to the thread
->>>>>>> w-bus
 //! that shall speak for its core; its *rank*, from 0 on, is its name in the group. Values are moved from member to
 //! member: nothing is shared, nothing is locked, and what was sent has one owner at any time.
 //!
@@ -120,11 +116,7 @@ pub fn group<T: Send>(size: usize, capacity: usize) -> Vec<Member<T>> {
     links.into_iter().enumerate().map(|(rank, links)| Member::new(rank, links, Arc::clone(&bells))).collect()
 }
 
-<<<<<<< HEAD
-/// Calls `function` on every core at once with that core's member of a new [group](group), whose ranks are the numbers of
-=======
 /// Calls `function` on every core at once with that core's member of a new [group], whose ranks are the numbers of
->>>>>>> w-bus
 /// the cores; gives what the calls return, in that order, when all have returned.
 ///
 /// # Errors

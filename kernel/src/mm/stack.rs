@@ -10,10 +10,12 @@
 //! Four guard pages cost nothing but addresses.
 //!
 //! A stack that is dropped keeps its frames and goes to a small pool of the core that drops it, as most threads are
-//! alike. Beyond the pool's limit it is unmapped; its frames and its addresses are used again when no core can have the
-//! mapping in its cache any more (see [`super::tlb`]). Each core takes new addresses from a part of the window of its
-//! own, so nothing here is shared but the page tables and the frames.
+//! alike. Beyond that pool's limit it goes to one that all cores share: a core that makes threads for others finds there
+//! what those have dropped. When both are full it is unmapped; its frames and its addresses are used again, by any core,
+//! when no core can have the mapping in its cache any more (see [`super::tlb`]). Only new addresses come from a part of
+//! the window that is the core's own.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
@@ -33,8 +35,26 @@ const SHARE: u64 = (WINDOW_END - WINDOW) / MAX_CORES as u64;
 /// Unmapped bytes under each stack.
 pub const GUARD_SIZE: u64 = 4 * PAGE_SIZE;
 const _: () = assert!(GUARD_SIZE >= PAGE_SIZE, "stack probes touch every page, so the guard has to have one");
-/// Stacks that are kept ready with their memory.
+/// Stacks that are kept ready with their memory: by each core, and by all together.
 const POOL_LIMIT: usize = 64;
+const SHARED_LIMIT: usize = 128;
+
+/// What cores leave to each other.
+struct Shared {
+    /// Mapped stacks without an owner.
+    pool: Vec<Range<u64>>,
+    /// Unmapped ranges without an owner, which no core can see.
+    vacant: Vec<Range<u64>>,
+}
+
+/// Held for a look; taken before the locks of page tables and frames.
+static SHARED: spin::Mutex<Shared> = spin::Mutex::new(Shared { pool: Vec::new(), vacant: Vec::new() });
+
+/// Takes a range of `size` bytes out of `ranges`.
+fn take(ranges: &mut Vec<Range<u64>>, size: u64) -> Option<Range<u64>> {
+    let place = ranges.iter().rposition(|range| range.end - range.start == size)?;
+    Some(ranges.swap_remove(place))
+}
 
 /// A stack that has been unmapped, but perhaps not everywhere yet.
 struct Retired {
@@ -49,41 +69,34 @@ struct Recycler {
     used: u64,
     /// Mapped stacks without an owner.
     pool: Vec<Range<u64>>,
-    /// Unmapped stacks that some core may still see.
-    retired: Vec<Retired>,
-    /// Unmapped ranges without an owner.
-    vacant: Vec<Range<u64>>,
+    /// Unmapped stacks that some core may still see, in the order of their generations.
+    retired: VecDeque<Retired>,
 }
 
 core_local! {
     static RECYCLER: RefCell<Recycler> =
-        RefCell::new(Recycler { used: 0, pool: Vec::new(), retired: Vec::new(), vacant: Vec::new() });
+        RefCell::new(Recycler { used: 0, pool: Vec::new(), retired: VecDeque::new() });
 }
 
 impl Recycler {
     /// Unmaps a stack; its frames and addresses come back by [`reclaim`](Self::reclaim).
     fn retire(&mut self, range: Range<u64>) {
         let frames = unmap(&range);
-        self.retired.push(Retired { range, frames, generation: tlb::begin() });
+        self.retired.push_back(Retired { range, frames, generation: tlb::begin() });
     }
 
     /// Takes back what no core can see any more.
     fn reclaim(&mut self) {
-        let vacant = &mut self.vacant;
-        self.retired.retain(|stack| {
-            let is_gone = tlb::has_passed(stack.generation);
-            if is_gone {
-                with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
-                vacant.push(stack.range.clone());
-            }
-            !is_gone
-        });
+        while let Some(stack) = self.retired.pop_front_if(|stack| tlb::has_passed(stack.generation)) {
+            with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
+            SHARED.lock().vacant.push(stack.range);
+        }
     }
 
     /// Addresses for a stack of `size` bytes above its guard.
     fn addresses(&mut self, size: u64) -> Option<Range<u64>> {
-        if let Some(place) = self.vacant.iter().rposition(|range| range.end - range.start == size) {
-            return Some(self.vacant.swap_remove(place));
+        if let Some(range) = take(&mut SHARED.lock().vacant, size) {
+            return Some(range);
         }
         let start = self.used.checked_add(GUARD_SIZE)?;
         let end = start.checked_add(size).filter(|&end| end <= SHARE)?;
@@ -106,18 +119,19 @@ impl Stack {
     pub fn allocate(size: usize) -> Option<Self> {
         let size = (size as u64).max(PAGE_SIZE).checked_next_multiple_of(PAGE_SIZE)?;
         let mut recycler = RECYCLER.get().borrow_mut();
-        if let Some(place) = recycler.pool.iter().rposition(|range| range.end - range.start == size) {
-            return Some(Self { range: recycler.pool.swap_remove(place) });
+        let pooled = take(&mut recycler.pool, size).or_else(|| take(&mut SHARED.lock().pool, size));
+        if let Some(range) = pooled {
+            return Some(Self { range });
         }
         recycler.reclaim();
         let range = recycler.addresses(size)?;
         if !map(&range) {
-            // What stacks in the pool hold may be enough.
-            let pool = core::mem::take(&mut recycler.pool);
-            pool.into_iter().for_each(|range| recycler.retire(range));
+            // What stacks in the pools hold may be enough.
+            let pools = [core::mem::take(&mut recycler.pool), core::mem::take(&mut SHARED.lock().pool)];
+            pools.into_iter().flatten().for_each(|range| recycler.retire(range));
             recycler.reclaim();
             if !map(&range) {
-                recycler.vacant.push(range);
+                SHARED.lock().vacant.push(range);
                 return None;
             }
         }
@@ -134,11 +148,15 @@ impl Drop for Stack {
     fn drop(&mut self) {
         let mut recycler = RECYCLER.get().borrow_mut();
         if recycler.pool.len() < POOL_LIMIT {
-            recycler.pool.push(self.range.clone());
-        } else {
-            recycler.retire(self.range.clone());
-            recycler.reclaim();
+            return recycler.pool.push(self.range.clone());
         }
+        let mut shared = SHARED.lock();
+        if shared.pool.len() < SHARED_LIMIT {
+            return shared.pool.push(self.range.clone());
+        }
+        drop(shared);
+        recycler.retire(self.range.clone());
+        recycler.reclaim();
     }
 }
 

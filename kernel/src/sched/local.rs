@@ -37,6 +37,8 @@ impl Locals {
             // Not while the list is borrowed: a destructor may ask for other values.
             let last = self.values.borrow_mut().pop();
             if last.is_none() {
+                // The list's own memory as well: the record may be dropped by another core, which leaves it alone.
+                drop(self.values.take());
                 return;
             }
         }

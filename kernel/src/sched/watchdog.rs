@@ -18,7 +18,7 @@ use core::time::Duration;
 use super::core::Core;
 use crate::arch::{apic, core_index, interrupt};
 use crate::time::Instant;
-use crate::{core_local, env, panic};
+use crate::{console, core_local, env, panic};
 
 /// How long a thread may hold its core without being reported.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
@@ -96,6 +96,7 @@ pub(crate) fn tick(rip: u64, rbp: u64) {
     watch.since.store(u64::MAX, Ordering::Relaxed);
     let held = Duration::from_nanos(held);
     let thread = super::current_name();
+    console::begin_line();
     crate::println!("watchdog: thread `{thread}` has held core {} for {held:.1?}", core_index());
     panic::print_backtrace(Some(rip), rbp);
 }

@@ -1,7 +1,7 @@
 //! [`Condvar`]: waiting for a condition on what a [`Mutex`] holds.
 
 use super::mutex::{Mutex, MutexGuard};
-use super::waiters::Waiters;
+use super::waiters::{Place, Waiters};
 use crate::sched::Wake;
 use crate::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl Condvar {
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, T>, Wake) {
         let mutex: &'a Mutex<T> = guard.mutex();
-        let waiter = self.waiters.enter();
+        let waiter = self.waiters.enter(Place::Last);
         drop(guard);
         let wake = self.waiters.wait(&waiter, deadline);
         (mutex.lock(), wake)

@@ -22,7 +22,7 @@ use toro_sync::spsc::{Consumer, Full, Producer};
 use toro_sync::wake::WakeSlot;
 
 use super::spsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, wait_in, wake_in};
-use super::waiters::Waiters;
+use super::waiters::{Place, Waiters};
 use crate::arch::core_index;
 use crate::arch::core_local::CoreOwned;
 use crate::sched::{Waiter, Wake};
@@ -106,7 +106,7 @@ impl<T: Send> Sender<T> {
             }
             let (lane, producer) = self.shared.lane();
             let is_ready = || producer.borrow().room() > 0 || self.shared.is_closed();
-            let _ = lane.waiters.wait_unless(None, is_ready);
+            let _ = lane.waiters.wait_unless(Place::Last, None, is_ready);
         }
     }
 

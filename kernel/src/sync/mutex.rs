@@ -1,14 +1,22 @@
 //! [`Mutex`]: a lock whose holder may wait.
+//!
+//! Who comes while the lock is free takes it, also when others have waited: they have to be woken first, on another core
+//! perhaps, and meanwhile the lock would lie idle. But a thread that was woken and found the lock taken is *passed over*:
+//! as long as there is one, it waits at the head of the queue and nobody else tries. So a thread that wants the lock again
+//! and again, and waits while it has it, gets ahead of each other thread once, and not for ever.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::waiters::Waiters;
+use super::waiters::{Place, Waiters};
 
 /// A lock whose holder may wait, and that threads of several cores may want.
 #[derive(Default)]
 pub struct Mutex<T: ?Sized> {
     waiters: Waiters,
+    /// How many threads have been passed over.
+    passed_over: AtomicUsize,
     /// Only ever tried, never spun on.
     value: spin::Mutex<T>,
 }
@@ -16,7 +24,7 @@ pub struct Mutex<T: ?Sized> {
 impl<T> Mutex<T> {
     /// An unlocked mutex.
     pub const fn new(value: T) -> Self {
-        Self { waiters: Waiters::new(), value: spin::Mutex::new(value) }
+        Self { waiters: Waiters::new(), passed_over: AtomicUsize::new(0), value: spin::Mutex::new(value) }
     }
 
     /// The value itself.
@@ -28,12 +36,34 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Waits until nobody holds the lock and takes it. A thread that locks twice waits for ever.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        loop {
-            if let Some(guard) = self.try_lock() {
-                return guard;
-            }
-            let _ = self.waiters.wait_unless(None, || !self.value.is_locked());
+        if self.passed_over.load(Ordering::Relaxed) == 0
+            && let Some(guard) = self.try_lock()
+        {
+            return guard;
         }
+        self.wait_and_lock()
+    }
+
+    #[cold]
+    fn wait_and_lock(&self) -> MutexGuard<'_, T> {
+        // The first time behind all others. Who has let somebody go first because he was passed over finds that over when
+        // the lock is free again: he who has been passed over has had it, and wakes the next one as anybody does.
+        let is_free = || self.passed_over.load(Ordering::SeqCst) == 0 && !self.value.is_locked();
+        let _ = self.waiters.wait_unless(Place::Last, None, is_free);
+        if self.passed_over.load(Ordering::Relaxed) == 0
+            && let Some(guard) = self.try_lock()
+        {
+            return guard;
+        }
+        self.passed_over.fetch_add(1, Ordering::SeqCst);
+        let guard = loop {
+            if let Some(guard) = self.try_lock() {
+                break guard;
+            }
+            let _ = self.waiters.wait_unless(Place::First, None, || !self.value.is_locked());
+        };
+        self.passed_over.fetch_sub(1, Ordering::SeqCst);
+        guard
     }
 
     /// Takes the lock if nobody holds it.

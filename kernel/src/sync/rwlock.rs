@@ -1,26 +1,50 @@
 //! [`RwLock`]: many who read, or one who writes.
 //!
-//! Who wants to write goes before those who come to read later; when it is done, all who have waited to read meanwhile
-//! have their turn before the next one who writes can keep them out again. So neither kind starves the other.
+//! ```text
+//!   a thread that reads comes      goes in, unless somebody writes, or waits in order to write
+//!   the last one who reads leaves  lets in the first who waits to write
+//!   who writes leaves              lets in all who have waited to read, else the first who waits to write
+//! ```
+//!
+//! So those who read and those who write take turns when both come all the time, and neither kind starves the other.
+//! Whoever leaves lets the next ones in before they run: they find the lock theirs when they are woken. A thread that holds
+//! the lock for reading must not ask for it once more, as somebody may have come in between who waits to write.
+//!
+//! Who is in and who waits is behind a spin lock that is held for a few instructions.
 
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use super::waiters::Waiters;
+use crate::sched::Waiter;
 
 /// A lock that several may hold who only read.
 #[derive(Default)]
 pub struct RwLock<T: ?Sized> {
-    readers: Waiters,
-    writers: Waiters,
-    /// Only ever tried, never spun on.
+    gate: spin::Mutex<Gate>,
+    /// Taken by those whom the gate has let in, hence never in vain.
     value: spin::RwLock<T>,
 }
+
+/// Who is in, and who waits. Nobody waits here who has let somebody else end the wait: so whoever is woken is let in.
+#[derive(Default)]
+struct Gate {
+    readers: usize,
+    is_written: bool,
+    waiting_readers: Vec<Waiter>,
+    waiting_writers: VecDeque<Waiter>,
+}
+
+/// Why the value can be taken.
+const LET_IN: &str = "the gate lets in who can have the lock";
 
 impl<T> RwLock<T> {
     /// An unlocked lock.
     pub const fn new(value: T) -> Self {
-        Self { readers: Waiters::new(), writers: Waiters::new(), value: spin::RwLock::new(value) }
+        let gate =
+            Gate { readers: 0, is_written: false, waiting_readers: Vec::new(), waiting_writers: VecDeque::new() };
+        Self { gate: spin::Mutex::new(gate), value: spin::RwLock::new(value) }
     }
 
     /// The value itself.
@@ -30,49 +54,107 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until nobody writes and takes the lock for reading.
+    /// Waits until nobody writes, nor has waited for longer in order to, and takes the lock for reading.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        let mut guard = if self.writers.is_empty() { self.try_read() } else { None };
-        loop {
-            if let Some(guard) = guard {
-                return guard;
+        let waiter = self.change(|gate| {
+            let may_enter = !gate.is_written && gate.waiting_writers.is_empty();
+            if may_enter {
+                gate.readers += 1;
+                return None;
             }
-            // A reader may go on as soon as nobody writes: it has waited.
-            let _ = self.readers.wait_unless(None, || self.value.writer_count() == 0);
-            guard = self.try_read();
+            let waiter = Waiter::new();
+            gate.waiting_readers.push(waiter.clone());
+            Some(waiter)
+        });
+        if let Some(waiter) = waiter {
+            let _ = waiter.wait(None);
         }
+        self.reading()
     }
 
     /// Takes the lock for reading if nobody writes.
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        self.value.try_read().map(|value| RwLockReadGuard { lock: self, value: Some(value) })
+        let may_enter = self.change(|gate| {
+            gate.readers += usize::from(!gate.is_written);
+            !gate.is_written
+        });
+        may_enter.then(|| self.reading())
     }
 
     /// Waits until nobody holds the lock and takes it for writing.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        loop {
-            if let Some(guard) = self.try_write() {
-                return guard;
+        let waiter = self.change(|gate| {
+            if gate.is_free() {
+                gate.is_written = true;
+                return None;
             }
-            let is_free = || self.value.writer_count() == 0 && self.value.reader_count() == 0;
-            let _ = self.writers.wait_unless(None, is_free);
+            let waiter = Waiter::new();
+            gate.waiting_writers.push_back(waiter.clone());
+            Some(waiter)
+        });
+        if let Some(waiter) = waiter {
+            let _ = waiter.wait(None);
         }
+        self.writing()
     }
 
     /// Takes the lock for writing if nobody holds it.
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.value.try_write().map(|value| RwLockWriteGuard { lock: self, value: Some(value) })
+        let may_enter = self.change(|gate| {
+            let is_free = gate.is_free();
+            gate.is_written |= is_free;
+            is_free
+        });
+        may_enter.then(|| self.writing())
     }
 
     /// The value, which nobody else can hold.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Gate) -> R) -> R {
+        change(&mut self.gate.lock())
+    }
+
+    /// The lock of a thread that has been let in to read.
+    fn reading(&self) -> RwLockReadGuard<'_, T> {
+        RwLockReadGuard { lock: self, value: Some(self.value.try_read().expect(LET_IN)) }
+    }
+
+    /// The lock of a thread that has been let in to write.
+    fn writing(&self) -> RwLockWriteGuard<'_, T> {
+        RwLockWriteGuard { lock: self, value: Some(self.value.try_write().expect(LET_IN)) }
+    }
+}
+
+impl Gate {
+    fn is_free(&self) -> bool {
+        self.readers == 0 && !self.is_written
+    }
+
+    /// Lets in the first who waits to write.
+    fn let_writer_in(&mut self) -> Option<Waiter> {
+        let writer = self.waiting_writers.pop_front();
+        self.is_written = writer.is_some();
+        writer
+    }
+
+    /// Lets in all who wait to read.
+    fn let_readers_in(&mut self) -> Vec<Waiter> {
+        self.readers = self.waiting_readers.len();
+        core::mem::take(&mut self.waiting_readers)
+    }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RwLock").field("value", &&self.value).finish_non_exhaustive()
+        let mut lock = formatter.debug_struct("RwLock");
+        match self.try_read() {
+            Some(value) => lock.field("value", &&*value),
+            None => lock.field("value", &format_args!("<locked>")),
+        };
+        lock.finish_non_exhaustive()
     }
 }
 
@@ -94,7 +176,13 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     fn drop(&mut self) {
         self.value = None;
-        self.lock.writers.wake_one();
+        let next = self.lock.change(|gate| {
+            gate.readers -= 1;
+            if gate.readers == 0 { gate.let_writer_in() } else { None }
+        });
+        if let Some(writer) = next {
+            writer.wake();
+        }
     }
 }
 
@@ -122,7 +210,14 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     fn drop(&mut self) {
         self.value = None;
-        self.lock.readers.wake_all();
-        self.lock.writers.wake_one();
+        let (readers, writer) = self.lock.change(|gate| {
+            gate.is_written = false;
+            let readers = gate.let_readers_in();
+            let writer = if readers.is_empty() { gate.let_writer_in() } else { None };
+            (readers, writer)
+        });
+        readers.into_iter().chain(writer).for_each(|waiter| {
+            waiter.wake();
+        });
     }
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::waiters::Waiters;
+use super::waiters::{Place, Waiters};
 
 /// Each clone is a share in a piece of work, which is done when it is dropped; [`wait`](Self::wait) waits for all others.
 ///
@@ -42,7 +42,7 @@ impl WaitGroup {
         drop(self);
         let is_done = || shared.shares.load(Ordering::Acquire) == 0;
         while !is_done() {
-            let _ = shared.waiters.wait_unless(None, is_done);
+            let _ = shared.waiters.wait_unless(Place::Last, None, is_done);
         }
     }
 }

@@ -16,6 +16,15 @@ use core::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::sched::{Waiter, Wake};
 use crate::time::Instant;
 
+/// Where in the list a thread waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is the next one to be woken.
+    First,
+    /// All others come before it.
+    Last,
+}
+
 /// Threads that wait, first come, first served.
 #[derive(Default)]
 pub(super) struct Waiters {
@@ -36,8 +45,8 @@ impl Waiters {
 
     /// Waits to be woken, unless `is_ready` says that there is no need. `is_ready` is called after the thread has been
     /// put into the list.
-    pub(super) fn wait_unless(&self, deadline: Option<Instant>, is_ready: impl FnOnce() -> bool) -> Wake {
-        let waiter = self.enter();
+    pub(super) fn wait_unless(&self, place: Place, deadline: Option<Instant>, is_ready: impl FnOnce() -> bool) -> Wake {
+        let waiter = self.enter(place);
         if is_ready() {
             if waiter.cancel() == Wake::TimedOut {
                 self.remove(&waiter);
@@ -48,9 +57,12 @@ impl Waiters {
     }
 
     /// Puts the running thread into the list. It has to [`wait`](Self::wait) then.
-    pub(super) fn enter(&self) -> Waiter {
+    pub(super) fn enter(&self, place: Place) -> Waiter {
         let waiter = Waiter::new();
-        self.change(|list| list.push_back(waiter.clone()));
+        self.change(|list| match place {
+            Place::First => list.push_front(waiter.clone()),
+            Place::Last => list.push_back(waiter.clone()),
+        });
         fence(Ordering::SeqCst);
         waiter
     }

@@ -1,0 +1,1 @@
+//! Programs that the compiler must refuse; see `tests/compile_fail.rs`.
