@@ -9,8 +9,8 @@
 //!   from 128 KiB on            +--- frame allocator, one lock -------+
 //! ```
 //!
-//! [`class`] says which way a request goes, [`slab`] and [`small`] are the small blocks, [`pool`] those of middle size,
-//! [`owner`] and [`remote`] how a block finds its way home, and [`local`] puts it all together.
+//! `class` says which way a request goes, `slab` and `small` are the small blocks, `pool` those of middle size,
+//! `owner` and `remote` how a block finds its way home, and `local` puts it all together.
 //!
 //! # Cost
 //!
@@ -28,7 +28,7 @@
 //!
 //! The heap grows until there are no frames left; then an allocation gives up what its core had in reserve, and if that
 //! does not help returns null, and Rust's allocation error ends the machine with a panic that says how much was asked for.
-//! What other cores have in reserve stays theirs: see [`small`] for how much that can be.
+//! What other cores have in reserve stays theirs: see `small` for how much that can be.
 
 mod class;
 mod local;

@@ -390,6 +390,20 @@ fn a_machine_without_memory_answers_so_and_goes_on_when_some_is_free_again() {
 }
 
 #[test]
+fn what_is_in_reserve_for_one_class_is_had_for_another_and_for_the_pool() {
+    for size in [16, 3000] {
+        let model = Model::new(4 * GRANULE);
+        let core = Core::new(&model, 0);
+        let count = 5 * Slab::capacity(Class::holding(1024));
+        let blocks: Vec<Block> = (0..count).map(|_| core.allocate(1024, 8, 1).unwrap()).collect();
+        blocks.into_iter().for_each(|block| core.free(block));
+        assert_eq!(model.layout.size() - model.free_memory(), 5 * 16 * 1024, "that is in reserve");
+        core.allocate(model.free_memory(), 8, 2).unwrap();
+        assert!(core.allocate(size, 8, 3).is_some(), "{size}");
+    }
+}
+
+#[test]
 fn a_pool_takes_little_while_memory_is_short() {
     let model = Model::new(32 * GRANULE);
     let core = Core::new(&model, 0);
