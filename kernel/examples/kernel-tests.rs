@@ -7,6 +7,8 @@
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
+//! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
+//! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
@@ -33,6 +35,8 @@ mod faults;
 mod interrupts;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
+#[path = "kernel-tests/remote_files.rs"]
+mod remote_files;
 #[path = "kernel-tests/ring.rs"]
 mod ring;
 #[path = "kernel-tests/threads.rs"]
@@ -51,6 +55,8 @@ fn main() -> Result<(), String> {
         Some("memory") => memory::run(),
         Some("time") => time::run(),
         Some("interrupts") => interrupts::run(),
+        Some("remote-files") => remote_files::run()?,
+        Some("remote-files-exit") => remote_files::exit()?,
         Some("ring") => ring::run()?,
         Some("ring-mistake") => ring::mistake()?,
         Some("panic") => faults::panic(),

@@ -2,6 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
@@ -12,6 +13,7 @@
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod debugger;
+pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
@@ -32,6 +34,7 @@ pub fn all() -> Vec<Case> {
         refusals::cases(),
         hello::cases(),
         kernel::cases(),
+        files::cases(),
         matrix::cases(),
         stopping::cases(),
         debugger::cases(),
