@@ -16,6 +16,8 @@
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
 //! | `spin` | holds the core for three seconds, for the watchdog | 0 |
+//! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
+//! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
@@ -59,6 +61,8 @@ mod interrupts;
 mod memory;
 #[path = "kernel-tests/messages.rs"]
 mod messages;
+#[path = "kernel-tests/remote_files.rs"]
+mod remote_files;
 #[path = "kernel-tests/ring.rs"]
 mod ring;
 #[path = "kernel-tests/series.rs"]
@@ -117,6 +121,8 @@ fn run(test: &str) -> Result<(), String> {
         "time" => time::run(),
         "interrupts" => interrupts::run(),
         "spin" => faults::spin(),
+        "remote-files" => remote_files::run()?,
+        "remote-files-exit" => remote_files::exit()?,
         "ring" => ring::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),

@@ -6,8 +6,9 @@
 //!          --> doorbell: does it sleep? --> an interrupt, if so
 //! ```
 //!
-//! Everything that one core wants of another is a thread: a new one, or one that may go on. So this is the only thing
-//! that cores share besides what threads themselves do. Nobody waits here and nothing is locked.
+//! What one core wants of another is a thread: a new one, or one that may go on. So this is all that cores share besides
+//! what threads themselves do, and what a poller finds in a mailbox of its own, for which there is [`nudge`]. Nobody waits
+//! here and nothing is locked.
 //!
 //! # No wake-up is lost
 //!

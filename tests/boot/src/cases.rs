@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
+//! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
@@ -15,6 +16,7 @@
 
 pub mod debugger;
 pub mod examples;
+pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
@@ -37,6 +39,7 @@ pub fn all() -> Vec<Case> {
         hello::cases(),
         kernel::cases(),
         examples::cases(),
+        files::cases(),
         matrix::cases(),
         queues::cases(),
         stopping::cases(),

@@ -17,7 +17,7 @@
 //!
 //! # Ownership
 //!
-//! A coroutine lies in a [`ThreadRecord`], and whoever resumes it gives an [`Arc`] of that away. The Arc comes back from
+//! A coroutine lies in a thread's record, and whoever resumes it gives an [`Arc`] of that away. The Arc comes back from
 //! the call by which the coroutine stops, for whoever shall resume it next. In between the core has it. Besides, a
 //! coroutine that has started keeps its own record alive until its function returns: a reference lies at the bottom of
 //! its stack. So one that nobody resumes any more leaks: what lies on its stack may be borrowed by others, and nobody
