@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::arch::{core_index, smp};
 use crate::thread;
+use crate::time::Instant;
 
 /// Names a core that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,13 +83,16 @@ where
     value
 }
 
-/// Calls `function` on every core, on all at once, and waits up to `patience` for each to return.
+/// Calls `function` on every core, on all at once, and waits up to `patience` for all to return.
 pub(crate) fn run_on_all(function: fn(), patience: Duration) {
-    let others = all().filter(|&core| core != current());
-    let calls: Box<[_]> = others.filter_map(|core| thread::Builder::new().spawn_on(core, function).ok()).collect();
+    /// Enough for what the kernel has to say to devices.
+    const STACK_SIZE: usize = 64 * 1024;
+    let deadline = Instant::now().saturating_add(patience);
+    let start = |core| thread::Builder::new().stack_size(STACK_SIZE).spawn_on(core, function).ok();
+    let calls: Box<[_]> = all().filter(|&core| core != current()).filter_map(start).collect();
     function();
     for call in calls {
         // One that does not answer is left behind.
-        let _ = call.join_timeout(patience);
+        let _ = call.join_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 }

@@ -160,6 +160,12 @@ fn command(target: u32, command: u32) {
     write(Register::CommandLow, command);
 }
 
+/// Whether interrupt commands can name the core with APIC id `target`: the memory-mapped form has eight bits for it, all
+/// ones being everybody.
+pub(super) fn can_reach(target: u32) -> bool {
+    target < 0xFF || REGISTERS.load(Ordering::Relaxed).is_null()
+}
+
 /// Raises [`interrupt::WAKE`] on the core with APIC id `target`.
 pub(super) fn send_wake(target: u32) {
     command(target, COMMAND_ASSERT | u32::from(interrupt::WAKE));

@@ -163,6 +163,7 @@ struct Offer {
 
 /// Why a core was not started.
 enum Trouble {
+    Unreachable,
     OutOfMemory,
     Silent,
 }
@@ -171,8 +172,7 @@ enum Trouble {
 /// been given up, which is logged.
 pub(crate) fn start_others(ids: &[u32]) {
     APIC_IDS[0].store(apic::id(), Ordering::Relaxed);
-    let others = || ids.iter().copied().filter(|&id| id != apic::id());
-    if others().next().is_none() {
+    if ids.iter().all(|&id| id == apic::id()) {
         return;
     }
     let Some(page) = mm::low_page() else {
@@ -183,19 +183,31 @@ pub(crate) fn start_others(ids: &[u32]) {
         log::warn!("smp: one core only: {error}");
         return;
     }
-    for id in others() {
+    let mut is_page_in_use = false;
+    for &id in ids {
         let number = count();
+        // A processor may be listed twice, under both kinds of APIC.
+        if (0..number).any(|core| apic_id(core) == id) {
+            continue;
+        }
         if number == MAX_CORES {
             log::warn!("smp: cores beyond {MAX_CORES} are not used");
             break;
         }
         match start(id, number, page) {
             Ok(()) => COUNT.store(number + 1, Ordering::Release),
+            Err(Trouble::Unreachable) => log::warn!("smp: interrupts cannot reach the core with APIC id {id}"),
             Err(Trouble::OutOfMemory) => log::warn!("smp: no memory for the core with APIC id {id}"),
-            Err(Trouble::Silent) => log::warn!("smp: the core with APIC id {id} does not start"),
+            Err(Trouble::Silent) => {
+                log::warn!("smp: the core with APIC id {id} does not start");
+                is_page_in_use = true;
+            }
         }
     }
-    mm::unmap_low_page();
+    // A core that comes late has to find what makes it halt.
+    if !is_page_in_use {
+        mm::unmap_low_page();
+    }
 }
 
 /// Copies the trampoline to `page`, fills in what it needs, and makes the page executable.
@@ -225,6 +237,9 @@ fn prepare_trampoline(page: u64) -> Result<(), mm::MapMmioError> {
 
 /// Starts one core and waits until it is in its loop.
 fn start(id: u32, number: usize, page: u64) -> Result<(), Trouble> {
+    if !apic::can_reach(id) {
+        return Err(Trouble::Unreachable);
+    }
     let offer = prepare().ok_or(Trouble::OutOfMemory)?;
     let top = offer.stack.range().end - 16;
     let words: *mut [u64; 2] = ptr::with_exposed_provenance_mut(top as usize);
