@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
 //! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
+//! | `answer` | a server on every core with a network interface, until it has answered the word `connections=N` | 0 |
+//! | `messages` | messages between all cores, and waiting for them | 0 |
 //! | `sync` | locks, conditions, barriers, groups, among threads of all cores that wait inside | 0 |
 //! | `channels` | channels between all cores: order, room, time, ends; unparking | 0 |
 //! | `timers` | `sleepers=N` threads on each core sleep in order; deadlines near and far | 0 |
@@ -14,6 +16,8 @@
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
 //! | `spin` | holds the core for three seconds, for the watchdog | 0 |
+//! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
+//! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
@@ -39,6 +43,8 @@
 
 extern crate alloc;
 
+#[path = "kernel-tests/answer.rs"]
+mod answer;
 #[path = "kernel-tests/channels.rs"]
 mod channels;
 #[path = "kernel-tests/cores.rs"]
@@ -53,6 +59,10 @@ mod float;
 mod interrupts;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
+#[path = "kernel-tests/messages.rs"]
+mod messages;
+#[path = "kernel-tests/remote_files.rs"]
+mod remote_files;
 #[path = "kernel-tests/ring.rs"]
 mod ring;
 #[path = "kernel-tests/series.rs"]
@@ -99,7 +109,9 @@ fn main() -> Result<(), String> {
 fn run(test: &str) -> Result<(), String> {
     match test {
         "threads" => threads::run(),
+        "answer" => answer::run(),
         "cores" => cores::run(),
+        "messages" => messages::run(),
         "sync" => sync::run(),
         "channels" => channels::run(),
         "timers" => timers::run(),
@@ -109,6 +121,8 @@ fn run(test: &str) -> Result<(), String> {
         "time" => time::run(),
         "interrupts" => interrupts::run(),
         "spin" => faults::spin(),
+        "remote-files" => remote_files::run()?,
+        "remote-files-exit" => remote_files::exit()?,
         "ring" => ring::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),

@@ -8,6 +8,9 @@
 //!                   '-> thread: ...      response <- range <- conditional <
 //! ```
 //!
+//! Every core that has a network interface has a listener, a server and threads of its own: cores share nothing. With
+//! one interface that is one core; with a card that has a queue pair for each core, or a card for each, it is all.
+//!
 //! The modules know the kernel only through the traits in `storage` and `connection`, which `adapters` fills
 //! with `toro::fs`, `toro::net` and `toro::time`. On the host the same files run against `std`
 //! (`tests/web`), with real sockets and with arbitrary bytes.
@@ -58,13 +61,16 @@ mod storage;
 #[path = "static-web-server/target.rs"]
 mod target;
 
-use alloc::rc::Rc;
+use alloc::{rc::Rc, string::String, vec::Vec};
 use core::{fmt, net::Ipv4Addr, time::Duration};
 
 use toro::{
+    core::{self as cores, CoreId},
     env, fs,
     io::{self, ErrorKind},
     net::{self, TcpListener},
+    sync::mpsc,
+    thread,
 };
 
 use crate::{
@@ -85,6 +91,7 @@ const ADDRESS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why the server did not start; printed before the machine ends with status 1.
 enum StartError {
     Option(ConfigError),
+    Core(io::Error),
     Root(&'static str, io::Error),
     Listen(io::Error),
     Address(io::Error),
@@ -94,6 +101,7 @@ impl fmt::Debug for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(error) => write!(formatter, "{error}"),
+            Self::Core(error) => write!(formatter, "no thread for a core: {error}"),
             Self::Root(path, error) => write!(formatter, "root={path}: {error}"),
             Self::Listen(error) => write!(formatter, "cannot listen: {error}"),
             Self::Address(error) => write!(formatter, "no network address: {error}"),
@@ -103,6 +111,31 @@ impl fmt::Debug for StartError {
 
 fn main() -> Result<(), StartError> {
     let config = Config::from_options(env::option).map_err(StartError::Option)?;
+    let mut homes: Vec<_> = cores::all().filter(|&core| cores::run_on(core, net::is_attached)).collect();
+    if homes.is_empty() {
+        // It will say what is missing.
+        homes.push(CoreId::BOOT);
+    }
+    let share = config.max_connections.div_ceil(homes.len());
+    let config = Config { max_connections: share, ..config };
+    let (failures, mut failed) = mpsc::channel(1);
+    for core in homes {
+        let failures = failures.clone();
+        let server = move || {
+            if let Err(error) = serve(config) {
+                // Nobody listens any more if another one has failed already.
+                let _ = failures.send(error);
+            }
+        };
+        thread::Builder::new().name(String::from("server")).spawn_on(core, server).map_err(StartError::Core)?;
+    }
+    drop(failures);
+    // The first that fails ends the machine; none of them returns otherwise.
+    failed.recv().map_or(Ok(()), Err)
+}
+
+/// Serves on the calling core.
+fn serve(config: Config) -> Result<(), StartError> {
     let storage = site(config.root)?;
     let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port).into(), BACKLOG)
         .map_err(StartError::Listen)?;

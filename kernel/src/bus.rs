@@ -3,6 +3,7 @@
 //! ```text
 //!   pci           buses from 0, through bridges --> DeviceId::Pci        + config space, BARs, an MSI message
 //!   virtio_mmio   words of the command line     --> DeviceId::VirtioMmio + registers, a routed interrupt line
+//!   owners        the command line or the application says which cores shall own a device
 //! ```
 //!
 //! A bus hands out [`Resources`](toro_core::driver::Resources) for a device only when a driver wants it: registers
@@ -10,9 +11,12 @@
 
 #[cfg(target_os = "none")]
 mod device;
+pub(crate) mod owners;
 #[cfg(target_os = "none")]
 pub(crate) mod pci;
 pub(crate) mod virtio_mmio;
 
 #[cfg(target_os = "none")]
 pub(crate) use device::{BusError, Found, resources};
+#[cfg(target_os = "none")]
+pub(crate) use owners::Owners;

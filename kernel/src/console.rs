@@ -7,7 +7,7 @@
 //!
 //! A call has the port to itself: others wait for it, by spinning, as a call is short. The core that has the port may
 //! print all the same: a `Display` implementation in the middle of a line may panic, and the watchdog may interrupt one.
-//! A report of a failure [takes the port](seize) from whoever has it, as that core has been stopped.
+//! A report of a failure takes the port from whoever has it, as that core has been stopped.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -2,10 +2,21 @@
 //!
 //! To leave a driver out of an image, build without its feature. An application may bring drivers of its own, which come
 //! before these (`toro::entry!`).
+//!
+//! Devices are found and initialised by the boot core, one after the other; then each is handed over to the core that
+//! owns it, or its parts to theirs (see [`bus::owners`]).
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
 
 use toro_core::driver::{Attached, Driver};
 
-use crate::bus::{self, Found};
+use crate::bus::{self, Found, Owners};
+use crate::core::{CoreId, run_on};
+
+/// Which cores shall own the device with this name, if the application has a say in it.
+pub(crate) type Ownership = fn(&str) -> Option<Vec<CoreId>>;
 
 /// One line per driver. The first that matches a device gets it.
 static DRIVERS: &[&dyn Driver] = &[
@@ -17,45 +28,55 @@ static DRIVERS: &[&dyn Driver] = &[
 
 /// Looks for devices on all buses, and takes into service those that a driver knows.
 ///
-/// Drivers in `own`, the application's, are asked before ours. A device that cannot be used is reported and left alone;
-/// it never keeps the machine from booting.
-pub(crate) fn attach_all(own: &[&dyn Driver]) {
-    bus::virtio_mmio::scan(|device| attach(device, own));
-    bus::pci::scan(|device| attach(device, own));
+/// Drivers in `own`, the application's, are asked before ours, and `ownership` says whose devices are. A device that
+/// cannot be used is reported and left alone; it never keeps the machine from booting.
+pub(crate) fn attach_all(own: &'static [&'static dyn Driver], ownership: Ownership) {
+    let mut numbers = BTreeMap::new();
+    let mut visit = |device: &dyn Found| attach(device, own, ownership, &mut numbers);
+    bus::virtio_mmio::scan(&mut visit);
+    bus::pci::scan(&mut visit);
 }
 
-fn attach(device: &dyn Found, own: &[&dyn Driver]) {
+/// `numbers` says how many devices each driver has.
+fn attach(
+    device: &dyn Found,
+    own: &'static [&'static dyn Driver],
+    ownership: Ownership,
+    numbers: &mut BTreeMap<&'static str, u32>,
+) {
     let id = device.id();
     let Some(driver) = own.iter().chain(DRIVERS).find(|driver| driver.matches(&id)) else {
         log::debug!("{device}: no driver for {id:?}");
         return;
     };
-    let name = driver.name();
-    let resources = match device.resources() {
+    let number = numbers.entry(driver.name()).or_insert(0);
+    let name = format!("{}{number}", driver.name());
+    *number += 1;
+    let owners = Owners::of(&name, ownership);
+    let resources = match device.resources(&owners) {
         Ok(resources) => resources,
         Err(error) => return log::error!("{device}: {name}: {error}"),
     };
-    match driver.attach(resources) {
+    let core = owners.first();
+    let outcome = match driver.attach(resources) {
         Ok(Attached::Net(net)) => {
-            log::debug!("{device}: {name}, {}", net.mac());
-            if let Err(error) = crate::net::attach(net) {
-                log::error!("{device}: network: {error}");
-            }
+            log::debug!("{device}: {name}, {}, core {core}", net.mac());
+            let name = name.clone();
+            run_on(core, move || crate::net::attach(&name, net))
         }
         Ok(Attached::NetQueues(queues)) => {
             log::debug!("{device}: {name}, {} queue pairs", queues.len());
-            if let Err(error) = crate::net::attach_queues(queues) {
-                log::error!("{device}: network: {error}");
-            }
+            crate::net::attach_queues(&name, queues, owners.cores())
         }
         Ok(Attached::Fuse(fuse)) => {
-            log::debug!("{device}: {name}, \"{}\"", fuse.tag().escape_ascii());
-            if let Err(error) = crate::fs::attach(fuse) {
-                log::error!("{device}: file system: {error}");
-            }
+            log::debug!("{device}: {name}, \"{}\", core {core}", fuse.tag().escape_ascii());
+            run_on(core, move || crate::fs::attach(fuse))
         }
-        Ok(Attached::Other) => log::debug!("{device}: {name}"),
-        Ok(other) => log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
-        Err(error) => log::error!("{device}: {name}: {error}"),
+        Ok(Attached::Other) => return log::debug!("{device}: {name}"),
+        Ok(other) => return log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
+        Err(error) => return log::error!("{device}: {name}: {error}"),
+    };
+    if let Err(error) = outcome {
+        log::error!("{device}: {name}: {error}");
     }
 }

@@ -6,7 +6,7 @@
 //!   namespace   which mount a path is in
 //!   path        the walk: `.`, `..`, symbolic links, one name at a time
 //!   vfs         what a file system is: Node, OpenFile, OpenDirectory
-//!   fuse        a file system over FUSE messages
+//!   fuse        a file system over FUSE messages                     remote      one of another core
 //!   ---------------------------------------------------------------------------------
 //!   dyn FuseDevice                     a driver
 //! ```
@@ -32,7 +32,9 @@
 //!
 //! # Ownership
 //!
-//! All of it belongs to one core. Files and listings are handles into that core's mounts, hence not `Send`.
+//! Files and listings are handles for the core that opened them, hence not `Send`. A device, and so a mount, belongs to the
+//! core on which it was attached; threads of all other cores see it at the same path, and their calls are sent to that
+//! core, which costs a call between cores each: a few microseconds. What the owner's threads do costs nothing more for that.
 //!
 //! # Example
 //!
@@ -53,6 +55,7 @@ pub mod metadata;
 mod namespace;
 pub mod path;
 mod read_dir;
+mod remote;
 mod scheduler;
 #[cfg(target_os = "none")]
 mod system;

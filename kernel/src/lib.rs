@@ -28,6 +28,7 @@ pub mod io;
 #[cfg(target_os = "none")]
 mod logger;
 mod macros;
+pub mod message;
 #[allow(unsafe_code)]
 pub mod mm;
 pub mod mp_table;

@@ -67,12 +67,29 @@ macro_rules! thread_local {
 /// ```ignore
 /// toro::entry!(main, drivers: [my_disk::DRIVER, my_clock::DRIVER]);
 /// ```
+///
+/// With a say in which cores own which device, a `fn(&str) -> Option<Vec<CoreId>>` that gets names such as
+/// `virtio-net0`; the command line's `owner=` goes before it:
+///
+/// ```ignore
+/// toro::entry!(main, owners: owners);
+///
+/// fn owners(device: &str) -> Option<Vec<CoreId>> {
+///     (device == "virtio-net1").then(|| toro::core::all().skip(1).collect())
+/// }
+/// ```
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
         $crate::entry!($main, drivers: []);
     };
+    ($main:path, owners: $owners:path) => {
+        $crate::entry!($main, drivers: [], owners: $owners);
+    };
     ($main:path, drivers: [$($driver:expr),* $(,)?]) => {
+        $crate::entry!($main, drivers: [$($driver),*], owners: $crate::core::no_owners);
+    };
+    ($main:path, drivers: [$($driver:expr),* $(,)?], owners: $owners:path) => {
         const _: () = {
             // The kernel calls the application by these names (src/boot/start.rs).
             // Not inlined, so that tools find where the application starts.
@@ -86,6 +103,13 @@ macro_rules! entry {
             extern "Rust" fn toro_application_drivers() -> &'static [&'static dyn $crate::driver::Driver] {
                 static DRIVERS: &[&dyn $crate::driver::Driver] = &[$($driver),*];
                 DRIVERS
+            }
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn toro_application_owners(
+                device: &str,
+            ) -> ::core::option::Option<$crate::core::CoreList> {
+                $owners(device)
             }
         };
     };

@@ -19,8 +19,8 @@
 //!
 //! # Locks
 //!
-//! The frame allocator and the address space have a spin lock each, taken in the order heap or address space, then
-//! frames. Interrupt handlers take neither.
+//! The frame allocator and the address space have a spin lock each, taken in the order address space, then frames. Interrupt
+//! handlers take neither. Any allocation may need frames: who holds the frame allocator does not allocate.
 
 pub mod memory_map;
 pub mod physical;
@@ -31,8 +31,8 @@ pub mod address_space;
 pub mod dma;
 #[cfg(any(target_os = "none", test))]
 pub mod frame;
-#[cfg(target_os = "none")]
-mod heap;
+#[cfg(any(target_os = "none", test))]
+pub mod heap;
 #[cfg(target_os = "none")]
 pub mod image;
 #[cfg(target_os = "none")]

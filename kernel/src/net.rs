@@ -16,9 +16,9 @@
 //!
 //! # Ownership
 //!
-//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`. Where a device
-//! has a queue pair for each core, each core has a stack of its own with the same address, and frames that arrive at the
-//! wrong one are carried to the right one: `share` says which that is.
+//! All of it belongs to one core. Streams and sockets are handles into that core's stack, hence not `Send`. Where a
+//! device has a queue pair for each core, each core has a stack of its own with the same address, and frames that
+//! arrive at the wrong one are carried to the right one: `share` says which that is.
 //!
 //! # Addresses
 //!
@@ -33,6 +33,8 @@
 #![deny(unsafe_code)]
 
 mod address;
+#[cfg(target_os = "none")]
+mod company;
 mod config;
 mod connection;
 #[cfg(target_os = "none")]
@@ -69,7 +71,7 @@ pub use config::{BufferSizes, Config};
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, local_address, wait_until_configured};
+pub use interface::{attach, attach_queues, is_attached, local_address, wait_until_configured};
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]

@@ -44,6 +44,10 @@ pub(crate) mod watchdog;
 #[cfg(target_os = "none")]
 pub use self::poll::{Armed, Poller, Progress, register_poller};
 #[cfg(target_os = "none")]
+pub(crate) use self::port::nudge;
+#[cfg(target_os = "none")]
+pub(crate) use self::result::Outcome;
+#[cfg(target_os = "none")]
 pub(crate) use self::wait::Waiter;
 #[cfg(target_os = "none")]
 pub use self::wait::{WaitQueue, Wake};

@@ -24,9 +24,14 @@ pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
 
 /// What a benchmark starts: those of the virtqueue need no virtual machine, and help needs nothing.
 fn programs(arguments: &[OsString]) -> Vec<Program> {
-    let boots = arguments.first().is_some_and(|name| name == OsStr::new("web") || name == OsStr::new("boot"));
-    let asks = arguments.iter().any(|word| word == OsStr::new("--help") || word == OsStr::new("-h"));
-    if boots && !asks { vec![Program::Qemu, Program::Virtiofsd] } else { Vec::new() }
+    if arguments.iter().any(|word| word == OsStr::new("--help") || word == OsStr::new("-h")) {
+        return Vec::new();
+    }
+    match arguments.first().and_then(|name| name.to_str()) {
+        Some("web" | "boot") => vec![Program::Qemu, Program::Virtiofsd],
+        Some("sched" | "scale") => vec![Program::Qemu],
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +43,7 @@ mod tests {
         let needs = |words: &[&str]| programs(&words.iter().map(OsString::from).collect::<Vec<_>>()).len();
         assert_eq!(needs(&["web", "--seconds", "10"]), 2);
         assert_eq!(needs(&["boot"]), 2);
+        assert_eq!(needs(&["sched", "--icount"]), 1);
         assert_eq!(needs(&["ring"]), 0);
         assert_eq!(needs(&["web", "--help"]), 0);
     }

@@ -40,7 +40,7 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot, ring or litmus, with the options of each (`cargo xtask bench web --help`)
+    /// Measure: web, boot, sched, scale, ring or litmus, with the options of each (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),
@@ -54,8 +54,8 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd and curl. Uses apt as root or through sudo; prints
-    /// the commands to type where it cannot.
+    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd, curl and gdb. Uses apt as root or through sudo;
+    /// prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
@@ -137,6 +137,15 @@ pub struct RunArgs {
     /// `package.metadata.toro`), and no forwarding for others. The guest's address is printed when it answers.
     #[arg(long, value_name = "HOST[:GUEST]")]
     pub port: Option<PortForward>,
+    /// Number of network cards, each on a network of its own; 0 for none
+    ///
+    /// They have addresses in 10.0.2.0/24, 10.0.3.0/24 and so on, and are 52:54:00:12:34:56, :57 and so on. Each has a
+    /// forwarding to the same port of the guest, from `HOST`, `HOST`+1 and so on.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=i64::from(Machine::MICROVM_DEVICES)))]
+    pub nics: u8,
+    /// Let the guest wait for a debugger at this TCP port of 127.0.0.1, and print how to attach gdb; 0 takes a free one
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    pub gdb: Option<u16>,
     /// How QEMU executes the guest: auto takes KVM where a probe shows that it works
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
@@ -199,6 +208,9 @@ pub enum Machine {
 }
 
 impl Machine {
+    /// How many virtio-mmio windows a microvm has without ACPI.
+    pub const MICROVM_DEVICES: u8 = 8;
+
     /// The name that QEMU knows it by.
     pub fn qemu_name(self) -> &'static str {
         match self {
@@ -330,16 +342,17 @@ mod tests {
     fn defaults_of_run_are_the_documented_ones() {
         let args = run_args("xtask run hello");
         assert_eq!(args.machine, Machine::Microvm);
-        assert_eq!((args.memory, args.cpus), (128, 1));
+        assert_eq!((args.memory, args.cpus, args.nics), (128, 1, 1));
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
+        assert!(args.gdb.is_none());
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --accel tcg --dev \
+            "xtask run app --share /srv --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
@@ -349,9 +362,17 @@ mod tests {
         assert_eq!(args.share, Some(PathBuf::from("/srv")));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
+        assert_eq!(args.nics, 3);
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn the_debugger_has_a_usual_port() {
+        assert_eq!(run_args("xtask run --gdb hello").gdb, Some(1234));
+        assert_eq!(run_args("xtask run hello --gdb=0").gdb, Some(0));
+        assert!(parse_words("xtask run hello --gdb=70000").is_err());
     }
 
     #[test]
@@ -372,6 +393,7 @@ mod tests {
             "xtask run hello --machine vax",
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
+            "xtask run hello --nics 9",
             "xtask frobnicate",
             "xtask test --seeds 0",
             "xtask fuzz used_ring --seconds 0",

@@ -9,7 +9,7 @@
 //!     virtiofsd  the share's server                  tally      what passed
 //!     accel      whether KVM works                   supervise  no test hangs for ever
 //!     backlog    many connections at once            bench      the benchmarks, which are a program of their own
-//!                                                  conformance  which test holds which requirement
+//!     ports      free ones                         conformance  which test holds which requirement
 //!                                                    fuzz       lying devices made of random bytes
 //! ```
 //!
@@ -28,6 +28,7 @@ mod conformance;
 mod exit;
 mod fuzz;
 mod image;
+mod ports;
 mod qemu;
 mod run;
 mod setup;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Every machine has nothing but what a Toro guest uses (`-nodefaults`): a serial console on standard output, a debug
-//! exit device that carries the exit status, a virtio network card on QEMU's user-mode network, and, with a share, a
-//! virtio-fs device whose back end is virtiofsd. Virtio devices are modern (VIRTIO 1.x), unless other interfaces are asked
+//! exit device that carries the exit status, virtio network cards, each on a user-mode network of QEMU's, and, with a share,
+//! a virtio-fs device whose back end is virtiofsd. Virtio devices are modern (VIRTIO 1.x), unless other interfaces are asked
 //! for.
 //!
 //! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
@@ -62,12 +62,21 @@ pub struct Vm<'a> {
     pub executor: Executor,
     /// The guest's command line.
     pub command_line: &'a str,
-    /// A port of 127.0.0.1 that leads to one of the guest's.
-    pub forward: Option<PortForward>,
+    /// The network cards.
+    pub cards: &'a [Card],
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
     pub share: Option<i32>,
+    /// A port of 127.0.0.1 where a debugger can attach. The guest waits for one.
+    pub gdb: Option<u16>,
     /// The user's own arguments for QEMU, appended last.
     pub extra: &'a [OsString],
+}
+
+/// A network card, on a network of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// A port of 127.0.0.1 that leads to one of the guest's, through this card.
+    pub forward: Option<PortForward>,
 }
 
 /// How virtio devices appear to the guest.
@@ -129,14 +138,18 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     option("-serial", "stdio".to_owned());
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4".to_owned());
 
-    let forward =
-        vm.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
-    option("-netdev", format!("user,id=net0{forward}"));
-    option("-device", virtio_device("virtio-net", transport, vm.virtio, "netdev=net0", ",romfile="));
+    for (number, card) in vm.cards.iter().enumerate() {
+        option("-netdev", user_network(number, card));
+        let properties = format!("netdev=net{number},mac=52:54:00:12:34:{:02x}", 0x56 + number);
+        option("-device", virtio_device("virtio-net", transport, vm.virtio, &properties, ",romfile="));
+    }
     if let Some(descriptor) = vm.share {
         option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
         let properties = "chardev=fs0,tag=share,queue-size=1024";
         option("-device", virtio_device("vhost-user-fs", transport, vm.virtio, properties, ""));
+    }
+    if let Some(port) = vm.gdb {
+        option("-gdb", format!("tcp:127.0.0.1:{port}"));
     }
     if !vm.command_line.is_empty() {
         option("-append", vm.command_line.to_owned());
@@ -144,8 +157,18 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     arguments.push("-kernel".into());
     arguments.push(vm.image.into());
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
+    if vm.gdb.is_some() {
+        arguments.push("-S".into());
+    }
     arguments.extend(vm.extra.iter().cloned());
     arguments
+}
+
+/// The `-netdev` value for a card. Networks differ in their third byte, so that a guest can tell which way to send.
+fn user_network(number: usize, card: &Card) -> String {
+    let forward =
+        card.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
+    format!("user,id=net{number},net=10.0.{}.0/24{forward}", 2 + number)
 }
 
 /// One `-device` value: `model` on the transport, with its properties; `pci_only` ones on PCI alone.
@@ -224,8 +247,9 @@ mod tests {
             cpus: 1,
             executor: Executor::Tcg,
             command_line: "",
-            forward: None,
+            cards: &[Card { forward: None }],
             share: None,
+            gdb: None,
             extra: &[],
         };
         change(&mut vm);
@@ -238,7 +262,7 @@ mod tests {
         let line = line(|vm| vm.share = Some(7));
         assert!(line.contains("-machine microvm,acpi=off,memory-backend=mem"));
         assert!(line.contains("-global virtio-mmio.force-legacy=false"));
-        assert!(line.contains("-device virtio-net-device,netdev=net0 "));
+        assert!(line.contains("-device virtio-net-device,netdev=net0,mac=52:54:00:12:34:56 "));
         assert!(line.contains("-chardev socket,id=fs0,fd=7 -device vhost-user-fs-device,chardev=fs0,tag=share"));
     }
 
@@ -249,7 +273,9 @@ mod tests {
                 vm.machine = machine;
                 vm.share = Some(7);
             });
-            assert!(line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,romfile="));
+            assert!(
+                line.contains("-device virtio-net-pci,disable-legacy=on,netdev=net0,mac=52:54:00:12:34:56,romfile=")
+            );
             assert!(line.contains("-device vhost-user-fs-pci,chardev=fs0,tag=share"));
             assert!(!line.contains("virtio-mmio"));
         }
@@ -284,8 +310,35 @@ mod tests {
     #[test]
     fn port_is_forwarded_from_the_loopback_address_only() {
         assert!(!line(|_| ()).contains("hostfwd"));
-        let line = line(|vm| vm.forward = Some(PortForward { host: 8080, guest: 80 }));
-        assert!(line.contains("-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80 "));
+        let line = line(|vm| vm.cards = &[Card { forward: Some(PortForward { host: 8080, guest: 80 }) }]);
+        assert!(line.contains("-netdev user,id=net0,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:8080-:80 "));
+    }
+
+    #[test]
+    fn each_card_has_an_address_and_a_network_of_its_own() {
+        for machine in [Machine::Microvm, Machine::Pc, Machine::Q35] {
+            let line = line(|vm| {
+                vm.machine = machine;
+                vm.cards = &[
+                    Card { forward: Some(PortForward { host: 8080, guest: 80 }) },
+                    Card { forward: Some(PortForward { host: 8081, guest: 80 }) },
+                    Card { forward: None },
+                ];
+            });
+            assert!(line.contains("-netdev user,id=net0,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:8080-:80 "));
+            assert!(line.contains("-netdev user,id=net1,net=10.0.3.0/24,hostfwd=tcp:127.0.0.1:8081-:80 "));
+            assert!(line.contains("-netdev user,id=net2,net=10.0.4.0/24 "));
+            for (number, mac) in ["52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:58"].iter().enumerate() {
+                assert!(line.contains(&format!(",netdev=net{number},mac={mac}")), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_guest_waits_for_its_debugger_on_the_loopback_address() {
+        assert!(!line(|_| ()).contains("-gdb") && !line(|_| ()).contains("-S"));
+        let line = line(|vm| vm.gdb = Some(1234));
+        assert!(line.contains("-gdb tcp:127.0.0.1:1234 ") && line.ends_with(" -S"), "{line}");
     }
 
     #[test]
@@ -307,8 +360,9 @@ mod tests {
                 cpus: 1,
                 executor: Executor::Tcg,
                 command_line,
-                forward: None,
+                cards: &[],
                 share: None,
+                gdb: None,
                 extra: &extra,
             };
             let words = arguments(&vm);

@@ -11,7 +11,7 @@
 //! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,8 @@ use crate::child;
 use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
-use crate::qemu::{self, Vm};
+use crate::ports::HeldPorts;
+use crate::qemu::{self, Card, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 use crate::symbolize::Symbolizer;
@@ -45,13 +46,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     check_interface(args.machine, args.virtio, args.share.is_some())?;
+    check_room(args.machine, args.nics, args.share.is_some())?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
-    let forward = choose_forward(args.port, application.http_port)?;
+    let mut ports = HeldPorts::default();
+    let cards = choose_cards(args.nics, args.port, application.http_port, &mut ports)?;
+    let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
 
     let mut programs = vec![Program::Qemu];
     if share.is_some() {
         programs.push(Program::Virtiofsd);
+    }
+    if gdb.is_some() {
+        programs.push(Program::Gdb);
     }
     setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
     let version = qemu::check_version()?;
@@ -77,10 +84,12 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         cpus: args.cpus,
         executor,
         command_line: args.append.as_deref().unwrap_or_default(),
-        forward,
+        cards: &cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        gdb,
         extra: &args.qemu,
     });
+    drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
             .args(arguments)
@@ -100,13 +109,15 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
     };
     guest.forward_output(&sender);
-    if let Some(port) = forward {
+    for port in cards.iter().filter_map(|card| card.forward) {
         let pid = guest.child.id();
         std::thread::spawn(move || backlog::lengthen(pid, port.host));
         let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
         std::thread::spawn(move || announce_web_address(port.host, &serving, &sender));
     }
-    let result = guest.follow(&events);
+    // QEMU may not listen yet, but gdb tries again for a while.
+    let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(&image, port)));
+    let result = told.and_then(|()| guest.follow(&events));
     guest.stop();
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
@@ -126,6 +137,17 @@ fn check_interface(machine: Machine, interface: VirtioInterface, has_share: bool
     }
 }
 
+/// Checks that the machine has room for as many virtio devices.
+fn check_room(machine: Machine, nics: u8, has_share: bool) -> Result<(), Failure> {
+    if machine == Machine::Microvm && has_share && nics == Machine::MICROVM_DEVICES {
+        return Err(Failure::input(format!(
+            "microvm has {} virtio devices at most: leave out --share or one of --nics, or use --machine q35",
+            Machine::MICROVM_DEVICES
+        )));
+    }
+    Ok(())
+}
+
 /// The share as an absolute path.
 fn check_share(share: &Path) -> Result<PathBuf, Failure> {
     let trouble = |reason: String| Failure::input(format!("cannot share {}: {reason}", share.display()));
@@ -137,18 +159,37 @@ fn check_share(share: &Path) -> Result<PathBuf, Failure> {
     Ok(directory)
 }
 
-/// The forwarding that the user asked for, or the usual one for an application that serves HTTP. Checks that the port
-/// is free, and picks a free one for port 0.
-fn choose_forward(asked: Option<PortForward>, http_port: Option<u16>) -> Result<Option<PortForward>, Failure> {
+/// So many cards, with the forwarding that the user asked for, or the usual one for an application that serves HTTP. The
+/// card after one whose port of the host was given takes the next port; port 0 is a free one for each.
+fn choose_cards(
+    count: u8,
+    asked: Option<PortForward>,
+    http_port: Option<u16>,
+    ports: &mut HeldPorts,
+) -> Result<Vec<Card>, Failure> {
     let usual = http_port.map(|guest| PortForward { guest, ..PortForward::default() });
-    let Some(forward) = asked.or(usual) else {
-        return Ok(None);
+    let Some(PortForward { host, guest }) = asked.or(usual) else {
+        return Ok(vec![Card::default(); count.into()]);
     };
-    let trouble = |error| Failure::input(format!("port {} of 127.0.0.1 is not available: {error}", forward.host));
-    // As QEMU will bind it. The listener is closed again on return; nobody else is likely to take the port until then.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, forward.host)).map_err(trouble)?;
-    let host = listener.local_addr().map_err(trouble)?.port();
-    Ok(Some(PortForward { host, guest: forward.guest }))
+    let card = |number: u8| {
+        let host = match host {
+            0 => 0,
+            first => first.checked_add(number.into()).ok_or_else(|| {
+                Failure::input(format!("there are no {count} ports from {first} on, one for each network card"))
+            })?,
+        };
+        Ok(Card { forward: Some(PortForward { host: ports.take(host)?, guest }) })
+    };
+    (0..count).map(card).collect()
+}
+
+/// What to type to attach gdb to the guest. The image says what processor it is for, so gdb needs not be told, though the
+/// guest's starts in 32-bit mode.
+fn debugger_command(image: &Path, port: u16) -> String {
+    let image = image.display().to_string();
+    let is_plain = image.chars().all(|char| char.is_ascii_alphanumeric() || "/._-+".contains(char));
+    let image = if is_plain { image } else { format!("'{}'", image.replace('\'', r"'\''")) };
+    format!("gdb {image} -ex 'target remote 127.0.0.1:{port}'")
 }
 
 /// What can happen while a guest runs.
@@ -280,8 +321,8 @@ fn cannot_wait(error: std::io::Error) -> Failure {
     Failure::machine(format!("cannot wait for QEMU: {error}"))
 }
 
-/// Asks the guest's web server until it answers, then says so. Ends when nobody listens to events any more, or with the
-/// process.
+/// Asks the guest's web server until it answers, then says so. Ends when something that is no web server answers, when
+/// nobody listens to events any more, or with the process.
 ///
 /// It asks when the guest says that it listens, or after a while: QEMU accepts connections before there is anybody to
 /// answer, and delivers their requests late.
@@ -291,19 +332,32 @@ fn announce_web_address(port: u16, serving: &AtomicBool, sender: &Sender<Event>)
     loop {
         std::thread::sleep(Duration::from_millis(10));
         let is_time = serving.load(Ordering::Relaxed) || started.elapsed() > SILENCE;
-        if is_time && answers_http(port) {
-            let _ = sender.send(Event::WebAnswer(port));
-            return;
+        match is_time.then(|| ask(port)).flatten() {
+            None => {}
+            Some(Server::Web) => {
+                let _ = sender.send(Event::WebAnswer(port));
+                return;
+            }
+            Some(Server::Other) => return,
         }
     }
 }
 
-/// Whether something that speaks HTTP answers on `port` within a moment. QEMU accepts the connection even before the
-/// guest has a network, so only an answer counts.
-fn answers_http(port: u16) -> bool {
+/// What has answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    /// It speaks HTTP.
+    Web,
+    /// It speaks something else, and need not be asked again.
+    Other,
+}
+
+/// Who answers on `port` within a moment. QEMU accepts the connection even before the guest has a network, so only an
+/// answer counts.
+fn ask(port: u16) -> Option<Server> {
     let patience = Some(Duration::from_secs(1));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let attempt = || -> std::io::Result<bool> {
+    let attempt = || -> std::io::Result<Server> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(patience)?;
         stream.set_write_timeout(patience)?;
@@ -311,13 +365,15 @@ fn answers_http(port: u16) -> bool {
         stream.write_all(request.as_bytes())?;
         let mut start = [0; 5];
         stream.read_exact(&mut start)?;
-        Ok(start == *b"HTTP/")
+        Ok(if start == *b"HTTP/" { Server::Web } else { Server::Other })
     };
-    attempt().unwrap_or(false)
+    attempt().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -345,37 +401,78 @@ mod tests {
         assert_eq!(check(Machine::Microvm, Transitional, false), Err(FailureKind::Input));
     }
 
-    #[test]
-    fn busy_port_is_refused() {
-        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let host = taken.local_addr().unwrap().port();
-        let failure = choose_forward(Some(PortForward { host, guest: 80 }), None).unwrap_err();
-        assert_eq!(failure.kind(), FailureKind::Input);
-        assert!(failure.to_string().contains(&host.to_string()));
+    fn hosts(count: u8, asked: PortForward, ports: &mut HeldPorts) -> Result<Vec<u16>, Failure> {
+        let cards = choose_cards(count, Some(asked), Some(80), ports)?;
+        assert!(cards.iter().all(|card| card.forward.unwrap().guest == asked.guest));
+        Ok(cards.iter().map(|card| card.forward.unwrap().host).collect())
     }
 
     #[test]
-    fn port_zero_becomes_a_free_port() {
-        let forward = choose_forward(Some(PortForward { host: 0, guest: 81 }), Some(80)).unwrap().unwrap();
-        assert!(forward.host != 0 && forward.guest == 81);
+    fn more_devices_than_a_microvm_has_are_refused() {
+        assert_eq!(check_room(Machine::Microvm, 8, true).map_err(|failure| failure.kind()), Err(FailureKind::Input));
+        for (machine, nics, has_share) in
+            [(Machine::Microvm, 7, true), (Machine::Microvm, 8, false), (Machine::Pc, 8, true), (Machine::Q35, 8, true)]
+        {
+            assert_eq!(check_room(machine, nics, has_share), Ok(()));
+        }
+    }
+
+    #[test]
+    fn port_zero_becomes_a_free_port_for_each_card() {
+        let mut hosts = hosts(3, PortForward { host: 0, guest: 81 }, &mut HeldPorts::default()).unwrap();
+        hosts.sort_unstable();
+        hosts.dedup();
+        assert!(hosts.len() == 3 && hosts[0] != 0);
+    }
+
+    #[test]
+    fn further_cards_take_the_ports_that_follow() {
+        // Another process may have one of three ports in a row; not of every three.
+        let found = (20_000..30_000).step_by(3).find_map(|host| {
+            let hosts = hosts(3, PortForward { host, guest: 81 }, &mut HeldPorts::default()).ok()?;
+            Some((host, hosts))
+        });
+        let (host, hosts) = found.unwrap();
+        assert_eq!(hosts, [host, host + 1, host + 2]);
+
+        let mut ports = HeldPorts::default();
+        ports.take(host + 1).unwrap();
+        let failure = self::hosts(3, PortForward { host, guest: 81 }, &mut ports).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Input);
+        assert!(failure.to_string().contains(&format!("port {} ", host + 1)));
+    }
+
+    #[test]
+    fn ports_end_at_65535() {
+        let mut ports = HeldPorts::default();
+        let failure = hosts(3, PortForward { host: 65_534, guest: 80 }, &mut ports).unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Input);
     }
 
     #[test]
     fn application_without_http_gets_no_forwarding_unless_asked() {
-        assert_eq!(choose_forward(None, None), Ok(None));
+        assert_eq!(choose_cards(2, None, None, &mut HeldPorts::default()), Ok(vec![Card { forward: None }; 2]));
     }
 
     #[test]
-    fn silent_listener_is_no_web_server() {
+    fn the_command_for_the_debugger_can_be_pasted() {
+        let command = |image| debugger_command(Path::new(image), 1234);
+        assert_eq!(command("/a/b-c_1.0"), "gdb /a/b-c_1.0 -ex 'target remote 127.0.0.1:1234'");
+        assert_eq!(command("/my app's/$x"), r"gdb '/my app'\''s/$x' -ex 'target remote 127.0.0.1:1234'");
+    }
+
+    #[test]
+    fn only_an_answer_in_http_is_a_web_servers() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let answer = std::thread::spawn(move || {
             drop(listener.accept().unwrap());
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            for answer in ["ERR unknown command\n", "HTTP/1.1 200 OK\r\n\r\n"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
         });
-        assert!(!answers_http(port));
-        assert!(answers_http(port));
+        assert_eq!([ask(port), ask(port), ask(port)], [None, Some(Server::Other), Some(Server::Web)]);
         answer.join().unwrap();
     }
 }

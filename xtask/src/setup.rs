@@ -36,6 +36,10 @@ pub enum Program {
     Virtiofsd,
     /// curl, a client for the web server's tests
     Curl,
+    /// gdb, to look into a guest
+    Gdb,
+    /// ip, which makes network devices for tests
+    Iproute,
     /// c++, which compiles libFuzzer
     CppCompiler,
 }
@@ -50,6 +54,8 @@ impl Program {
                 None => false,
             },
             Self::Curl => qemu::in_path("curl").is_some(),
+            Self::Gdb => qemu::in_path("gdb").is_some(),
+            Self::Iproute => qemu::in_path("ip").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
@@ -60,6 +66,8 @@ impl Program {
             Self::Qemu => "QEMU",
             Self::Virtiofsd => "virtiofsd",
             Self::Curl => "curl",
+            Self::Gdb => "gdb",
+            Self::Iproute => "iproute2",
             Self::CppCompiler => "a C++ compiler",
         }
     }
@@ -76,6 +84,8 @@ impl Program {
                 User::Ordinary => vec!["qemu-system-common", "uidmap"],
             },
             Self::Curl => vec!["curl"],
+            Self::Gdb => vec!["gdb"],
+            Self::Iproute => vec!["iproute2"],
             Self::CppCompiler => vec!["g++"],
         }
     }
@@ -284,24 +294,29 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 4]| {
-        let [qemu, virtiofsd, curl, cpp] = names;
+    let list = |names: [&str; 6]| {
+        let [qemu, virtiofsd, curl, gdb, ip, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
                 Program::Qemu => qemu,
                 Program::Virtiofsd => virtiofsd,
                 Program::Curl => curl,
+                Program::Gdb => gdb,
+                Program::Iproute => ip,
                 Program::CppCompiler => cpp,
             })
             .collect();
         words.join(" ")
     };
     vec![
-        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "curl", "gcc-c++"])),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "g++"])),
+        format!(
+            "sudo dnf install {}",
+            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++"])
+        ),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++"])),
     ]
 }
 

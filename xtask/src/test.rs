@@ -41,7 +41,7 @@ const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 /// second thread, as is the other core of `toro-sync`, so they are tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
 /// crates above are safe code. A guest whose words are the other way around has to get along with the same devices; what
 /// legacy devices have in the guest's order is in that order there.
-const MIRI: [MiriRun; 9] = [
+const MIRI: [MiriRun; 10] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
         package: "toro-sync",
@@ -49,6 +49,14 @@ const MIRI: [MiriRun; 9] = [
         names: &[],
         machine: None,
         flags: "-Zmiri-many-seeds=0..SEEDS",
+    },
+    // Heaps of several cores, which free each other's blocks.
+    MiriRun {
+        package: "toro",
+        targets: &["--lib"],
+        names: &["mm::heap::tests"],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks -Zmiri-permissive-provenance",
     },
     MiriRun { package: "virtio-queue-rt", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
@@ -110,7 +118,7 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
-    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl];
+    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 
@@ -234,7 +242,7 @@ mod tests {
     fn crates_that_miri_runs_exist() {
         let manifest = std::fs::read_to_string(image::workspace().join("tests/sim/Cargo.toml")).unwrap();
         assert!(manifest.contains("name = \"virtio-sim\""));
-        for MiriRun { package, .. } in MIRI.iter().filter(|run| run.package != "virtio-sim") {
+        for MiriRun { package, .. } in MIRI.iter().filter(|run| !["virtio-sim", "toro"].contains(&run.package)) {
             assert!(image::workspace().join("crates").join(package).join("Cargo.toml").is_file(), "{package}");
         }
         assert!(image::workspace().join("tests/boot/Cargo.toml").is_file());
@@ -242,7 +250,13 @@ mod tests {
 
     #[test]
     fn tests_that_miri_runs_by_name_exist() {
-        for MiriRun { targets, names, .. } in MIRI.iter().filter(|run| !run.names.is_empty()) {
+        let modules = MIRI.iter().filter(|run| run.package == "toro").flat_map(|run| run.names);
+        for module in modules {
+            let file = format!("kernel/src/{}.rs", module.replace("::", "/"));
+            assert!(image::workspace().join(&file).is_file(), "{file}");
+        }
+        let by_name = |run: &&MiriRun| run.package == "virtio-sim" && !run.names.is_empty();
+        for MiriRun { targets, names, .. } in MIRI.iter().filter(by_name) {
             let directories = targets.iter().map(|target| image::workspace().join("tests/sim/tests").join(target));
             let sources = directories.filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
             let text: String = sources.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();

@@ -16,8 +16,8 @@
 //! [`Send`] and has one owner; a kernel gives it to the core that shall drive it and needs no lock.
 //!
 //! A device with several queues can be divided: the kernel says among how many [`owners`](Resources::owners), and the
-//! driver returns one object for each, such as [`Attached::NetQueues`]. Each is as independent of the others as if it were
-//! a device of its own, and interrupts its own owner.
+//! driver returns one object for each, such as [`Attached::NetQueues`]. Each is as independent of the others as if it
+//! were a device of its own, and interrupts its own owner.
 //!
 //! # Sleeping
 //!

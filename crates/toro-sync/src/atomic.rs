@@ -4,7 +4,7 @@
 pub(crate) use alloc::sync::Arc;
 #[cfg(feature = "alloc")]
 pub(crate) use core::sync::atomic::AtomicUsize;
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering, fence};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering, fence};
 
 /// Makes a function `const`, which it cannot be over loom's atomics: there the macro of this name leaves it as it is.
 macro_rules! constructor {

@@ -108,7 +108,7 @@ impl Doorbell {
 
     #[inline]
     fn answer(&self, is_asleep: bool) -> Ring {
-        // Release: pairs with `get_up`. Acquire would order nothing that matters: the work is already there.
+        // Release: pairs with `get_up`. (In `ring` the fence does that already.)
         if is_asleep && self.is_asleep.swap(false, Ordering::Release) { Ring::Needed } else { Ring::Suppressed }
     }
 }

@@ -21,6 +21,7 @@ extern crate std;
 
 mod atomic;
 mod cell;
+pub mod claim;
 pub mod doorbell;
 pub mod inbox;
 #[cfg(feature = "alloc")]
@@ -31,6 +32,7 @@ pub mod node;
 pub mod spsc;
 pub mod wake;
 
+pub use claim::{WaitId, WaitKind, Waits};
 pub use doorbell::{Doorbell, Ring};
 pub use inbox::{RawInbox, RawLink, RawList};
 #[cfg(feature = "alloc")]

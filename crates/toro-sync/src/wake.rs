@@ -32,7 +32,7 @@
 //! # Ordering
 //!
 //! The handle goes from thread to thread with the state: written before a release, read after an acquire. That the one who
-//! is woken meanwhile sees the condition follows likewise. All else is the work of the two fences.
+//! is woken meanwhile sees the condition, and all else, is the work of the fences.
 
 use core::fmt;
 
@@ -87,11 +87,11 @@ impl<W> WakeSlot<W> {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             if state != EMPTY && state != FULL {
-                // Pairs with the exchange to `TAKING`: what its thread has made true is there.
+                // Pairs with the fence in `take`, before the exchange to `TAKING`: what its thread has made true is there.
                 fence(Ordering::Acquire);
                 return Registered::WokenMeanwhile;
             }
-            // Acquire: pairs with the stores of `EMPTY` and `FULL`. Whoever had the slot before is through with it.
+            // Acquire: pairs with what brought about `EMPTY` or `FULL`. Whoever had the slot before is through with it.
             match self.state.compare_exchange_weak(state, WRITING, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(other) => state = other,
@@ -100,8 +100,7 @@ impl<W> WakeSlot<W> {
         // SAFETY: this thread has brought about `WRITING`, out of which nobody else brings the slot.
         let old = self.handle.with_mut(|place| unsafe { (*place).replace(handle) });
         // Release: pairs with `take`. The handle is in its place.
-        // Acquire: pairs with the exchange to `WRITING_AND_WOKEN`. What its thread has made true is there.
-        let written = self.state.compare_exchange(WRITING, FULL, Ordering::Release, Ordering::Acquire);
+        let written = self.state.compare_exchange(WRITING, FULL, Ordering::Release, Ordering::Relaxed);
         let unused = match written {
             Ok(_) => None,
             Err(_) => {
@@ -112,7 +111,7 @@ impl<W> WakeSlot<W> {
                 unused
             }
         };
-        // Pairs with the one in `take`. Dropping handles is code of others, which comes after it.
+        // Pairs with the one in `take`. If the exchange failed, it is also what acquires from there. Dropping handles is code of others, which comes after it.
         fence(Ordering::SeqCst);
         drop((old, unused));
         if written.is_ok() { Registered::Waiting } else { Registered::WokenMeanwhile }
@@ -140,9 +139,9 @@ impl<W> WakeSlot<W> {
                 // Nobody to wake, or somebody else does.
                 _ => return None,
             };
-            // Acquire: pairs with the store of `FULL`. The handle is in its place.
-            // Release: pairs with `register`, for one who is woken meanwhile.
-            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed) {
+            // Acquire: pairs with the exchange to `FULL`. The handle is in its place. For one who is woken meanwhile, the
+            // fence in `take` releases.
+            match self.state.compare_exchange_weak(state, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(FULL) => break,
                 Ok(_) => return None,
                 Err(other) => state = other,

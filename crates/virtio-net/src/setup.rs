@@ -9,10 +9,10 @@
 //!
 //! # How many pairs
 //!
-//! As many as the platform has owners for, if the device has so many, and if each can interrupt its owner by a message of
-//! its own; where all queues share one line, as those of virtio-mmio do, that is one pair. A device that cannot be had
-//! with so many, because a queue, a vector or memory is missing, or because it refuses the command, is reset and tried
-//! with fewer; with one it is asked for nothing that is about several.
+//! As many as the platform has owners for, if the device has so many, and if each can interrupt its owner by a message
+//! of its own; where all queues share one line, as those of virtio-mmio do, that is one pair. A device that cannot be
+//! had with so many, because a queue, a vector or memory is missing, or because it refuses the command, is reset and
+//! tried with fewer; with one it is asked for nothing that is about several.
 //!
 //! # Order
 //!

@@ -47,8 +47,8 @@ use crate::status::DeviceStatus;
 /// strength of it; waits are bounded by the deadline given.
 ///
 /// Where a transport is [`Sync`], the queues of its device may have owners on several cores, which share it: then
-/// `notify`, `signalling`, `acknowledge_interrupt`, `status`, `config` and `config_generation` do what they say whatever
-/// the others do meanwhile. All else has one caller at a time.
+/// `notify`, `signalling`, `acknowledge_interrupt`, `status`, `config` and `config_generation` do what they say
+/// whatever the others do meanwhile. All else has one caller at a time.
 pub trait Transport {
     /// Which type of device it is; read once, when the transport was made.
     fn device_type(&self) -> DeviceType;

@@ -95,7 +95,7 @@ fn line_ends_a_halt() {
     };
     let vector = interrupt::allocate_vector().expect("vectors are left");
     let other = interrupt::allocate_vector().expect("vectors are left");
-    ioapic::route(acpi::isa_line(SERIAL_IRQ), vector).expect("the serial port has a line");
+    ioapic::route(acpi::isa_line(SERIAL_IRQ), vector, 0).expect("the serial port has a line");
     assert!(!vector.take_raised());
     // "Transmitter empty" is true at once. Should the line not work, the timer ends the halt.
     interrupt::admit_none();
@@ -106,7 +106,7 @@ fn line_ends_a_halt() {
     assert!(vector.take_raised() && !vector.take_raised() && !other.take_raised());
     set(0);
     let nowhere = acpi::Line { gsi: 5000, ..acpi::isa_line(SERIAL_IRQ) };
-    assert_eq!(ioapic::route(nowhere, other), Err(ioapic::RouteError::NoSuchLine));
+    assert_eq!(ioapic::route(nowhere, other, 0), Err(ioapic::RouteError::NoSuchLine));
 }
 
 fn registers_survive() {

@@ -1,14 +1,20 @@
 //! The heap under stress, and what the page tables allow.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use toro::core as cores;
 use toro::mm::{self, PAGE_SIZE, image};
 
 pub fn run() {
     page_tables();
+    classes();
+    let before = mm::heap::allocated();
     heap();
+    assert_eq!(mm::heap::allocated(), before, "pieces of any size are lost");
+    given_away();
     huge();
     stacks();
 }
@@ -47,6 +53,53 @@ fn page_tables() {
         assert!(!is_mapped(page - guard * PAGE_SIZE), "the guard of this stack is mapped");
     }
     toro::println!("{pages} pages are mapped as they should be");
+}
+
+/// Small pieces of every size, thousands at a time, freed in another order than they were allocated.
+fn classes() {
+    /// More aligned than its size asks for.
+    #[repr(align(64))]
+    struct Aligned([u8; 100]);
+
+    let before = (mm::heap::allocated(), mm::free_memory());
+    let mut pieces: Vec<Box<[u8]>> = Vec::new();
+    let mut aligned = Vec::new();
+    for number in 0..16_000 {
+        let size = 1 + number * 7 % 1024;
+        pieces.push(vec![size as u8; size].into_boxed_slice());
+        aligned.push(Box::new(Aligned([size as u8; 100])));
+    }
+    assert!(mm::heap::allocated() >= before.0 + pieces.iter().map(|piece| piece.len()).sum::<usize>());
+    for number in 0..pieces.len() {
+        let piece = pieces.swap_remove(number * 31 % pieces.len());
+        assert!(piece.iter().all(|&byte| byte == piece.len() as u8), "a piece of {} was overwritten", piece.len());
+    }
+    for piece in aligned {
+        assert!((&raw const *piece).addr().is_multiple_of(64));
+        assert!(piece.0.iter().all(|byte| *byte == piece.0[0]));
+    }
+    // The two lists are large pieces when they are long, and those have gone as well.
+    drop(pieces);
+    assert_eq!(mm::heap::allocated(), before.0, "small pieces are lost");
+    assert!(mm::free_memory() + (1 << 20) >= before.1, "frames of small pieces do not come back");
+}
+
+/// Pieces that were allocated here are freed on every core, and come home.
+fn given_away() {
+    const SIZES: [usize; 7] = [1, 16, 60, 500, 1024, 3000, 60_000];
+    // What else runs meanwhile, the network, allocates as well, but less than a round does here.
+    let before = mm::heap::allocated();
+    for round in 0..20 {
+        for core in cores::all() {
+            let pieces: Vec<Vec<u8>> = SIZES.iter().cycle().take(70).map(|&size| vec![round; size]).collect();
+            cores::run_on(core, move || {
+                assert!(pieces.iter().flatten().all(|&byte| byte == round), "a piece was overwritten on its way");
+                drop(pieces);
+            });
+            mm::heap::collect();
+        }
+    }
+    assert!(mm::heap::allocated() < before + 10 * SIZES.iter().sum::<usize>(), "pieces that others freed are lost");
 }
 
 /// Whether all bytes of `piece` are `byte`: the first is, and each is as the one before.

@@ -14,6 +14,7 @@ pub mod pci_ports;
 mod pic;
 pub mod port;
 pub mod power;
+pub mod ready;
 pub mod rtc;
 pub mod serial;
 pub mod smp;

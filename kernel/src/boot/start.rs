@@ -2,12 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Display;
 
 use toro_core::driver::Driver;
 
 use super::pvh;
 use crate::arch::{self, clock, smp};
+use crate::core::CoreId;
 use crate::sched::core::run_core;
 use crate::sched::thread::Builder;
 use crate::{acpi, console, drivers, env, logger, mm, mp_table, shutdown};
@@ -22,6 +24,8 @@ unsafe extern "Rust" {
     safe fn toro_application_main() -> u8;
     /// The application's own drivers.
     safe fn toro_application_drivers() -> &'static [&'static dyn Driver];
+    /// What the application says of whose a device shall be.
+    safe fn toro_application_owners(device: &str) -> Option<Vec<CoreId>>;
 }
 
 /// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB and the physical
@@ -89,7 +93,7 @@ fn main_thread() {
 /// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
 /// started. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
-    drivers::attach_all(toro_application_drivers());
+    drivers::attach_all(toro_application_drivers(), toro_application_owners);
 }
 
 /// Ends the machine with a message where the kernel cannot go on.

@@ -5,6 +5,7 @@ use core::num::NonZeroU16;
 
 use toro_core::driver::{DeviceId, Resources};
 
+use super::owners::Owners;
 use crate::mm::dma::DMA;
 use crate::time::CLOCK;
 
@@ -13,12 +14,13 @@ pub(crate) trait Found: fmt::Display {
     /// What it is.
     fn id(&self) -> DeviceId;
 
-    /// Maps its registers and routes its interrupts.
+    /// Maps its registers and routes its interrupts to the cores that shall own it: to the first one, where the device
+    /// cannot tell them apart.
     ///
     /// # Errors
     ///
     /// What could not be had.
-    fn resources(&self) -> Result<Resources, BusError>;
+    fn resources(&self, owners: &Owners) -> Result<Resources, BusError>;
 }
 
 /// Why a device could not be made ready for its driver.
@@ -42,7 +44,8 @@ impl fmt::Display for BusError {
     }
 }
 
-/// What every device gets from this platform. Its owner is the boot core.
-pub(crate) fn resources(location: toro_core::driver::Location) -> Resources {
-    Resources { location, memory: DMA, clock: &CLOCK, owners: NonZeroU16::MIN }
+/// What every device gets from this platform.
+pub(crate) fn resources(location: toro_core::driver::Location, owners: &Owners) -> Resources {
+    let owners = u16::try_from(owners.cores().len()).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
+    Resources { location, memory: DMA, clock: &CLOCK, owners }
 }

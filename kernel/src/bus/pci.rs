@@ -14,7 +14,8 @@ use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, bars};
 use toro_core::pci::{self, ConfigSpace};
 
-use super::{BusError, Found, resources};
+use super::{BusError, Found, Owners, resources};
+use crate::core::CoreId;
 use crate::{acpi, arch, mm};
 
 /// The configuration space of one function.
@@ -143,7 +144,7 @@ impl Found for Function {
         self.id
     }
 
-    fn resources(&self) -> Result<Resources, BusError> {
+    fn resources(&self, owners: &Owners) -> Result<Resources, BusError> {
         let config = Config::of(self.address).ok_or(BusError::Registers(mm::MapMmioError::Range))?;
         let mut windows = [const { None }; 6];
         for (window, bar) in windows.iter_mut().zip(bars(&config)) {
@@ -160,8 +161,12 @@ impl Found for Function {
                 }
             };
         }
-        let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
-        let function = PciFunction { config: Box::new(config), bars: windows, messages: vec![vector.message()] };
-        Ok(resources(Location::Pci(function)))
+        let message = |core: &CoreId| {
+            let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
+            Ok(vector.message(core.index()))
+        };
+        let messages = owners.cores().iter().map(message).collect::<Result<_, _>>()?;
+        let function = PciFunction { config: Box::new(config), bars: windows, messages };
+        Ok(resources(Location::Pci(function), owners))
     }
 }

@@ -66,7 +66,7 @@ mod scan {
     use virtio_queue_rt::transport::Probe;
 
     use super::Window;
-    use crate::bus::{BusError, Found, resources};
+    use crate::bus::{BusError, Found, Owners, resources};
     use crate::{acpi, arch, env, mm};
 
     /// A block with a device behind it.
@@ -112,14 +112,14 @@ mod scan {
             DeviceId::VirtioMmio { device_type: self.device_type }
         }
 
-        fn resources(&self) -> Result<Resources, BusError> {
+        fn resources(&self, owners: &Owners) -> Result<Resources, BusError> {
             let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
             // The line stays up until the driver acknowledges. Edge triggered, it interrupts once all the same,
             // and no driver code has to run in the handler to take it down.
             let line = acpi::Line { trigger: acpi::Trigger::Edge, ..acpi::isa_line(self.window.irq) };
-            arch::ioapic::route(line, vector).map_err(BusError::Route)?;
+            arch::ioapic::route(line, vector, owners.first().index()).map_err(BusError::Route)?;
             let registers = IoWindow::Mmio(self.registers.clone());
-            Ok(resources(Location::Mmio(MmioDevice { registers })))
+            Ok(resources(Location::Mmio(MmioDevice { registers }), owners))
         }
     }
 }

@@ -3,14 +3,15 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use fuse_proto::Errno;
 
 use super::file::File;
 use super::metadata::{FileSystemStats, Metadata};
-use super::path::{LastLink, Resolved, resolve};
+use super::path::{LastLink, Resolved};
 use super::read_dir::ReadDir;
+use super::remote::{Carrier, Registry};
 use super::vfs::{FileSystem, Freshness, MountTable};
 use crate::io::{Error, ErrorKind, Read, Result};
 
@@ -18,6 +19,8 @@ use crate::io::{Error, ErrorKind, Read, Result};
 #[derive(Default)]
 pub struct Namespace {
     mounts: RefCell<MountTable>,
+    /// After how many changes of the registry its part about other cores was copied.
+    followed: Cell<u64>,
 }
 
 /// What a path means.
@@ -31,7 +34,7 @@ struct Found<'p> {
 impl Namespace {
     /// A tree without anything mounted.
     pub const fn new() -> Self {
-        Self { mounts: RefCell::new(MountTable::new()) }
+        Self { mounts: RefCell::new(MountTable::new()), followed: Cell::new(0) }
     }
 
     /// Mounts a file system at `path`, which is absolute.
@@ -41,6 +44,16 @@ impl Namespace {
     /// `ResourceBusy` if one is mounted there, `InvalidInput` for a relative path.
     pub fn mount(&self, path: &[u8], file_system: Rc<dyn FileSystem>) -> Result<()> {
         Ok(self.mounts.borrow_mut().mount(path, file_system)?)
+    }
+
+    /// Sees what cores other than `core`, this one, have mounted by now. A load, if nothing has changed.
+    #[inline]
+    pub fn follow<C: Carrier>(&self, registry: &Registry<C>, core: usize) {
+        if registry.changes() != self.followed.get() {
+            let (changes, shares) = registry.of_others(core);
+            self.mounts.borrow_mut().set_remote(shares);
+            self.followed.set(changes);
+        }
     }
 
     /// Whether nothing is mounted.
@@ -156,9 +169,8 @@ impl Namespace {
         action: impl Fn(Found<'_>) -> core::result::Result<T, Errno>,
     ) -> Result<T> {
         let mounted = self.mounts.borrow().find(path)?;
-        let root = mounted.file_system.root()?;
         let attempt = |freshness| {
-            let resolved = resolve(&root, mounted.rest, last_link, freshness)?;
+            let resolved = mounted.file_system.resolve(mounted.rest, last_link, freshness)?;
             let mount = path.get(..mounted.mount_length).unwrap_or_default();
             action(Found { resolved, file_system: Rc::clone(&mounted.file_system), mount })
         };

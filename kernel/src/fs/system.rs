@@ -1,4 +1,4 @@
-//! The core's mounts, and how a FUSE device becomes one of them.
+//! The core's mounts, and how a FUSE device becomes one of them, and one of all other cores.
 //!
 //! The command line word `mount=TAG:/PATH`, which may be given several times, says where the device with that tag is
 //! mounted. A device that no word names is mounted at `/` if nothing is there yet, and else not at all.
@@ -12,7 +12,11 @@ use toro_core::driver::fuse::FuseDevice;
 use super::fuse::connection::{Connection, Work};
 use super::fuse::{Client, Options};
 use super::namespace::Namespace;
+use super::remote::Registry;
+use super::remote::service::{self, ToCore};
 use super::scheduler::{Event, Scheduler, Wake};
+use super::vfs::FileSystem;
+use crate::arch::{core_index, smp};
 use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
@@ -22,20 +26,26 @@ core_local! {
     static NAMESPACE: Namespace = Namespace::new();
 }
 
+/// What is mounted on all cores.
+static REGISTRY: Registry<ToCore> = Registry::new();
+
 /// The part of the memory that is free at first which reading ahead may take, and likewise contents that are remembered.
 const SHARE_OF_MEMORY: u64 = 16;
 
-/// The mounts of the calling core.
+/// The mounts of the calling core, and of the others as it sees them.
 pub(super) fn namespace() -> &'static Namespace {
-    NAMESPACE.get()
+    let namespace = NAMESPACE.get();
+    namespace.follow(&REGISTRY, core_index());
+    namespace
 }
 
-/// Mounts the file system behind `device`; see the module for where. Waits for the server, so it needs a thread.
+/// Mounts the file system behind `device`; see the module for where. Waits for the server, so it needs a thread. The device
+/// belongs to the calling core from then on; the others can use the file system, too.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if the command line names no place for it or an impossible one, `ResourceBusy` if the place is taken,
-/// and what the server says.
+/// `InvalidInput` if the command line names no place for it or an impossible one, `ResourceBusy` if the place is taken, on
+/// whatever core, and what the server says.
 pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
     let tag = device.tag().to_vec();
     let path = mount_path(&tag).ok_or(Error::new(ErrorKind::InvalidInput, "no mount= names this tag"))?;
@@ -47,14 +57,29 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
         register_poller(Box::new(Requests(Rc::clone(connection))));
     })?;
     register_poller(Box::new(Housekeeping(Rc::clone(&client))));
-    namespace().mount(path.as_bytes(), client)?;
+    place(path.as_bytes(), &client).inspect_err(|_| client.shutdown())?;
     log::info!("fs: \"{}\" is mounted at {path}", tag.escape_ascii());
     Ok(())
 }
 
-/// Takes leave of all file servers. Waits for them, for a bounded time.
+/// Puts a file system at `path`, on this core and in the sight of the others.
+fn place(path: &[u8], client: &Rc<Client>) -> Result<()> {
+    let file_system = Rc::clone(client) as Rc<dyn FileSystem>;
+    if smp::count() > 1 {
+        service::start()?;
+        let number = service::exports().add(Rc::clone(&file_system));
+        let published = REGISTRY.publish(path, core_index(), ToCore(core_index()), number);
+        published.inspect_err(|_| service::exports().close(number))?;
+    }
+    namespace().mount(path, file_system)
+}
+
+/// Takes leave of all file servers of the calling core. Waits for them, for a bounded time. The core no longer sees what
+/// others have mounted, either, until one of them mounts or unmounts something.
 pub fn shutdown() {
-    namespace().unmount_all();
+    REGISTRY.withdraw(core_index());
+    service::exports().withdraw();
+    NAMESPACE.get().unmount_all();
 }
 
 fn mount_path(tag: &[u8]) -> Option<&'static str> {

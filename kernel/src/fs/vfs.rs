@@ -13,7 +13,8 @@
 //! its name; dropping the last one is what other systems call "forget". The same goes for open files and their
 //! release. So nothing here has to be closed, and nothing can be closed twice.
 //!
-//! All of it belongs to one core and its cooperative threads. A call that has to wait blocks its thread only.
+//! All of it belongs to one core and its cooperative threads. A call that has to wait blocks its thread only. What other
+//! cores have mounted is a file system, too (`fs/remote.rs`).
 //!
 //! # Failure
 //!
@@ -28,7 +29,8 @@ use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
 use super::metadata::{FileSystemStats, FileType, Metadata};
-use super::path;
+use super::path::{self, LastLink, Resolved};
+use super::remote::{Carrier, RemoteFileSystem, Share, ShareId};
 
 /// How much a name may have aged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,15 @@ pub trait FileSystem {
     ///
     /// ENOTCONN after [`shutdown`](FileSystem::shutdown).
     fn root(&self) -> Result<Rc<dyn Node>, Errno>;
+
+    /// Resolves `path` below the root, as [`path::resolve`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`path::resolve`], and of [`root`](FileSystem::root).
+    fn resolve(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Resolved, Errno> {
+        path::resolve(&self.root()?, path, last_link, freshness)
+    }
 
     /// How full it is.
     ///
@@ -168,6 +179,16 @@ struct Mount {
     /// Its path, name by name; empty for `/`.
     names: Vec<Box<[u8]>>,
     file_system: Rc<dyn FileSystem>,
+    origin: Origin,
+}
+
+/// Whose a mount is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This core's.
+    Own,
+    /// Another core's.
+    Remote(ShareId),
 }
 
 /// A path, split into its mount and the rest.
@@ -192,15 +213,31 @@ impl MountTable {
     ///
     /// EBUSY if another one is there; EINVAL for a path that is not absolute or has `..` in it.
     pub fn mount(&mut self, path: &[u8], file_system: Rc<dyn FileSystem>) -> Result<(), Errno> {
-        let names: Vec<Box<[u8]>> = path::leading_names(path).map(|(name, _)| name.into()).collect();
-        let has_parent = path.split(|&byte| byte == b'/').any(|name| name == b"..");
-        if !path.starts_with(b"/") || has_parent {
-            return Err(Errno::EINVAL);
+        self.add(mount_names(path)?, file_system, Origin::Own)
+    }
+
+    /// Holds mounts of other cores, and no others, besides those of this one. A place that is taken remains so.
+    pub fn set_remote<C: Carrier>(&mut self, shares: Vec<Share<C>>) {
+        let is_there = |id| shares.iter().any(|share| share.id == id);
+        self.mounts.retain(|mount| match mount.origin {
+            Origin::Own => true,
+            Origin::Remote(id) => is_there(id),
+        });
+        for Share { id, names, carrier, file_system, .. } in shares {
+            let origin = Origin::Remote(id);
+            if self.mounts.iter().all(|mount| mount.origin != origin) {
+                let file_system = Rc::new(RemoteFileSystem::new(carrier, file_system));
+                // The registry refuses two mounts at one place, so this is one that it does not know.
+                let _ = self.add(names, file_system, origin);
+            }
         }
+    }
+
+    fn add(&mut self, names: Vec<Box<[u8]>>, file_system: Rc<dyn FileSystem>, origin: Origin) -> Result<(), Errno> {
         if self.mounts.iter().any(|mount| mount.names == names) {
             return Err(Errno::EBUSY);
         }
-        self.mounts.push(Mount { names, file_system });
+        self.mounts.push(Mount { names, file_system, origin });
         Ok(())
     }
 
@@ -231,6 +268,19 @@ impl MountTable {
     pub fn take_all(&mut self) -> impl Iterator<Item = Rc<dyn FileSystem>> {
         core::mem::take(&mut self.mounts).into_iter().rev().map(|mount| mount.file_system)
     }
+}
+
+/// A mount path, name by name.
+///
+/// # Errors
+///
+/// EINVAL for a path that is not absolute or has `..` in it.
+pub fn mount_names(path: &[u8]) -> Result<Vec<Box<[u8]>>, Errno> {
+    let has_parent = path.split(|&byte| byte == b'/').any(|name| name == b"..");
+    if !path.starts_with(b"/") || has_parent {
+        return Err(Errno::EINVAL);
+    }
+    Ok(path::leading_names(path).map(|(name, _)| name.into()).collect())
 }
 
 impl Mount {

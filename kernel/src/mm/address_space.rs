@@ -2,12 +2,13 @@
 
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use toro_core::Mmio;
 
 use super::PAGE_SIZE;
 use super::frame::FrameAllocator;
+use super::heap;
 use super::image;
 use super::memory_map::{MAX_PHYSICAL, MemoryMap};
 use super::page_table::{Access, AddressSpace, MapError, Mapping};
@@ -64,9 +65,14 @@ pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result
     usable.remove(image.start, image.end);
     usable.remove(reserved.start, reserved.end);
 
-    // The bitmap lies at the start of the lowest range with room. Taking it out of the map can only lessen the need.
+    // The bitmap and behind it the heap's table of owners lie at the start of the lowest range with room. Taking them out
+    // of the map can only lessen the need.
     let words = FrameAllocator::words_needed(&usable) + 1;
-    let bytes = (words * size_of::<u64>()).next_multiple_of(PAGE_SIZE as usize) as u64;
+    let (lowest, highest) = (usable.ranges().first(), usable.ranges().last());
+    let (lowest, highest) =
+        lowest.zip(highest).map(|(low, high)| (low.start, high.end)).ok_or(MapError::OutOfMemory)?;
+    let entries = heap::OwnerTable::entries_for(lowest as usize, highest as usize);
+    let bytes = (words * size_of::<u64>() + entries).next_multiple_of(PAGE_SIZE as usize) as u64;
     let place = usable
         .ranges()
         .iter()
@@ -75,13 +81,18 @@ pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result
         .ok_or(MapError::OutOfMemory)?;
     usable.remove(place, place + bytes);
     let start: *mut u64 = ptr::with_exposed_provenance_mut(place as usize);
-    // SAFETY: within the bitmap's range, which is RAM (it is in the memory map), mapped read-write by the early page
+    // SAFETY: within this range, which is RAM (it is in the memory map), mapped read-write by the early page
     // tables (below their limit) and by the final ones, and not used by anything: neither image nor reserved.
-    unsafe { ptr::write_bytes(start, 0, words) };
+    unsafe { ptr::write_bytes(start.cast::<u8>(), 0, bytes as usize) };
     // SAFETY: aligned, initialised just now, and exclusively this slice's for ever, as the range has been taken out of
     // the map that the allocator hands out.
     let bitmap = unsafe { core::slice::from_raw_parts_mut(start, words) };
     *FRAMES.lock() = FrameAllocator::new(&usable, bitmap);
+    // SAFETY: in bounds of the range, which is longer than the bitmap.
+    let owners = unsafe { start.add(words) }.cast::<AtomicU8>();
+    // SAFETY: as for the bitmap, behind which it begins; the range is long enough for both.
+    let owners = unsafe { core::slice::from_raw_parts(owners, entries) };
+    heap::initialise_owners(lowest, owners);
     Ok(())
 }
 
@@ -235,9 +246,12 @@ pub(crate) fn allocate_for_ever(size: usize) -> Option<*mut u8> {
     Some(ptr::with_exposed_provenance_mut(address as usize))
 }
 
-/// Calls `visit` for every page of the address space.
+/// Calls `visit` for every page of the address space. It may allocate, but not map anything.
 pub fn walk_address_space(visit: &mut dyn FnMut(Mapping)) {
-    with_address_space(|space, _| space.walk(visit));
+    // The heap takes the lock of the frames.
+    if let Some(space) = &*ADDRESS_SPACE.lock() {
+        space.walk(visit);
+    }
 }
 
 /// Bytes of RAM that nobody has allocated.

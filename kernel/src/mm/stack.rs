@@ -12,7 +12,7 @@
 //! A stack that is dropped keeps its frames and goes to a small pool of the core that drops it, as most threads are
 //! alike. Beyond that pool's limit it goes to one that all cores share: a core that makes threads for others finds there
 //! what those have dropped. When both are full it is unmapped; its frames and its addresses are used again, by any core,
-//! when no core can have the mapping in its cache any more (see [`super::tlb`]). Only new addresses come from a part of
+//! when no core can have the mapping in its cache any more (see `tlb.rs`). Only new addresses come from a part of
 //! the window that is the core's own.
 
 use alloc::collections::VecDeque;

@@ -5,19 +5,25 @@
 //! when it is polled. Threads are cooperative, so nothing happens between an attempt that fails and the wait.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell, RefCell, RefMut};
+use core::cell::{OnceCell, RefCell, RefMut};
 use core::net::Ipv4Addr;
+use core::num::NonZeroU16;
 
 use toro_core::driver::net::NetDevice;
 
-use super::address::Addressing;
+use super::address::{Addressing, StaticAddress};
+use super::company::{Group, Place};
 use super::config::Config;
 use super::error::NetError;
 use super::flow::mix;
+use super::share::Seat;
 use super::signal::Signal;
 use super::stack::{Activity, Stack};
+use crate::core::{self as cores, CoreId, run_on};
 use crate::core_local;
 use crate::env;
 use crate::io::{ErrorKind, Result};
@@ -114,20 +120,48 @@ impl Interface {
 /// Lets the core's loop drive the stack.
 struct StackPoller {
     interface: &'static Interface,
+    /// The other stacks with its address, if there are any.
+    company: Place,
     /// What was last said about the address.
-    address: Cell<Option<Ipv4Addr>>,
+    address: Option<StaticAddress>,
+}
+
+impl StackPoller {
+    /// Whether another stack finds out the address, and announces it.
+    fn is_told(&self) -> bool {
+        self.company.as_ref().is_some_and(|company| company.is_told())
+    }
+
+    /// Says, to the log and to the other stacks, that the address has changed, if it has.
+    fn announce(&mut self, address: Option<StaticAddress>) {
+        if self.address == address {
+            return;
+        }
+        self.address = address;
+        match address {
+            Some(StaticAddress { address, .. }) => log::info!("net: the address is {address}"),
+            None => log::warn!("net: the address was lost"),
+        }
+        if let Some(company) = &self.company {
+            company.tell_address(address);
+        }
+    }
 }
 
 impl Poller for StackPoller {
     fn poll(&mut self, now: Instant) -> Progress {
         let mut stack = self.interface.stack();
+        if let Some(company) = &self.company {
+            company.read(&mut stack, now.into());
+        }
         let activity = stack.poll(now.into());
-        let address = stack.address();
-        if self.address.replace(address) != address {
-            match address {
-                Some(address) => log::info!("net: the address is {address}"),
-                None => log::warn!("net: the address was lost"),
-            }
+        if let Some(company) = &self.company {
+            company.send_strays(&mut stack);
+        }
+        let address = stack.configuration();
+        drop(stack);
+        if !self.is_told() {
+            self.announce(address);
         }
         match activity {
             Activity::Some => Progress::Made,
@@ -136,7 +170,8 @@ impl Poller for StackPoller {
     }
 
     fn arm(&mut self) -> Armed {
-        self.interface.stack().arm()
+        let armed = self.interface.stack().arm();
+        if self.company.as_ref().is_some_and(|company| company.has_letters()) { Armed::WorkPending } else { armed }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -145,48 +180,66 @@ impl Poller for StackPoller {
 }
 
 /// Takes a network device into service on this core: makes its stack, which asks for an address at once, as the word
-/// `ip=` of the command line says (see [`Addressing`]).
+/// `ip=` of the command line says (see [`Addressing`]), or `NAME.ip=` with the device's name, which goes before.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::AlreadyExists`] if this core has a network device already. The new one is dropped.
-pub fn attach(device: Box<dyn NetDevice>) -> Result<()> {
-    if INTERFACE.get().get().is_some() {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    let addressing = match env::option("ip").map(str::parse) {
-        None => Addressing::Dhcp,
-        Some(Ok(addressing)) => addressing,
-        Some(Err(error)) => {
-            log::error!("net: ip={}: {error}; asking a DHCP server instead", env::option("ip").unwrap_or_default());
-            Addressing::Dhcp
-        }
-    };
-    let mac = device.mac();
-    let memory = usize::try_from(mm::free_memory() / SHARE_OF_MEMORY).unwrap_or(usize::MAX);
-    let memory = memory.clamp(LEAST_MEMORY, MOST_MEMORY);
-    let config = Config { addressing, seed: seed(mac.0), memory, ..Config::default() };
-    let configured = Queues::default();
-    let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
-    let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
-    log::info!("net: attached {mac}");
-    register_poller(Box::new(StackPoller { interface, address: Cell::new(None) }));
-    Ok(())
+pub fn attach(name: &str, device: Box<dyn NetDevice>) -> Result<()> {
+    attach_seat(name, device, Seat::ALONE, None)
 }
 
-/// Takes a network device with several queue pairs into service: the first is this core's.
-///
-/// The others, which are for other cores, are given up, and with them what the device would have received there. So
-/// this kernel asks drivers for one owner, and comes here only with a driver that makes several all the same.
+/// Takes a network device with several queue pairs into service: each of `cores` gets a pair and a stack on it, and all
+/// have the same address.
 ///
 /// # Errors
 ///
-/// As for [`attach`].
-pub fn attach_queues(queues: Vec<Box<dyn NetDevice>>) -> Result<()> {
-    match queues.into_iter().next() {
-        Some(first) => attach(first),
-        None => Err(ErrorKind::NotFound.into()),
+/// As for [`attach`]. The pairs on other cores work all the same.
+pub fn attach_queues(name: &str, queues: Vec<Box<dyn NetDevice>>, cores: &[CoreId]) -> Result<()> {
+    let of = u16::try_from(queues.len().min(cores.len())).ok().and_then(NonZeroU16::new).ok_or(ErrorKind::NotFound)?;
+    let group = Group::new(cores.iter().copied().take(usize::from(of.get())));
+    let mut result = Ok(());
+    // The first pair last: its stack asks for the address, and the answer may come to any of the others.
+    for ((index, queue), &core) in (0..).zip(queues).zip(cores).collect::<Vec<_>>().into_iter().rev() {
+        let Some(seat) = Seat::new(index, of) else { continue };
+        let (group, name) = (group.clone(), String::from(name));
+        let attached = run_on(core, move || attach_seat(&name, queue, seat, Some(Box::new(group.join(seat)))));
+        result = result.and(attached);
     }
+    result
+}
+
+/// How the interface of the device `name` finds its address.
+fn addressing(name: &str) -> Addressing {
+    let word = env::option(&format!("{name}.ip")).or_else(|| env::option("ip"));
+    match word.map(str::parse) {
+        None => Addressing::Dhcp,
+        Some(Ok(addressing)) => addressing,
+        Some(Err(error)) => {
+            log::error!("net: ip={}: {error}; asking a DHCP server instead", word.unwrap_or_default());
+            Addressing::Dhcp
+        }
+    }
+}
+
+fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Place) -> Result<()> {
+    if INTERFACE.get().get().is_some() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    let addressing = if seat.index() == 0 { addressing(name) } else { Addressing::Shared };
+    let mac = device.mac();
+    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let config = Config { addressing, seed: seed(mac.0), memory, seat, ..Config::default() };
+    let configured = Queues::default();
+    let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
+    let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
+    match company {
+        None => log::info!("net: attached {mac}"),
+        Some(_) => log::info!("net: attached {mac}, queue pair {} on core {}", seat.index(), cores::current()),
+    }
+    register_poller(Box::new(StackPoller { interface, company, address: None }));
+    Ok(())
 }
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
@@ -196,6 +249,11 @@ fn seed(mac: [u8; 6]) -> u64 {
     let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let mac = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     mix(mix(mix(crate::arch::cpu::time_stamp()) ^ day) ^ mac)
+}
+
+/// Whether this core has a network interface.
+pub fn is_attached() -> bool {
+    Interface::current().is_ok()
 }
 
 /// The address of this core's interface, once it has one.

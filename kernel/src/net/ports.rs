@@ -1,8 +1,8 @@
 //! [`EphemeralPorts`]: local ports for connections and sockets that asked for none.
 //!
 //! The dynamic range of RFC 6335 §6, from a random start and in random steps, so that a peer can neither guess the
-//! next port nor meet the same one soon again after a restart (RFC 6056 §3). Stacks that share an address divide the range
-//! among them ([`Seat`]), so that a port says whose it is.
+//! next port nor meet the same one soon again after a restart (RFC 6056 §3). Stacks that share an address divide the
+//! range among them ([`Seat`]), so that a port says whose it is.
 
 use super::flow::mix;
 use super::share::Seat;

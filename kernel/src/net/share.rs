@@ -16,25 +16,25 @@
 //!
 //! # Whose socket it is
 //!
-//! The device chooses the pair. It keeps to the pair on which we last transmitted for a flow (Linux's tun does, for some
-//! seconds after), and goes by a hash of the flow otherwise. Therefore:
+//! The device chooses the pair. It keeps to the pair on which we last transmitted for a flow (Linux's tun does, for
+//! some seconds after), and goes by a hash of the flow otherwise. Therefore:
 //!
 //! - A connection that a peer opens lives where its SYN arrived. Our answer teaches the device, and the hash that chose
 //!   this pair for the SYN chooses it again when the device has forgotten: the flow stays.
-//! - A connection that we open may well have another pair's hash. Its local port says whose it is: stack *k* of *n* takes
-//!   ports whose place in the dynamic range is *k* modulo *n* ([`Seat::owner_of_port`]), which also keeps two stacks from
-//!   taking the same one. The same goes for sockets that are bound to no particular port.
+//! - A connection that we open may well have another pair's hash. Its local port says whose it is: stack *k* of *n*
+//!   takes ports whose place in the dynamic range is *k* modulo *n* ([`Seat::owner_of_port`]), which also keeps two
+//!   stacks from taking the same one. The same goes for sockets that are bound to no particular port.
 //!
 //! A segment that finds no socket where it arrives is therefore carried to the stack that its port names, and if that
-//! one does not know it either, because somebody listens in the dynamic range or the device has changed its mind about a
-//! flow, to the others in turn ([`Search`]). Where nobody knows it, the stack where it arrived answers, with the reset or
-//! the ICMP message that there always was. A search costs at most one look-up per stack; peers can cause them only by
-//! segments that belong to nothing.
+//! one does not know it either, because somebody listens in the dynamic range or the device has changed its mind about
+//! a flow, to the others in turn ([`Search`]). Where nobody knows it, the stack where it arrived answers, with the
+//! reset or the ICMP message that there always was. A search costs at most one look-up per stack; peers can cause them
+//! only by segments that belong to nothing.
 //!
 //! # Ownership
 //!
-//! This module decides; whoever owns the stacks carries. A frame that is carried moves, and goes home to its pool when it
-//! has been looked at. Copies are made only of what everybody hears, which is seldom.
+//! This module decides; whoever owns the stacks carries. A frame that is carried moves, and goes home to its pool when
+//! it has been looked at. Copies are made only of what everybody hears, which is seldom.
 //!
 //! # Hostile peers
 //!

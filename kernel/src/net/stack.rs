@@ -28,10 +28,11 @@
 //!
 //! # Company
 //!
-//! Where a device is divided among several cores, several stacks have the same address, each on a [`Seat`]. What arrives
-//! here and concerns others is set aside: [`take_stray`](Stack::take_stray) hands it out, and its carrier gives it to the
-//! others by [`deliver`](Stack::deliver), [`claim`](Stack::claim) and [`overhear`](Stack::overhear), then polls them.
-//! One of them gets the address; the carrier tells the others, too ([`set_address`](Stack::set_address)).
+//! Where a device is divided among several cores, several stacks have the same address, each on a
+//! [`Seat`](super::Seat). What arrives here and concerns others is set aside: [`take_stray`](Stack::take_stray) hands
+//! it out, and its carrier gives it to the others by [`deliver`](Stack::deliver), [`claim`](Stack::claim) and
+//! [`overhear`](Stack::overhear), then polls them. One of them gets the address; the carrier tells the others, too
+//! ([`set_address`](Stack::set_address)).
 //!
 //! # Failure
 //!

@@ -25,11 +25,10 @@
 //! does after `arm`, and what another core sends after the look into the inbox, see [`super::port`].
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use toro_sync::Node;
@@ -43,16 +42,17 @@ use super::wait::Wake;
 use super::watchdog;
 use crate::arch::context::{self, Coroutine, Record};
 use crate::arch::core_local::MAX_CORES;
+use crate::arch::ready::{Ready, ReadyList};
 use crate::arch::{apic, core_index, interrupt, smp};
 use crate::core_local;
-use crate::mm::tlb;
+use crate::mm::{heap, tlb};
 use crate::time::Instant;
 
 /// How long the loop polls on before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
 /// several microseconds, more than most packets of a busy connection take to follow each other.
 const POLL_TIME: Duration = Duration::from_micros(50);
 /// How many threads run, one after the other, before timers and devices have their turn.
-const BUDGET: u32 = 32;
+const BUDGET: u32 = 64;
 
 core_local! {
     static CORE: Core = Core::new();
@@ -60,11 +60,11 @@ core_local! {
 
 /// One of the machine's cores, for itself.
 pub struct Core {
-    ready: RefCell<VecDeque<Record>>,
-    /// Switches left until the loop has its turn.
-    budget: Cell<u32>,
-    /// How often a thread has been resumed. Read by an interrupt handler.
-    switches: AtomicU64,
+    ready: ReadyList,
+    /// Switches left until the loop has its turn. Read by an interrupt handler.
+    budget: AtomicU32,
+    /// How often the loop has had its turn. Likewise.
+    rounds: AtomicU64,
     timers: RefCell<TimerQueue<Record>>,
     pollers: RefCell<Vec<Box<dyn Poller>>>,
     /// Pollers registered since the loop last looked, possibly by a poller.
@@ -76,9 +76,9 @@ pub struct Core {
 impl Core {
     const fn new() -> Self {
         Self {
-            ready: RefCell::new(VecDeque::new()),
-            budget: Cell::new(0),
-            switches: AtomicU64::new(0),
+            ready: ReadyList::new(),
+            budget: AtomicU32::new(0),
+            rounds: AtomicU64::new(0),
             timers: RefCell::new(TimerQueue::new()),
             pollers: RefCell::new(Vec::new()),
             new_pollers: RefCell::new(Vec::new()),
@@ -92,9 +92,10 @@ impl Core {
         CORE.get()
     }
 
-    /// How often a thread has been resumed on this core.
+    /// A number that changes whenever this core switches to a thread.
     pub(super) fn switches(&self) -> u64 {
-        self.switches.load(Ordering::Relaxed)
+        let (rounds, budget) = (self.rounds.load(Ordering::Relaxed), self.budget.load(Ordering::Relaxed));
+        rounds.wrapping_mul(u64::from(BUDGET) + 1).wrapping_sub(u64::from(budget))
     }
 
     /// Makes a thread that will run `coroutine` on the core with number `core`, and sends it there.
@@ -119,20 +120,17 @@ impl Core {
 
     /// Makes a thread ready that is new or whose wait has been claimed. Anything else has ended in another way.
     fn receive(&self, record: Record) {
-        if record.is(State::Waiting) && record.take_claim() {
+        if record.is(State::Waiting) && record.waits.take_claim() {
             self.wake_waiting(record, Wake::Notified);
         } else if record.is(State::New) {
             record.set(State::Ready);
-            self.ready.borrow_mut().push_back(record);
+            self.ready.push(record);
         }
     }
 
     /// Lets every other ready thread run, and devices be served from time to time, before this one goes on.
     pub(super) fn yield_now(&self) {
-        self.stop(|record| {
-            record.set(State::Ready);
-            self.ready.borrow_mut().push_back(record);
-        });
+        self.stop(|record| self.ready.push(record));
     }
 
     /// Suspends the running thread until it is woken or `deadline` passes. `keep` gets it, for whoever may wake it.
@@ -152,7 +150,7 @@ impl Core {
 
     /// Ends a wait of a thread of this core; false if it had ended already, or if another core is ending it.
     pub(super) fn wake(&self, record: Record, wake: Wake) -> bool {
-        let is_ours = record.is(State::Waiting) && record.end_wait();
+        let is_ours = record.is(State::Waiting) && record.waits.end();
         if is_ours {
             self.wake_waiting(record, wake);
         }
@@ -162,7 +160,7 @@ impl Core {
     fn wake_waiting(&self, record: Record, wake: Wake) {
         record.set_wake(wake);
         record.set(State::Ready);
-        self.ready.borrow_mut().push_back(record);
+        self.ready.push(record);
     }
 
     /// Stops the running thread and runs the next one, or the loop.
@@ -176,12 +174,10 @@ impl Core {
 
     /// The next thread to run, if there is one and the budget allows.
     #[inline]
-    fn next(&self) -> Option<Record> {
-        let left = self.budget.get().checked_sub(1)?;
-        let next = self.ready.borrow_mut().pop_front()?;
-        self.budget.set(left);
-        self.switches.store(self.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        next.set(State::Running);
+    fn next(&self) -> Option<Ready> {
+        let left = self.budget.load(Ordering::Relaxed).checked_sub(1)?;
+        let next = self.ready.pop()?;
+        self.budget.store(left, Ordering::Relaxed);
         Some(next)
     }
 
@@ -205,6 +201,7 @@ impl Core {
         let mut idle_since = None;
         loop {
             tlb::pass();
+            heap::collect();
             self.empty_inbox();
             if self.run_ready() | self.poll() {
                 idle_since = None;
@@ -255,7 +252,7 @@ impl Core {
             // Every poller is armed, also after one has answered that it has work.
             pending |= matches!(poller.arm(), Armed::WorkPending);
         }
-        if pending || !self.ready.borrow().is_empty() || !port.inbox.is_empty() {
+        if pending || !self.ready.is_empty() || !port.inbox.is_empty() {
             return None;
         }
         let pollers = self.pollers.borrow();
@@ -269,7 +266,8 @@ impl Core {
 
     /// Runs threads that are ready, [`BUDGET`] of them at most; false if there was none.
     fn run_ready(&self) -> bool {
-        self.budget.set(BUDGET);
+        self.budget.store(BUDGET, Ordering::Relaxed);
+        self.rounds.store(self.rounds.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let mut progress = false;
         while let Some(next) = self.next() {
             progress = true;

@@ -4,6 +4,7 @@
 //! core as a thread ([`crate::thread::spawn_on`]), or as a call that waits for the answer ([`run_on`]).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -38,6 +39,15 @@ impl fmt::Display for CoreId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, formatter)
     }
+}
+
+/// Cores in an order, such as those that own a device.
+pub type CoreList = Vec<CoreId>;
+
+/// What an application says of its devices' owners that leaves them to the kernel.
+#[doc(hidden)]
+pub fn no_owners(_device: &str) -> Option<CoreList> {
+    None
 }
 
 /// The core that executes this.

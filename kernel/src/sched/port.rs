@@ -6,24 +6,17 @@
 //!          --> doorbell: does it sleep? --> an interrupt, if so
 //! ```
 //!
-//! Everything that one core wants of another is a thread: a new one, or one that may go on. So this is the only thing
-//! that cores share besides what threads themselves do. Nobody waits here and nothing is locked.
+//! What one core wants of another is a thread: a new one, or one that may go on. So this is all that cores share besides
+//! what threads themselves do, and what a poller finds in a mailbox of its own, for which there is [`nudge`]. Nobody waits
+//! here and nothing is locked.
 //!
 //! # No wake-up is lost
 //!
 //! The core's loop says that it lies down, then looks into the inbox once more, then halts; whoever sends puts the record
 //! into the inbox, then looks whether the core lies down. One of the two sees the other ([`toro_sync::Doorbell`]). From
 //! the last look to the halt interrupts are kept pending, and a pending one ends the halt at once.
-//!
-//! # Deadlock
-//!
-//! A core that can only be woken by another one is hopeless. When all are, and all inboxes are empty, nothing will ever
-//! happen. But cores cannot be looked at all at once: one that is seen asleep may be woken by one that is looked at later,
-//! which may be asleep by then. So each core counts what it has sent, after it has done so, and whoever looks adds the
-//! numbers up before and afterwards. The first core that sent something in between was awake, and was seen asleep after that:
-//! then its number has grown.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use toro_sync::{Doorbell, Inbox, Pushed, Ring};
 
@@ -37,49 +30,60 @@ use crate::arch::{core_index, smp};
 pub(super) struct Port {
     pub(super) inbox: Inbox<ThreadRecord>,
     pub(super) doorbell: Doorbell,
-    /// The core sleeps, and only another core can wake it.
-    is_hopeless: AtomicBool,
-    /// How often the core has sent something; it alone counts, afterwards.
-    sent: AtomicU64,
+    /// Odd while the core sleeps and only another core can wake it; grows by one whenever that changes.
+    turns: AtomicU64,
 }
 
-static PORTS: [Port; MAX_CORES] = [const { Port::new() }; MAX_CORES];
+static PORTS: [Port; MAX_CORES] =
+    [const { Port { inbox: Inbox::new(), doorbell: Doorbell::new(), turns: AtomicU64::new(0) } }; MAX_CORES];
 
 impl Port {
-    const fn new() -> Self {
-        Self {
-            inbox: Inbox::new(),
-            doorbell: Doorbell::new(),
-            is_hopeless: AtomicBool::new(false),
-            sent: AtomicU64::new(0),
-        }
-    }
-
     /// The calling core's.
     pub(super) fn own() -> &'static Self {
         &PORTS[core_index()]
     }
 
     /// Says whether this core is about to sleep with nothing that could wake it but another core. If all others do too,
-    /// no thread will ever run again: then the answer is true. See the module documentation.
+    /// and nothing is on its way to any, no thread will ever run again: then the answer is true.
     pub(super) fn is_deadlock(&self, is_hopeless: bool) -> bool {
-        self.is_hopeless.store(is_hopeless, Ordering::SeqCst);
-        let ports = &PORTS[..smp::count()];
-        let sent = || ports.iter().fold(0, |sum: u64, port| sum.wrapping_add(port.sent.load(Ordering::SeqCst)));
-        let before = is_hopeless.then(sent);
-        let is_hopeless = |port: &Self| {
-            let is_empty = port.inbox.is_empty();
-            // Pairs with `be_hopeful`: who sees an inbox emptied sees that its core has woken up.
-            fence(Ordering::Acquire);
-            is_empty && port.is_hopeless.load(Ordering::SeqCst)
-        };
-        before.is_some() && ports.iter().all(is_hopeless) && before == Some(sent())
+        self.set_hopeless(is_hopeless);
+        // Twice the same sum of numbers that only grow: none has grown, so all cores slept while the inboxes were empty,
+        // this core's own among them, into which another may have put something since the loop looked. A core that
+        // wakes up takes its hopelessness back before it empties its inbox: who sees the inbox emptied sees that too.
+        let Some(turns) = is_hopeless.then(turns_if_all_are_hopeless).flatten() else { return false };
+        let is_nothing_sent = (0..smp::count()).all(|core| PORTS[core].inbox.is_empty());
+        is_nothing_sent && turns_if_all_are_hopeless() == Some(turns)
     }
 
-    /// The core goes on. To be called before it empties its inbox.
+    /// The core goes on.
     pub(super) fn be_hopeful(&self) {
-        self.is_hopeless.store(false, Ordering::SeqCst);
-        fence(Ordering::Release);
+        self.set_hopeless(false);
+    }
+
+    /// Called by the port's own core only.
+    fn set_hopeless(&self, is_hopeless: bool) {
+        let turns = self.turns.load(Ordering::Relaxed);
+        if is_odd(turns) != is_hopeless {
+            self.turns.store(turns + 1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The sum of all cores' turns if all are hopeless.
+fn turns_if_all_are_hopeless() -> Option<u64> {
+    let mut turns = (0..smp::count()).map(|core| PORTS[core].turns.load(Ordering::SeqCst));
+    turns.try_fold(0, |sum, turns| is_odd(turns).then(|| sum + turns))
+}
+
+fn is_odd(number: u64) -> bool {
+    number % 2 == 1
+}
+
+/// Makes sure that the loop of the core with number `core` comes by, after something has been put where one of its
+/// pollers looks.
+pub(crate) fn nudge(core: usize) {
+    if core != core_index() && PORTS[core].doorbell.ring() == Ring::Needed {
+        smp::wake(core);
     }
 }
 
@@ -91,6 +95,4 @@ pub(super) fn send(record: Record) {
     if port.inbox.push(record) == Pushed::Queued && port.doorbell.ring() == Ring::Needed {
         smp::wake(core);
     }
-    let sent = &Port::own().sent;
-    sent.store(sent.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

@@ -1,12 +1,12 @@
-//! [`Outcome`]: what a thread leaves to whoever joins it, on whatever core.
+//! [`Outcome`]: what a thread leaves to whoever joins it, or asked for it, on whatever core.
 
 use alloc::sync::Arc;
 
 use super::wait::{Waiter, Wake};
 use crate::time::Instant;
 
-/// Where a thread puts its result.
-pub(super) struct Outcome<T> {
+/// Where a thread puts its result, for one other thread.
+pub(crate) struct Outcome<T> {
     state: spin::Mutex<State<T>>,
 }
 
@@ -21,12 +21,13 @@ enum State<T> {
 }
 
 impl<T> Outcome<T> {
-    pub(super) fn new() -> Arc<Self> {
+    /// There is no result yet.
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { state: spin::Mutex::new(State::Pending(None)) })
     }
 
     /// Puts the result there, and wakes who waits for it.
-    pub(super) fn finish(&self, value: T) {
+    pub(crate) fn finish(&self, value: T) {
         let before = core::mem::replace(&mut *self.state.lock(), State::Done(value));
         if let State::Pending(Some(waiter)) = before {
             waiter.wake();
@@ -49,7 +50,7 @@ impl<T> Outcome<T> {
     }
 
     /// Waits for the result, until `deadline`.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Option<T> {
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Option<T> {
         loop {
             if let Some(value) = self.try_take() {
                 return Some(value);

@@ -240,7 +240,7 @@ impl Thread {
     /// Lets the thread's next [`park`] return at once, or the present one. From any core.
     pub fn unpark(&self) {
         // Nothing to do if it has been unparked already and has not noticed.
-        if !self.0.token.swap(true, core::sync::atomic::Ordering::SeqCst) && self.0.claim_parked() {
+        if !self.0.token.swap(true, core::sync::atomic::Ordering::SeqCst) && self.0.waits.claim_parked() {
             Core::deliver(Arc::clone(&self.0));
         }
     }

@@ -16,8 +16,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 
+use toro_sync::{WaitId, WaitKind};
+
 use super::core::Core;
-use super::record::{WaitKind, WaitWord};
 use crate::arch::context::{self, Record};
 use crate::time::Instant;
 
@@ -90,12 +91,12 @@ impl WaitQueue {
 #[derive(Clone)]
 pub(crate) struct Waiter {
     record: Record,
-    word: WaitWord,
+    wait: WaitId,
 }
 
 impl PartialEq for Waiter {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.record, &other.record) && self.word == other.word
+        Arc::ptr_eq(&self.record, &other.record) && self.wait == other.wait
     }
 }
 
@@ -116,13 +117,13 @@ impl Waiter {
 
     fn of_kind(kind: WaitKind) -> Self {
         let record = context::current().expect("only a thread can wait");
-        let word = record.begin_wait(kind);
-        Self { record, word }
+        let wait = record.waits.begin(kind);
+        Self { record, wait }
     }
 
     /// Ends the wait, from any core. False if it has ended before, or is being ended: then nobody was woken.
     pub(crate) fn wake(&self) -> bool {
-        let is_ours = self.record.claim(self.word);
+        let is_ours = self.record.waits.claim(self.wait);
         if is_ours {
             Core::deliver(Arc::clone(&self.record));
         }
@@ -136,11 +137,11 @@ impl Waiter {
 
     /// The thread does not wait after all. `Notified` if somebody has ended the wait meanwhile.
     pub(crate) fn cancel(&self) -> Wake {
-        if self.record.end_wait() {
+        if self.record.waits.end() {
             return Wake::TimedOut;
         }
         // What the other sends finds a thread that is in no such wait, or in a later one.
-        let _ = self.record.take_claim();
+        let _ = self.record.waits.take_claim();
         Wake::Notified
     }
 }

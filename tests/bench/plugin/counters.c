@@ -8,15 +8,27 @@
  *                         first time; all ones until then
  *     words 16..79        instructions executed by each vCPU
  *     words 80..143       accesses to device registers in memory by each vCPU (with accesses=on)
+ *     word 144            markers executed so far (with marks=on)
+ *     words 512..8703     the first 1024 of them, eight words each: the marker's number in the low half of the
+ *                         first and the vCPU that executed it in the high half, then the instructions
+ *                         executed by vCPUs 0 to 6 before it
+ *
+ * A marker is an instruction that does nothing, at any privilege level, and that no compiler emits:
+ *
+ *     0f 1f 84 00 imm32   nop dword [rax + rax * 1 + imm32], imm32 = 0x4d4b0000 | number
+ *
+ * so a guest says where a measured part begins and ends without leaving it. In a marker's record the count of
+ * the vCPU that executed it is exact; another's is exact to the block that it is in the middle of.
  *
  * Counting is per translation block: its length is added when it is entered, so a block that a fault leaves
  * in the middle counts whole. Each vCPU has words of its own, hence no atomics. `rep` string instructions
  * count once per iteration, because QEMU executes them as a loop.
  *
- * Arguments: counters=PATH (must exist, 4 KiB), watch=HEX (up to 8 times), accesses=on.
+ * Arguments: counters=PATH (must exist, 68 KiB), watch=HEX (up to 8 times), accesses=on, marks=on.
  *
- * Only the few functions used are declared, those that kept their form in every version of the plugin
- * interface. PLUGIN_API is the version to announce: 1 before QEMU 9.0, 2 from then on.
+ * Only the few functions used are declared. They kept their form in every version of the plugin interface, but
+ * for one: from version 3 on, qemu_plugin_insn_data copies the bytes where it returned a pointer to them.
+ * PLUGIN_API is the version to announce: 1 before QEMU 9.0, 2 from then on.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -48,18 +60,37 @@ extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, ex
 extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, memory_callback, int, int, void *);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(memory_info, uint64_t);
 extern bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *);
 
+/* Its two forms; which one this QEMU has is known at run time. */
+extern void qemu_plugin_insn_data(void);
+typedef const void *(*instruction_bytes)(const struct qemu_plugin_insn *);
+typedef size_t (*copy_instruction_bytes)(const struct qemu_plugin_insn *, void *, size_t);
+
+/* The beginning of what QEMU says about itself; the rest does not matter here. */
+struct about_qemu {
+    const char *target;
+    struct {
+        int least, current;
+    } interface;
+};
+
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
-enum { FILE_SIZE = 4096, LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
+enum { LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
+enum { MARKS = 144, LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 8 };
+enum { FILE_SIZE = (LOG + LOG_ENTRIES * ENTRY_WORDS) * 8 };
+enum { MARKER_SIZE = 8, NO_MARKER = -1 };
 
 static volatile uint64_t *words;
 static uint64_t watched[WATCHES];
 static size_t watched_count;
 static bool count_accesses;
+static bool log_marks;
+static bool bytes_are_copied;
 
 static void on_block(unsigned int vcpu, void *data) {
     words[INSTRUCTIONS + vcpu % VCPUS] += (uintptr_t)data;
@@ -83,11 +114,37 @@ static void on_watched(unsigned int vcpu, void *data) {
     *slot = total - (packed >> 8);
 }
 
+/* `data` is the marker's number in the low 16 bits; above it as in `on_watched`. */
+static void on_marker(unsigned int vcpu, void *data) {
+    uintptr_t packed = (uintptr_t)data;
+    uint64_t place = __atomic_fetch_add(&words[MARKS], 1, __ATOMIC_RELAXED);
+    if (place >= LOG_ENTRIES) return;
+    volatile uint64_t *entry = &words[LOG + place * ENTRY_WORDS];
+    entry[0] = (uint64_t)vcpu << 32 | (packed & 0xffff);
+    for (unsigned int i = 0; i < ENTRY_WORDS - 1; i++)
+        entry[1 + i] = words[INSTRUCTIONS + i] - (i == vcpu ? packed >> 16 : 0);
+}
+
+/* The number of the marker that this instruction is. */
+static int marker(const struct qemu_plugin_insn *instruction) {
+    if (qemu_plugin_insn_size(instruction) != MARKER_SIZE) return NO_MARKER;
+    uint8_t bytes[MARKER_SIZE];
+    if (bytes_are_copied) {
+        copy_instruction_bytes copy = (copy_instruction_bytes)qemu_plugin_insn_data;
+        if (copy(instruction, bytes, MARKER_SIZE) != MARKER_SIZE) return NO_MARKER;
+    } else {
+        memcpy(bytes, ((instruction_bytes)qemu_plugin_insn_data)(instruction), MARKER_SIZE);
+    }
+    static const uint8_t nop[] = {0x0f, 0x1f, 0x84, 0x00}, sign[] = {0x4b, 0x4d};
+    if (memcmp(bytes, nop, sizeof nop) != 0 || memcmp(bytes + 6, sign, sizeof sign) != 0) return NO_MARKER;
+    return bytes[4] | bytes[5] << 8;
+}
+
 static void on_translate(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     size_t length = qemu_plugin_tb_n_insns(block);
     qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, NO_REGISTERS, (void *)(uintptr_t)length);
-    if (!count_accesses && watched_count == 0) return;
+    if (!count_accesses && !log_marks && watched_count == 0) return;
     for (size_t i = 0; i < length; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
         if (count_accesses)
@@ -96,17 +153,23 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *block) {
             if (qemu_plugin_insn_vaddr(instruction) == watched[w])
                 qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_watched, NO_REGISTERS,
                                                        (void *)(uintptr_t)((length - i) << 8 | w));
+        int number = log_marks ? marker(instruction) : NO_MARKER;
+        if (number != NO_MARKER)
+            qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_marker, NO_REGISTERS,
+                                                   (void *)(uintptr_t)((length - i) << 16 | number));
     }
 }
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
-    (void)info;
+    const struct about_qemu *qemu = info;
+    bytes_are_copied = qemu->interface.current >= 3;
     const char *path = NULL;
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "counters=", 9) == 0) path = argv[i] + 9;
         else if (strncmp(argv[i], "watch=", 6) == 0 && watched_count < WATCHES)
             watched[watched_count++] = strtoull(argv[i] + 6, NULL, 16);
         else if (strcmp(argv[i], "accesses=on") == 0) count_accesses = true;
+        else if (strcmp(argv[i], "marks=on") == 0) log_marks = true;
         else return -1;
     }
     int fd = path == NULL ? -1 : open(path, O_RDWR);

@@ -15,7 +15,7 @@ use crate::counters::Plugin;
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::{self, Linux};
-use crate::machine::{Accel, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Pace, Setup, System};
 use crate::network::{Link, Netdev};
 use crate::options::{self, GuestOptions};
 use crate::scratch::Scratch;
@@ -184,8 +184,11 @@ impl Bench<'_> {
         let setup = Setup {
             machine: options.machine,
             accel: options.accel,
+            cpu: ANY_CPU,
+            vcpus: 1,
+            pace: Pace::Host,
             memory,
-            link: subject.link,
+            links: subject.link.as_slice(),
             share: share.as_ref(),
             counters: None,
         };
@@ -235,8 +238,11 @@ impl Bench<'_> {
             let setup = Setup {
                 machine: guest_options.machine,
                 accel: Accel::Tcg,
+                cpu: ANY_CPU,
+                vcpus: 1,
+                pace: Pace::Host,
                 memory: guest_options.memory,
-                link,
+                links: link.as_slice(),
                 share: share.as_ref(),
                 counters: Some(&counters),
             };

@@ -1,7 +1,9 @@
 //! Counts of executed guest instructions, from a plugin of QEMU.
 //!
 //! The plugin (`plugin/counters.c`) is compiled when it is needed and keeps its counters in a file that it maps
-//! shared, so reading them is reading the file: at any moment, with nothing to be done in the guest.
+//! shared, so reading them is reading the file: at any moment, with nothing to be done in the guest. A guest that wants
+//! a part of its work counted by itself executes a marker before and after it: the file has the counters of each vCPU
+//! at each marker, and a reading is their difference.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,13 +20,17 @@ use crate::machine::QEMU;
 const SOURCE: &str = include_str!("../plugin/counters.c");
 
 /// Size of the file, and the places in it, in words; as the plugin's source has them.
-const FILE_SIZE: usize = 4096;
+const FILE_SIZE: usize = (LOG + LOG_ENTRIES * ENTRY_WORDS) * 8;
 const LAYOUT: u64 = 0x746f_726f;
 const WATCH: usize = 1;
 const WATCHES: usize = 8;
 const INSTRUCTIONS: usize = 16;
 const ACCESSES: usize = 80;
 const VCPUS: usize = 64;
+const MARKS: usize = 144;
+const LOG: usize = 512;
+const LOG_ENTRIES: usize = 1024;
+const ENTRY_WORDS: usize = 8;
 
 /// The compiled plugin.
 pub struct Plugin {
@@ -47,6 +53,15 @@ pub struct Reading {
     pub accesses: u64,
     /// For each watched address, the instructions executed before it was first reached.
     pub watched: [Option<u64>; WATCHES],
+}
+
+/// The counters when a guest executed a marker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The marker's number.
+    pub number: u16,
+    /// Instructions executed before by each of the first vCPUs.
+    pub instructions: [u64; ENTRY_WORDS - 1],
 }
 
 impl Plugin {
@@ -84,14 +99,30 @@ impl Plugin {
     ///
     /// The file cannot be created.
     pub fn counters(&self, name: &str, watched: &[u64]) -> Result<Counters> {
+        let mut counters = self.file(name)?;
+        counters.argument += ",accesses=on";
+        for address in watched.iter().take(WATCHES) {
+            counters.argument += &format!(",watch={address:x}");
+        }
+        Ok(counters)
+    }
+
+    /// Counters for one guest that executes markers; accesses to device registers are not counted.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn marks(&self, name: &str) -> Result<Counters> {
+        let mut counters = self.file(name)?;
+        counters.argument += ",marks=on";
+        Ok(counters)
+    }
+
+    fn file(&self, name: &str) -> Result<Counters> {
         let path = self.directory.join(format!("{name}.counters"));
         std::fs::write(&path, [0; FILE_SIZE]).with_context(|| format!("cannot write {}", path.display()))?;
         let file = File::open(&path)?;
-        let mut argument = format!("file={},counters={},accesses=on", self.library.display(), path.display());
-        for address in watched.iter().take(WATCHES) {
-            argument += &format!(",watch={address:x}");
-        }
-        Ok(Counters { argument, file })
+        Ok(Counters { argument: format!("file={},counters={}", self.library.display(), path.display()), file })
     }
 }
 
@@ -107,11 +138,7 @@ impl Counters {
     ///
     /// The plugin is not running: QEMU has not got that far, or was built without plugins.
     pub fn read(&self) -> Result<Reading> {
-        let mut bytes = [0; FILE_SIZE];
-        self.file.read_exact_at(&mut bytes, 0).context("counter file")?;
-        let (words, _) = bytes.as_chunks::<8>();
-        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        ensure!(words[0] == LAYOUT, "the counting plugin is not running; is this QEMU built with TCG plugins?");
+        let words = self.words()?;
         let mut watched = [None; WATCHES];
         for (out, word) in watched.iter_mut().zip(&words[WATCH..]) {
             *out = (*word != u64::MAX).then_some(*word);
@@ -121,6 +148,33 @@ impl Counters {
             accesses: words[ACCESSES..ACCESSES + VCPUS].iter().sum(),
             watched,
         })
+    }
+
+    /// The counters at each marker so far, in the order in which the markers were executed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Counters::read`], or the guest has executed more markers than there is room for.
+    pub fn read_marks(&self) -> Result<Vec<Mark>> {
+        let words = self.words()?;
+        let count = usize::try_from(words[MARKS])?;
+        ensure!(count <= LOG_ENTRIES, "the guest executed {count} markers, and there is room for {LOG_ENTRIES}");
+        let (entries, _) = words[LOG..].as_chunks::<ENTRY_WORDS>();
+        let mark = |[head, instructions @ ..]: &[u64; ENTRY_WORDS]| Mark {
+            // The low half of the word; it has 16 bits.
+            number: *head as u16,
+            instructions: *instructions,
+        };
+        Ok(entries.iter().take(count).map(mark).collect())
+    }
+
+    fn words(&self) -> Result<Vec<u64>> {
+        let mut bytes = vec![0; FILE_SIZE];
+        self.file.read_exact_at(&mut bytes, 0).context("counter file")?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        ensure!(words[0] == LAYOUT, "the counting plugin is not running; is this QEMU built with TCG plugins?");
+        Ok(words)
     }
 
     /// The counters once the guest has come to rest: hardly anything executed in 30 ms, or after a second at the latest.

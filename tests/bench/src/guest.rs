@@ -104,6 +104,11 @@ impl Guest {
         }
     }
 
+    /// What the console has shown up to the last line that was waited for.
+    pub fn console(&self) -> &str {
+        &self.console
+    }
+
     /// Time from the start of QEMU until `path` was fetched completely from `address`.
     ///
     /// A new attempt starts every 20 ms while earlier ones still wait, because a SYN that comes too early is repeated

@@ -11,14 +11,15 @@
 //!
 //! Its init is driven by `lb_` words on the command line (mode, address, gateway, driver modules, whether to mount the
 //! share with the tag `rootfs`) and prints `LB-UP` first, `LB-READY` when nginx serves, `LB-ERR` and a reason when
-//! something is missing. `tests/bench/README.md` says the same to whoever builds one.
+//! something is missing. `tests/bench/README.md` says the same to whoever builds one. A benchmark that brings an initial
+//! file system of its own needs the kernel and `tsckhz` only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::{Machine, System};
+use crate::machine::{Machine, Pace, System};
 use crate::network::Link;
 
 /// First line of user space.
@@ -38,13 +39,26 @@ pub struct Linux {
 }
 
 impl Linux {
-    /// Checks a work directory.
+    /// Checks a work directory, which must have its own initial file systems as well.
     ///
     /// # Errors
     ///
     /// Something is missing in it.
     pub fn open(directory: &Path) -> Result<Self> {
-        for file in ["img/vmlinux-cloud", "img/full-cloud.cpio", "img/tiny.cpio", "bin/tsckhz"] {
+        Self::open_with(directory, &["img/full-cloud.cpio", "img/tiny.cpio"])
+    }
+
+    /// Checks a work directory of which only the kernel is used.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing in it.
+    pub fn open_kernel(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, &[])
+    }
+
+    fn open_with(directory: &Path, initial: &[&str]) -> Result<Self> {
+        for file in ["img/vmlinux-cloud", "bin/tsckhz"].iter().chain(initial) {
             let path = directory.join(file);
             ensure!(path.exists(), "{} is missing; see tests/bench/README.md", path.display());
         }
@@ -69,15 +83,24 @@ impl Linux {
         self.system("tiny.cpio", "lb_mode=boot")
     }
 
-    fn system(&self, initrd: &str, words: &str) -> System {
+    /// A system with an initial file system of ours.
+    pub fn with_initial(&self, initrd: PathBuf, pace: Pace, words: &str) -> System {
+        let tsc_khz = match pace {
+            Pace::Host => self.tsc_khz,
+            Pace::Instructions => Pace::INSTRUCTIONS_KHZ,
+        };
         System {
             kernel: self.directory.join("img/vmlinux-cloud"),
-            initrd: Some(self.directory.join("img").join(initrd)),
-            append: format!("{COMMAND_LINE} tsc_early_khz={} {words}", self.tsc_khz),
+            initrd: Some(initrd),
+            append: format!("{COMMAND_LINE} tsc_early_khz={tsc_khz} {words}"),
             machine_properties: "",
             arguments: &[],
             share_tag: "rootfs",
             ready_line: None,
         }
+    }
+
+    fn system(&self, initrd: &str, words: &str) -> System {
+        self.with_initial(self.directory.join("img").join(initrd), Pace::Host, words)
     }
 }

@@ -59,6 +59,21 @@ pub enum Accel {
     Kvm,
 }
 
+/// What the guest's clock follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The host's clock; each vCPU is a thread of the host.
+    Host,
+    /// Executed instructions, a nanosecond each, with idle time skipped; the vCPUs take turns in one thread. The same
+    /// guest then does the same every time. Needs [`Accel::Tcg`].
+    Instructions,
+}
+
+impl Pace {
+    /// Rate of the time stamp counter at [`Pace::Instructions`] in kHz.
+    pub const INSTRUCTIONS_KHZ: u64 = 1_000_000;
+}
+
 /// A system to boot: an image and how it wants to be told about its machine.
 #[derive(Clone, Debug)]
 pub struct System {
@@ -78,16 +93,25 @@ pub struct System {
     pub ready_line: Option<&'static str>,
 }
 
+/// The processor with everything that the accelerator has.
+pub const ANY_CPU: &str = "max";
+
 /// What surrounds the system.
 pub struct Setup<'a> {
     /// Machine type.
     pub machine: Machine,
     /// Accelerator.
     pub accel: Accel,
+    /// Processor model, and its features, in QEMU's syntax.
+    pub cpu: &'a str,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// What time is.
+    pub pace: Pace,
     /// Memory in MiB.
     pub memory: u32,
-    /// Network card and its other end.
-    pub link: Option<&'a Link>,
+    /// Network cards and their other ends.
+    pub links: &'a [&'a Link],
     /// Shared directory.
     pub share: Option<&'a Virtiofsd>,
     /// Counters of executed instructions; needs [`Accel::Tcg`].
@@ -106,9 +130,12 @@ impl Setup<'_> {
             machine.push_str(",memory-backend=ram");
         }
         line.add("-machine", machine);
-        line.add("-cpu", "max");
+        line.add("-cpu", self.cpu);
         line.add("-m", self.memory.to_string());
-        line.add("-smp", "1");
+        line.add("-smp", self.vcpus.to_string());
+        if self.pace == Pace::Instructions {
+            line.add("-icount", "shift=0,sleep=off");
+        }
         for word in ["-nodefaults", "-no-user-config", "-no-reboot"] {
             line.0.push(word.into());
         }
@@ -118,9 +145,9 @@ impl Setup<'_> {
             // The default is the legacy register layout, which vhost-user devices refuse.
             line.add("-global", "virtio-mmio.force-legacy=false");
         }
-        if let Some(link) = self.link {
-            line.add("-netdev", link.netdev());
-            line.add("-device", format!("{},netdev=net0", self.machine.network_card()));
+        for (number, link) in self.links.iter().enumerate() {
+            line.add("-netdev", link.netdev(number));
+            line.add("-device", format!("{},netdev=net{number}", self.machine.network_card()));
         }
         if let Some(share) = self.share {
             let mut socket = OsString::from("socket,id=fs0,path=");

@@ -3,14 +3,16 @@
 //! ```text
 //!   bench web     requests per second and guest instructions per request of the static web server
 //!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
+//!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
+//!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
 //!
-//! The first two are measured from outside, in guests that this program builds, starts and ends: a serial console
+//! Those that boot are measured from outside, in guests that this program builds, starts and ends: a serial console
 //! that is read with a clock in hand, `wrk` against a forwarded port, and a plugin of QEMU that counts executed
 //! instructions ([`counters`]). With `--linux-baseline DIR` the same is done in the same minutes to a Linux guest
-//! with nginx ([`linux`]), under the same machine, memory, network and virtio-fs daemon, run by run in turn, so
+//! ([`linux`]), under the same machine, memory, network and virtio-fs daemon, run by run in turn, so
 //! that whatever else the host does hits both alike; the ratio is then worth more than either figure.
 //!
 //! Under emulation wall times say how well QEMU translates a guest. Instructions per request do not depend on the
@@ -24,6 +26,7 @@ use clap::{Parser, Subcommand};
 mod boot;
 mod client;
 mod counters;
+mod cpio;
 mod elf;
 mod guest;
 mod image;
@@ -34,6 +37,8 @@ mod memory;
 mod network;
 mod options;
 mod ring;
+mod scale;
+mod sched;
 mod scratch;
 mod share;
 mod stats;
@@ -56,6 +61,10 @@ enum What {
     Web(web::Options),
     /// Time to the first line and to the first answer, instructions to main, image sizes, least memory
     Boot(boot::Options),
+    /// Guest instructions and time of a thread switch, a message to another core, a wake-up and the like
+    Sched(sched::Options),
+    /// What more cores are worth: parallel-sum and static-web-server on 1, 2 and more of them
+    Scale(scale::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
@@ -66,6 +75,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.what {
         What::Web(options) => web::run(options),
         What::Boot(options) => boot::run(options),
+        What::Sched(options) => sched::run(options),
+        What::Scale(options) => scale::run(options),
         What::Ring(options) => ring::run(options),
         What::Litmus(options) => litmus::run(options),
     }

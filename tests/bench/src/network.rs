@@ -67,11 +67,11 @@ impl Link {
         }
     }
 
-    /// The argument of `-netdev`; the card refers to it as `net0`.
-    pub fn netdev(&self) -> String {
+    /// The argument of `-netdev`; the card refers to it as `net` and its number among the guest's cards.
+    pub fn netdev(&self, card: usize) -> String {
         match self.kind {
-            Netdev::User => format!("user,id=net0,hostfwd=tcp:127.0.0.1:{}-:80", self.number),
-            Netdev::Tap => format!("tap,id=net0,ifname=tap{},script=no,downscript=no", self.number),
+            Netdev::User => format!("user,id=net{card},hostfwd=tcp:127.0.0.1:{}-:80", self.number),
+            Netdev::Tap => format!("tap,id=net{card},ifname=tap{},script=no,downscript=no", self.number),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::counters::{Counters, Plugin};
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::{self, Linux};
-use crate::machine::{Accel, QEMU, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Pace, QEMU, Setup, System};
 use crate::network::{self, Link, Netdev};
 use crate::options::GuestOptions;
 use crate::scratch::Scratch;
@@ -184,8 +184,11 @@ impl Bench<'_> {
         let setup = Setup {
             machine: options.machine,
             accel: if counters.is_some() { Accel::Tcg } else { options.accel },
+            cpu: ANY_CPU,
+            vcpus: 1,
+            pace: Pace::Host,
             memory: options.memory,
-            link: Some(link),
+            links: &[link],
             share: Some(&share),
             counters,
         };

@@ -2,18 +2,26 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
+//! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
+//! | [`debugger`] | gdb in a guest |
+//! | [`queues`] | a card whose queue pairs belong to different cores |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod debugger;
+pub mod examples;
+pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
 pub mod outside;
+pub mod queues;
 pub mod refusals;
 pub mod stopping;
 pub mod tree;
@@ -30,8 +38,12 @@ pub fn all() -> Vec<Case> {
         refusals::cases(),
         hello::cases(),
         kernel::cases(),
+        examples::cases(),
+        files::cases(),
         matrix::cases(),
+        queues::cases(),
         stopping::cases(),
+        debugger::cases(),
         outside::cases(),
         web::cases(),
     ]

@@ -29,6 +29,11 @@ impl Tool {
         Self { program: program.into() }
     }
 
+    /// Its executable.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The workspace that the tool builds in.
     pub fn workspace(&self) -> PathBuf {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));

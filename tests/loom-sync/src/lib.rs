@@ -3,12 +3,14 @@
 //! ```text
 //!   toro-sync/src                          tests/loom-sync/src
 //!   inbox, node, mailbox,    #[path]       the very files
-//!   doorbell, spsc, wake     ------->      atomic, cell    what they are written with, by loom
+//!   doorbell, spsc, wake,
+//!   claim                    ------->      atomic, cell    what they are written with, by loom
 //! ```
 //!
-//! `deliveries` asks whether everything that is sent arrives, once and complete; `visits` whether a node that is queued
+//! `deliveries` asks whether everything that is sent arrives, once and complete; `homecoming` the same of the heap's blocks,
+//! which are used anew at once; `visits` whether a node that is queued
 //! already is still looked at; `sleep` who sleeps while there is work; `streams` whether a slot of the ring is read and written
-//! by one at a time; `waiting` whether everybody is woken who has to be. Cells tell loom who touches them, so that memory that two
+//! by one at a time; `waiting` whether everybody is woken who has to be; `claims` whether a wait is ended once. Cells tell loom who touches them, so that memory that two
 //! own at a time is an error by itself.
 #![cfg(test)]
 
@@ -18,6 +20,8 @@ mod cell {
     pub use loom::cell::UnsafeCell;
 }
 
+#[path = "../../../crates/toro-sync/src/claim.rs"]
+mod claim;
 #[path = "../../../crates/toro-sync/src/doorbell.rs"]
 #[allow(dead_code, reason = "not all of it matters to a model")]
 mod doorbell;
@@ -37,7 +41,9 @@ mod spsc;
 #[allow(dead_code, reason = "not all of it matters to a model")]
 mod wake;
 
+mod claims;
 mod deliveries;
+mod homecoming;
 mod sleep;
 mod streams;
 mod visits;

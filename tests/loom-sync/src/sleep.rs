@@ -32,7 +32,7 @@ fn an_owner_that_saw_no_work_is_interrupted_once() {
 
 #[test]
 fn work_that_was_pushed_needs_no_other_fence() {
-    explore(3, || {
+    explore(2, || {
         let shared = Arc::new((Doorbell::new(), Mailbox::new()));
         let others = [0, 1].map(|number| {
             let shared = shared.clone();
@@ -51,9 +51,9 @@ fn work_that_was_pushed_needs_no_other_fence() {
     });
 }
 
-#[test]
-fn what_came_before_the_ring_is_there_when_the_owner_gets_up() {
-    explore(3, || {
+/// The owner believes the bell, not the interrupt: whatever that orders is left out.
+fn wake_by(ring: fn(&Doorbell) -> Ring) {
+    explore(3, move || {
         let shared = Arc::new((Doorbell::new(), UnsafeCell::new(0)));
         let other = thread::spawn({
             let shared = shared.clone();
@@ -61,7 +61,7 @@ fn what_came_before_the_ring_is_there_when_the_owner_gets_up() {
                 let (bell, contents) = &*shared;
                 // SAFETY: the owner reads it after it was woken by the ring below.
                 contents.with_mut(|contents| unsafe { *contents = 1 });
-                while bell.ring() == Ring::Suppressed {
+                while ring(bell) == Ring::Suppressed {
                     thread::yield_now();
                 }
             }
@@ -78,10 +78,16 @@ fn what_came_before_the_ring_is_there_when_the_owner_gets_up() {
     });
 }
 
-/// An owner that sleeps whenever it may, until it has `messages` from each of two. A wake-up that does not come is a
+#[test]
+fn what_came_before_the_ring_is_there_when_the_owner_gets_up() {
+    wake_by(Doorbell::ring);
+    wake_by(Doorbell::ring_after_push);
+}
+
+/// An owner that sleeps whenever it may, until it has so many messages from each of the others. A wake-up that does not come is a
 /// deadlock, which loom reports.
-fn converse(ring: fn(&Doorbell) -> Ring, messages: [usize; 2]) {
-    explore(2, move || {
+fn converse<const OTHERS: usize>(preemptions: usize, ring: fn(&Doorbell) -> Ring, messages: [usize; OTHERS]) {
+    explore(preemptions, move || {
         let shared = Arc::new((Doorbell::new(), Mailbox::new(), Interrupt::new(), AtomicUsize::new(0)));
         let others = messages.map(|messages| {
             let shared = shared.clone();
@@ -114,10 +120,12 @@ fn converse(ring: fn(&Doorbell) -> Ring, messages: [usize; 2]) {
 
 #[test]
 fn nobody_sleeps_for_ever_with_work_of_any_kind() {
-    converse(Doorbell::ring, [1, 1]);
+    converse(2, Doorbell::ring, [2]);
+    converse(1, Doorbell::ring, [1, 1]);
 }
 
 #[test]
 fn nobody_sleeps_for_ever_with_work_that_was_pushed() {
-    converse(Doorbell::ring_after_push, [1, 1]);
+    converse(2, Doorbell::ring_after_push, [2]);
+    converse(1, Doorbell::ring_after_push, [1, 1]);
 }

@@ -8,8 +8,8 @@ use crate::explore;
 use crate::spsc::{Full, channel};
 
 /// One sends so many numbers and leaves; the other takes until it hears of that.
-fn stream(capacity: usize, count: usize) {
-    explore(2, move || {
+fn stream(preemptions: usize, capacity: usize, count: usize) {
+    explore(preemptions, move || {
         let (mut producer, mut consumer) = channel(capacity);
         let sender = thread::spawn(move || {
             for mut number in 0..count {
@@ -38,17 +38,17 @@ fn stream(capacity: usize, count: usize) {
 
 #[test]
 fn everything_comes_out_of_a_ring_of_one_slot_before_the_end() {
-    stream(1, 3);
+    stream(2, 1, 3);
 }
 
 #[test]
 fn everything_comes_out_of_a_ring_of_two_slots_before_the_end() {
-    stream(2, 3);
+    stream(2, 2, 3);
 }
 
 #[test]
 fn everything_comes_out_of_a_ring_with_a_slot_to_spare_before_the_end() {
-    stream(3, 4);
+    stream(1, 3, 4);
 }
 
 #[test]

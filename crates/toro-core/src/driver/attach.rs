@@ -39,7 +39,8 @@ pub enum Attached {
     /// A network interface with one owner.
     Net(Box<dyn NetDevice>),
     /// A network interface divided among several owners: its queue pairs, at least two and at most as many as there
-    /// are [`owners`](Resources::owners). They share address and link and nothing else; number *k* interrupts owner *k*.
+    /// are [`owners`](Resources::owners). They share address and link and nothing else; number *k* interrupts owner
+    /// *k*.
     NetQueues(Vec<Box<dyn NetDevice>>),
     /// A carrier of FUSE requests.
     Fuse(Box<dyn FuseDevice>),
@@ -93,7 +94,8 @@ pub struct PciFunction {
     pub messages: Vec<MsiMessage>,
 }
 
-/// A register block, with its interrupt line already routed to the owning core. As there is one line, there is one owner.
+/// A register block, with its interrupt line already routed to the owning core. As there is one line, there is one
+/// owner.
 pub struct MmioDevice {
     /// The registers.
     pub registers: IoWindow,

@@ -17,7 +17,7 @@
 //!
 //! # Ownership
 //!
-//! A coroutine lies in a [`ThreadRecord`], and whoever resumes it gives an [`Arc`] of that away. The Arc comes back from
+//! A coroutine lies in a thread's record, and whoever resumes it gives an [`Arc`] of that away. The Arc comes back from
 //! the call by which the coroutine stops, for whoever shall resume it next. In between the core has it. Besides, a
 //! coroutine that has started keeps its own record alive until its function returns: a reference lies at the bottom of
 //! its stack. So one that nobody resumes any more leaks: what lies on its stack may be borrowed by others, and nobody
@@ -25,7 +25,7 @@
 //!
 //! # One core
 //!
-//! A record can be named by all cores, but a coroutine runs on one, which is checked whenever it is resumed.
+//! A record can be named by all cores, but a coroutine runs on one, which is checked when it becomes [`Ready`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -39,6 +39,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use toro_sync::Node;
 
 use super::core_local::core_index;
+use super::ready::Ready;
 use crate::core_local;
 use crate::mm::stack::Stack;
 use crate::sched::record::ThreadRecord;
@@ -46,35 +47,31 @@ use crate::sched::record::ThreadRecord;
 /// A thread's record, as those hold it who name the thread.
 pub type Record = Arc<Node<ThreadRecord>>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Not started.
-    New,
-    /// Stopped in [`suspend`] or [`switch_to`].
-    Suspended,
-    /// Between a resume and the suspension that answers it.
-    Running,
-    /// The function has returned.
-    Finished,
-}
+/// In place of a core's number: the coroutine runs.
+const RUNNING: usize = usize::MAX;
+/// Its function has returned.
+const FINISHED: usize = usize::MAX - 1;
 
 /// A function on a stack of its own.
 pub struct Coroutine {
     /// The core on which it runs.
     core: usize,
+    /// The same while it can be resumed, else `RUNNING` or `FINISHED`.
+    home: Cell<usize>,
     /// The addresses of the stack.
     range: Range<u64>,
     /// `None` when it has finished.
     stack: Cell<Option<Stack>>,
-    /// Stack pointer while not running. Invariant: with state `New` or `Suspended` it points to a frame that `switch`
-    /// has saved on this coroutine's stack, or to the initial one of the same shape.
+    /// Stack pointer while not running. Invariant: while it can be resumed it points to a frame that `switch` has saved on
+    /// this coroutine's stack, or to the initial one of the same shape.
     saved: Cell<u64>,
-    state: Cell<State>,
+    /// `None` when it has started.
     entry: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
 // SAFETY: everything but the plain fields `core` and `range` is touched by the core `core` only, once the coroutine has
-// been made: `resume` and `switch_to` check that, all else happens while it runs there, and `drop` leaves alone what
+// been made: who asks elsewhere whether it can be resumed finds another number than its own, whatever the field says just
+// then (see `is_resumable_here`), all else happens while it runs there, and `drop` leaves alone what
 // belongs to another core. Between its making and its first resumption it is handed over at most once, by an `Arc`, whose
 // contents another core sees as they were written. A function that is made for another core is `Send` (`for_core`).
 unsafe impl Send for Coroutine {}
@@ -101,33 +98,31 @@ core_local! {
 }
 
 impl Meeting {
-    /// Makes `record` the coroutine that runs; gives where its stack is to be taken up.
+    /// Makes a coroutine the one that runs; gives where its stack is to be taken up.
     #[inline(always)]
-    fn begin(&self, record: Record) -> u64 {
+    fn begin(&self, ready: Ready) -> u64 {
+        let record = ready.into_record();
         let coroutine = &record.coroutine;
-        assert!(
-            coroutine.core == core_index() && matches!(coroutine.state.get(), State::New | State::Suspended),
-            "only a suspended coroutine can be resumed, and only on its core"
-        );
-        coroutine.state.set(State::Running);
+        coroutine.home.set(RUNNING);
         let saved = coroutine.saved.get();
         self.current.store(Arc::into_raw(record).cast_mut(), Ordering::Relaxed);
         saved
     }
 
-    /// Takes the running coroutine's record; gives also where its stack pointer is to be saved.
+    /// Takes the running coroutine's record, which is at `home` from now on; gives also where its stack pointer is to be
+    /// saved.
     ///
     /// # Panics
     ///
     /// If the core's loop runs.
     #[inline(always)]
-    fn end(&self, state: State) -> (Record, *mut u64) {
+    fn end(&self, home: usize) -> (Record, *mut u64) {
         let current = self.current.load(Ordering::Relaxed);
         assert!(!current.is_null(), "only a thread can wait");
         // SAFETY: not null, so it is from `into_raw` and the reference is the field's (field invariant), which gives it
         // up: both callers store another record, or null, before anything looks there.
         let record = unsafe { Arc::from_raw(current) };
-        record.coroutine.state.set(state);
+        record.coroutine.home.set(home);
         let place = record.coroutine.saved.as_ptr();
         (record, place)
     }
@@ -156,24 +151,33 @@ impl Coroutine {
         unsafe { ptr::with_exposed_provenance_mut::<[u64; 8]>(top as usize).write(frame) };
         Self {
             core,
+            home: Cell::new(core),
             range,
             stack: Cell::new(Some(stack)),
             saved: Cell::new(top),
-            state: Cell::new(State::New),
             entry: Cell::new(Some(entry)),
         }
+    }
+
+    /// Whether it can be resumed on the calling core.
+    #[inline(always)]
+    pub(super) fn is_resumable_here(&self) -> bool {
+        // The plain field first: on another core nothing else is looked at.
+        let here = core_index();
+        self.core == here && self.home.get() == here
     }
 }
 
 impl Drop for Coroutine {
     fn drop(&mut self) {
-        if self.core == core_index() && matches!(self.state.get(), State::New | State::Finished) {
-            return;
+        let entry = self.entry.take();
+        let stack = self.stack.take();
+        let is_ours = self.core == core_index();
+        if entry.is_none() || !is_ours {
+            // It has begun and not returned; or what it would have run belongs to another core.
+            mem::forget(entry);
+            mem::forget(stack);
         }
-        // Its function never began, but what it would have run belongs to another core; or it has begun and not
-        // returned.
-        mem::forget(self.entry.take());
-        mem::forget(self.stack.take());
     }
 }
 
@@ -182,13 +186,12 @@ impl Drop for Coroutine {
 ///
 /// # Panics
 ///
-/// If the coroutine has finished, runs, or belongs to another core; or if called from inside a coroutine.
-pub fn resume(record: Record) -> Option<Record> {
+/// If called from inside a coroutine.
+pub fn resume(next: Ready) -> Option<Record> {
     let meeting = MEETING.get();
     assert!(meeting.current.load(Ordering::Relaxed).is_null(), "a coroutine is resumed from inside a coroutine");
-    let load = meeting.begin(record);
-    // SAFETY: `load` is a frame as `switch` wants it (field invariant of `saved`, by the state that `begin` checks), and
-    // the stack stays mapped: its coroutine keeps itself alive until it has finished. The place for our own stack pointer
+    let load = meeting.begin(next);
+    // SAFETY: `load` is a frame as `switch` wants it (field invariant of `saved`: it is `Ready`), and the stack stays mapped: its coroutine keeps itself alive until it has finished. The place for our own stack pointer
     // is this core's for ever.
     unsafe { switch(meeting.loop_stack.as_ptr(), load) };
     // Its stack is left now, and can be used again.
@@ -204,10 +207,10 @@ pub fn resume(record: Record) -> Option<Record> {
 /// # Panics
 ///
 /// If called outside a coroutine: the core's loop cannot wait.
-#[inline]
+#[inline(always)]
 pub fn suspend(keep: impl FnOnce(Record)) {
     let meeting = MEETING.get();
-    let (record, save) = meeting.end(State::Suspended);
+    let (record, save) = meeting.end(core_index());
     meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
     keep(record);
     // SAFETY: the loop's stack pointer was saved by the `resume` that waits for us, whose frame is still there. The place
@@ -219,11 +222,11 @@ pub fn suspend(keep: impl FnOnce(Record)) {
 ///
 /// # Panics
 ///
-/// As [`suspend`], and as [`resume`] for the other one.
-#[inline]
-pub fn switch_to(next: Record, keep: impl FnOnce(Record)) {
+/// As [`suspend`].
+#[inline(always)]
+pub fn switch_to(next: Ready, keep: impl FnOnce(Record)) {
     let meeting = MEETING.get();
-    let (record, save) = meeting.end(State::Suspended);
+    let (record, save) = meeting.end(core_index());
     keep(record);
     let load = meeting.begin(next);
     // SAFETY: `load` as in `resume`, `save` as in `suspend`.
@@ -263,7 +266,7 @@ extern "sysv64" fn start() -> ! {
         entry();
     }
     let meeting = MEETING.get();
-    let (last, save) = meeting.end(State::Finished);
+    let (last, save) = meeting.end(FINISHED);
     meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
     drop(record);
     // Whoever takes it from there drops it, with the stack that we are still on.

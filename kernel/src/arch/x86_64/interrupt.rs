@@ -340,12 +340,12 @@ impl Vector {
         RAISED[usize::from(self.0)].swap(false, Ordering::Relaxed)
     }
 
-    /// What a device has to write where in order to raise this vector on the calling core: edge triggered, fixed
-    /// delivery (Intel SDM volume 3, "Message Signalled Interrupts").
-    pub fn message(self) -> MsiMessage {
+    /// What a device has to write where in order to raise this vector on the core with number `core`: edge triggered,
+    /// fixed delivery (Intel SDM volume 3, "Message Signalled Interrupts").
+    pub fn message(self, core: usize) -> MsiMessage {
         // The destination field has 8 bits; machines with more cores than that have interrupt remapping, and the kernel
         // uses no more than 64 of them.
-        let address = 0xFEE0_0000 | u64::from(apic::id() & 0xFF) << 12;
+        let address = 0xFEE0_0000 | u64::from(smp::apic_id(core) & 0xFF) << 12;
         // SAFETY: the address is that of the local APICs' message window; the data names this vector, whose handler does
         // nothing but set a flag.
         unsafe { MsiMessage::new(address, u32::from(self.0)) }

@@ -1,4 +1,4 @@
-//! I/O interrupt controllers: from a device's interrupt line to a vector of the boot core.
+//! I/O interrupt controllers: from a device's interrupt line to a vector of a core.
 //!
 //! Each has two registers in memory, an index and a window; behind the index are two words per pin. A controller is
 //! mapped when the first line of it is routed. Without ACPI there is one, at the usual address, with lines from 0 on.
@@ -7,8 +7,8 @@
 
 use core::fmt;
 
-use super::apic;
 use super::interrupt::Vector;
+use super::smp;
 use crate::acpi::{self, IoApic, Line, Polarity, Trigger};
 use crate::mm;
 
@@ -80,12 +80,12 @@ impl Registers {
     }
 }
 
-/// Lets `line` raise `vector` on the boot core.
+/// Lets `line` raise `vector` on the core with number `core`.
 ///
 /// # Errors
 ///
 /// See [`RouteError`].
-pub fn route(line: Line, vector: Vector) -> Result<(), RouteError> {
+pub fn route(line: Line, vector: Vector, core: usize) -> Result<(), RouteError> {
     let listed = acpi::tables().map_or(&[][..], |tables| &tables.io_apics);
     let controllers = if listed.is_empty() { &[DEFAULT][..] } else { listed };
     for controller in controllers {
@@ -98,7 +98,7 @@ pub fn route(line: Line, vector: Vector) -> Result<(), RouteError> {
         let trigger = if line.trigger == Trigger::Level { LEVEL_TRIGGERED } else { 0 };
         let entry = FIRST_ENTRY + 2 * pin;
         // The destination first: the low word unmasks the pin.
-        registers.write(entry + 1, apic::id() << 24);
+        registers.write(entry + 1, smp::apic_id(core) << 24);
         registers.write(entry, u32::from(vector.number()) | polarity | trigger);
         return Ok(());
     }

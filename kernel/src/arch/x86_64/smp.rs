@@ -146,6 +146,11 @@ pub fn count() -> usize {
     COUNT.load(Ordering::Acquire)
 }
 
+/// The APIC id of the core with this number.
+pub(super) fn apic_id(core: usize) -> u32 {
+    APIC_IDS[core].load(Ordering::Relaxed)
+}
+
 /// What the next core gets; it outlives the start, in case the core comes late.
 struct Offer {
     /// Its loop's stack.
@@ -299,7 +304,7 @@ fn run(offer: &'static Offer) -> ! {
 
 /// Interrupts the core with this number, which is asleep or about to be.
 pub(crate) fn wake(core: usize) {
-    apic::send_wake(APIC_IDS[core].load(Ordering::Relaxed));
+    apic::send_wake(apic_id(core));
 }
 
 /// Stops all other cores, whatever they are doing, and waits a moment for it.
@@ -307,7 +312,7 @@ pub(crate) fn stop_others() {
     STOPPING.store(true, Ordering::SeqCst);
     let (me, count) = (core_local::core_index(), count());
     for core in (0..count).filter(|&core| core != me) {
-        apic::send_nmi(APIC_IDS[core].load(Ordering::Relaxed));
+        apic::send_nmi(apic_id(core));
     }
     let start = cpu::time_stamp();
     // 100 ms at 2 GHz; a core that the host does not run cannot do anything either.

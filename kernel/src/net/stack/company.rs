@@ -1,5 +1,6 @@
-//! What stacks with the same address have to do with each other: frames that arrived at one and concern another, and the
-//! address itself. Nothing here waits for the others; who carries what from one to the other is not this module's affair.
+//! What stacks with the same address have to do with each other: frames that arrived at one and concern another, and
+//! the address itself. Nothing here waits for the others; who carries what from one to the other is not this module's
+//! affair.
 
 use alloc::boxed::Box;
 
@@ -18,8 +19,8 @@ const MOST_STRAYS: usize = 256;
 
 /// Company.
 impl<S: Signal> Stack<S> {
-    /// Tells a stack with [`Addressing::Shared`] its address, or that it has none any more: then its connections end. One
-    /// that finds its address in another way keeps it.
+    /// Tells a stack with [`Addressing::Shared`] its address, or that it has none any more: then its connections end.
+    /// One that finds its address in another way keeps it.
     pub fn set_address(&mut self, address: Option<StaticAddress>) {
         if self.config.addressing != Addressing::Shared {
             return;

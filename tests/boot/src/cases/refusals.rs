@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 14] = [
+    let refused: [(&str, &[&str], &[&str]); 16] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -22,12 +22,14 @@ pub fn cases() -> Vec<Case> {
             &["run", "hello", "--virtio", "legacy", "--share", "/"],
             &["virtio-fs", "legacy"],
         ),
+        ("more_cards_than_a_microvm_has_room_for", &["run", "hello", "--nics", "8", "--share", "/"], &["microvm", "8"]),
         ("unknown_option", &["run", "hello", "--no-such-option"], &["--no-such-option"]),
         ("unknown_command", &["boot", "hello"], &["'boot'"]),
         ("no_memory", &["run", "hello", "--memory", "0"], &["--memory"]),
         ("no_processor", &["run", "hello", "--cpus", "0"], &["--cpus"]),
         ("no_time", &["run", "hello", "--timeout", "0"], &["--timeout"]),
         ("port_that_is_no_number", &["run", "hello", "--port", "http"], &["`http`"]),
+        ("port_of_a_debugger_that_is_no_number", &["run", "hello", "--gdb=x"], &["--gdb"]),
     ];
     let mut cases: Vec<_> = refused
         .into_iter()
@@ -45,7 +47,9 @@ pub fn cases() -> Vec<Case> {
 fn busy_port_is_refused(tool: &Tool) -> Result<(), String> {
     let taken = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let port = taken.local_addr().map_err(|error| error.to_string())?.port().to_string();
-    tool.run(["run", "hello", "--port", &port])?.expect_refusal(&[&port]).map(drop)
+    tool.run(["run", "hello", "--port", &port])?.expect_refusal(&[&port])?;
+    let gdb = format!("--gdb={port}");
+    tool.run(["run", "hello", &gdb])?.expect_refusal(&[&port]).map(drop)
 }
 
 fn old_qemu_is_refused(tool: &Tool) -> Result<(), String> {

@@ -1,8 +1,8 @@
 //! How a function interrupts, and what that asks of its transport: vectors to map, a status to read.
 //!
-//! Who has a device to himself gives it one message, or several and does not care which queue has which. Where the queues
-//! of a device have owners on several cores, each message interrupts one of them, and a queue must have its owner's or
-//! none: [`Interrupts::Assigned`] says which that is.
+//! Who has a device to himself gives it one message, or several and does not care which queue has which. Where the
+//! queues of a device have owners on several cores, each message interrupts one of them, and a queue must have its
+//! owner's or none: [`Interrupts::Assigned`] says which that is.
 
 use toro_core::driver::DeviceFault;
 use toro_core::io::{ReadWrite, Reg, Registers};
@@ -115,8 +115,8 @@ impl Signals {
         }
     }
 
-    /// Maps a queue, which is selected, to its vector; where queues have no vector of their own for sure, to the one that
-    /// all can share.
+    /// Maps a queue, which is selected, to its vector; where queues have no vector of their own for sure, to the one
+    /// that all can share.
     pub fn map_queue<R: Registers>(
         self,
         registers: &R,

@@ -42,8 +42,8 @@ fn hd_net_15_a_silent_control_queue_is_an_error_after_a_while_and_nothing_stays_
     assert_eq!(card.memory.blocks(), 0);
 }
 
-/// A clock on which each look takes 10 ms. While the driver waits, it notes where the card's queues are, which the model
-/// forgets when it is told to reset.
+/// A clock on which each look takes 10 ms. While the driver waits, it notes where the card's queues are, which the
+/// model forgets when it is told to reset.
 struct Watching {
     device: Device,
     now: AtomicU64,

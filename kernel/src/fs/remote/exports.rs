@@ -1,0 +1,214 @@
+//! [`Exports`]: the objects of one core that other cores have handles to.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use fuse_proto::Errno;
+use toro_core::DmaBuf;
+
+use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
+use crate::fs::path::LastLink;
+use crate::fs::vfs::{FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry};
+
+/// Names an object of the owner, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number(u64);
+
+/// What another core is told about a node.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeAnswer {
+    pub number: Number,
+    pub id: u64,
+    pub file_type: FileType,
+}
+
+/// What another core is told about a file that has been opened for it.
+#[derive(Clone, Copy, Debug)]
+pub struct FileAnswer {
+    pub number: Number,
+    pub read_limit: usize,
+}
+
+/// A part of a listing.
+pub struct Batch {
+    pub entries: Vec<RawEntry>,
+    /// How the listing ends behind these entries, if it does.
+    pub end: Option<Result<(), Errno>>,
+}
+
+/// How many names a batch has at most.
+const BATCH: usize = 64;
+
+/// The objects of one core that other cores have handles to, by number. Belongs to that core.
+///
+/// Nothing in here is borrowed while a file system works: that may wait, or end up here again.
+pub struct Exports {
+    next: Cell<u64>,
+    objects: RefCell<BTreeMap<Number, Object>>,
+}
+
+#[derive(Clone)]
+enum Object {
+    FileSystem(Rc<dyn FileSystem>),
+    Node(Rc<dyn Node>),
+    File(Rc<dyn OpenFile>),
+    /// Borrowed while it is read; its one handle waits for that.
+    Listing(Rc<RefCell<Box<dyn OpenDirectory>>>),
+}
+
+impl Exports {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self { next: Cell::new(0), objects: RefCell::new(BTreeMap::new()) }
+    }
+
+    /// Adds a file system; it stays until [`withdraw`](Self::withdraw).
+    pub fn add(&self, file_system: Rc<dyn FileSystem>) -> Number {
+        self.insert(Object::FileSystem(file_system))
+    }
+
+    /// Takes all file systems out. What was opened in them stays until its handles are gone.
+    pub fn withdraw(&self) {
+        let is_file_system = |object: &Object| matches!(object, Object::FileSystem(_));
+        let withdrawn: Vec<_> = self.objects.borrow_mut().extract_if(.., |_, object| is_file_system(object)).collect();
+        drop(withdrawn);
+    }
+
+    /// Takes an object out, on behalf of the handle to it.
+    pub fn close(&self, number: Number) {
+        let object = self.objects.borrow_mut().remove(&number);
+        drop(object);
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.objects.borrow().len()
+    }
+
+    fn insert(&self, object: Object) -> Number {
+        let number = Number(self.next.get());
+        self.next.set(number.0 + 1);
+        self.objects.borrow_mut().insert(number, object);
+        number
+    }
+
+    fn get(&self, number: Number) -> Option<Object> {
+        self.objects.borrow().get(&number).cloned()
+    }
+
+    fn file_system(&self, number: Number) -> Result<Rc<dyn FileSystem>, Errno> {
+        match self.get(number) {
+            Some(Object::FileSystem(file_system)) => Ok(file_system),
+            _ => Err(Errno::ENOTCONN),
+        }
+    }
+
+    fn node(&self, number: Number) -> Result<Rc<dyn Node>, Errno> {
+        match self.get(number) {
+            Some(Object::Node(node)) => Ok(node),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    fn file(&self, number: Number) -> Result<Rc<dyn OpenFile>, Errno> {
+        match self.get(number) {
+            Some(Object::File(file)) => Ok(file),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    fn answer(&self, node: Rc<dyn Node>) -> NodeAnswer {
+        let (id, file_type) = (node.id(), node.file_type());
+        NodeAnswer { number: self.insert(Object::Node(node)), id, file_type }
+    }
+}
+
+/// What other cores ask, named as in [`vfs`](crate::fs::vfs). Errors are those of the file system.
+impl Exports {
+    pub(super) fn root(&self, file_system: Number) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.file_system(file_system)?.root()?))
+    }
+
+    pub(super) fn resolve(
+        &self,
+        file_system: Number,
+        path: &[u8],
+        last_link: LastLink,
+        freshness: Freshness,
+    ) -> Result<(NodeAnswer, Vec<u8>), Errno> {
+        let resolved = self.file_system(file_system)?.resolve(path, last_link, freshness)?;
+        Ok((self.answer(resolved.node), resolved.path))
+    }
+
+    pub(super) fn stats(&self, file_system: Number) -> Result<FileSystemStats, Errno> {
+        self.file_system(file_system)?.stats()
+    }
+
+    pub(super) fn metadata(&self, node: Number) -> Result<Metadata, Errno> {
+        self.node(node)?.metadata()
+    }
+
+    pub(super) fn lookup(&self, node: Number, name: &[u8], freshness: Freshness) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.node(node)?.lookup(name, freshness)?))
+    }
+
+    pub(super) fn read_link(&self, node: Number) -> Result<Vec<u8>, Errno> {
+        self.node(node)?.read_link()
+    }
+
+    pub(super) fn open(&self, node: Number) -> Result<FileAnswer, Errno> {
+        let file: Rc<dyn OpenFile> = self.node(node)?.open()?.into();
+        let read_limit = file.read_limit();
+        Ok(FileAnswer { number: self.insert(Object::File(file)), read_limit })
+    }
+
+    pub(super) fn open_directory(&self, node: Number) -> Result<Number, Errno> {
+        let listing = self.node(node)?.open_directory()?;
+        Ok(self.insert(Object::Listing(Rc::new(RefCell::new(listing)))))
+    }
+
+    pub(super) fn file_metadata(&self, file: Number) -> Result<Metadata, Errno> {
+        self.file(file)?.metadata()
+    }
+
+    pub(super) fn read_at(&self, file: Number, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
+        let file = self.file(file)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(length, 0);
+        let count = file.read_at(&mut bytes, offset)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    pub(super) fn read_buffer(&self, file: Number, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
+        self.file(file)?.read_buffer(offset, length)
+    }
+
+    pub(super) fn next_batch(&self, listing: Number) -> Batch {
+        let mut entries = Vec::new();
+        let Some(Object::Listing(listing)) = self.get(listing) else {
+            return Batch { entries, end: Some(Err(Errno::EBADF)) };
+        };
+        let Ok(mut listing) = listing.try_borrow_mut() else {
+            return Batch { entries, end: Some(Err(Errno::EBADF)) };
+        };
+        while entries.len() < BATCH {
+            match listing.next() {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => return Batch { entries, end: Some(Ok(())) },
+                Err(errno) => return Batch { entries, end: Some(Err(errno)) },
+            }
+        }
+        Batch { entries, end: None }
+    }
+}
+
+impl Default for Exports {
+    fn default() -> Self {
+        Self::new()
+    }
+}
