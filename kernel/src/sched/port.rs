@@ -92,7 +92,7 @@ pub(super) fn send(record: Record) {
     let core = record.core;
     let port = &PORTS[core];
     // One that is there already will be looked at after what its sender did before.
-    if port.inbox.push(record) == Pushed::Queued && port.doorbell.ring() == Ring::Needed {
+    if port.inbox.push(record) == Pushed::Queued && port.doorbell.ring_after_push() == Ring::Needed {
         smp::wake(core);
     }
 }
