@@ -33,6 +33,8 @@ const ANSWERS: u64 = 50;
 const WARM_UP: u64 = 20;
 /// What the second time may keep: pools of stacks and the heap's extents do not fill up alike each time.
 const SLACK_PER_CORE: u64 = 2 << 20;
+/// And what lists of the kernel may have grown by that only grow.
+const HEAP_SLACK_PER_CORE: usize = 16 << 10;
 
 pub fn run() {
     let counts = Counts {
@@ -48,12 +50,14 @@ pub fn run() {
         messages: messages / WARM_UP,
         pieces: pieces / WARM_UP,
     });
-    let before = settled_memory();
+    let (free_before, used_before) = settled_memory();
     round(&counts);
-    let after = settled_memory();
-    toro::println!("stress: {} KiB were free, {} KiB are", before / 1024, after / 1024);
-    let slack = SLACK_PER_CORE * cores::count() as u64;
-    assert!(after + slack >= before, "memory is lost");
+    let (free, used) = settled_memory();
+    toro::println!("stress: {} KiB were free, {} KiB are", free_before / 1024, free / 1024);
+    toro::println!("stress: {used_before} bytes of the heap were in use, {used} are");
+    let cores = cores::count();
+    assert!(free + SLACK_PER_CORE * cores as u64 >= free_before, "memory is lost");
+    assert!(used <= used_before + HEAP_SLACK_PER_CORE * cores, "pieces of the heap are lost");
 }
 
 struct Counts {
@@ -82,12 +86,19 @@ fn round(counts: &Counts) {
     }
 }
 
-/// What is free when every core has passed by, so that what was unmapped can be used again, and has done so.
-fn settled_memory() -> u64 {
-    for core in cores::all().chain(cores::all()) {
-        cores::run_on(core, || thread::spawn(thread::yield_now).join().unwrap());
-    }
-    mm::free_memory()
+/// The memory that is free, and the bytes of the heap that are in use, when every core has passed by, so that what was
+/// unmapped or freed elsewhere can be used again, and has done so.
+fn settled_memory() -> (u64, usize) {
+    let settle = || {
+        thread::spawn(thread::yield_now).join().unwrap();
+        mm::heap::collect();
+        mm::heap::allocated()
+    };
+    cores::all().for_each(|core| {
+        cores::run_on(core, settle);
+    });
+    let in_use = cores::all().map(|core| cores::run_on(core, settle)).sum();
+    (mm::free_memory(), in_use)
 }
 
 toro::thread_local! {
