@@ -79,12 +79,19 @@ mod time;
 mod timers;
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use toro::core::CoreId;
 use toro::thread::Builder;
 use toro::time::Instant;
 
-toro::entry!(main, drivers: [ring::DRIVER]);
+toro::entry!(main, drivers: [ring::DRIVER], owners: owners);
+
+/// The word `app-owner=N` gives the first network card to core N, unless the command line says otherwise.
+fn owners(device: &str) -> Option<Vec<CoreId>> {
+    let word = toro::env::option("app-owner").filter(|_| device == "virtio-net0")?;
+    Some(word.parse().ok().and_then(CoreId::new).into_iter().collect())
+}
 
 fn main() -> Result<(), String> {
     let tests = toro::env::option("test").ok_or("the command line word test=NAME is missing")?;

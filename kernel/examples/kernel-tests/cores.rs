@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use toro::arch::interrupt;
 use toro::core::{self as cores, CoreId};
 use toro::thread::{self, Builder};
 use toro::time::{Duration, Instant};
@@ -22,6 +23,42 @@ pub fn run() {
     waking_from_sleep();
     stacks_travel();
     locals();
+    cores_that_are_awake_are_not_interrupted();
+}
+
+/// A core that never sleeps gets thousands of wake-ups, and no interrupt for them: only its timer's, once a second.
+fn cores_that_are_awake_are_not_interrupted() {
+    const WAKES: u64 = 5000;
+    let Some(other) = cores::all().find(|&core| core != cores::current()) else { return };
+    let (woken, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
+    let busy = {
+        let stop = Arc::clone(&stop);
+        thread::spawn_on(other, move || {
+            let before = interrupt::count();
+            while stop.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            interrupt::count() - before
+        })
+    };
+    let sleeper = {
+        let woken = Arc::clone(&woken);
+        thread::spawn_on(other, move || {
+            for _ in 0..WAKES {
+                thread::park();
+                woken.fetch_add(1, Ordering::Release);
+            }
+        })
+    };
+    for number in 0..WAKES {
+        sleeper.thread().unpark();
+        while woken.load(Ordering::Acquire) <= number {
+            thread::yield_now();
+        }
+    }
+    stop.store(1, Ordering::Relaxed);
+    let (Ok(()), Ok(interrupts)) = (sleeper.join(), busy.join());
+    assert!(interrupts < WAKES / 5, "{interrupts} interrupts for {WAKES} wake-ups of a core that was awake");
 }
 
 fn last() -> CoreId {

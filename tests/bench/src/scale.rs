@@ -9,6 +9,7 @@
 //!                  one more for the client of the web server
 //!   instructions   1, 2, 4, 8 cores with as much work for each: what a core executes for its share has to stay the
 //!                  same, whatever the host has
+//!   idle           what a guest with 1 core and with 4 costs its host while nothing happens
 //! ```
 //!
 //! Work is made long enough for boot and start not to matter, and instructions are the difference between a piece of work
@@ -50,6 +51,8 @@ pub enum Figure {
     Instructions,
     /// Times on one core and on two
     Times,
+    /// Processor time of an idle guest
+    Idle,
 }
 
 /// Options of `bench scale`.
@@ -61,7 +64,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Take only these figures
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "instructions,times")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "instructions,times,idle")]
     only: Vec<Figure>,
     /// Numbers of cores for counts of instructions
     #[arg(long, value_delimiter = ',', value_name = "N,N", default_value = "1,2,4,8")]
@@ -97,6 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
         match figure {
             Figure::Instructions => println!("{}", bench.instructions(&Plugin::build(scratch.path())?)?),
             Figure::Times => println!("{}", bench.times()?),
+            Figure::Idle => println!("{}", bench.idle()?),
         }
     }
     Ok(())
@@ -138,9 +142,9 @@ impl Bench<'_> {
         line.split_whitespace().next().and_then(|word| word.parse().ok()).context("no time in the result")
     }
 
-    /// Boots the web server with a card for each of `cores` cores.
+    /// Boots the web server with `cores` cores, of which the first have a card each.
     fn serve(&self, cores: u32, links: &[&Link], counters: Option<&Counters>) -> Result<Guest> {
-        let owners: Vec<_> = (0..cores).map(|core| format!("owner=virtio-net{core}:{core}")).collect();
+        let owners: Vec<_> = (0..links.len()).map(|core| format!("owner=virtio-net{core}:{core}")).collect();
         let guest = self.boot(&self.web, cores, links, &owners.join(" "), counters)?;
         for link in links {
             let answers =
@@ -205,6 +209,28 @@ impl Bench<'_> {
                 })
                 .sum()
         })
+    }
+
+    /// What the web server costs with one card, and cores that have nothing to do.
+    fn idle(&self) -> Result<Table> {
+        /// Long enough for what is done once a second to show.
+        const TIME: Duration = Duration::from_secs(10);
+        let title = format!("an idle guest, {} times {TIME:?}, {}", self.options.repeat, self.circumstances());
+        let mut table = Table::new(title, ["cores", "per cent of a processor"]);
+        for cores in [1, 4] {
+            eprintln!("bench: idle, {cores} cores");
+            let links = self.links(1)?;
+            let guest = self.serve(cores, &links.iter().collect::<Vec<_>>(), None)?;
+            let mut samples = Samples::default();
+            for _ in 0..self.options.repeat {
+                thread::sleep(Duration::from_secs(1));
+                let before = guest.cpu_time()?;
+                thread::sleep(TIME);
+                samples.push(100.0 * guest.cpu_time()?.saturating_sub(before).as_secs_f64() / TIME.as_secs_f64());
+            }
+            table.row([cores.to_string(), samples.show(|value| format!("{value:.1}"))]);
+        }
+        Ok(table)
     }
 
     fn instructions(&self, plugin: &Plugin) -> Result<Table> {

@@ -140,6 +140,11 @@ impl Running {
         Ok(())
     }
 
+    /// Whether the tool has not ended.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None)) && Instant::now() < self.deadline
+    }
+
     /// Sends a signal to the tool alone.
     ///
     /// # Errors

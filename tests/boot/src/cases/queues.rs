@@ -1,4 +1,5 @@
-//! A network card whose queue pairs belong to different cores, on a real tap device with several queues.
+//! Cards that belong to other cores than the boot core, and one whose queue pairs belong to different cores, on a real tap
+//! device with several queues.
 //!
 //! ```text
 //!   curl --> tap, two queues --> virtio-net, mq=on --> pair 0 on core 0
@@ -20,13 +21,38 @@ const CONNECTIONS: u32 = 60;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    ["pc", "q35"]
-        .into_iter()
-        .map(|machine| {
-            let name = format!("queues::each_pair_of_a_card_serves_on_its_own_core_on_{machine}");
-            Case::new(name, move |tool| pairs_serve(tool, machine))
-        })
-        .collect()
+    let pairs = ["pc", "q35"].into_iter().map(|machine| {
+        let name = format!("queues::each_pair_of_a_card_serves_on_its_own_core_on_{machine}");
+        Case::new(name, move |tool| pairs_serve(tool, machine))
+    });
+    let owners = [
+        Case::new("queues::command_line_gives_a_card_to_a_core", |tool| owner_serves(tool, "owner=virtio-net0:1", "1")),
+        Case::new("queues::application_gives_a_card_to_a_core", |tool| owner_serves(tool, "app-owner=2", "2")),
+        Case::new("queues::command_line_goes_before_the_application", |tool| {
+            owner_serves(tool, "app-owner=2 owner=virtio-net0:1", "1")
+        }),
+    ];
+    pairs.chain(owners).collect()
+}
+
+/// The one card's owner answers, whoever has said who that is.
+fn owner_serves(tool: &Tool, words: &str, core: &str) -> Result<(), String> {
+    let words = format!("test=answer connections=4 {words}");
+    let arguments = ["run", "kernel-tests", "--cpus", "3", "--port", "0:80", "--timeout", "300", "--append", &words];
+    let mut running = tool.start(arguments, &[])?;
+    let is_url = |line: &str| line.strip_prefix("http://127.0.0.1:").map(|rest| format!("127.0.0.1:{rest}"));
+    // The tool's own look is the first connection, or the first few if it was impatient.
+    let url = running.await_line(is_url)?;
+    let answer =
+        Command::new("curl").args(["-s", "-m", "60", url.trim()]).output().map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+    if answer != format!("core {core}\n") {
+        return Err(format!("{words}: core {core} should have answered, got {answer:?}"));
+    }
+    while running.is_running() {
+        let _ = Command::new("curl").args(["-s", "-m", "5", url.trim()]).output();
+    }
+    running.finish()?.expect_status(0).map(drop)
 }
 
 /// What happens in the namespace. Arguments: the tool, machine, number of connections.

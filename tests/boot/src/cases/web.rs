@@ -24,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("web::without_a_share_the_bundled_site_is_served", bundled_site),
         Case::new("web::status_codes_are_those_of_a_good_server", status_codes),
         Case::new("web::nothing_outside_the_share_is_served", jail),
+        Case::new("web::every_core_with_a_card_serves_the_share", every_core),
         Case::new("web::slow_clients_do_not_block_others", slow_clients),
         Case::new("web::sixty_four_connections_at_once", many_connections),
         Case::new("web::devices_without_event_idx_lose_no_wake_up", without_event_idx),
@@ -141,6 +142,29 @@ fn demanding_card(tool: &Tool) -> Result<(), String> {
         line.contains("virtio-net: ") && line.ends_with("a legacy device without ANY_LAYOUT")
     })?;
     Ok(())
+}
+
+/// Two cards, each on a core of its own, and one share, which belongs to the first of them: the second core has its files
+/// by messages.
+fn every_core(tool: &Tool) -> Result<(), String> {
+    let directory = tempfile::tempdir().map_err(text)?;
+    let contents: Vec<u8> = (0..300_000_u32).map(|number| (number / 7) as u8).collect();
+    fs::write(directory.path().join("file"), &contents).map_err(text)?;
+    let share = directory.path().to_string_lossy();
+    let options = ["--cpus", "2", "--nics", "2", "--append", "owner=virtio-net0:0 owner=virtio-net1:1"];
+    let mut running =
+        tool.start(["run", "static-web-server", "--port", "0", "--share", &share].iter().chain(&options), &[])?;
+    let mut urls = Vec::new();
+    while urls.len() < 2 {
+        urls.push(running.await_line(|line| line.starts_with("http://127.0.0.1:").then(|| line.trim().to_owned()))?);
+    }
+    for url in urls.iter().cycle().take(20) {
+        let (status, body) = curl(&[&format!("{url}file")])?;
+        expect("curl's status", &status, &0)?;
+        expect("the file's contents", &(body == contents), &true)?;
+    }
+    running.signal(Signal::INT)?;
+    running.finish()?.expect_status(130).map(drop)
 }
 
 fn bundled_site(tool: &Tool) -> Result<(), String> {
