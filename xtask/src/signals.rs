@@ -42,6 +42,11 @@ impl Drop for StopSignals {
     }
 }
 
+/// A signal reaches everybody in the process who wants to hear of it: tests that send one, or that one would disturb, hold
+/// this meanwhile.
+#[cfg(test)]
+pub(crate) static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -52,6 +57,7 @@ mod tests {
 
     #[test]
     fn signal_arrives_as_a_message_instead_of_ending_the_process() {
+        let _alone = ALONE.lock();
         let (sender, receiver) = std::sync::mpsc::channel();
         let _signals = StopSignals::forward(sender, |number| number).unwrap();
         kill_process(getpid(), Signal::HUP).unwrap();

@@ -144,6 +144,7 @@ fn end_group(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::ALONE;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -153,6 +154,7 @@ mod tests {
 
     #[test]
     fn lines_and_status_of_a_command_are_told() {
+        let _alone = ALONE.lock();
         let supervisor = Supervisor::new().unwrap();
         let mut lines = Vec::new();
         let ended = supervisor.run(&mut shell("echo one; echo two; exit 3"), |line| lines.push(line.to_owned()));
@@ -163,6 +165,7 @@ mod tests {
 
     #[test]
     fn hung_command_is_ended_with_its_children() {
+        let _alone = ALONE.lock();
         let supervisor = Supervisor::with_deadline(Duration::from_millis(300)).unwrap();
         let mut lines = Vec::new();
         // The grandchild holds the pipe and would outlive the shell.
