@@ -31,7 +31,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU64};
 
-use toro::arch::{apic, cpu};
+use toro::arch::{apic, interrupt};
 use toro::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Resources};
 use toro::env;
 use toro::time::{Duration, Instant};
@@ -279,8 +279,11 @@ impl Reader {
         loop {
             if sleeps && self.arm()? == Armed::Idle {
                 self.sleeps += 1;
+                // What the disk raises from here on ends the halt, also if it has come before.
+                interrupt::admit_none();
                 apic::set_timer(Some(PATIENCE.as_nanos() as u64));
-                cpu::wait_for_interrupt();
+                interrupt::halt();
+                interrupt::admit_urgent();
             }
             let Self { queue, answers, .. } = self;
             let finished = queue.drain(|answer| answers.push(answer)).map_err(text)?;

@@ -88,7 +88,7 @@ pub(super) fn set_task_priority(class: u64) {
 ///
 /// To be called with interrupts disabled. `sti` takes effect after the following instruction, so an interrupt that
 /// became pending since the caller last looked for work ends the halt: no wake-up is lost between the look and the halt.
-pub fn wait_for_interrupt() {
+pub(super) fn wait_for_interrupt() {
     // SAFETY: changes no register but the interrupt flag, which is restored; handlers preserve every register and touch
     // only atomics. Declared to touch memory, because what handlers flag is read afterwards.
     unsafe { asm!("sti", "hlt", "cli", options(nostack)) }
