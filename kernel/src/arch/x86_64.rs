@@ -2,7 +2,7 @@
 
 pub mod apic;
 pub mod clock;
-pub mod context;
+pub(crate) mod context;
 pub mod core_local;
 pub mod cpu;
 mod entry;
@@ -14,7 +14,7 @@ pub mod pci_ports;
 mod pic;
 pub mod port;
 pub mod power;
-pub mod ready;
+pub(crate) mod ready;
 pub mod rtc;
 pub mod serial;
 pub mod smp;

@@ -23,6 +23,11 @@
 //! its stack. So one that nobody resumes any more leaks: what lies on its stack may be borrowed by others, and nobody
 //! can run its destructors.
 //!
+//! # Who may stop
+//!
+//! [`suspend`] and [`switch_to`] hand the record to a closure of the scheduler's in the middle of the switch. That one puts
+//! it somewhere and does nothing else: it neither stops nor resumes anything. So they are not for others to call.
+//!
 //! # One core
 //!
 //! A record can be named by all cores, but a coroutine runs on one, which is checked when it becomes [`Ready`].
@@ -47,17 +52,10 @@ use crate::sched::record::ThreadRecord;
 /// A thread's record, as those hold it who name the thread.
 pub type Record = Arc<Node<ThreadRecord>>;
 
-/// In place of a core's number: the coroutine runs.
-const RUNNING: usize = usize::MAX;
-/// Its function has returned.
-const FINISHED: usize = usize::MAX - 1;
-
 /// A function on a stack of its own.
 pub struct Coroutine {
     /// The core on which it runs.
     core: usize,
-    /// The same while it can be resumed, else `RUNNING` or `FINISHED`.
-    home: Cell<usize>,
     /// The addresses of the stack.
     range: Range<u64>,
     /// `None` when it has finished.
@@ -70,9 +68,8 @@ pub struct Coroutine {
 }
 
 // SAFETY: everything but the plain fields `core` and `range` is touched by the core `core` only, once the coroutine has
-// been made: who asks elsewhere whether it can be resumed finds another number than its own, whatever the field says just
-// then (see `is_resumable_here`), all else happens while it runs there, and `drop` leaves alone what
-// belongs to another core. Between its making and its first resumption it is handed over at most once, by an `Arc`, whose
+// been made: only what is `Ready` is resumed, which is so on its core alone (see `ready.rs`), all else happens while it runs
+// there, and `drop` leaves alone what belongs to another core. Between its making and its first resumption it is handed over at most once, by an `Arc`, whose
 // contents another core sees as they were written. A function that is made for another core is `Send` (`for_core`).
 unsafe impl Send for Coroutine {}
 // SAFETY: as above.
@@ -102,27 +99,23 @@ impl Meeting {
     #[inline(always)]
     fn begin(&self, ready: Ready) -> u64 {
         let record = ready.into_record();
-        let coroutine = &record.coroutine;
-        coroutine.home.set(RUNNING);
-        let saved = coroutine.saved.get();
+        let saved = record.coroutine.saved.get();
         self.current.store(Arc::into_raw(record).cast_mut(), Ordering::Relaxed);
         saved
     }
 
-    /// Takes the running coroutine's record, which is at `home` from now on; gives also where its stack pointer is to be
-    /// saved.
+    /// Takes the running coroutine's record; gives also where its stack pointer is to be saved.
     ///
     /// # Panics
     ///
     /// If the core's loop runs.
     #[inline(always)]
-    fn end(&self, home: usize) -> (Record, *mut u64) {
+    fn end(&self) -> (Record, *mut u64) {
         let current = self.current.load(Ordering::Relaxed);
         assert!(!current.is_null(), "only a thread can wait");
         // SAFETY: not null, so it is from `into_raw` and the reference is the field's (field invariant), which gives it
         // up: both callers store another record, or null, before anything looks there.
         let record = unsafe { Arc::from_raw(current) };
-        record.coroutine.home.set(home);
         let place = record.coroutine.saved.as_ptr();
         (record, place)
     }
@@ -149,22 +142,13 @@ impl Coroutine {
         // SAFETY: the stack is mapped, at least a page long, owned by this object alone and page-aligned at its end, so
         // the eight words below the end are writable and aligned.
         unsafe { ptr::with_exposed_provenance_mut::<[u64; 8]>(top as usize).write(frame) };
-        Self {
-            core,
-            home: Cell::new(core),
-            range,
-            stack: Cell::new(Some(stack)),
-            saved: Cell::new(top),
-            entry: Cell::new(Some(entry)),
-        }
+        Self { core, range, stack: Cell::new(Some(stack)), saved: Cell::new(top), entry: Cell::new(Some(entry)) }
     }
 
-    /// Whether it can be resumed on the calling core.
+    /// The number of the core on which it runs.
     #[inline(always)]
-    pub(super) fn is_resumable_here(&self) -> bool {
-        // The plain field first: on another core nothing else is looked at.
-        let here = core_index();
-        self.core == here && self.home.get() == here
+    pub(super) fn core(&self) -> usize {
+        self.core
     }
 }
 
@@ -210,7 +194,8 @@ pub fn resume(next: Ready) -> Option<Record> {
 #[inline(always)]
 pub fn suspend(keep: impl FnOnce(Record)) {
     let meeting = MEETING.get();
-    let (record, save) = meeting.end(core_index());
+    let (record, save) = meeting.end();
+    record.ready.stop();
     meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
     keep(record);
     // SAFETY: the loop's stack pointer was saved by the `resume` that waits for us, whose frame is still there. The place
@@ -226,7 +211,8 @@ pub fn suspend(keep: impl FnOnce(Record)) {
 #[inline(always)]
 pub fn switch_to(next: Ready, keep: impl FnOnce(Record)) {
     let meeting = MEETING.get();
-    let (record, save) = meeting.end(core_index());
+    let (record, save) = meeting.end();
+    record.ready.stop();
     keep(record);
     let load = meeting.begin(next);
     // SAFETY: `load` as in `resume`, `save` as in `suspend`.
@@ -266,7 +252,8 @@ extern "sysv64" fn start() -> ! {
         entry();
     }
     let meeting = MEETING.get();
-    let (last, save) = meeting.end(FINISHED);
+    // It is not said to have stopped: so it can never become ready again.
+    let (last, save) = meeting.end();
     meeting.current.store(ptr::null_mut(), Ordering::Relaxed);
     drop(record);
     // Whoever takes it from there drops it, with the stack that we are still on.

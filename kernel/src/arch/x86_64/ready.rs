@@ -11,8 +11,9 @@
 //!
 //! # Ownership
 //!
-//! A list owns a reference to each record in it. A record is in no other list meanwhile, as it has one link: which
-//! says whether it is in a list. Only the core that a coroutine belongs to touches its link.
+//! A list owns a reference to each record in it. A record is in no other list meanwhile, as it has one link, which says
+//! so; and in none from when it is taken out to be resumed until it has stopped, which the link says as well. Only the core
+//! that a coroutine belongs to touches its link, as only that core may [`push`](ReadyList::push) it.
 
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -22,15 +23,19 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use toro_sync::Node;
 
 use super::context::Record;
+use super::core_local::core_index;
 use crate::sched::record::ThreadRecord;
 
 /// A pointer that is no record: the link of the last one in a list.
 const END: *mut Node<ThreadRecord> = ptr::dangling_mut();
+/// Another: the link of one that has been taken out of its list to be resumed, and has not stopped since.
+const RESUMED: *mut Node<ThreadRecord> = ptr::without_provenance_mut(2 * align_of::<Node<ThreadRecord>>());
 
-/// A record's place in a list.
+/// A record's place in a list, and whether it may be in one.
 pub struct ReadyLink {
-    /// Null: in no list. Else the next record, or [`END`]. An atomic because records are shared; it is written and read by
-    /// one core alone.
+    /// Null: in no list, and its coroutine can be resumed. [`RESUMED`]: it runs, is about to, or has finished. Else in a
+    /// list: the next record, or [`END`]. An atomic because records are shared; it is written and read by the core of the
+    /// coroutine alone.
     next: AtomicPtr<Node<ThreadRecord>>,
 }
 
@@ -41,13 +46,19 @@ impl Default for ReadyLink {
 }
 
 impl ReadyLink {
-    /// In no list.
+    /// In no list; the coroutine has not begun.
     pub const fn new() -> Self {
         Self { next: AtomicPtr::new(ptr::null_mut()) }
     }
+
+    /// The coroutine stops, and can be resumed when it has. Called by itself.
+    #[inline(always)]
+    pub(super) fn stop(&self) {
+        self.next.store(ptr::null_mut(), Ordering::Relaxed);
+    }
 }
 
-/// A coroutine of this core that waits to be resumed. Not `Send`.
+/// A coroutine of this core that can be resumed, once. Not `Send`. One that is dropped instead never runs again.
 pub struct Ready(Record);
 
 impl Ready {
@@ -93,7 +104,7 @@ impl ReadyList {
     pub fn push(&self, record: Record) {
         let link = &record.ready.next;
         assert!(
-            record.coroutine.is_resumable_here() && link.load(Ordering::Relaxed).is_null(),
+            record.coroutine.core() == core_index() && link.load(Ordering::Relaxed).is_null(),
             "a thread becomes ready on its core, and once"
         );
         link.store(END, Ordering::Relaxed);
@@ -119,7 +130,7 @@ impl ReadyList {
         // first is another one below.
         let record = unsafe { Arc::from_raw(first) };
         let next = record.ready.next.load(Ordering::Relaxed);
-        record.ready.next.store(ptr::null_mut(), Ordering::Relaxed);
+        record.ready.next.store(RESUMED, Ordering::Relaxed);
         self.first.set(if ptr::eq(next, END) { ptr::null() } else { next });
         Some(Ready(record))
     }
