@@ -139,7 +139,7 @@ fn demanding_card(tool: &Tool) -> Result<(), String> {
     let options = ["--virtio", "legacy", "--timeout", "120", "--", "-global", "virtio-net-device.any_layout=off"];
     let finished = tool.run(["run", "static-web-server", "--port", "0"].iter().chain(&options).copied())?;
     finished.expect_status(1)?.expect_line("the card's refusal", |line| {
-        line.contains("virtio-net: ") && line.ends_with("a legacy device without ANY_LAYOUT")
+        line.contains("virtio-net0: ") && line.ends_with("a legacy device without ANY_LAYOUT")
     })?;
     Ok(())
 }
