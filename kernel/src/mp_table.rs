@@ -25,7 +25,7 @@
 use alloc::vec::Vec;
 
 use crate::acpi::IoApic;
-use crate::mm::physical::{PhysicalMemory, read_u16, read_u32};
+use crate::mm::physical::{PhysicalMemory, read_u16, read_u32, sums_to_zero};
 
 /// The real-mode segment of the extended BIOS data area.
 const EBDA_POINTER: u64 = 0x40E;
@@ -134,10 +134,6 @@ fn entries(mut rest: &[u8]) -> MpTable {
         }
     }
     found
-}
-
-fn sums_to_zero(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)) == 0
 }
 
 #[cfg(test)]

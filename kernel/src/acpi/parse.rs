@@ -1,7 +1,7 @@
 //! From bytes to [`Tables`] (ACPI 6.5 §5.2).
 
 use super::{Ecam, IoApic, Line, Location, Override, Polarity, SleepControl, Tables, Trigger};
-use crate::mm::physical::{PhysicalMemory, read_u16, read_u32, read_u64};
+use crate::mm::physical::{PhysicalMemory, read_u16, read_u32, read_u64, sums_to_zero};
 
 const HEADER: usize = 36;
 /// Longer tables are not believed.
@@ -78,10 +78,6 @@ fn table(memory: &impl PhysicalMemory, address: u64, checksum: Checksum) -> Opti
         return None;
     }
     memory.bytes(address, length).filter(|table| checksum == Checksum::Ignored || sums_to_zero(table))
-}
-
-fn sums_to_zero(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)) == 0
 }
 
 /// Multiple APIC description table (§5.2.12).

@@ -25,6 +25,11 @@ pub fn read_u64(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(offset..)?.first_chunk().copied()?))
 }
 
+/// Whether the bytes add up to zero, as those of firmware's tables do that are whole.
+pub fn sums_to_zero(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)) == 0
+}
+
 #[cfg(test)]
 pub(crate) mod model {
     //! Physical memory for tests.
