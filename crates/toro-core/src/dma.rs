@@ -28,12 +28,14 @@ mod arrays;
 mod buf;
 mod memory;
 mod pool;
+mod segments;
 mod shared;
 
 pub use arrays::SharedArrays;
 pub use buf::{DmaBuf, TooLong};
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
 pub use pool::{DmaPool, LARGEST_BUFFER, PoolStorage};
+pub use segments::{LONGEST_TRANSFER, Segments};
 pub use shared::{SharedCell, SharedRegion};
 
 #[cfg(test)]

@@ -37,6 +37,7 @@
 
 use core::fmt;
 
+pub mod block;
 pub mod fuse;
 pub mod net;
 
@@ -180,6 +181,10 @@ impl From<crate::OutOfDmaMemory> for AttachError {
         Self::OutOfDmaMemory
     }
 }
+
+/// A request in flight, unique among those; small, and reused after completion, so fit to index a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u16);
 
 /// A request that could not be accepted now, with everything that was handed in.
 #[derive(Debug)]

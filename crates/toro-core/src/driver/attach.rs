@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU16;
 
+use super::block::BlockDevice;
 use super::fuse::FuseDevice;
 use super::net::NetDevice;
 use super::{AttachError, DeviceId};
@@ -42,6 +43,11 @@ pub enum Attached {
     /// are [`owners`](Resources::owners). They share address and link and nothing else; number *k* interrupts owner
     /// *k*.
     NetQueues(Vec<Box<dyn NetDevice>>),
+    /// A device with disks, with one owner.
+    Block(Box<dyn BlockDevice>),
+    /// A disk divided among several owners: its queues, at least two and at most as many as there are
+    /// [`owners`](Resources::owners). All reach the same units; number *k* interrupts owner *k*.
+    BlockQueues(Vec<Box<dyn BlockDevice>>),
     /// A carrier of FUSE requests.
     Fuse(Box<dyn FuseDevice>),
     /// Of a class of its own: the driver keeps it, for whoever knows that driver.
@@ -53,6 +59,8 @@ impl fmt::Debug for Attached {
         f.write_str(match self {
             Self::Net(_) => "Attached::Net",
             Self::NetQueues(_) => "Attached::NetQueues",
+            Self::Block(_) => "Attached::Block",
+            Self::BlockQueues(_) => "Attached::BlockQueues",
             Self::Fuse(_) => "Attached::Fuse",
             Self::Other => "Attached::Other",
         })

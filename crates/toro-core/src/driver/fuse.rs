@@ -15,12 +15,9 @@
 //! the device with one notification; completions come in any order, named by the [`RequestId`] that
 //! [`submit`](FuseDevice::submit) returned.
 
+pub use super::RequestId;
 use super::{Armed, DeviceFault, Refused};
 use crate::dma::DmaBuf;
-
-/// A request in flight, unique among those; small, and reused after completion, so fit to index a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub u16);
 
 /// Which way a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
