@@ -173,6 +173,18 @@ impl<T: Transport, S: SlotStorage<Segments, InFlight>> VirtioBlk<T, S> {
         Ok(Self::assemble(started.running, started.queue, started.traits, platform))
     }
 
+    /// Takes the device out of service: resets it, hands every unfinished request back, and returns what it was made of.
+    ///
+    /// # Errors
+    ///
+    /// The device does not confirm the reset: it is marked FAILED, and what it knows stays allocated for ever.
+    pub fn stop(mut self, unfinished: &mut dyn FnMut(BlockCompletion)) -> Result<(T, S), AttachError> {
+        match self.live.take() {
+            Some(Live { device, queue }) => quiesce(device, queue, self.platform.clock, unfinished),
+            None => Err(DeviceFault::Gone.into()),
+        }
+    }
+
     /// Switches the write cache on or off.
     ///
     /// Switched off, it holds what was written before until a flush, so [`Disk::has_cache`] stays true until one that
@@ -449,18 +461,7 @@ where
                 return Err(AttachError::Resources("one of several queues of a disk"));
             }
         };
-        // Without a confirmation everything stays where the device may still write to it.
-        let (transport, proof) = running.quiesce(self.platform.clock).map_err(|(_, error)| error)?;
-        let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
-            let operation = match kind {
-                Kind::Request(operation) => operation,
-                Kind::Settling(_) => BlockOperation::Flush,
-                Kind::Command(_) => return,
-            };
-            let request = BlockRequest { unit: 0, operation, data };
-            unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });
-        });
-        let storage = storage.map_err(|_| AttachError::Resources("the queue of another device"))?;
+        let (transport, storage) = quiesce(running, queue, self.platform.clock, unfinished)?;
         let Started { running, queue, traits } = start(transport, self.platform, storage.as_ref().len(), |_| storage)?;
         let before = self.traits;
         self.traits = traits;
@@ -468,6 +469,29 @@ where
         self.live = Some(Live { device: D::from(running), queue });
         Ok(())
     }
+}
+
+/// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
+/// write to it.
+fn quiesce<T: Transport, S: SlotStorage<Segments, InFlight>>(
+    running: Running<T>,
+    queue: Queue<S>,
+    clock: &'static dyn Clock,
+    unfinished: &mut dyn FnMut(BlockCompletion),
+) -> Result<(T, S), AttachError> {
+    let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
+    let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
+        let operation = match kind {
+            Kind::Request(operation) => operation,
+            Kind::Settling(_) => BlockOperation::Flush,
+            // Nobody waits for it here; its buffer goes home.
+            Kind::Command(_) => return,
+        };
+        let request = BlockRequest { unit: 0, operation, data };
+        unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });
+    });
+    let storage = storage.map_err(|_| AttachError::Resources("the queue of another device"))?;
+    Ok((transport, storage))
 }
 
 impl<T, S, D> fmt::Debug for VirtioBlk<T, S, D>
