@@ -27,7 +27,7 @@ use virtio_queue_rt::{Direction, Running, Slot, Transport};
 use zerocopy::IntoBytes;
 
 use crate::config::{Cache, Traits};
-use crate::request::{self, RangeOperation};
+use crate::request::{self, Order, RangeOperation};
 use crate::setup::{Platform, Queue, Started, read_again, start};
 use crate::wire::{self, Lifetime, Range, kind, status};
 use crate::{features, hold::Hold};
@@ -296,6 +296,39 @@ where
         self.traits.range_limit(operation).ranges
     }
 
+    /// A request that the disk does not take, and why: for want of room, or for what it is.
+    #[cold]
+    fn refuse(&self, request: BlockRequest) -> Refused<BlockRequest> {
+        Refused { reason: self.room().err().unwrap_or(Refusal::Invalid), request }
+    }
+
+    /// Submits what is neither a read nor a write.
+    #[cold]
+    fn submit_prepared(&mut self, order: Order, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        // Before the buffer is written to: a request that is refused is unchanged.
+        if let Err(reason) = self.room() {
+            return Err(Refused { reason, request });
+        }
+        if let (Some(range), Segments::One(buffer)) = (self.traits.range_of(request.operation), &mut request.data)
+            && request::fill(buffer, range.as_bytes()).is_err()
+        {
+            return Err(Refused { reason: Refusal::Invalid, request });
+        }
+        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
+        let BlockRequest { unit, operation, data } = request;
+        let cookie = match self.traits.cache {
+            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
+            _ => Kind::Request(operation),
+        };
+        let header = wire::header(self.traits.order, order.kind, order.sector);
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
+            Ok(token) => Ok(RequestId(token.0)),
+            Err(Refused { reason, request: (data, _) }) => {
+                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
+            }
+        }
+    }
+
     /// Whether there is room for one more request.
     fn room(&self) -> Result<(), Refusal> {
         match &self.live {
@@ -385,25 +418,18 @@ where
     }
 
     #[inline]
-    fn submit(&mut self, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
-        let order = match (self.room(), self.traits.order(&request)) {
-            (Ok(()), Some(order)) => order,
-            (Err(reason), _) => return Err(Refused { reason, request }),
-            (Ok(()), None) => return Err(Refused { reason: Refusal::Invalid, request }),
+    fn submit(&mut self, request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        let (Some(live), Some(order)) = (&mut self.live, self.traits.order(&request)) else {
+            return Err(self.refuse(request));
         };
-        let Some(live) = &mut self.live else {
-            return Err(Refused { reason: Refusal::Faulted(DeviceFault::Gone), request });
-        };
-        if request::write_range(&order, &mut request.data).is_err() {
-            return Err(Refused { reason: Refusal::Invalid, request });
+        // A range goes into the buffer, or a flush counts for more than itself; a read or write is just sent.
+        if order.kind > kind::OUT {
+            return self.submit_prepared(order, request);
         }
         let BlockRequest { unit, operation, data } = request;
-        let cookie = match self.traits.cache {
-            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
-            _ => Kind::Request(operation),
-        };
         let header = wire::header(self.traits.order, order.kind, order.sector);
-        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
+        let cookie = InFlight(Kind::Request(operation));
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, cookie) {
             Ok(token) => Ok(RequestId(token.0)),
             Err(Refused { reason, request: (data, _) }) => {
                 Err(Refused { reason, request: BlockRequest { unit, operation, data } })
@@ -422,12 +448,20 @@ where
     #[inline]
     fn complete(&mut self) -> Result<Option<BlockCompletion>, DeviceFault> {
         loop {
-            match self.finished()? {
-                Some(Finished::Request(completion)) => return Ok(Some(completion)),
+            let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
+            let Some(done) = live.queue.poll()? else { return Ok(None) };
+            let result = request::result(done.trailer);
+            let operation = match done.cookie.0 {
+                Kind::Request(operation) => operation,
+                Kind::Settling(switch) => {
+                    self.settle(switch, result);
+                    BlockOperation::Flush
+                }
                 // Nobody waits for it here. No more are passed over than there are slots.
-                Some(Finished::Command(_)) => {}
-                None => return Ok(None),
-            }
+                Kind::Command(_) => continue,
+            };
+            let request = BlockRequest { unit: 0, operation, data: done.payload };
+            return Ok(Some(BlockCompletion { id: RequestId(done.token.0), request, result }));
         }
     }
 
