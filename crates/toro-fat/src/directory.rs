@@ -339,7 +339,8 @@ impl<S: Storage> Volume<S> {
             return Err(Error::NoSpace);
         }
         let chain = &mut self.nodes.get_mut(directory).chain;
-        let last = MAX_SLOTS / (self.layout.sectors_per_cluster * PER_SECTOR);
+        // No chain is longer than the volume.
+        let last = (MAX_SLOTS / (self.layout.sectors_per_cluster * PER_SECTOR)).min(self.layout.clusters);
         let Place::End { tail, .. } = chain.seek(&mut self.disk, &self.table, &self.layout, last)? else {
             return Err(Error::NoSpace);
         };
