@@ -10,12 +10,14 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 4] {
+pub fn all() -> [(&'static str, Seeds); 6] {
     [
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),
         ("config_space", config_space()),
+        ("fat", crate::fat::seeds()),
+        ("partitions", crate::partitions::seeds()),
     ]
 }
 
