@@ -1,4 +1,4 @@
-//! Fuzz targets for the driver side of VIRTIO: lying devices made of random bytes.
+//! Fuzz targets: lying devices, disks and volumes made of random bytes.
 //!
 //! ```text
 //!   libFuzzer (nightly, tests/fuzz/libfuzzer) --+
@@ -14,6 +14,8 @@
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
 //! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
+//! | [`fat()`] | a FAT volume of which any bytes were changed |
+//! | [`partitions()`] | a partition table |
 //!
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
@@ -23,10 +25,12 @@ pub mod block_device;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
+pub mod fat;
 pub mod function;
 pub mod heap;
 pub mod kinds;
 pub mod operations;
+pub mod partitions;
 pub mod pci_capabilities;
 pub mod peer;
 pub mod registers;
@@ -95,4 +99,14 @@ pub fn registers(input: &[u8]) {
 /// Everything that can be done with a queue, in any order, beside a device that obeys or lies.
 pub fn operations(input: &[u8]) {
     run(Leftovers::Allowed, |memory| operations::body(input, memory));
+}
+
+/// A FAT volume of which any bytes were changed.
+pub fn fat(input: &[u8]) {
+    fat::body(input);
+}
+
+/// A disk with a partition table of any bytes.
+pub fn partitions(input: &[u8]) {
+    partitions::body(input);
 }

@@ -10,13 +10,15 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 5] {
+pub fn all() -> [(&'static str, Seeds); 7] {
     [
         ("block_device", block_device()),
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),
         ("config_space", config_space()),
+        ("fat", crate::fat::seeds()),
+        ("partitions", crate::partitions::seeds()),
     ]
 }
 

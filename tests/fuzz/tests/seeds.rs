@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use fuzz_targets::{block_device, config_space, pci_capabilities, registers, seeds, used_ring};
+use fuzz_targets::{
+    block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring,
+};
 use toro_core::driver::{AttachError, DeviceFault};
+use toro_partitions::{GptCopy, Scheme};
 use virtio_queue_rt::{InitError, TransportError};
 use virtio_sim::SimMemory;
 
@@ -97,5 +100,26 @@ fn obedient_devices_are_usable_over_every_interface_and_others_are_not() {
             _ => None,
         };
         assert_eq!(refused, expected, "{name}");
+    }
+}
+
+#[test]
+fn partition_tables_are_what_they_are_called() {
+    for (name, input) in seeds_of("partitions") {
+        let report = partitions::body(&input);
+        let expected = match name {
+            "mbr" => (Scheme::Mbr, 4, 0),
+            "gpt" | "blocks_of_4096" => (Scheme::Gpt(GptCopy::Primary), 1, 0),
+            "backup" => (Scheme::Gpt(GptCopy::Backup), 1, 1),
+            _ => (Scheme::None, 0, 0),
+        };
+        assert_eq!((report.scheme, report.partitions, report.problems.count()), expected, "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn volumes_are_mounted_but_for_the_one_that_is_none() {
+    for (name, input) in seeds_of("fat") {
+        assert_eq!(fat::body(&input), name != "no_volume", "{name}");
     }
 }
