@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use fuzz_targets::{
-    block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring,
-};
+use fuzz_targets::{block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring};
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
 use virtio_queue_rt::{InitError, TransportError};
