@@ -29,13 +29,14 @@
 //! the cache forgot meanwhile. Writing back locks nothing: it copies blocks, and marks them as on their way, so that no
 //! second copy overtakes the first.
 
-use alloc::rc::Rc;
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
 use core::time::Duration;
 
 use toro_core::driver::block::SECTOR;
+#[cfg(feature = "fat")]
 use toro_fat::{Storage, StorageError};
 
 use self::blocks::{Blocks, Since};
@@ -75,6 +76,23 @@ pub enum Policy {
 /// A volume with a write-back cache. A handle: a clone is the same cache.
 #[derive(Clone)]
 pub struct CachedDisk(Rc<Cache>);
+
+impl Drop for CachedDisk {
+    fn drop(&mut self) {
+        // Whoever tends the cache looks whether it is the last one.
+        self.0.soiled.announce();
+    }
+}
+
+/// A handle that does not keep a cache alive.
+pub(super) struct WeakCachedDisk(Weak<Cache>);
+
+impl WeakCachedDisk {
+    /// The cache, if anybody has it still.
+    pub(super) fn upgrade(&self) -> Option<CachedDisk> {
+        self.0.upgrade().map(CachedDisk)
+    }
+}
 
 struct Cache {
     volume: Volume,
@@ -219,6 +237,21 @@ impl CachedDisk {
         self.0.flush()
     }
 
+    pub(super) fn downgrade(&self) -> WeakCachedDisk {
+        WeakCachedDisk(Rc::downgrade(&self.0))
+    }
+
+    /// Whether there is another handle to this cache.
+    pub fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
+    /// Whether the disk has everything, stable or not.
+    pub fn is_clean(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct.is_empty()
+    }
+
     /// Waits until a block has been dirty for a while, and writes back what is dirty: what a thread does over and over.
     pub fn tend(&self) {
         self.0.tend();
@@ -337,7 +370,8 @@ impl Cache {
     fn fetch(&self, sector: u64, out: &mut [u8], range: Range<u64>) -> Result<(), DiskError> {
         let mut next = range.start;
         while next < range.end {
-            let buffer = self.volume.buffer_up_to(self.bytes_in(&(next..range.end)), self.bytes_in(&(next..next + 1)))?;
+            let buffer =
+                self.volume.buffer_up_to(self.bytes_in(&(next..range.end)), self.bytes_in(&(next..next + 1)))?;
             let count = (buffer.len().div_ceil(self.block) as u64).max(1);
             let ticket = self.volume.start(Transfer::Read, next * self.stride(), buffer);
             let finished = ticket.map_or_else(|refused| refused, |ticket| ticket.wait());
@@ -471,6 +505,7 @@ impl Cache {
     }
 }
 
+#[cfg(feature = "fat")]
 impl Storage for CachedDisk {
     fn sectors(&self) -> u64 {
         self.0.sectors
@@ -493,6 +528,7 @@ impl Storage for CachedDisk {
     }
 }
 
+#[cfg(feature = "fat")]
 impl From<DiskError> for StorageError {
     fn from(error: DiskError) -> Self {
         match error {

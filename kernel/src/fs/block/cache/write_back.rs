@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use toro_core::Instant;
+use toro_core::driver::block::BlockError;
 
 use super::blocks::Since;
 use super::{Cache, DELAY};
@@ -62,9 +63,9 @@ impl Cache {
                 continue;
             };
             match self.send_run(run, limit) {
-                Ok((end, first)) => {
+                Ok((end, more)) => {
                     next = end;
-                    sent.push_back(first);
+                    sent.extend(more);
                 }
                 Err((end, error)) => {
                     next = end;
@@ -84,7 +85,7 @@ impl Cache {
     }
 
     /// Sends the first blocks of a run to the disk; where to go on.
-    fn send_run(&self, run: Range<u64>, limit: u64) -> Result<(u64, Sent), (u64, DiskError)> {
+    fn send_run(&self, run: Range<u64>, limit: u64) -> Result<(u64, Option<Sent>), (u64, DiskError)> {
         let failed = |error| (run.end, error);
         let least = self.bytes_in(&(run.start..run.start + 1));
         // This may wait, and the world may change.
@@ -92,9 +93,8 @@ impl Cache {
         let most = (buffer.len() / self.block).max(1) as u64;
         let mut state = self.state.borrow_mut();
         let Some(Ok(run)) = state.blocks.next_run(run.start, most, limit) else {
-            // It is on its way by now: come here again.
-            let nothing = Sent { ticket: self.volume.nothing(), blocks: Vec::new() };
-            return Ok((run.start, nothing));
+            // All of it is written by now, or on its way.
+            return Ok((run.start, None));
         };
         buffer.set_len(self.bytes_in(&run)).map_err(|_| failed(DiskError::OutOfMemory))?;
         let mut blocks = Vec::with_capacity((run.end - run.start) as usize);
@@ -108,7 +108,7 @@ impl Cache {
         }
         drop(state);
         match self.volume.start(Transfer::Write, run.start * self.stride(), buffer) {
-            Ok(ticket) => Ok((run.end, Sent { ticket, blocks })),
+            Ok(ticket) => Ok((run.end, Some(Sent { ticket, blocks }))),
             Err(refused) => {
                 self.take_back(&blocks);
                 Err((run.end, refused.result.err().unwrap_or(DiskError::Dead)))
@@ -137,12 +137,12 @@ impl Cache {
         let mut outcome = Ok(());
         for (number, since) in blocks {
             // Unless somebody else has begun to write it.
-            let is_ours = matches!(self.state.borrow().blocks.next_run(number, 1, since.sequence), Some(Ok(run)) if run.start == number);
-            if !is_ours {
+            let next = self.state.borrow().blocks.next_run(number, 1, since.sequence);
+            if next != Some(Ok(number..number + 1)) {
                 continue;
             }
             let result = match self.send_run(number..number + 1, since.sequence) {
-                Ok((_, sent)) => self.settle(sent),
+                Ok((_, sent)) => sent.map_or(Ok(()), |sent| self.settle(sent)),
                 Err((_, error)) => Err(error),
             };
             outcome = outcome.and(result);
@@ -182,7 +182,7 @@ impl Cache {
         }
         let mut state = self.state.borrow_mut();
         state.stable = state.stable.max(written);
-        if state.blocks.is_dirty_since(limit) { outcome.and(Err(DiskError::Dead)) } else { outcome }
+        if state.blocks.is_dirty_since(limit) { outcome.and(Err(BlockError::Failed.into())) } else { outcome }
     }
 
     /// Whether a write with a number up to `limit` is on its way.
