@@ -47,8 +47,8 @@ fn try_disk(info: &DiskInfo) -> Result<()> {
     let count = cores::count() as u64;
     let blocks = (info.sectors / STRIDE / count).min(MOST_BLOCKS);
     ensure(blocks >= 64, || format!("{} is too small", info.name))?;
-    on_all_cores(info, |disk, core, name| write_all(disk, core, name))?;
-    on_all_cores(info, |disk, core, name| read_all(disk, core, name))?;
+    on_all_cores(info, write_all)?;
+    on_all_cores(info, read_all)?;
     on_all_cores(info, |disk, core, name| read_all(disk, (core + 1) % cores::count(), name))?;
     on_all_cores(info, |disk, core, _| threads(disk, core))?;
     let (name, owner) = (info.name.clone(), info.owners.first().copied().and_then(CoreId::new).unwrap_or(CoreId::BOOT));

@@ -196,8 +196,11 @@ pub(crate) fn shutdown() {
     if caches.is_empty() {
         return;
     }
-    // All of them, whatever becomes of the first.
-    let flush_all = move || caches.iter().filter_map(|cache| cache.flush().err()).last().map_or(Ok(()), Err);
+    let flush_all = move || {
+        // All of them, whatever becomes of the first.
+        let failures: Vec<_> = caches.iter().filter_map(|cache| cache.flush().err()).collect();
+        failures.first().copied().map_or(Ok(()), Err)
+    };
     let flushing = Builder::new().name(String::from("last flush")).stack_size(STACK_SIZE).spawn(flush_all);
     match flushing.map(|thread| thread.join_timeout(LAST_FLUSH)) {
         Ok(Ok(Ok(()))) => {}
