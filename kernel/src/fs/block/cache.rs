@@ -35,6 +35,7 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::time::Duration;
 
+use toro_core::DmaBuf;
 use toro_core::driver::block::SECTOR;
 #[cfg(feature = "fat")]
 use toro_fat::{Storage, StorageError};
@@ -185,6 +186,15 @@ impl CachedDisk {
     /// Whether it refuses writes.
     pub fn is_read_only(&self) -> bool {
         self.0.is_read_only
+    }
+
+    /// A buffer of this length, at most 4 MiB, from the pools of the core. Waits for one while all are in use.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::OutOfMemory`].
+    pub fn buffer(&self, bytes: usize) -> Result<DmaBuf, DiskError> {
+        self.0.volume.buffer(bytes)
     }
 
     /// Fills `out` from sector `sector` on.
