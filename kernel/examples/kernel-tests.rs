@@ -18,6 +18,7 @@
 //! | `spin` | holds the core for three seconds, for the watchdog | 0 |
 //! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
 //! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
+//! | `block` | disks from every core, which are overwritten: see `block.rs` for its words | 0, or 1 and why |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
@@ -45,6 +46,8 @@ extern crate alloc;
 
 #[path = "kernel-tests/answer.rs"]
 mod answer;
+#[path = "kernel-tests/block.rs"]
+mod block;
 #[path = "kernel-tests/channels.rs"]
 mod channels;
 #[path = "kernel-tests/cores.rs"]
@@ -130,6 +133,7 @@ fn run(test: &str) -> Result<(), String> {
         "spin" => faults::spin(),
         "remote-files" => remote_files::run()?,
         "remote-files-exit" => remote_files::exit()?,
+        "block" => block::run()?,
         "ring" => ring::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),

@@ -19,7 +19,21 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
-    ("toro", 3, &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs"]),
+    (
+        "toro",
+        3,
+        &[
+            "toro-core",
+            "fuse-proto",
+            "toro-sync",
+            "toro-fat",
+            "toro-partitions",
+            "virtio-queue-rt",
+            "virtio-blk",
+            "virtio-net",
+            "virtio-fs",
+        ],
+    ),
 ];
 
 /// What crates below floor 3 may take from others.
