@@ -52,6 +52,7 @@ mod error;
 mod file;
 mod fuse;
 pub mod metadata;
+mod mounts;
 mod namespace;
 pub mod path;
 mod read_dir;

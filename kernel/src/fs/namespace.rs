@@ -9,10 +9,11 @@ use fuse_proto::Errno;
 
 use super::file::File;
 use super::metadata::{FileSystemStats, Metadata};
+use super::mounts::MountTable;
 use super::path::{LastLink, Resolved};
 use super::read_dir::ReadDir;
 use super::remote::{Carrier, Registry};
-use super::vfs::{FileSystem, Freshness, MountTable};
+use super::vfs::{FileSystem, Freshness};
 use crate::io::{Error, ErrorKind, Read, Result};
 
 /// Mounted file systems, by path. The functions of [`fs`](super) use the one of the core.

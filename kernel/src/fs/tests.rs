@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::Namespace;
 use super::fuse::tests::{Mount, mount};
+use super::mounts::MountTable;
 use super::remote::tests as remote;
-use super::vfs::MountTable;
 use crate::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use crate::time::UNIX_EPOCH;
 
