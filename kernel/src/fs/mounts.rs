@@ -111,6 +111,11 @@ impl MountTable {
         Ok(MountedPath { file_system: Rc::clone(&mount.file_system), mount_length, rest })
     }
 
+    /// All file systems, those of other cores included.
+    pub fn all(&self) -> impl Iterator<Item = Rc<dyn FileSystem>> {
+        self.mounts.iter().map(|mount| Rc::clone(&mount.file_system))
+    }
+
     /// Takes all mounts out of the table, the last one first.
     pub fn take_all(&mut self) -> impl Iterator<Item = Rc<dyn FileSystem>> {
         core::mem::take(&mut self.mounts).into_iter().rev().map(|mount| mount.file_system)

@@ -11,6 +11,10 @@ use super::remote::tests as remote;
 use crate::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use crate::time::UNIX_EPOCH;
 
+mod like_linux;
+mod model;
+mod writing;
+
 /// Runs a test with a mount of this core, and with one of another core.
 fn on_both_sides(test: impl Fn(fn(&Mount, &str) -> Namespace)) {
     test(|mount, path| {

@@ -16,6 +16,12 @@
 //! All of it belongs to one core and its cooperative threads. A call that has to wait blocks its thread only. What other
 //! cores have mounted is a file system, too (`fs/remote.rs`).
 //!
+//! # Writing
+//!
+//! A file system that can be written implements the methods that change something; those of one that cannot answer EROFS
+//! by themselves. What they change is seen by every handle at once, and is stable when a `sync` that began
+//! afterwards has returned.
+//!
 //! # Failure
 //!
 //! Errors are Linux error numbers, [`Errno`], because that is what file servers answer with; the public API turns
@@ -28,8 +34,8 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::metadata::{FileSystemStats, FileType, Metadata};
-use super::path::{self, LastLink, Resolved};
+use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::path::{self, LastLink, Place, Resolved};
 
 /// How much a name may have aged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,24 @@ pub enum Freshness {
     Cached,
     /// The server must be asked.
     Server,
+}
+
+/// How much has to be stable after [`OpenFile::sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The contents, and of the rest what it takes to get at them.
+    Data,
+    /// Contents and attributes.
+    All,
+}
+
+/// What became of an [`append`](OpenFile::append).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// How many bytes were written.
+    pub count: usize,
+    /// Where the file ended after them.
+    pub end: u64,
 }
 
 /// A mounted file system.
@@ -58,12 +82,30 @@ pub trait FileSystem {
         path::resolve(&self.root()?, path, last_link, freshness)
     }
 
+    /// Finds out where the last name of `path` is, or would be, as [`path::locate`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`path::locate`], and of [`root`](FileSystem::root).
+    fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
+        path::locate(&self.root()?, path, last_link, freshness)
+    }
+
     /// How full it is.
     ///
     /// # Errors
     ///
     /// What the file system says.
     fn stats(&self) -> Result<FileSystemStats, Errno>;
+
+    /// Makes stable all that has been changed.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says: part of it may not be stable then.
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 
     /// Takes leave of whoever stores the files. Later calls on its nodes fail.
     fn shutdown(&self);
@@ -108,12 +150,79 @@ pub trait Node {
     /// EISDIR, ELOOP for a symbolic link, and what the file system says.
     fn open(&self) -> Result<Box<dyn OpenFile>, Errno>;
 
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Node::open), and EROFS.
+    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        Err(match self.file_type() {
+            FileType::Directory => Errno::EISDIR,
+            FileType::Symlink => Errno::ELOOP,
+            _ => Errno::EROFS,
+        })
+    }
+
     /// Opens a directory for listing.
     ///
     /// # Errors
     ///
     /// ENOTDIR, and what the file system says.
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno>;
+
+    /// Creates an empty file in a directory. `name` is one name, as for [`lookup`](Node::lookup).
+    ///
+    /// # Errors
+    ///
+    /// EEXIST if the name is taken, ENOTDIR, ENOSPC, EINVAL for a name that the file system cannot store, EROFS, and
+    /// what the file system says.
+    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Creates an empty directory in a directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create).
+    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Removes the name of a file, or of anything else that is no directory. Whoever has a handle to it can use it on.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR, EISDIR if the name is a directory's, EROFS, and what the file system says.
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Removes an empty directory from a directory.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR if the name is no directory's, ENOTEMPTY, EROFS, and what the file system says.
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Gives what is called `name` in this directory the name `new_name` in the directory of the same file system whose
+    /// [`id`](Node::id) is `directory`; the caller has a handle to that. What had that name before is replaced: a file
+    /// by a file, an empty directory by a directory.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR, EISDIR for a file in the place of a directory, ENOTEMPTY, EINVAL for a directory below itself,
+    /// EROFS, and what the file system says.
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+        let _ = (name, directory, new_name);
+        Err(Errno::EROFS)
+    }
 }
 
 /// An open file. Dropping it releases it, without waiting.
@@ -142,6 +251,58 @@ pub trait OpenFile {
 
     /// The longest buffer that [`read_buffer`](OpenFile::read_buffer) returns, in bytes.
     fn read_limit(&self) -> usize;
+
+    /// Writes `bytes` from `offset` on, and returns how many were written; fewer than there are mean that an error stopped
+    /// the rest. A file that ends before `offset` has zeros in between.
+    ///
+    /// # Errors
+    ///
+    /// EBADF if it was opened for reading alone, ENOSPC, EFBIG, EROFS, and what the file system says, if nothing was
+    /// written before.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        let _ = (bytes, offset);
+        Err(Errno::EROFS)
+    }
+
+    /// Writes `bytes` behind the end, wherever that is when it is their turn. Nobody else's bytes get between them.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](OpenFile::write_at).
+    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
+        let _ = bytes;
+        Err(Errno::EROFS)
+    }
+
+    /// Cuts the file off at `length`, or lengthens it with zeros.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](OpenFile::write_at); the length is unchanged then.
+    fn set_len(&self, length: u64) -> Result<(), Errno> {
+        let _ = length;
+        Err(Errno::EROFS)
+    }
+
+    /// Makes the file stable.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says: part of it may not be stable then.
+    fn sync(&self, what: Sync) -> Result<(), Errno> {
+        let _ = what;
+        Ok(())
+    }
+
+    /// Sets the time when the contents last changed, rounded down to what the file system can store.
+    ///
+    /// # Errors
+    ///
+    /// EROFS, EINVAL for a time that cannot be stored, and what the file system says.
+    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
+        let _ = time;
+        Err(Errno::EROFS)
+    }
 }
 
 /// A directory that is being listed. Dropping it releases it, without waiting.
