@@ -192,7 +192,7 @@ pub fn write(path: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Those of [`read`] and [`write`].
+/// Those of [`read`] and [`write`](write()).
 #[cfg(target_os = "none")]
 pub fn copy(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<u64> {
     system::namespace().copy(from.as_ref(), to.as_ref())
