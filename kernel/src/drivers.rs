@@ -20,6 +20,8 @@ pub(crate) type Ownership = fn(&str) -> Option<Vec<CoreId>>;
 
 /// One line per driver. The first that matches a device gets it.
 static DRIVERS: &[&dyn Driver] = &[
+    #[cfg(feature = "virtio-blk")]
+    virtio_blk::DRIVER,
     #[cfg(feature = "virtio-net")]
     virtio_net::DRIVER,
     #[cfg(feature = "virtio-fs")]
@@ -67,6 +69,14 @@ fn attach(
         Ok(Attached::NetQueues(queues)) => {
             log::debug!("{device}: {name}, {} queue pairs", queues.len());
             crate::net::attach_queues(&name, queues, owners.cores())
+        }
+        Ok(Attached::Block(block)) => {
+            log::debug!("{device}: {name}, core {core}");
+            crate::fs::block::attach(&name, block, core)
+        }
+        Ok(Attached::BlockQueues(queues)) => {
+            log::debug!("{device}: {name}, {} queues", queues.len());
+            crate::fs::block::attach_queues(&name, queues, owners.cores())
         }
         Ok(Attached::Fuse(fuse)) => {
             log::debug!("{device}: {name}, \"{}\", core {core}", fuse.tag().escape_ascii());
