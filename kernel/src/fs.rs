@@ -56,8 +56,11 @@
 
 pub mod block;
 mod error;
+#[cfg(feature = "fat")]
+mod fat;
 mod file;
 mod fuse;
+mod lock;
 pub mod metadata;
 mod mounts;
 mod namespace;
