@@ -21,6 +21,7 @@
 //! | `files-write` | files on a disk, changed in every way from every core: see `files_write.rs` for its words | 0, or 1 and why |
 //! | `files-kept` | what `files-write` left, after another boot | 0, or 1 and why |
 //! | `files-read-only` | a disk that cannot be written | 0, or 1 and why |
+//! | `block` | disks from every core, which are overwritten: see `block.rs` for its words | 0, or 1 and why |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
@@ -48,6 +49,8 @@ extern crate alloc;
 
 #[path = "kernel-tests/answer.rs"]
 mod answer;
+#[path = "kernel-tests/block.rs"]
+mod block;
 #[path = "kernel-tests/channels.rs"]
 mod channels;
 #[path = "kernel-tests/cores.rs"]
@@ -138,6 +141,7 @@ fn run(test: &str) -> Result<(), String> {
         "files-write" => files_write::run()?,
         "files-kept" => files_write::kept()?,
         "files-read-only" => files_write::read_only()?,
+        "block" => block::run()?,
         "ring" => ring::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),
