@@ -62,6 +62,7 @@ mod error;
 mod fat;
 mod file;
 mod fuse;
+#[cfg(feature = "fat")]
 mod lock;
 pub mod metadata;
 mod mounts;
