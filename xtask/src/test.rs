@@ -118,7 +118,8 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
-    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
+    let mut programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
+    programs.push(Program::StorageDaemon);
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 

@@ -1,0 +1,3 @@
+//! Real devices: see the crate's documentation.
+
+mod transport;
