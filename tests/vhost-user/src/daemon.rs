@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 /// QEMU's block devices, by vhost-user among others.
 const STORAGE: &str = "qemu-storage-daemon";
-/// QEMU's server for virtio-fs, in C; not in the path.
-const FILES: &str = "/usr/lib/qemu/virtiofsd";
+/// QEMU's server for virtio-fs, in C, where its distributions keep it; elsewhere it is its successor in Rust.
+const FILES_C: &str = "/usr/lib/qemu/virtiofsd";
+const FILES_RUST: [&str; 3] = ["/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "virtiofsd"];
 
 /// What is behind a disk.
 #[derive(Clone, Debug)]
@@ -131,11 +132,26 @@ impl Daemon {
     pub fn files(served: &Path) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let socket = format!("--socket-path={}", directory.path().join("socket").display());
-        let source = format!("source={}", served.display());
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", FILES, &socket, "--thread-pool-size=0"]);
-        command.args(["-o", &source, "-o", "cache=always", "-o", "sandbox=chroot"]);
-        Self { child: start(&mut command), directory, _elsewhere: None }
+        let mut words = vec![socket, "--thread-pool-size=0".to_owned()];
+        let mut command = Command::new("unshare");
+        if Path::new(FILES_C).exists() {
+            // It makes a sandbox, and root of a namespace may.
+            if !rustix::process::geteuid().is_root() {
+                command.args(["--user", "--map-root-user"]);
+            }
+            words.insert(0, FILES_C.to_owned());
+            let source = format!("source={}", served.display());
+            for option in [source.as_str(), "cache=always", "sandbox=chroot", "log_level=err"] {
+                words.extend(["-o".to_owned(), option.to_owned()]);
+            }
+        } else {
+            let program = FILES_RUST.iter().find(|place| Path::new(place).exists()).unwrap_or(&"virtiofsd");
+            words.insert(0, (*program).to_owned());
+            words.push(format!("--shared-dir={}", served.display()));
+            words.extend(["--cache=always", "--sandbox=none", "--seccomp=none", "--log-level=error"].map(String::from));
+        }
+        let child = start(command.args(["setpriv", "--pdeathsig", "KILL", "--"]).args(words));
+        Self { child, directory, _elsewhere: None }
     }
 
     /// Where it listens.

@@ -1,3 +1,4 @@
 //! Real devices: see the crate's documentation.
 
+mod files;
 mod transport;
