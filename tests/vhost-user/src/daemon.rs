@@ -7,6 +7,7 @@
 //!
 //! The socket appears some milliseconds after the start; whoever connects waits for that.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -18,6 +19,9 @@ const STORAGE: &str = "qemu-storage-daemon";
 /// QEMU's server for virtio-fs, in C, where its distributions keep it; elsewhere it is its successor in Rust.
 const FILES_C: &str = "/usr/lib/qemu/virtiofsd";
 const FILES_RUST: [&str; 3] = ["/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "virtiofsd"];
+
+/// What a daemon says, in its directory: shown if the test fails.
+const LOG: &str = "log";
 
 /// What is behind a disk.
 #[derive(Clone, Debug)]
@@ -73,8 +77,8 @@ impl Disk {
 pub struct Daemon {
     child: Child,
     directory: TempDir,
-    /// A second directory to be removed with the daemon.
-    _elsewhere: Option<TempDir>,
+    /// Where the disk's file is, if not beside the socket: removed with the daemon.
+    elsewhere: Option<TempDir>,
 }
 
 impl Daemon {
@@ -95,7 +99,7 @@ impl Daemon {
             Backing::File { bytes, directory: place, aio } => {
                 let place = place.as_ref().map(|place| TempDir::new_in(place).expect("a temporary directory there"));
                 let path = place.as_ref().unwrap_or(&directory).path().join("disk");
-                let file = std::fs::File::create(&path).expect("a file");
+                let file = File::create(&path).expect("a file");
                 file.set_len(*bytes).expect("a file of that length");
                 elsewhere = place;
                 let path = path.display();
@@ -120,8 +124,9 @@ impl Daemon {
                 socket.display()
             ),
         ]);
-        let child = start(Command::new("setpriv").args(["--pdeathsig", "KILL", "--", STORAGE]).args(arguments));
-        Self { child, directory, _elsewhere: elsewhere }
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", STORAGE]).args(arguments);
+        Self { child: start(&mut command, &directory), directory, elsewhere }
     }
 
     /// Serves the files of a directory.
@@ -150,13 +155,19 @@ impl Daemon {
             words.push(format!("--shared-dir={}", served.display()));
             words.extend(["--cache=always", "--sandbox=none", "--seccomp=none", "--log-level=error"].map(String::from));
         }
-        let child = start(command.args(["setpriv", "--pdeathsig", "KILL", "--"]).args(words));
-        Self { child, directory, _elsewhere: None }
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).args(words);
+        Self { child: start(&mut command, &directory), directory, elsewhere: None }
     }
 
     /// Where it listens.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
+    }
+
+    /// The file that a disk keeps its data in; `None` if there is none.
+    pub fn disk(&self) -> Option<PathBuf> {
+        let path = self.elsewhere.as_ref().unwrap_or(&self.directory).path().join("disk");
+        path.exists().then_some(path)
     }
 
     /// Ends it in the middle of whatever it does.
@@ -184,10 +195,15 @@ impl Drop for Daemon {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default();
+            eprintln!("the daemon said: {said}");
+        }
     }
 }
 
-fn start(command: &mut Command) -> Child {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+fn start(command: &mut Command, directory: &TempDir) -> Child {
+    let log = File::create(directory.path().join(LOG)).expect("a log");
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     quiet.spawn().expect("setpriv is a part of util-linux; `cargo xtask setup` installs the daemons")
 }
