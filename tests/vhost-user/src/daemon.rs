@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -168,6 +169,15 @@ impl Daemon {
     pub fn disk(&self) -> Option<PathBuf> {
         let path = self.elsewhere.as_ref().unwrap_or(&self.directory).path().join("disk");
         path.exists().then_some(path)
+    }
+
+    /// How long its threads have been running on a processor, all together; zero where the system does not count that.
+    pub fn processor_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        // Time that it ran, time that it waited, how often it ran (Documentation/scheduler/sched-stats.rst).
+        let lines = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+        let nanos = lines.filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok()).sum();
+        Duration::from_nanos(nanos)
     }
 
     /// Ends it in the middle of whatever it does.
