@@ -34,8 +34,9 @@ fn vq_5_6_every_number_of_buffers_in_every_order_is_one_descriptor_each() {
             (6, if features & INDIRECT_DESC == 0 { 4 } else { 32 })
         );
         // All successions of two numbers in the same slot: what one left behind is not taken for the other's.
-        for first in 0..7 {
-            for second in 0..7 {
+        let numbers = if cfg!(miri) { [0, 1, 3].as_slice() } else { &[0, 1, 2, 3, 4, 5, 6] };
+        for &first in numbers {
+            for &second in numbers {
                 for count in [first, second] {
                     for direction in [Direction::ToDevice, Direction::FromDevice] {
                         let payload = segments(&mut rig.pool, count);
@@ -105,6 +106,10 @@ fn vq_8_34_slots_follow_from_descriptors_and_buffers() {
     fn capacity<H: Cell, T: Cell>(descriptors: u16, segments: u16, features: u64) -> (u16, u16) {
         let rig: Rig<Segments, (), H, T> = rig_wanting(wanting(descriptors, segments), features);
         (rig.queue.capacity(), rig.queue.segments())
+    }
+    if cfg!(miri) {
+        // Large queues take long, and nothing is shared by them.
+        return;
     }
     assert_eq!(capacity::<Header, Trailer>(256, 1, 0), (85, 1));
     assert_eq!(capacity::<Header, Trailer>(256, 30, 0), (8, 30));
