@@ -373,3 +373,6 @@ fn refused(failure: Failure) -> ConnectError {
         Failure::Over(error) => ConnectError::Device(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
