@@ -8,10 +8,13 @@
 //! The socket appears some milliseconds after the start; whoever connects waits for that.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -137,8 +140,10 @@ impl Daemon {
     /// If the daemon cannot be started.
     pub fn files(served: &Path) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let socket = format!("--socket-path={}", directory.path().join("socket").display());
-        let mut words = vec![socket, "--thread-pool-size=0".to_owned()];
+        // It is given the socket: to make one, it also wants a place that is root's.
+        let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
+        rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("it is open");
+        let mut words = vec![format!("--fd={}", listener.as_raw_fd()), "--thread-pool-size=0".to_owned()];
         let mut command = Command::new("unshare");
         if Path::new(FILES_C).exists() {
             // It makes a sandbox, and root of a namespace may.
