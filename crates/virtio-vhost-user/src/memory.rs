@@ -67,7 +67,8 @@ unsafe impl Send for GuestMemory {}
 unsafe impl Sync for GuestMemory {}
 
 impl GuestMemory {
-    /// At least `bytes` of memory, mapped for the life of the process. One is enough for any number of devices.
+    /// At least `bytes` of memory, mapped for the life of the process. One is enough for any number of devices; those
+    /// whose daemons shall not see each other's data have one each.
     ///
     /// # Errors
     ///
