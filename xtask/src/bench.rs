@@ -30,6 +30,7 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
     match arguments.first().and_then(|name| name.to_str()) {
         Some("web" | "boot") => vec![Program::Qemu, Program::Virtiofsd],
         Some("sched" | "scale") => vec![Program::Qemu],
+        Some("block-host") => vec![Program::StorageDaemon],
         _ => Vec::new(),
     }
 }
@@ -45,6 +46,7 @@ mod tests {
         assert_eq!(needs(&["boot"]), 2);
         assert_eq!(needs(&["sched", "--icount"]), 1);
         assert_eq!(needs(&["ring"]), 0);
+        assert_eq!(needs(&["block-host"]), 1);
         assert_eq!(needs(&["web", "--help"]), 0);
     }
 }

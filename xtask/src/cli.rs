@@ -40,7 +40,7 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot, sched, scale, ring or litmus, with the options of each (`cargo xtask bench web --help`)
+    /// Measure: web, boot, sched, scale, ring, block-host or litmus, with the options of each (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),
@@ -54,7 +54,7 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd, curl and gdb. Uses apt as root or through sudo;
+    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl and gdb. Uses apt as root or through sudo;
     /// prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends

@@ -40,6 +40,8 @@ pub enum Program {
     Gdb,
     /// ip, which makes network devices for tests
     Iproute,
+    /// qemu-storage-daemon, a disk for drivers in an ordinary process
+    StorageDaemon,
     /// c++, which compiles libFuzzer
     CppCompiler,
 }
@@ -56,6 +58,7 @@ impl Program {
             Self::Curl => qemu::in_path("curl").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
+            Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
@@ -68,6 +71,7 @@ impl Program {
             Self::Curl => "curl",
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
+            Self::StorageDaemon => "qemu-storage-daemon",
             Self::CppCompiler => "a C++ compiler",
         }
     }
@@ -86,6 +90,7 @@ impl Program {
             Self::Curl => vec!["curl"],
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
+            Self::StorageDaemon => vec!["qemu-system-common"],
             Self::CppCompiler => vec!["g++"],
         }
     }
@@ -294,8 +299,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 6]| {
-        let [qemu, virtiofsd, curl, gdb, ip, cpp] = names;
+    let list = |names: [&str; 7]| {
+        let [qemu, virtiofsd, curl, gdb, ip, storage, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -304,6 +309,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Curl => curl,
                 Program::Gdb => gdb,
                 Program::Iproute => ip,
+                Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
             })
             .collect();
@@ -312,11 +318,20 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
     vec![
         format!(
             "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++"])
+            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "qemu-img", "gcc-c++"])
         ),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++"])),
+        format!(
+            "sudo pacman -S {}",
+            list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "qemu-img", "gcc"])
+        ),
+        format!(
+            "sudo zypper install {}",
+            list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "qemu-tools", "gcc-c++"])
+        ),
+        format!(
+            "sudo apk add {}",
+            list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "qemu-storage-daemon", "g++"])
+        ),
     ]
 }
 

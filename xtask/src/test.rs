@@ -134,7 +134,9 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
-    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
+    let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon];
+    let tools = [Program::Curl, Program::Gdb, Program::Iproute];
+    let programs = machines.into_iter().chain(tools).collect();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 

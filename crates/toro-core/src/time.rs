@@ -83,6 +83,11 @@ impl Deadline {
         self.clock.now() >= self.at
     }
 
+    /// How long it is until then; nothing once it has passed.
+    pub fn remaining(&self) -> Duration {
+        self.at.saturating_since(self.clock.now())
+    }
+
     /// The instant itself.
     pub const fn instant(&self) -> Instant {
         self.at
@@ -157,6 +162,14 @@ mod tests {
         static CLOCK: Ticking = Ticking(AtomicU64::new(0));
         let deadline = Deadline::after(&CLOCK, Duration::ZERO);
         assert_eq!(deadline.wait_until(|| true), Ok(()));
+    }
+
+    #[test]
+    fn what_remains_of_a_deadline_shrinks_to_nothing() {
+        static CLOCK: Ticking = Ticking(AtomicU64::new(0));
+        let deadline = Deadline::after(&CLOCK, Duration::from_millis(3));
+        let remaining = [(); 4].map(|()| deadline.remaining().as_millis());
+        assert_eq!(remaining, [2, 1, 0, 0]);
     }
 
     #[test]

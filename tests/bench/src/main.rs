@@ -6,6 +6,7 @@
 //!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
 //!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
+//!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
 //!
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod block_host;
 mod boot;
 mod client;
 mod counters;
@@ -67,6 +69,8 @@ enum What {
     Scale(scale::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
+    /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
+    BlockHost(block_host::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
     Litmus(litmus::Options),
 }
@@ -78,6 +82,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Sched(options) => sched::run(options),
         What::Scale(options) => scale::run(options),
         What::Ring(options) => ring::run(options),
+        What::BlockHost(options) => block_host::run(options),
         What::Litmus(options) => litmus::run(options),
     }
 }

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
+    ("virtio-vhost-user", 2, &["toro-core", "virtio-queue-rt"]),
     (
         "toro",
         3,
@@ -39,8 +40,11 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
 /// What crates below floor 3 may take from others.
 const THIRD_PARTY: &[&str] = &["zerocopy", "bitflags", "volatile", "log"];
 
-/// What one crate alone may take: the lock of an optional feature.
-const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin")];
+/// What one crate alone may take: the lock of an optional feature, and Linux's system calls where Linux is the platform.
+const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin"), ("virtio-vhost-user", "rustix")];
+
+/// For a host with an operating system; what goes into an image must do without.
+const HOST_ONLY: &[&str] = &["virtio-vhost-user"];
 
 /// Crates in which unsafe code is forbidden as a whole.
 const NO_UNSAFE: &[&str] =
@@ -128,6 +132,15 @@ fn the_drawing_names_every_crate_and_no_other() {
     let packages = workspace();
     for (name, ..) in FLOORS {
         assert!(packages.contains_key(*name), "{name} is drawn but does not exist");
+    }
+}
+
+#[test]
+fn what_is_for_hosts_only_is_used_by_tests_and_tools_only() {
+    for (name, package) in workspace() {
+        let is_test_or_tool = package.manifest.starts_with("/tests/") || package.manifest.starts_with("/xtask/");
+        let needed = HOST_ONLY.iter().find(|host| package.dependencies.contains(**host));
+        assert!(is_test_or_tool || needed.is_none(), "{name} depends on {needed:?}");
     }
 }
 

@@ -1,0 +1,224 @@
+//! [`Daemon`]: a device in a process of its own, started for one test and ended with it.
+//!
+//! ```text
+//!   temporary directory      socket, and what the device keeps its data in
+//!   setpriv --pdeathsig KILL -- qemu-storage-daemon ..      dies with the test, however that ends
+//! ```
+//!
+//! The socket appears some milliseconds after the start; whoever connects waits for that.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// QEMU's block devices, by vhost-user among others.
+const STORAGE: &str = "qemu-storage-daemon";
+/// QEMU's server for virtio-fs, in C, where its distributions keep it; elsewhere it is its successor in Rust.
+const FILES_C: &str = "/usr/lib/qemu/virtiofsd";
+const FILES_RUST: [&str; 3] = ["/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "virtiofsd"];
+
+/// What a daemon says, in its directory: shown if the test fails.
+const LOG: &str = "log";
+
+/// What is behind a disk.
+#[derive(Clone, Debug)]
+pub enum Backing {
+    /// Nothing: every request is done at once. Reads leave the buffers as they are.
+    Null {
+        /// Bytes that the disk claims to have.
+        bytes: u64,
+    },
+    /// A new file of so many bytes, in the directory of the daemon or another one.
+    File {
+        /// Its length.
+        bytes: u64,
+        /// Where it is made; `None` for beside the socket.
+        directory: Option<PathBuf>,
+        /// How the daemon waits for it: `threads` or `io_uring`.
+        aio: &'static str,
+    },
+}
+
+/// Whether a disk can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It can.
+    Writable,
+    /// It cannot.
+    ReadOnly,
+}
+
+/// A disk to be served.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// What it keeps its data in.
+    pub backing: Backing,
+    /// How many queues it has.
+    pub queues: u16,
+    /// Whether it can be written.
+    pub access: Access,
+    /// How many requests a second it does, if not as many as it can.
+    pub requests_per_second: Option<u32>,
+}
+
+impl Disk {
+    /// A writable file of `bytes` bytes, with so many queues.
+    pub fn file(bytes: u64, queues: u16) -> Self {
+        let backing = Backing::File { bytes, directory: None, aio: "threads" };
+        Self { backing, queues, access: Access::Writable, requests_per_second: None }
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    directory: TempDir,
+    /// Where the disk's file is, if not beside the socket: removed with the daemon.
+    elsewhere: Option<TempDir>,
+}
+
+impl Daemon {
+    /// Serves a disk.
+    ///
+    /// # Panics
+    ///
+    /// If the daemon cannot be started, or its file not made.
+    pub fn storage(disk: &Disk) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut arguments = vec!["--object".to_owned(), "iothread,id=io".to_owned()];
+        let mut elsewhere = None;
+        let mut blockdev = |words: String| arguments.extend(["--blockdev".to_owned(), words]);
+        match &disk.backing {
+            Backing::Null { bytes } => {
+                blockdev(format!("driver=null-co,node-name=disk,size={bytes},read-zeroes=off"));
+            }
+            Backing::File { bytes, directory: place, aio } => {
+                let place = place.as_ref().map(|place| TempDir::new_in(place).expect("a temporary directory there"));
+                let path = place.as_ref().unwrap_or(&directory).path().join("disk");
+                let file = File::create(&path).expect("a file");
+                file.set_len(*bytes).expect("a file of that length");
+                elsewhere = place;
+                let path = path.display();
+                blockdev(format!("driver=file,node-name=file,filename={path},aio={aio},discard=unmap"));
+                blockdev("driver=raw,node-name=disk,file=file".to_owned());
+            }
+        }
+        let mut node = "disk";
+        if let Some(requests) = disk.requests_per_second {
+            blockdev("driver=throttle,node-name=slow,throttle-group=slow,file=disk".to_owned());
+            let group = format!("throttle-group,id=slow,x-iops-total={requests}");
+            arguments.splice(0..0, ["--object".to_owned(), group]);
+            node = "slow";
+        }
+        let (queues, writable) = (disk.queues, if disk.access == Access::Writable { "on" } else { "off" });
+        let socket = directory.path().join("socket");
+        arguments.extend([
+            "--export".to_owned(),
+            format!(
+                "type=vhost-user-blk,id=export,node-name={node},addr.type=unix,addr.path={},writable={writable},\
+                 num-queues={queues},iothread=io",
+                socket.display()
+            ),
+        ]);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", STORAGE]).args(arguments);
+        Self { child: start(&mut command, &directory), directory, elsewhere }
+    }
+
+    /// Serves the files of a directory.
+    ///
+    /// # Panics
+    ///
+    /// If the daemon cannot be started.
+    pub fn files(served: &Path) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        // It is given the socket: to make one, it also wants a place that is root's.
+        let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
+        rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("it is open");
+        let mut words = vec![format!("--fd={}", listener.as_raw_fd()), "--thread-pool-size=0".to_owned()];
+        let mut command = Command::new("unshare");
+        if Path::new(FILES_C).exists() {
+            // It makes a sandbox, and root of a namespace may.
+            if !rustix::process::geteuid().is_root() {
+                command.args(["--user", "--map-root-user"]);
+            }
+            words.insert(0, FILES_C.to_owned());
+            let source = format!("source={}", served.display());
+            for option in [source.as_str(), "cache=always", "sandbox=chroot", "log_level=err"] {
+                words.extend(["-o".to_owned(), option.to_owned()]);
+            }
+        } else {
+            let program = FILES_RUST.iter().find(|place| Path::new(place).exists()).unwrap_or(&"virtiofsd");
+            words.insert(0, (*program).to_owned());
+            words.push(format!("--shared-dir={}", served.display()));
+            words.extend(["--cache=always", "--sandbox=none", "--seccomp=none", "--log-level=error"].map(String::from));
+        }
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).args(words);
+        Self { child: start(&mut command, &directory), directory, elsewhere: None }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// The file that a disk keeps its data in; `None` if there is none.
+    pub fn disk(&self) -> Option<PathBuf> {
+        let path = self.elsewhere.as_ref().unwrap_or(&self.directory).path().join("disk");
+        path.exists().then_some(path)
+    }
+
+    /// How long its threads have been running on a processor, all together; zero where the system does not count that.
+    pub fn processor_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        // Time that it ran, time that it waited, how often it ran (Documentation/scheduler/sched-stats.rst).
+        let lines = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+        let nanos = lines.filter_map(|line| line.split_whitespace().next()?.parse::<u64>().ok()).sum();
+        Duration::from_nanos(nanos)
+    }
+
+    /// Ends it in the middle of whatever it does.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended already.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was started here");
+    }
+
+    /// Lets it do nothing any more, but keep all that it has.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it runs");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = std::fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default();
+            eprintln!("the daemon said: {said}");
+        }
+    }
+}
+
+fn start(command: &mut Command, directory: &TempDir) -> Child {
+    let log = File::create(directory.path().join(LOG)).expect("a log");
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    quiet.spawn().expect("setpriv is a part of util-linux; `cargo xtask setup` installs the daemons")
+}

@@ -1,0 +1,20 @@
+//! The drivers against devices that nobody here wrote, and without a virtual machine: daemons that speak vhost-user.
+//!
+//! ```text
+//!   test process                                     daemon
+//!   VirtioBlk, VirtioFs  over VhostUser  --socket--> qemu-storage-daemon, virtiofsd
+//!   GuestMemory          <----- shared memory -----> the same rings and buffers
+//! ```
+//!
+//! What a simulated device cannot show, these do: that somebody else reads the specification as we do. Their number of
+//! requests is fixed and they sleep until the device interrupts: on a machine with few cores two sides that both spin
+//! are in each other's way.
+
+mod daemon;
+
+use std::time::Duration;
+
+pub use daemon::{Access, Backing, Daemon, Disk};
+
+/// How long a device may take for anything. What needs it has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
