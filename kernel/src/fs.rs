@@ -48,6 +48,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod block;
 mod error;
 mod file;
 mod fuse;
