@@ -13,6 +13,8 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("toro-core", 0, &[]),
     ("fuse-proto", 0, &[]),
     ("toro-sync", 0, &[]),
+    ("toro-fat", 0, &[]),
+    ("toro-partitions", 0, &[]),
     ("virtio-queue-rt", 1, &["toro-core"]),
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
@@ -21,7 +23,17 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     (
         "toro",
         3,
-        &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"],
+        &[
+            "toro-core",
+            "fuse-proto",
+            "toro-sync",
+            "toro-fat",
+            "virtio-queue-rt",
+            "virtio-blk",
+            "virtio-net",
+            "virtio-fs",
+            "ata",
+        ],
     ),
 ];
 
@@ -32,7 +44,8 @@ const THIRD_PARTY: &[&str] = &["zerocopy", "bitflags", "volatile", "log"];
 const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin")];
 
 /// Crates in which unsafe code is forbidden as a whole.
-const NO_UNSAFE: &[&str] = &["fuse-proto", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
+const NO_UNSAFE: &[&str] =
+    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {
