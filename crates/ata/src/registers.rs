@@ -265,9 +265,10 @@ impl<R: Registers> Ports<R> {
 
     /// Reads as many words as the bytes take.
     pub(crate) fn read_data(&self, bytes: &mut [u8]) {
-        for pair in bytes.chunks_mut(2) {
-            let word = self.command.read16(DATA).to_le_bytes();
-            pair.copy_from_slice(&word[..pair.len()]);
+        self.command.read16s(DATA, bytes);
+        // Half of the last word, if that is all that was asked for.
+        if let [last] = bytes.as_chunks_mut::<2>().1 {
+            [*last, _] = self.command.read16(DATA).to_ne_bytes();
         }
     }
 
@@ -279,9 +280,7 @@ impl<R: Registers> Ports<R> {
     }
 
     pub(crate) fn write_data(&self, bytes: &[u8]) {
-        for pair in bytes.as_chunks::<2>().0 {
-            self.command.write16(DATA, u16::from_le_bytes(*pair));
-        }
+        self.command.write16s(DATA, bytes);
     }
 
     /// Whether there is a bus master, and this channel may use it.
