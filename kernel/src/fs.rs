@@ -55,6 +55,8 @@
 #![deny(unsafe_code)]
 
 pub mod block;
+#[cfg(all(target_os = "none", feature = "fat"))]
+mod disks;
 mod error;
 #[cfg(feature = "fat")]
 mod fat;
@@ -83,6 +85,9 @@ pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
+
+#[cfg(all(target_os = "none", feature = "fat"))]
+pub(crate) use disks::mount_all;
 
 #[cfg(target_os = "none")]
 use alloc::{string::String, vec::Vec};

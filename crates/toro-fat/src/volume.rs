@@ -254,6 +254,11 @@ impl<S: Storage> Volume<S> {
         self.is_read_only
     }
 
+    /// Whether the volume was left in order by whoever had it mounted before.
+    pub fn was_clean(&self) -> bool {
+        self.mounted == Shutdown::Clean
+    }
+
     /// The volume as a whole. The first time, this may read the whole table.
     ///
     /// # Errors

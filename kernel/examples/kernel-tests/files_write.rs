@@ -37,14 +37,15 @@ pub fn run() -> Result<()> {
     expect_cores()?;
     let root = root();
     let kept = join(&root, "kept");
-    // From an earlier boot, perhaps.
-    remove_all(&kept).map_err(|error| explain(&kept, error))?;
+    let own = |number| join(&root, &format!("thread {number}"));
+    // From an earlier boot, perhaps one that was interrupted.
+    for path in (0..THREADS * cores::count()).map(own).chain([kept.clone()]) {
+        remove_all(&path).map_err(|error| explain(&path, error))?;
+    }
     let free = free(&root)?;
 
     fs::create_dir(&kept).map_err(|error| explain(&kept, error))?;
-    for result in
-        crew(THREADS, |number| exercise(&join(&root, &format!("thread {number}")), &join(&kept, "log"), number))
-    {
+    for result in crew(THREADS, |number| exercise(&own(number), &join(&kept, "log"), number)) {
         result?;
     }
     let log = join(&kept, "log");

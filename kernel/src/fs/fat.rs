@@ -72,6 +72,7 @@ pub struct Fat {
     buffer: Box<dyn Fn(usize) -> Result<DmaBuf, Errno>>,
     root: NodeId,
     is_read_only: bool,
+    was_clean: bool,
     is_closed: Cell<bool>,
     nodes: RefCell<Nodes>,
     /// References to return.
@@ -103,18 +104,24 @@ impl Fat {
         let is_read_only = storage.is_read_only();
         let Platform { scheduler, buffer, now } = platform;
         let volume = Volume::mount(storage, toro_fat::Options { now, cached_sectors })?;
-        let root = volume.root();
+        let (root, was_clean) = (volume.root(), volume.was_clean());
         Ok(Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             volume: Lock::new(Some(volume), scheduler, PATIENCE),
             buffer,
             root,
             is_read_only,
+            was_clean,
             is_closed: Cell::new(false),
             nodes: RefCell::default(),
             owed: RefCell::default(),
             is_reported: Cell::new(false),
         }))
+    }
+
+    /// Whether the volume was unmounted in order the last time.
+    pub fn was_clean(&self) -> bool {
+        self.was_clean
     }
 
     /// Works with the volume, alone.
