@@ -10,7 +10,8 @@
 //!   copy:BYTES:TOTAL           from memory to memory, for comparison
 //! ```
 //!
-//! Reports: `LB <operation> [bs=<bytes>] n=<operations> ns=<nanoseconds in all>`, `LB-END`; or `LB-ERR <why>`.
+//! Reports: `LB <operation> [bs=<bytes>] n=<operations> ns=<nanoseconds in all> p50=<of one, in the median part>`, `LB-END`;
+//! or `LB-ERR <why>`.
 #![no_std]
 #![no_main]
 
@@ -25,16 +26,21 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use toro::fs::File;
+use toro::io::ErrorKind;
 use toro::println;
+use toro::time::Instant;
 
 toro::entry!(main);
 
 /// Bytes that are read of each small file.
-const SMALL: usize = 4096;
-/// By how much our memory is further off from a multiple of a block's size than the other side of a copy. An emulated
-/// processor remembers one page of each number modulo a power of two; a copy between two that share one takes a hundred
-/// times as long, and says nothing of either.
-const APART: usize = 37 * 4096;
+const SMALL: u64 = 4096;
+/// Into how many parts a measurement is divided, whose median is reported.
+///
+/// In each part our memory begins a page further on. An emulated processor remembers one page of each number modulo a power
+/// of two, so a copy between two that share one takes a hundred times as long, and says nothing about either side: few parts
+/// suffer from that, and the median does not see them.
+const PARTS: u64 = 16;
+const PAGE: usize = 4096;
 
 fn main() {
     println!("LB-UP");
@@ -59,6 +65,38 @@ fn run(operation: &str) -> Result<(), String> {
     }
 }
 
+/// Does something `times` times between markers, each time with a block of so many bytes, and reports it under `name`.
+fn measure(
+    name: &str,
+    times: u64,
+    bytes: u64,
+    mut work: impl FnMut(u64, &mut [u8]) -> toro::io::Result<()>,
+) -> Result<(), String> {
+    let bytes = usize::try_from(bytes).map_err(|_| "too many bytes")?;
+    let mut memory = vec![1_u8; PARTS as usize * PAGE + bytes];
+    let in_part = (times / PARTS).max(1);
+    let mut parts = Vec::with_capacity(PARTS as usize + 1);
+    let mut result = Ok(());
+    let whole = markers::measured(|| {
+        for first in (0..times).step_by(in_part as usize) {
+            let place = (first / in_part % PARTS) as usize * PAGE;
+            let block = core::hint::black_box(&mut memory[place..place + bytes]);
+            let start = Instant::now();
+            result = (first..times.min(first + in_part)).try_for_each(|number| work(number, block));
+            if result.is_err() {
+                return;
+            }
+            parts.push(start.elapsed());
+        }
+    });
+    result.map_err(|error| format!("{error}"))?;
+    parts.truncate((times / in_part) as usize);
+    parts.sort_unstable();
+    let median = parts.get(parts.len() / 2).map_or(0, |part| part.as_nanos() as u64 / in_part);
+    println!("LB {name} n={times} ns={} p50={median}", whole.as_nanos());
+    Ok(())
+}
+
 /// Reads a block of a file; how many bytes came.
 type ReadBlock = fn(&File, &mut [u8], u64) -> toro::io::Result<usize>;
 
@@ -71,63 +109,37 @@ fn by_buffer(file: &File, block: &mut [u8], offset: u64) -> toro::io::Result<usi
 }
 
 fn in_order(name: &str, path: &str, bytes: u64, total: u64, read: ReadBlock) -> Result<(), String> {
-    let mut memory = vec![1; APART + usize::try_from(bytes).map_err(|_| "too many bytes")?];
-    let block = &mut memory[APART..];
-    let mut result = Ok(0);
-    let mut read_all = || {
-        let file = File::open(path)?;
-        let (mut offset, mut reads) = (0, 0);
-        while offset < total {
-            let count = read(&file, block, offset)?;
-            if count == 0 {
-                break;
+    let mut opened = None;
+    measure(&format!("{name} bs={bytes}"), total / bytes, bytes, |number, block| {
+        // Opening it counts as well.
+        let file = match &opened {
+            Some(file) => file,
+            None => opened.insert(File::open(path)?),
+        };
+        let mut done = 0;
+        while done < block.len() {
+            // A read gives what the file system has at hand.
+            match read(file, &mut block[done..], number * bytes + done as u64)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => done += count,
             }
-            offset += count as u64;
-            reads += 1;
         }
-        Ok::<_, toro::io::Error>(if offset < total { 0 } else { reads })
-    };
-    let time = markers::measured(|| result = read_all());
-    match result {
-        Ok(0) => Err("the file is shorter".into()),
-        // Each read of a block may take several of the file system's; the block is what is counted.
-        Ok(_) => {
-            println!("LB {name} bs={bytes} n={} ns={}", total / bytes, time.as_nanos());
-            Ok(())
-        }
-        Err(error) => Err(format!("{error}")),
-    }
+        Ok(())
+    })
 }
 
 fn small(directory: &str, files: u64) -> Result<(), String> {
-    let mut block = [0; SMALL];
-    let mut result = Ok(());
-    let mut read_all = || {
-        for number in 0..files {
-            let file = File::open(format!("{directory}/f{number:05}"))?;
-            if file.read_at(&mut block, 0)? != SMALL {
-                return Err(toro::io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok::<_, toro::io::Error>(())
-    };
-    let time = markers::measured(|| result = read_all());
-    result.map_err(|error| format!("{error}"))?;
-    println!("LB fssmall n={files} ns={}", time.as_nanos());
-    Ok(())
+    measure("fssmall", files, SMALL, |number, block| {
+        let file = File::open(format!("{directory}/f{number:05}"))?;
+        if file.read_at(block, 0)? == block.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    })
 }
 
 fn copy(bytes: u64, total: u64) -> Result<(), String> {
-    let length = usize::try_from(bytes).map_err(|_| "too many bytes")?;
-    let (from, mut memory) = (vec![1_u8; length], vec![0_u8; APART + length]);
-    let to = &mut memory[APART..];
-    let times = total / bytes;
-    let time = markers::measured(|| {
-        for _ in 0..times {
-            // Otherwise the compiler sees that once is enough.
-            core::hint::black_box(&mut *to).copy_from_slice(core::hint::black_box(&from));
-        }
-    });
-    println!("LB copy bs={bytes} n={times} ns={}", time.as_nanos());
-    Ok(())
+    let from = vec![1_u8; usize::try_from(bytes).map_err(|_| "too many bytes")?];
+    measure(&format!("copy bs={bytes}"), total / bytes, bytes, |_, block| {
+        // Or the compiler sees that once is enough.
+        core::hint::black_box(block).copy_from_slice(core::hint::black_box(&from));
+        Ok(())
+    })
 }

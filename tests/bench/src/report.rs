@@ -1,7 +1,7 @@
 //! What a guest reports: lines on its console, and markers that the counting plugin has seen.
 //!
 //! ```text
-//!   marker 1   the operation, n times   marker 2   "LB blkrand bs=4096 qd=1 n=<n> ns=<in all> ..."
+//!   marker 1   the operation, n times   marker 2   "LB blkrand bs=4096 qd=1 n=<n> ns=<in all> [p50=<median>] ..."
 //!   ...
 //!   "LB-END", or "LB-ERR <why>"
 //! ```
@@ -24,6 +24,8 @@ pub struct Line {
     pub times: f64,
     /// How long they took, in nanoseconds, in all.
     pub nanoseconds: f64,
+    /// The median of one, if the guest says it.
+    pub median: Option<f64>,
 }
 
 /// What was executed between a pair of markers.
@@ -54,9 +56,12 @@ impl Line {
     fn parse(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once(" n=")?;
         let (times, rest) = rest.split_once(" ns=")?;
-        let nanoseconds = rest.split(' ').next()?;
-        let times = times.parse::<u64>().ok().filter(|times| *times > 0)?;
-        Some(Self { name: name.to_owned(), times: times as f64, nanoseconds: nanoseconds.parse::<u64>().ok()? as f64 })
+        let number = |text: &str| text.parse::<u64>().ok().map(|number| number as f64);
+        let mut words = rest.split(' ');
+        let nanoseconds = number(words.next()?)?;
+        let median = words.find_map(|word| number(word.strip_prefix("p50=")?));
+        let times = number(times).filter(|times| *times > 0.0)?;
+        Some(Self { name: name.to_owned(), times, nanoseconds, median })
     }
 }
 
@@ -91,12 +96,12 @@ mod tests {
     #[test]
     fn results_of_both_guests_are_understood() {
         let console = "LB-UP\nLB-GO\nLB blkrand bs=4096 qd=32 n=10 ns=500 ns_per_op=50 MBps=1.0\n\
-                       LB blkseq bs=1048576 n=2 ns=30\nLB-END\n";
+                       LB blkseq bs=1048576 n=2 ns=30 p50=14\nLB-END\n";
         let lines = Line::parse_all(console).expect("all are well formed");
-        let expected = [("blkrand bs=4096 qd=32", 10.0, 500.0), ("blkseq bs=1048576", 2.0, 30.0)];
+        let expected = [("blkrand bs=4096 qd=32", 10.0, 500.0, None), ("blkseq bs=1048576", 2.0, 30.0, Some(14.0))];
         assert_eq!(lines.len(), expected.len());
-        for (line, (name, times, nanoseconds)) in lines.iter().zip(expected) {
-            assert_eq!(line, &Line { name: name.to_owned(), times, nanoseconds });
+        for (line, (name, times, nanoseconds, median)) in lines.iter().zip(expected) {
+            assert_eq!(line, &Line { name: name.to_owned(), times, nanoseconds, median });
         }
     }
 
