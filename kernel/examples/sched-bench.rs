@@ -20,6 +20,8 @@ extern crate alloc;
 mod between;
 #[path = "sched-bench/local.rs"]
 mod local;
+#[path = "sched-bench/markers.rs"]
+mod markers;
 #[path = "sched-bench/measure.rs"]
 mod measure;
 

@@ -28,8 +28,8 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
         return Vec::new();
     }
     match arguments.first().and_then(|name| name.to_str()) {
-        Some("web" | "boot") => vec![Program::Qemu, Program::Virtiofsd],
-        Some("sched" | "scale") => vec![Program::Qemu],
+        Some("web" | "boot" | "fs") => vec![Program::Qemu, Program::Virtiofsd],
+        Some("sched" | "scale" | "block") => vec![Program::Qemu],
         Some("block-host") => vec![Program::StorageDaemon],
         _ => Vec::new(),
     }

@@ -40,7 +40,8 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot, sched, scale, ring, block-host or litmus, with the options of each (`cargo xtask bench web --help`)
+    /// Measure: web, boot, sched, scale, block, block-host, fs, ring or litmus, with the options of each
+    /// (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),

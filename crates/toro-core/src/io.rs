@@ -64,6 +64,22 @@ pub trait Registers {
     fn write16(&self, offset: usize, value: u16);
     /// Writes a 32-bit register.
     fn write32(&self, offset: usize, value: u32);
+
+    /// Reads a 16-bit register once for each pair of bytes, and so moves what a device gives out in words, such as the
+    /// sectors of a disk. The bytes of a word come in the order in which memory would have them; of an odd number the last
+    /// one stays as it is.
+    fn read16s(&self, offset: usize, bytes: &mut [u8]) {
+        for pair in bytes.as_chunks_mut::<2>().0 {
+            *pair = self.read16(offset).to_ne_bytes();
+        }
+    }
+
+    /// The same in the other direction: writes a 16-bit register once for each pair of bytes.
+    fn write16s(&self, offset: usize, bytes: &[u8]) {
+        for pair in bytes.as_chunks::<2>().0 {
+            self.write16(offset, u16::from_ne_bytes(*pair));
+        }
+    }
 }
 
 macro_rules! forward_registers {
@@ -83,6 +99,10 @@ macro_rules! forward_registers {
             fn write16(&self, offset: usize, value: u16) { (**self).write16(offset, value) }
             #[inline]
             fn write32(&self, offset: usize, value: u32) { (**self).write32(offset, value) }
+            #[inline]
+            fn read16s(&self, offset: usize, bytes: &mut [u8]) { (**self).read16s(offset, bytes) }
+            #[inline]
+            fn write16s(&self, offset: usize, bytes: &[u8]) { (**self).write16s(offset, bytes) }
         }
     )*};
 }
@@ -122,6 +142,8 @@ either_space! {
     fn write8(offset: usize, value: u8);
     fn write16(offset: usize, value: u16);
     fn write32(offset: usize, value: u32);
+    fn read16s(offset: usize, bytes: &mut [u8]);
+    fn write16s(offset: usize, bytes: &[u8]);
 }
 
 /// Whether an access of `width` bytes at `offset` is aligned and fits into `len` bytes.

@@ -4,7 +4,7 @@
 //!   loop:  take threads out of the inbox
 //!          run ready threads, BUDGET switches at most
 //!          fire timers, poll the pollers ------------- something happened? again
-//!          keep polling for POLL_TIME
+//!          keep polling for POLL_TIME, ever less often
 //!          lie down, arm every poller, each looks once more, and so does the core
 //!                                        ------------- work pending?       again
 //!          set the timer for the next deadline, halt
@@ -51,6 +51,12 @@ use crate::time::Instant;
 /// How long the loop polls on before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
 /// several microseconds, more than most packets of a busy connection take to follow each other.
 const POLL_TIME: Duration = Duration::from_micros(50);
+/// Between two looks passes this part of the time for which there has been nothing to do. So looks become rarer, which saves
+/// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
+/// more than it seems to: a device's register that is read is an exit of the virtual machine.
+const RARER: u32 = 4;
+/// Pauses between two looks at the clock, which costs as much as a few of them.
+const PAUSES: u32 = 4;
 /// How many threads run, one after the other, before timers and devices have their turn.
 const BUDGET: u32 = 64;
 
@@ -211,10 +217,21 @@ impl Core {
                 return;
             }
             let now = Instant::now();
-            if now.saturating_duration_since(*idle_since.get_or_insert(now)) >= POLL_TIME {
+            let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
+            if idle >= POLL_TIME {
                 return;
             }
-            core::hint::spin_loop();
+            Self::pause(now, idle / RARER);
+        }
+    }
+
+    /// Lets time pass between two looks, unless another core sends something.
+    fn pause(from: Instant, length: Duration) {
+        loop {
+            (0..PAUSES).for_each(|_| core::hint::spin_loop());
+            if !Port::own().inbox.is_empty() || Instant::now().saturating_duration_since(from) >= length {
+                return;
+            }
         }
     }
 

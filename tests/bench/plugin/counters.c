@@ -9,9 +9,11 @@
  *     words 16..79        instructions executed by each vCPU
  *     words 80..143       accesses to device registers in memory by each vCPU (with accesses=on)
  *     word 144            markers executed so far (with marks=on)
- *     words 512..8703     the first 1024 of them, eight words each: the marker's number in the low half of the
+ *     words 145..208      port instructions executed by each vCPU (with ports=on)
+ *     words 512..10751    the first 1024 of them, ten words each: the marker's number in the low half of the
  *                         first and the vCPU that executed it in the high half, then the instructions
- *                         executed by vCPUs 0 to 6 before it
+ *                         executed by vCPUs 0 to 6 before it, then accesses to device registers in memory
+ *                         and port instructions of all vCPUs
  *
  * A marker is an instruction that does nothing, at any privilege level, and that no compiler emits:
  *
@@ -24,7 +26,7 @@
  * in the middle counts whole. Each vCPU has words of its own, hence no atomics. `rep` string instructions
  * count once per iteration, because QEMU executes them as a loop.
  *
- * Arguments: counters=PATH (must exist, 68 KiB), watch=HEX (up to 8 times), accesses=on, marks=on.
+ * Arguments: counters=PATH (must exist, 84 KiB), watch=HEX (up to 8 times), accesses=on, ports=on, marks=on.
  *
  * Only the few functions used are declared. They kept their form in every version of the plugin interface, but
  * for one: from version 3 on, qemu_plugin_insn_data copies the bytes where it returned a pointer to them.
@@ -81,7 +83,7 @@ struct about_qemu {
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
 enum { LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
-enum { MARKS = 144, LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 8 };
+enum { MARKS = 144, PORTS = 145, LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 10, ENTRY_VCPUS = 7 };
 enum { FILE_SIZE = (LOG + LOG_ENTRIES * ENTRY_WORDS) * 8 };
 enum { MARKER_SIZE = 8, NO_MARKER = -1 };
 
@@ -89,6 +91,7 @@ static volatile uint64_t *words;
 static uint64_t watched[WATCHES];
 static size_t watched_count;
 static bool count_accesses;
+static bool count_ports;
 static bool log_marks;
 static bool bytes_are_copied;
 
@@ -102,6 +105,17 @@ static void on_access(unsigned int vcpu, memory_info info, uint64_t address, voi
     if (where != NULL && qemu_plugin_hwaddr_is_io(where)) words[ACCESSES + vcpu % VCPUS] += 1;
 }
 
+static void on_port(unsigned int vcpu, void *data) {
+    (void)data;
+    words[PORTS + vcpu % VCPUS] += 1;
+}
+
+static uint64_t sum(int first) {
+    uint64_t total = 0;
+    for (int i = 0; i < VCPUS; i++) total += words[first + i];
+    return total;
+}
+
 /* `data` is the watch in the low byte; above it, how many instructions of the block, already counted, are
  * still to come. */
 static void on_watched(unsigned int vcpu, void *data) {
@@ -109,9 +123,7 @@ static void on_watched(unsigned int vcpu, void *data) {
     uintptr_t packed = (uintptr_t)data;
     volatile uint64_t *slot = &words[WATCH + (packed & 0xff)];
     if (*slot != UINT64_MAX) return;
-    uint64_t total = 0;
-    for (int i = 0; i < VCPUS; i++) total += words[INSTRUCTIONS + i];
-    *slot = total - (packed >> 8);
+    *slot = sum(INSTRUCTIONS) - (packed >> 8);
 }
 
 /* `data` is the marker's number in the low 16 bits; above it as in `on_watched`. */
@@ -121,34 +133,56 @@ static void on_marker(unsigned int vcpu, void *data) {
     if (place >= LOG_ENTRIES) return;
     volatile uint64_t *entry = &words[LOG + place * ENTRY_WORDS];
     entry[0] = (uint64_t)vcpu << 32 | (packed & 0xffff);
-    for (unsigned int i = 0; i < ENTRY_WORDS - 1; i++)
+    for (unsigned int i = 0; i < ENTRY_VCPUS; i++)
         entry[1 + i] = words[INSTRUCTIONS + i] - (i == vcpu ? packed >> 16 : 0);
+    entry[1 + ENTRY_VCPUS] = sum(ACCESSES);
+    entry[2 + ENTRY_VCPUS] = sum(PORTS);
+}
+
+/* The first `most` bytes of an instruction, or as many as it has; says how many. */
+static size_t bytes_of(const struct qemu_plugin_insn *instruction, uint8_t *bytes, size_t most) {
+    size_t size = qemu_plugin_insn_size(instruction);
+    if (size > most) size = most;
+    if (bytes_are_copied) {
+        copy_instruction_bytes copy = (copy_instruction_bytes)qemu_plugin_insn_data;
+        return copy(instruction, bytes, size);
+    }
+    instruction_bytes whole = (instruction_bytes)qemu_plugin_insn_data;
+    memcpy(bytes, whole(instruction), size);
+    return size;
 }
 
 /* The number of the marker that this instruction is. */
 static int marker(const struct qemu_plugin_insn *instruction) {
     if (qemu_plugin_insn_size(instruction) != MARKER_SIZE) return NO_MARKER;
     uint8_t bytes[MARKER_SIZE];
-    if (bytes_are_copied) {
-        copy_instruction_bytes copy = (copy_instruction_bytes)qemu_plugin_insn_data;
-        if (copy(instruction, bytes, MARKER_SIZE) != MARKER_SIZE) return NO_MARKER;
-    } else {
-        memcpy(bytes, ((instruction_bytes)qemu_plugin_insn_data)(instruction), MARKER_SIZE);
-    }
+    if (bytes_of(instruction, bytes, MARKER_SIZE) != MARKER_SIZE) return NO_MARKER;
     static const uint8_t nop[] = {0x0f, 0x1f, 0x84, 0x00}, sign[] = {0x4b, 0x4d};
     if (memcmp(bytes, nop, sizeof nop) != 0 || memcmp(bytes + 6, sign, sizeof sign) != 0) return NO_MARKER;
     return bytes[4] | bytes[5] << 8;
+}
+
+/* Whether the instruction is one of IN, OUT, INS and OUTS: behind prefixes for width, repetition and registers. */
+static bool is_port_access(const struct qemu_plugin_insn *instruction) {
+    uint8_t bytes[4];
+    size_t size = bytes_of(instruction, bytes, sizeof bytes), i = 0;
+    while (i < size && (bytes[i] == 0x66 || bytes[i] == 0xf2 || bytes[i] == 0xf3 || (bytes[i] & 0xf0) == 0x40)) i++;
+    if (i == size) return false;
+    uint8_t code = bytes[i];
+    return (code >= 0x6c && code <= 0x6f) || (code >= 0xe4 && code <= 0xe7) || (code >= 0xec && code <= 0xef);
 }
 
 static void on_translate(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     size_t length = qemu_plugin_tb_n_insns(block);
     qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, NO_REGISTERS, (void *)(uintptr_t)length);
-    if (!count_accesses && !log_marks && watched_count == 0) return;
+    if (!count_accesses && !count_ports && !log_marks && watched_count == 0) return;
     for (size_t i = 0; i < length; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
         if (count_accesses)
             qemu_plugin_register_vcpu_mem_cb(instruction, on_access, NO_REGISTERS, READ_AND_WRITE, NULL);
+        if (count_ports && is_port_access(instruction))
+            qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_port, NO_REGISTERS, NULL);
         for (size_t w = 0; w < watched_count; w++)
             if (qemu_plugin_insn_vaddr(instruction) == watched[w])
                 qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_watched, NO_REGISTERS,
@@ -169,6 +203,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
         else if (strncmp(argv[i], "watch=", 6) == 0 && watched_count < WATCHES)
             watched[watched_count++] = strtoull(argv[i] + 6, NULL, 16);
         else if (strcmp(argv[i], "accesses=on") == 0) count_accesses = true;
+        else if (strcmp(argv[i], "ports=on") == 0) count_ports = true;
         else if (strcmp(argv[i], "marks=on") == 0) log_marks = true;
         else return -1;
     }

@@ -190,6 +190,7 @@ impl Bench<'_> {
             memory,
             links: subject.link.as_slice(),
             share: share.as_ref(),
+            disk: None,
             counters: None,
         };
         let mut guest = Guest::start("guest", &subject.system, &setup, self.echo())?;
@@ -244,6 +245,7 @@ impl Bench<'_> {
                 memory: guest_options.memory,
                 links: link.as_slice(),
                 share: share.as_ref(),
+                disk: None,
                 counters: Some(&counters),
             };
             let system = toro::system(&image.path, guest_options.machine, link, &guest_options.append);

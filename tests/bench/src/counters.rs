@@ -30,7 +30,8 @@ const VCPUS: usize = 64;
 const MARKS: usize = 144;
 const LOG: usize = 512;
 const LOG_ENTRIES: usize = 1024;
-const ENTRY_WORDS: usize = 8;
+const ENTRY_WORDS: usize = 10;
+const ENTRY_VCPUS: usize = 7;
 
 /// The compiled plugin.
 pub struct Plugin {
@@ -61,7 +62,11 @@ pub struct Mark {
     /// The marker's number.
     pub number: u16,
     /// Instructions executed before by each of the first vCPUs.
-    pub instructions: [u64; ENTRY_WORDS - 1],
+    pub instructions: [u64; ENTRY_VCPUS],
+    /// Accesses to device registers in memory before, of all vCPUs, where they are counted.
+    pub accesses: u64,
+    /// Port instructions before, likewise.
+    pub ports: u64,
 }
 
 impl Plugin {
@@ -118,6 +123,18 @@ impl Plugin {
         Ok(counters)
     }
 
+    /// Counters for one guest that executes markers; accesses to device registers, in memory and by ports, are counted
+    /// as well.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn marks_and_accesses(&self, name: &str) -> Result<Counters> {
+        let mut counters = self.marks(name)?;
+        counters.argument += ",accesses=on,ports=on";
+        Ok(counters)
+    }
+
     fn file(&self, name: &str) -> Result<Counters> {
         let path = self.directory.join(format!("{name}.counters"));
         std::fs::write(&path, [0; FILE_SIZE]).with_context(|| format!("cannot write {}", path.display()))?;
@@ -160,10 +177,12 @@ impl Counters {
         let count = usize::try_from(words[MARKS])?;
         ensure!(count <= LOG_ENTRIES, "the guest executed {count} markers, and there is room for {LOG_ENTRIES}");
         let (entries, _) = words[LOG..].as_chunks::<ENTRY_WORDS>();
-        let mark = |[head, instructions @ ..]: &[u64; ENTRY_WORDS]| Mark {
+        let mark = |[head, counts @ .., accesses, ports]: &[u64; ENTRY_WORDS]| Mark {
             // The low half of the word; it has 16 bits.
             number: *head as u16,
-            instructions: *instructions,
+            instructions: *counts,
+            accesses: *accesses,
+            ports: *ports,
         };
         Ok(entries.iter().take(count).map(mark).collect())
     }

@@ -83,6 +83,11 @@ impl Linux {
         self.system("tiny.cpio", "lb_mode=boot")
     }
 
+    /// A system that does what `words` say, prints LB-END and ends.
+    pub fn program(&self, words: &str) -> System {
+        self.system("full-cloud.cpio", words)
+    }
+
     /// A system with an initial file system of ours.
     pub fn with_initial(&self, initrd: PathBuf, pace: Pace, words: &str) -> System {
         let tsc_khz = match pace {

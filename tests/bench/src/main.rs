@@ -5,6 +5,8 @@
 //!   bench boot    time to the first line and the first answer, instructions to `main`, sizes, least memory
 //!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
 //!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
+//!   bench block   instructions, register accesses and time per read of a disk ([`block`])
+//!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
@@ -24,12 +26,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod block;
 mod block_host;
 mod boot;
 mod client;
 mod counters;
 mod cpio;
 mod elf;
+mod fs;
 mod guest;
 mod image;
 mod linux;
@@ -38,6 +42,7 @@ mod machine;
 mod memory;
 mod network;
 mod options;
+mod report;
 mod ring;
 mod scale;
 mod sched;
@@ -67,6 +72,10 @@ enum What {
     Sched(sched::Options),
     /// What more cores are worth: parallel-sum and static-web-server on 1, 2 and more of them
     Scale(scale::Options),
+    /// Guest instructions, accesses to registers and time per read of a disk, on every device that we have a driver for
+    Block(block::Options),
+    /// Guest instructions and time of reading files: by virtio-fs, and from a disk with a FAT file system
+    Fs(fs::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
     /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
@@ -81,6 +90,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Boot(options) => boot::run(options),
         What::Sched(options) => sched::run(options),
         What::Scale(options) => scale::run(options),
+        What::Block(options) => block::run(options),
+        What::Fs(options) => fs::run(options),
         What::Ring(options) => ring::run(options),
         What::BlockHost(options) => block_host::run(options),
         What::Litmus(options) => litmus::run(options),

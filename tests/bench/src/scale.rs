@@ -125,6 +125,7 @@ impl Bench<'_> {
             memory: options.memory,
             links,
             share: None,
+            disk: None,
             counters,
         };
         let append = format!("{words} {}", options.append);

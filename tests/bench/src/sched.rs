@@ -189,6 +189,7 @@ impl<'a> Bench<'a> {
             memory: guest_options.memory,
             links: &[],
             share: None,
+            disk: None,
             counters,
         };
         let echo = if guest_options.verbose { Echo::Printed } else { Echo::Silent };

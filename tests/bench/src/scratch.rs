@@ -14,7 +14,20 @@ impl Scratch {
     ///
     /// The system's directory for temporary files cannot be written.
     pub fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("toro-bench-{}", std::process::id()));
+        Self::inside(&std::env::temp_dir())
+    }
+
+    /// The same in memory, for files whose reading is not to wait for a disk.
+    ///
+    /// # Errors
+    ///
+    /// /dev/shm cannot be written.
+    pub fn in_memory() -> Result<Self> {
+        Self::inside(Path::new("/dev/shm"))
+    }
+
+    fn inside(directory: &Path) -> Result<Self> {
+        let path = directory.join(format!("toro-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }

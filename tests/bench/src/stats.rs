@@ -32,8 +32,11 @@ impl Samples {
         self.0.iter().copied().fold(f64::NAN, f64::max)
     }
 
-    /// Median and range, each as `show` writes it: `5.0 [4.1..6.2]`.
+    /// Median and range, each as `show` writes it: `5.0 [4.1..6.2]`. A single measurement has no range.
     pub fn show(&self, show: impl Fn(f64) -> String) -> String {
+        if let [only] = self.0[..] {
+            return show(only);
+        }
         format!("{} [{}..{}]", show(self.median()), show(self.min()), show(self.max()))
     }
 }
@@ -77,6 +80,13 @@ mod tests {
     fn median_of_an_even_number_lies_between_the_middle_two() {
         let samples: Samples = [4.0, 1.0, 3.0, 100.0].into_iter().collect();
         assert_eq!((samples.median(), samples.min(), samples.max()), (3.5, 1.0, 100.0));
+    }
+
+    #[test]
+    fn a_range_is_shown_where_there_is_one() {
+        let show = |values: &[f64]| values.iter().copied().collect::<Samples>().show(grouped);
+        assert_eq!(show(&[1.0, 3.0, 2.0]), "2 [1..3]");
+        assert_eq!(show(&[7.0]), "7");
     }
 
     #[test]

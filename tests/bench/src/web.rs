@@ -190,6 +190,7 @@ impl Bench<'_> {
             memory: options.memory,
             links: &[link],
             share: Some(&share),
+            disk: None,
             counters,
         };
         let echo = if options.verbose { Echo::Printed } else { Echo::Silent };

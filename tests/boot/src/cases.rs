@@ -11,6 +11,7 @@
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
 //! | [`debugger`] | gdb in a guest |
 //! | [`queues`] | a card whose queue pairs belong to different cores |
+//! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
@@ -20,6 +21,7 @@ pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
+pub mod other_os;
 pub mod outside;
 pub mod queues;
 pub mod refusals;
@@ -44,6 +46,7 @@ pub fn all() -> Vec<Case> {
         queues::cases(),
         stopping::cases(),
         debugger::cases(),
+        other_os::cases(),
         outside::cases(),
         web::cases(),
     ]

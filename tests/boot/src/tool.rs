@@ -59,15 +59,40 @@ impl Tool {
         arguments: impl IntoIterator<Item = A>,
         variables: &[(&str, &Path)],
     ) -> Result<Running, String> {
+        self.start_program(&self.program, arguments, variables)
+    }
+
+    /// Runs another program to its end, tied to this process as the tool is.
+    ///
+    /// # Errors
+    ///
+    /// What happened where it does not start or does not end.
+    pub fn run_program<A: Into<OsString>>(
+        &self,
+        program: impl AsRef<Path>,
+        arguments: impl IntoIterator<Item = A>,
+        variables: &[(&str, &Path)],
+    ) -> Result<Finished, String> {
+        self.start_program(program.as_ref(), arguments, variables)?.finish()
+    }
+
+    fn start_program<A: Into<OsString>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        variables: &[(&str, &Path)],
+    ) -> Result<Running, String> {
+        let program = program.to_owned();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         let mut command = Command::new(&self.program);
-        command.args(["bound", &std::process::id().to_string(), "terminate", "--"]).arg(&self.program).args(&arguments);
+        command.args(["bound", &std::process::id().to_string(), "terminate", "--"]).arg(&program).args(&arguments);
         command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
         let stdout = lines_of(child.stdout.take());
         let stderr = lines_of(child.stderr.take());
-        Ok(Running { child, arguments, stdout, stderr, seen: String::new(), deadline: Instant::now() + DEADLINE })
+        let deadline = Instant::now() + DEADLINE;
+        Ok(Running { child, program, arguments, stdout, stderr, seen: String::new(), deadline })
     }
 }
 
@@ -89,6 +114,7 @@ fn lines_of(stream: Option<impl Read + Send + 'static>) -> Receiver<String> {
 /// A tool that runs; killed when dropped.
 pub struct Running {
     child: Child,
+    program: PathBuf,
     arguments: Vec<OsString>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
@@ -167,7 +193,8 @@ impl Running {
                     let mut stdout = std::mem::take(&mut self.seen);
                     self.stdout.iter().for_each(|line| stdout.extend([line.as_str(), "\n"]));
                     let stderr = self.stderr.iter().fold(String::new(), |text, line| text + &line + "\n");
-                    return Ok(Finished { arguments: self.arguments.clone(), status, stdout, stderr });
+                    let (program, arguments) = (self.program.clone(), self.arguments.clone());
+                    return Ok(Finished { program, arguments, status, stdout, stderr });
                 }
                 Ok(None) if Instant::now() < self.deadline => std::thread::sleep(Duration::from_millis(10)),
                 Ok(None) => {
@@ -197,6 +224,8 @@ impl Drop for Running {
 /// A tool that has ended, and all it printed.
 #[derive(Clone, Debug)]
 pub struct Finished {
+    /// The executable.
+    pub program: PathBuf,
     /// What it was asked.
     pub arguments: Vec<OsString>,
     /// How it ended.
@@ -266,7 +295,8 @@ impl Finished {
     fn explain(&self, wanted: &str, came: &str) -> String {
         let words: Vec<_> = self.arguments.iter().map(|word| word.to_string_lossy()).collect();
         format!(
-            "xtask {}\nexpected {wanted}, got {came}\n-- standard output --\n{}-- standard error --\n{}",
+            "{} {}\nexpected {wanted}, got {came}\n-- standard output --\n{}-- standard error --\n{}",
+            self.program.display(),
             words.join(" "),
             self.stdout,
             self.stderr
@@ -280,6 +310,7 @@ mod tests {
 
     fn finished(code: i32, stdout: &str, stderr: &str) -> Finished {
         Finished {
+            program: "xtask".into(),
             arguments: vec!["run".into()],
             status: ExitStatus::from_raw(code << 8),
             stdout: stdout.to_owned(),

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
     ("virtio-vhost-user", 2, &["toro-core", "virtio-queue-rt"]),
+    ("ata", 2, &["toro-core"]),
     (
         "toro",
         3,
@@ -33,6 +34,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "virtio-blk",
             "virtio-net",
             "virtio-fs",
+            "ata",
         ],
     ),
 ];
@@ -48,7 +50,7 @@ const HOST_ONLY: &[&str] = &["virtio-vhost-user"];
 
 /// Crates in which unsafe code is forbidden as a whole.
 const NO_UNSAFE: &[&str] =
-    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs"];
+    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {

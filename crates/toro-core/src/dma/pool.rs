@@ -18,10 +18,11 @@
 //! Dropping the pool while buffers are out is fine: the last buffer to come back frees the memory. This is also
 //! what makes leaking a live queue safe: the pool of the buffers inside never ends.
 
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use super::buf::{BufferSlot, DmaBuf};
 use super::memory::{Dma, DmaBlock, OutOfDmaMemory};
@@ -149,21 +150,40 @@ impl PoolShared {
     }
 }
 
-/// Room for the bookkeeping of a pool of `N` buffers, to be declared as a `static` where there is no allocator.
+/// Room for the bookkeeping of one pool of `N` buffers, to be declared as a `static` where there is no allocator.
 pub struct PoolStorage<const N: usize> {
+    /// Whether a pool has it, for ever.
+    is_taken: AtomicBool,
+    room: UnsafeCell<Room<N>>,
+}
+
+struct Room<const N: usize> {
     slots: [BufferSlot; N],
     shared: MaybeUninit<PoolShared>,
 }
 
-// SAFETY: without a pool it is inert; a pool in it has the storage borrowed for ever, and is itself `Sync`.
+// SAFETY: `take` lets one caller reach the room, once; what is in it is `Sync` by the pool's own means.
 unsafe impl<const N: usize> Sync for PoolStorage<N> {}
-// SAFETY: as above.
+// SAFETY: as above; and a pool in it has the storage borrowed for ever, so that it does not move.
 unsafe impl<const N: usize> Send for PoolStorage<N> {}
 
 impl<const N: usize> PoolStorage<N> {
     /// Empty storage.
     pub const fn new() -> Self {
-        Self { slots: [const { BufferSlot::empty() }; N], shared: MaybeUninit::uninit() }
+        let room = Room { slots: [const { BufferSlot::empty() }; N], shared: MaybeUninit::uninit() };
+        Self { is_taken: AtomicBool::new(false), room: UnsafeCell::new(room) }
+    }
+
+    /// The room, the first time; then `None`.
+    // From a shared reference, but to one caller only.
+    #[allow(clippy::mut_from_ref)]
+    fn take(&'static self) -> Option<&'static mut Room<N>> {
+        // Relaxed: nothing has been done with the room before the one swap that finds it free.
+        if self.is_taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: the swap finds `false` once, so this is the only reference that there ever is.
+        Some(unsafe { &mut *self.room.get() })
     }
 }
 
@@ -225,17 +245,26 @@ impl DmaPool {
     /// A pool of `N` buffers of `size` bytes each, with its bookkeeping in the caller's storage: for a platform
     /// without an allocator.
     ///
+    /// ```no_run
+    /// # use toro_core::{Dma, DmaPool, OutOfDmaMemory, dma::PoolStorage};
+    /// # fn example(memory: Dma) -> Result<(), OutOfDmaMemory> {
+    /// static STORAGE: PoolStorage<4> = PoolStorage::new();
+    /// let mut pool = DmaPool::in_storage(memory, &STORAGE, 4096)?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); the storage is lost.
+    /// As [`new`](Self::new), and where a pool has had the storage before. The storage is lost in any case.
     pub fn in_storage<const N: usize>(
         memory: Dma,
-        storage: &'static mut PoolStorage<N>,
+        storage: &'static PoolStorage<N>,
         size: usize,
     ) -> Result<Self, OutOfDmaMemory> {
-        let slots = NonNull::from(&mut storage.slots).cast::<BufferSlot>();
+        let room = storage.take().ok_or(OutOfDmaMemory)?;
+        let slots = NonNull::from(&mut room.slots).cast::<BufferSlot>();
         let shared = Self::describe(memory, N, size, false)?;
-        let shared = NonNull::from(storage.shared.write(PoolShared { slots, ..shared }));
+        let shared = NonNull::from(room.shared.write(PoolShared { slots, ..shared }));
         // SAFETY: both were just made, for each other, with `N` slots; the storage is borrowed for ever.
         unsafe { Self::fill(shared) }?;
         Ok(Self::open(shared))

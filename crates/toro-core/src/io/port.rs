@@ -59,6 +59,47 @@ impl Registers for PortIo {
     port_access!(read8, write8, u8, "al");
     port_access!(read16, write16, u16, "ax");
     port_access!(read32, write32, u32, "eax");
+
+    // One instruction, for which a virtual machine leaves its guest once a page and not once a word.
+    #[cfg(target_arch = "x86_64")]
+    fn read16s(&self, offset: usize, bytes: &mut [u8]) {
+        let words = bytes.len() / 2;
+        if !fits(offset, 2, usize::from(self.len)) {
+            bytes[..2 * words].fill(u8::MAX);
+            return;
+        }
+        let port = self.base.wrapping_add(offset as u16);
+        // SAFETY: the port is one of the block, which `new`'s caller vouched for; the instruction writes `2 * words` bytes,
+        // which the slice has, upwards, as the direction flag is clear.
+        unsafe {
+            core::arch::asm!(
+                "rep insw",
+                in("dx") port,
+                inout("rdi") bytes.as_mut_ptr() => _,
+                inout("rcx") words => _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn write16s(&self, offset: usize, bytes: &[u8]) {
+        if !fits(offset, 2, usize::from(self.len)) {
+            return;
+        }
+        let (port, words) = (self.base.wrapping_add(offset as u16), bytes.len() / 2);
+        // SAFETY: as for the read; the instruction reads `2 * words` bytes, which the slice has. Not marked `nomem`, so
+        // writes to memory stay before it.
+        unsafe {
+            core::arch::asm!(
+                "rep outsw",
+                in("dx") port,
+                inout("rsi") bytes.as_ptr() => _,
+                inout("rcx") words => _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
 }
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
@@ -93,6 +134,10 @@ mod tests {
         assert_eq!(ports.read16(7), u16::MAX);
         assert_eq!(ports.read8(70_000), u8::MAX);
         ports.write32(6, 0);
+        let mut bytes = [0; 5];
+        ports.read16s(7, &mut bytes);
+        assert_eq!(bytes, [u8::MAX, u8::MAX, u8::MAX, u8::MAX, 0]);
+        ports.write16s(8, &bytes);
         assert!(Window::new(&ports, 4, 5).is_none());
         let window = Window::new(&ports, 4, 4).expect("inside");
         assert_eq!((window.len(), window.read32(4), window.read16(3)), (4, u32::MAX, u16::MAX));

@@ -50,6 +50,19 @@ impl<R: Registers> Registers for Window<R> {
         read16, write16, u16;
         read32, write32, u32;
     }
+
+    fn read16s(&self, offset: usize, bytes: &mut [u8]) {
+        match self.has(offset, 2) {
+            true => self.registers.read16s(self.offset + offset, bytes),
+            false => bytes.as_chunks_mut::<2>().0.fill([u8::MAX; 2]),
+        }
+    }
+
+    fn write16s(&self, offset: usize, bytes: &[u8]) {
+        if self.has(offset, 2) {
+            self.registers.write16s(self.offset + offset, bytes);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +112,20 @@ mod tests {
         assert_eq!((window.read16(2), window.read32(0)), (u16::MAX, u32::MAX));
         window.write16(2, 0);
         assert_eq!(registers.0.take(), None);
+    }
+
+    #[test]
+    fn words_are_moved_inside_the_window_only() {
+        let registers = Recorder(Cell::new(None));
+        let window = Window::new(&registers, 4, 2).expect("inside");
+        let mut bytes = [1; 5];
+        window.read16s(0, &mut bytes);
+        assert_eq!((bytes, registers.0.take()), ([0, 0, 0, 0, 1], Some(4)));
+        window.read16s(2, &mut bytes);
+        assert_eq!(bytes, [u8::MAX, u8::MAX, u8::MAX, u8::MAX, 1]);
+        window.write16s(2, &bytes);
+        assert_eq!(registers.0.take(), None);
+        window.write16s(0, &bytes);
+        assert_eq!(registers.0.take(), Some(4));
     }
 }

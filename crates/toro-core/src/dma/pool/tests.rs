@@ -130,18 +130,15 @@ fn lengths_and_headroom_stay_inside_the_buffer() {
 #[test]
 fn a_pool_needs_no_allocator() {
     let memory = heap();
-    let storage = Box::leak(Box::new(PoolStorage::<5>::new()));
-    let home = core::ptr::from_mut(storage);
-    // SAFETY: the storage is leaked; the test takes it back when the pool is gone.
-    let mut pool = DmaPool::in_storage(memory, unsafe { &mut *home }, 100).expect("memory");
+    static STORAGE: PoolStorage<5> = PoolStorage::new();
+    let mut pool = DmaPool::in_storage(memory, &STORAGE, 100).expect("memory");
+    assert!(DmaPool::in_storage(memory, &STORAGE, 100).is_err(), "it is in use");
     let buffers: Vec<DmaBuf> = core::iter::from_fn(|| pool.take()).collect();
     assert_eq!((buffers.len(), buffers[4].total_capacity()), (5, 100));
     drop(pool);
     assert!(blocks(memory) > 0);
     drop(buffers);
     assert_eq!(blocks(memory), 0);
-    // SAFETY: pool and buffers are gone, and nothing else knows the storage.
-    drop(unsafe { Box::from_raw(home) });
 }
 
 #[test]

@@ -36,7 +36,7 @@ use toro_core::io::Mmio;
 use toro_core::{Clock, Dma, DmaPool};
 
 use crate::entropy::{BUFFER_SIZE, Entropy};
-use crate::platform::{Exclusive, Pages, PlatformClock, TakenOnce};
+use crate::platform::{Exclusive, Pages, PlatformClock};
 
 const INVALID: c_int = -1;
 const BUSY: c_int = -2;
@@ -51,7 +51,7 @@ const BUFFERS: usize = 2 * entropy::SLOTS;
 
 static CLOCK: PlatformClock = PlatformClock;
 static PAGES: Pages = Pages::new();
-static POOL: TakenOnce<PoolStorage<BUFFERS>> = TakenOnce::new(PoolStorage::new());
+static POOL: PoolStorage<BUFFERS> = PoolStorage::new();
 static GLOBAL: Exclusive<Global> = Exclusive::new(Global { pool: None, driver: None });
 
 /// What lives from one call to the next.
@@ -65,8 +65,7 @@ impl Global {
     fn init(&mut self, registers: Mmio) -> Result<(), AttachError> {
         let (memory, clock): (Dma, &'static dyn Clock) = (&PAGES, &CLOCK);
         if self.pool.is_none() {
-            let storage = POOL.take().ok_or(AttachError::OutOfDmaMemory)?;
-            self.pool = Some(DmaPool::in_storage(memory, storage, BUFFER_SIZE)?);
+            self.pool = Some(DmaPool::in_storage(memory, &POOL, BUFFER_SIZE)?);
         }
         self.driver = Some(Entropy::start(registers, memory, clock)?);
         Ok(())

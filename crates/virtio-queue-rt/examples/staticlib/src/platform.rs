@@ -1,4 +1,4 @@
-//! What only the platform can promise: memory that devices reach, the time, and statics that have one user.
+//! What only the platform can promise: memory that devices reach, the time, and a static that has one user at a time.
 //!
 //! ```text
 //!   memory that entropy_init was given, in pages of 4,096 bytes
@@ -178,38 +178,5 @@ impl<T> Exclusive<T> {
 impl<T> fmt::Debug for Exclusive<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Exclusive")
-    }
-}
-
-/// A static that is borrowed for ever by the first who asks: where storage for a pool or for slots comes from.
-pub struct TakenOnce<T> {
-    is_taken: AtomicBool,
-    value: UnsafeCell<T>,
-}
-
-// SAFETY: `take` lets one caller reach the value, once; it may be another thread than the one that made it.
-unsafe impl<T: Send> Sync for TakenOnce<T> {}
-
-impl<T> TakenOnce<T> {
-    /// Holds a value.
-    pub const fn new(value: T) -> Self {
-        Self { is_taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
-    }
-
-    /// The value, the first time; then `None`.
-    // From a shared reference, but to one caller only.
-    #[allow(clippy::mut_from_ref)]
-    pub fn take(&'static self) -> Option<&'static mut T> {
-        if self.is_taken.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        // SAFETY: the swap succeeds once, so this is the only reference there ever is.
-        Some(unsafe { &mut *self.value.get() })
-    }
-}
-
-impl<T> fmt::Debug for TakenOnce<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TakenOnce")
     }
 }

@@ -1,0 +1,145 @@
+//! What reading files costs: the guest's side of `cargo xtask bench fs`.
+//!
+//! The word `run=` of the command line says what to do, one after the other, each between markers; nothing is done to warm
+//! up, as a file is read for the first time once only. The first two are words of `lbench`, the program for Linux:
+//!
+//! ```text
+//!   fsseq:PATH:BYTES:TOTAL     a file is opened and read in blocks, into memory of ours
+//!   fssmall:DIR:FILES          DIR/f00000 and so on: opened, 4 KiB read, closed
+//!   fsbuf:PATH:BYTES:TOTAL     as fsseq, but the blocks are taken in the buffers in which they arrive
+//!   copy:BYTES:TOTAL           from memory to memory, for comparison
+//! ```
+//!
+//! Reports: `LB <operation> [bs=<bytes>] n=<operations> ns=<nanoseconds in all> p50=<of one, in the median part>`, `LB-END`;
+//! or `LB-ERR <why>`.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+#[path = "sched-bench/markers.rs"]
+mod markers;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use toro::fs::File;
+use toro::io::ErrorKind;
+use toro::println;
+use toro::time::Instant;
+
+toro::entry!(main);
+
+/// Bytes that are read of each small file.
+const SMALL: u64 = 4096;
+/// Into how many parts a measurement is divided, whose median is reported.
+///
+/// In each part our memory begins a page further on. An emulated processor remembers one page of each number modulo a power
+/// of two, so a copy between two that share one takes a hundred times as long, and says nothing about either side: few parts
+/// suffer from that, and the median does not see them.
+const PARTS: u64 = 16;
+const PAGE: usize = 4096;
+
+fn main() {
+    println!("LB-UP");
+    for operation in toro::env::option("run").unwrap_or_default().split(',') {
+        if let Err(reason) = run(operation) {
+            println!("LB-ERR {operation}: {reason}");
+            break;
+        }
+    }
+    println!("LB-END");
+}
+
+fn run(operation: &str) -> Result<(), String> {
+    let words: Vec<_> = operation.split(':').collect();
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0).ok_or("not a number");
+    match words[..] {
+        ["fsseq", path, bytes, total] => in_order("fsseq", path, number(bytes)?, number(total)?, by_copy),
+        ["fsbuf", path, bytes, total] => in_order("fsbuf", path, number(bytes)?, number(total)?, by_buffer),
+        ["fssmall", directory, files] => small(directory, number(files)?),
+        ["copy", bytes, total] => copy(number(bytes)?, number(total)?),
+        _ => Err("no such operation".into()),
+    }
+}
+
+/// Does something `times` times between markers, each time with a block of so many bytes, and reports it under `name`.
+fn measure(
+    name: &str,
+    times: u64,
+    bytes: u64,
+    mut work: impl FnMut(u64, &mut [u8]) -> toro::io::Result<()>,
+) -> Result<(), String> {
+    let bytes = usize::try_from(bytes).map_err(|_| "too many bytes")?;
+    let mut memory = vec![1_u8; PARTS as usize * PAGE + bytes];
+    let in_part = (times / PARTS).max(1);
+    let mut parts = Vec::with_capacity(PARTS as usize + 1);
+    let mut result = Ok(());
+    let whole = markers::measured(|| {
+        for first in (0..times).step_by(in_part as usize) {
+            let place = (first / in_part % PARTS) as usize * PAGE;
+            let block = core::hint::black_box(&mut memory[place..place + bytes]);
+            let start = Instant::now();
+            result = (first..times.min(first + in_part)).try_for_each(|number| work(number, block));
+            if result.is_err() {
+                return;
+            }
+            parts.push(start.elapsed());
+        }
+    });
+    result.map_err(|error| format!("{error}"))?;
+    parts.truncate((times / in_part) as usize);
+    parts.sort_unstable();
+    let median = parts.get(parts.len() / 2).map_or(0, |part| part.as_nanos() as u64 / in_part);
+    println!("LB {name} n={times} ns={} p50={median}", whole.as_nanos());
+    Ok(())
+}
+
+/// Reads a block of a file; how many bytes came.
+type ReadBlock = fn(&File, &mut [u8], u64) -> toro::io::Result<usize>;
+
+fn by_copy(file: &File, block: &mut [u8], offset: u64) -> toro::io::Result<usize> {
+    file.read_at(block, offset)
+}
+
+fn by_buffer(file: &File, block: &mut [u8], offset: u64) -> toro::io::Result<usize> {
+    file.read_buffer(offset, block.len()).map(|buffer| buffer.len())
+}
+
+fn in_order(name: &str, path: &str, bytes: u64, total: u64, read: ReadBlock) -> Result<(), String> {
+    let mut opened = None;
+    measure(&format!("{name} bs={bytes}"), total / bytes, bytes, |number, block| {
+        // Opening it counts as well.
+        let file = match &opened {
+            Some(file) => file,
+            None => opened.insert(File::open(path)?),
+        };
+        let mut done = 0;
+        while done < block.len() {
+            // A read gives what the file system has at hand.
+            match read(file, &mut block[done..], number * bytes + done as u64)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => done += count,
+            }
+        }
+        Ok(())
+    })
+}
+
+fn small(directory: &str, files: u64) -> Result<(), String> {
+    measure("fssmall", files, SMALL, |number, block| {
+        let file = File::open(format!("{directory}/f{number:05}"))?;
+        if file.read_at(block, 0)? == block.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    })
+}
+
+fn copy(bytes: u64, total: u64) -> Result<(), String> {
+    let from = vec![1_u8; usize::try_from(bytes).map_err(|_| "too many bytes")?];
+    measure(&format!("copy bs={bytes}"), total / bytes, bytes, |_, block| {
+        // Or the compiler sees that once is enough.
+        core::hint::black_box(block).copy_from_slice(core::hint::black_box(&from));
+        Ok(())
+    })
+}
