@@ -40,6 +40,10 @@ pub enum Program {
     Gdb,
     /// ip, which makes network devices for tests
     Iproute,
+    /// mkfs.fat and fsck.fat, which make and check FAT file systems
+    Dosfstools,
+    /// mcopy and its like, which read and write them
+    Mtools,
     /// c++, which compiles libFuzzer
     CppCompiler,
 }
@@ -56,6 +60,12 @@ impl Program {
             Self::Curl => qemu::in_path("curl").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
+            // For root alone on most systems; an ordinary user's PATH does not lead there.
+            Self::Dosfstools => {
+                let places = ["/usr/sbin/mkfs.fat", "/sbin/mkfs.fat"];
+                qemu::in_path("mkfs.fat").is_some() || places.iter().any(|place| Path::new(place).exists())
+            }
+            Self::Mtools => qemu::in_path("mcopy").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
@@ -68,6 +78,8 @@ impl Program {
             Self::Curl => "curl",
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
+            Self::Dosfstools => "dosfstools",
+            Self::Mtools => "mtools",
             Self::CppCompiler => "a C++ compiler",
         }
     }
@@ -86,6 +98,8 @@ impl Program {
             Self::Curl => vec!["curl"],
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
+            Self::Dosfstools => vec!["dosfstools"],
+            Self::Mtools => vec!["mtools"],
             Self::CppCompiler => vec!["g++"],
         }
     }
@@ -294,15 +308,18 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 6]| {
-        let [qemu, virtiofsd, curl, gdb, ip, cpp] = names;
+    // The others have the same name everywhere.
+    let list = |names: [&str; 4]| {
+        let [qemu, virtiofsd, ip, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
                 Program::Qemu => qemu,
                 Program::Virtiofsd => virtiofsd,
-                Program::Curl => curl,
-                Program::Gdb => gdb,
+                Program::Curl => "curl",
+                Program::Gdb => "gdb",
+                Program::Dosfstools => "dosfstools",
+                Program::Mtools => "mtools",
                 Program::Iproute => ip,
                 Program::CppCompiler => cpp,
             })
@@ -310,13 +327,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
         words.join(" ")
     };
     vec![
-        format!(
-            "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++"])
-        ),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++"])),
+        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "iproute", "gcc-c++"])),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "iproute2", "gcc"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "iproute2", "gcc-c++"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "iproute2", "g++"])),
     ]
 }
 
