@@ -55,7 +55,7 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd, curl and gdb. Uses apt as root or through sudo;
+    /// That is the Rust target x86_64-unknown-none, QEMU, virtiofsd, curl, gdb, iproute2, dosfstools and mtools. Uses apt as root or through sudo;
     /// prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
@@ -183,6 +183,9 @@ pub struct TestArgs {
     /// Leave out what takes minutes: Miri and the slower boots
     #[arg(long)]
     pub quick: bool,
+    /// Run the boot tests that take many minutes each, and nothing else: large disks, many power cuts
+    #[arg(long, conflicts_with_all = ["quick", "seeds"])]
+    pub long: bool,
     /// Under how many schedules Miri tries tests with a device on a thread of its own; a minute or two each
     #[arg(long, value_name = "N", default_value_t = crate::test::SEEDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub seeds: u32,
@@ -420,6 +423,7 @@ mod tests {
             "xtask run hello --disk a,if=scsi",
             "xtask frobnicate",
             "xtask test --seeds 0",
+            "xtask test --long --quick",
             "xtask fuzz used_ring --seconds 0",
             "xtask fuzz --minimise",
         ] {
