@@ -1,4 +1,4 @@
-//! Files: a tree of mounts, and the functions of `std::fs` that read.
+//! Files: a tree of mounts, and the functions of `std::fs`.
 //!
 //! ```text
 //!   File, read_dir, metadata, ...      paths in, handles out; block the calling thread only      (on bare metal)
@@ -23,6 +23,12 @@
 //!
 //! One machine runs one application, as the superuser: nothing is checked here. What may be read is what the server on
 //! the host may read.
+//!
+//! # Writing
+//!
+//! A virtio-fs share is read-only here: what would change it is `ReadOnlyFilesystem`. What is written to a disk is seen
+//! by everybody at once, and survives the end of the power after [`File::sync_all`], [`sync`] or an orderly end of the
+//! machine.
 //!
 //! # Freshness
 //!
@@ -52,7 +58,9 @@ mod error;
 mod file;
 mod fuse;
 pub mod metadata;
+mod mounts;
 mod namespace;
+mod options;
 pub mod path;
 mod read_dir;
 mod remote;
@@ -67,6 +75,7 @@ mod tests;
 pub use file::File;
 pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
 pub use namespace::Namespace;
+pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
@@ -156,4 +165,100 @@ pub fn read(path: impl AsRef<[u8]>) -> Result<Vec<u8>> {
 #[cfg(target_os = "none")]
 pub fn read_to_string(path: impl AsRef<[u8]>) -> Result<String> {
     system::namespace().read_to_string(path.as_ref())
+}
+
+/// Whether there is something at `path`; symbolic links are followed.
+///
+/// # Errors
+///
+/// As [`metadata`](metadata()), but `NotFound`.
+#[cfg(target_os = "none")]
+pub fn exists(path: impl AsRef<[u8]>) -> Result<bool> {
+    system::namespace().exists(path.as_ref())
+}
+
+/// Makes `contents` those of a whole file, which is created if there is none.
+///
+/// # Errors
+///
+/// Those of [`File::create`] and [`File::write_at`]; the file may hold a part of them then.
+#[cfg(target_os = "none")]
+pub fn write(path: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().write(path.as_ref(), contents.as_ref())
+}
+
+/// Copies the contents of a file to another one, which is created or emptied before, and returns how many bytes that were.
+/// A file is not copied to itself: that empties it, as in std.
+///
+/// # Errors
+///
+/// Those of [`read`] and [`write`](write()).
+#[cfg(target_os = "none")]
+pub fn copy(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<u64> {
+    system::namespace().copy(from.as_ref(), to.as_ref())
+}
+
+/// Creates a directory, in one that exists.
+///
+/// # Errors
+///
+/// `AlreadyExists`, `NotFound`, `NotADirectory`, `ReadOnlyFilesystem`, `StorageFull`, `InvalidInput` or `InvalidFilename`
+/// for a name that the file system cannot store, and what it says.
+#[cfg(target_os = "none")]
+pub fn create_dir(path: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().create_dir(path.as_ref())
+}
+
+/// Creates a directory, and those that it is in, as far as they do not exist. The empty path exists, as in std.
+///
+/// # Errors
+///
+/// As [`create_dir`], but `AlreadyExists` only for what is no directory.
+#[cfg(target_os = "none")]
+pub fn create_dir_all(path: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().create_dir_all(path.as_ref())
+}
+
+/// Removes a file. Where it is open, it can be used on, and its contents go when the last handle does.
+///
+/// # Errors
+///
+/// `NotFound`, `NotADirectory`, `IsADirectory`, `ReadOnlyFilesystem`, and what the file system says.
+#[cfg(target_os = "none")]
+pub fn remove_file(path: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().remove_file(path.as_ref())
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+///
+/// `NotFound`, `NotADirectory`, `DirectoryNotEmpty`, `ResourceBusy` for a path that ends in `.`, `..` or a mount,
+/// `ReadOnlyFilesystem`, and what the file system says.
+#[cfg(target_os = "none")]
+pub fn remove_dir(path: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().remove_dir(path.as_ref())
+}
+
+/// Gives a file or directory another name, in the same file system. A file that had that name before is replaced, an empty
+/// directory by a directory only.
+///
+/// # Errors
+///
+/// `NotFound`, `CrossesDevices` between two mounts, `NotADirectory`, `IsADirectory`, `DirectoryNotEmpty`, `InvalidInput` for
+/// a directory below itself, `ResourceBusy` for a path that ends in `.`, `..` or a mount, `ReadOnlyFilesystem`, and what
+/// the file system says.
+#[cfg(target_os = "none")]
+pub fn rename(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
+    system::namespace().rename(from.as_ref(), to.as_ref())
+}
+
+/// Makes all changes to all files of all mounts stable, as `sync` of POSIX.
+///
+/// # Errors
+///
+/// The first that a file system reports; the others have been told all the same.
+#[cfg(target_os = "none")]
+pub fn sync() -> Result<()> {
+    system::namespace().sync()
 }

@@ -9,11 +9,15 @@ use fuse_proto::Errno;
 
 use super::file::File;
 use super::metadata::{FileSystemStats, Metadata};
-use super::path::{LastLink, Resolved};
+use super::mounts::{MountTable, MountedPath};
+use super::options::Rights;
+use super::path::{LastLink, Place, Resolved};
 use super::read_dir::ReadDir;
 use super::remote::{Carrier, Registry};
-use super::vfs::{FileSystem, Freshness, MountTable};
+use super::vfs::{FileSystem, Freshness};
 use crate::io::{Error, ErrorKind, Read, Result};
+
+mod changes;
 
 /// Mounted file systems, by path. The functions of [`fs`](super) use the one of the core.
 #[derive(Default)]
@@ -75,7 +79,8 @@ impl Namespace {
     ///
     /// Those of [`File::open`].
     pub fn open(&self, path: &[u8]) -> Result<File> {
-        self.at(path, LastLink::Follow, |found| found.resolved.node.open().map(File::new))
+        let file = self.at(path, LastLink::Follow, |found| found.resolved.node.open())?;
+        Ok(File::new(file, Rights::Read))
     }
 
     /// See [`fs::metadata`](super::metadata()).
@@ -85,6 +90,19 @@ impl Namespace {
     /// Those of [`fs::metadata`](super::metadata()).
     pub fn metadata(&self, path: &[u8]) -> Result<Metadata> {
         self.at(path, LastLink::Follow, |found| found.resolved.node.metadata())
+    }
+
+    /// See [`fs::exists`](super::exists).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::exists`](super::exists).
+    pub fn exists(&self, path: &[u8]) -> Result<bool> {
+        match self.metadata(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// See [`fs::symlink_metadata`](super::symlink_metadata).
@@ -168,15 +186,34 @@ impl Namespace {
         last_link: LastLink,
         action: impl Fn(Found<'_>) -> core::result::Result<T, Errno>,
     ) -> Result<T> {
-        let mounted = self.mounts.borrow().find(path)?;
-        let attempt = |freshness| {
+        let mounted = self.find(path)?;
+        fresh(|freshness| {
             let resolved = mounted.file_system.resolve(mounted.rest, last_link, freshness)?;
             let mount = path.get(..mounted.mount_length).unwrap_or_default();
             action(Found { resolved, file_system: Rc::clone(&mounted.file_system), mount })
-        };
-        match attempt(Freshness::Cached) {
-            Err(Errno::ESTALE) => Ok(attempt(Freshness::Server)?),
-            result => Ok(result?),
-        }
+        })
+    }
+
+    /// Does something with the place of a path's last name; likewise.
+    fn at_place<T>(
+        &self,
+        path: &[u8],
+        last_link: LastLink,
+        action: impl Fn(Place) -> core::result::Result<T, Errno>,
+    ) -> Result<T> {
+        let mounted = self.find(path)?;
+        fresh(|freshness| action(mounted.file_system.locate(mounted.rest, last_link, freshness)?))
+    }
+
+    fn find<'p>(&self, path: &'p [u8]) -> Result<MountedPath<'p>> {
+        Ok(self.mounts.borrow().find(path)?)
+    }
+}
+
+/// Tries with what caches say, and once more without if that turns out to be stale.
+fn fresh<T>(attempt: impl Fn(Freshness) -> core::result::Result<T, Errno>) -> Result<T> {
+    match attempt(Freshness::Cached) {
+        Err(Errno::ESTALE) => Ok(attempt(Freshness::Server)?),
+        result => Ok(result?),
     }
 }

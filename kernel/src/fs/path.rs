@@ -27,12 +27,18 @@
 //! that is not the last, and every `.` and `..`, stands in a directory, else ENOTDIR. More than 40 links give
 //! ELOOP. There is no current directory: a relative path starts at the root too. The empty path does not exist.
 //!
+//! # Names that are not there yet
+//!
+//! [`locate`] does the same walk for those who make, remove or rename: it ends at the directory of the last name, and the
+//! name itself need not exist. If links are followed, what is located is the place that the last one names.
+//!
 //! # Staleness
 //!
 //! Names may be answered from a cache. When the server then says that the node behind a name is gone (ESTALE),
 //! the caller walks once more with [`Freshness::Server`].
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -66,6 +72,24 @@ pub struct Resolved {
     pub path: Vec<u8>,
 }
 
+/// Where the last name of a path is, or would be.
+pub enum Place {
+    /// The path names something in a directory.
+    Name(NamedPlace),
+    /// The path ends in `.`, `..` or nothing: it leads to this directory, without giving its name.
+    Directory(Rc<dyn Node>),
+}
+
+/// A name in a directory.
+pub struct NamedPlace {
+    /// The directory.
+    pub directory: Rc<dyn Node>,
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What has that name, if anything.
+    pub node: Option<Rc<dyn Node>>,
+}
+
 /// Resolves `path` below `root`.
 ///
 /// # Errors
@@ -73,22 +97,58 @@ pub struct Resolved {
 /// ENOENT (no such name, or an empty path or link), ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL (a NUL byte), and what
 /// the file system says.
 pub fn resolve(root: &Rc<dyn Node>, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Resolved, Errno> {
+    let walk = walk(root, path, last_link, freshness)?;
+    match walk.missing {
+        None => Ok(walk.finish()),
+        Some(_) => Err(Errno::ENOENT),
+    }
+}
+
+/// Finds out where the last name of `path` below `root` is, or would be.
+///
+/// # Errors
+///
+/// As [`resolve`], but that the last name need not exist.
+pub fn locate(root: &Rc<dyn Node>, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
+    let mut walk = walk(root, path, last_link, freshness)?;
+    if let Some(name) = walk.missing.take() {
+        let directory = Rc::clone(walk.current());
+        return Ok(Place::Name(NamedPlace { directory, name, node: None }));
+    }
+    if walk.ending == Ending::Directory {
+        return Ok(Place::Directory(walk.finish().node));
+    }
+    let Some((node, end)) = walk.walked.pop() else { return Ok(Place::Directory(Rc::clone(root))) };
+    let start = walk.walked.last().map_or(0, |&(_, length)| length + 1);
+    let name = walk.path.get(start..end).unwrap_or_default().into();
+    Ok(Place::Name(NamedPlace { directory: Rc::clone(walk.current()), name, node: Some(node) }))
+}
+
+/// Walks to the end of `path`, or to the directory of its last name where that does not exist.
+fn walk<'r>(root: &'r Rc<dyn Node>, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Walk<'r>, Errno> {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
     check_length(path)?;
-    let mut walk = Walk { root, walked: Vec::with_capacity(8), path: Vec::with_capacity(path.len()), freshness };
+    let mut walk = Walk::new(root, path.len(), freshness);
     let mut pending = Cow::Borrowed(path);
     let mut links = 0;
     let mut at = 0;
     while let Some(component) = next_component(&pending, at) {
         at = component.end;
         let name = component.name(&pending);
+        walk.ending = if matches!(name, b"." | b"..") { Ending::Directory } else { Ending::Name };
         match name {
             b"." => walk.expect_directory()?,
             b".." => walk.step_back()?,
             _ => {
-                let node = walk.find(name)?;
+                let node = match walk.find(name) {
+                    Err(Errno::ENOENT) if next_component(&pending, at).is_none() => {
+                        walk.missing = Some(name.into());
+                        break;
+                    }
+                    found => found?,
+                };
                 let keep = last_link == LastLink::Keep && component.is_last(&pending);
                 if node.file_type() != FileType::Symlink || keep {
                     walk.step(name, node);
@@ -106,16 +166,17 @@ pub fn resolve(root: &Rc<dyn Node>, path: &[u8], last_link: LastLink, freshness:
                 if target.starts_with(b"/") {
                     walk.restart();
                 }
+                walk.ending = Ending::Directory;
                 let rest = pending.get(at..).unwrap_or_default();
                 pending = Cow::Owned([&target, rest].concat());
                 at = 0;
             }
         }
     }
-    if pending.ends_with(b"/") {
+    if walk.missing.is_none() && pending.ends_with(b"/") {
         walk.expect_directory()?;
     }
-    Ok(walk.finish())
+    Ok(walk)
 }
 
 /// What `path` looks like to the mount table: its names, as far as they stand before the first `..`.
@@ -177,9 +238,26 @@ struct Walk<'r> {
     walked: Vec<(Rc<dyn Node>, usize)>,
     path: Vec<u8>,
     freshness: Freshness,
+    ending: Ending,
+    /// The last name, if there is no such thing.
+    missing: Option<Box<[u8]>>,
 }
 
-impl Walk<'_> {
+/// What the last component was.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// `.`, `..` or none at all.
+    Directory,
+    /// A name.
+    Name,
+}
+
+impl<'r> Walk<'r> {
+    fn new(root: &'r Rc<dyn Node>, length: usize, freshness: Freshness) -> Self {
+        let (walked, path) = (Vec::with_capacity(8), Vec::with_capacity(length));
+        Self { root, walked, path, freshness, ending: Ending::Directory, missing: None }
+    }
+
     fn current(&self) -> &Rc<dyn Node> {
         self.walked.last().map_or(self.root, |(node, _)| node)
     }

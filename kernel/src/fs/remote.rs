@@ -17,7 +17,8 @@
 //! A path is walked by the owner, all of it in one job ([`FileSystem::resolve`](super::vfs::FileSystem::resolve)). A
 //! listing comes in batches. [`read_at`](super::vfs::OpenFile::read_at) copies twice: the owner from its memory into a
 //! vector, which is sent, and the caller from there; [`read_buffer`](super::vfs::OpenFile::read_buffer) copies no more
-//! than at home, as the buffer itself is sent. Errors travel as they are.
+//! than at home, as the buffer itself is sent. What is written is copied into a vector that is sent, and from there by the
+//! file system. Errors travel as they are.
 //!
 //! # Ownership
 //!

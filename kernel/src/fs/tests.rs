@@ -6,10 +6,14 @@ use core::time::Duration;
 
 use super::Namespace;
 use super::fuse::tests::{Mount, mount};
+use super::mounts::MountTable;
 use super::remote::tests as remote;
-use super::vfs::MountTable;
 use crate::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use crate::time::UNIX_EPOCH;
+
+mod like_linux;
+mod model;
+mod writing;
 
 /// Runs a test with a mount of this core, and with one of another core.
 fn on_both_sides(test: impl Fn(fn(&Mount, &str) -> Namespace)) {

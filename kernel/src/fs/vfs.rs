@@ -1,4 +1,4 @@
-//! What a file system is to the rest of the kernel, and where file systems are mounted.
+//! What a file system is to the rest of the kernel.
 //!
 //! ```text
 //!   path --> MountTable --> FileSystem::root() --> Node --lookup(name)--> Node --open()--> OpenFile
@@ -16,6 +16,12 @@
 //! All of it belongs to one core and its cooperative threads. A call that has to wait blocks its thread only. What other
 //! cores have mounted is a file system, too (`fs/remote.rs`).
 //!
+//! # Writing
+//!
+//! A file system that can be written implements the methods that change something; those of one that cannot answer EROFS
+//! by themselves. What they change is seen by every handle at once, and is stable when a `sync` that began
+//! afterwards has returned.
+//!
 //! # Failure
 //!
 //! Errors are Linux error numbers, [`Errno`], because that is what file servers answer with; the public API turns
@@ -28,9 +34,8 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::metadata::{FileSystemStats, FileType, Metadata};
-use super::path::{self, LastLink, Resolved};
-use super::remote::{Carrier, RemoteFileSystem, Share, ShareId};
+use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::path::{self, LastLink, Place, Resolved};
 
 /// How much a name may have aged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,24 @@ pub enum Freshness {
     Cached,
     /// The server must be asked.
     Server,
+}
+
+/// How much has to be stable after [`OpenFile::sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The contents, and of the rest what it takes to get at them.
+    Data,
+    /// Contents and attributes.
+    All,
+}
+
+/// What became of an [`append`](OpenFile::append).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// How many bytes were written.
+    pub count: usize,
+    /// Where the file ended after them.
+    pub end: u64,
 }
 
 /// A mounted file system.
@@ -59,12 +82,30 @@ pub trait FileSystem {
         path::resolve(&self.root()?, path, last_link, freshness)
     }
 
+    /// Finds out where the last name of `path` is, or would be, as [`path::locate`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`path::locate`], and of [`root`](FileSystem::root).
+    fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
+        path::locate(&self.root()?, path, last_link, freshness)
+    }
+
     /// How full it is.
     ///
     /// # Errors
     ///
     /// What the file system says.
     fn stats(&self) -> Result<FileSystemStats, Errno>;
+
+    /// Makes stable all that has been changed.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says: part of it may not be stable then.
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 
     /// Takes leave of whoever stores the files. Later calls on its nodes fail.
     fn shutdown(&self);
@@ -109,12 +150,79 @@ pub trait Node {
     /// EISDIR, ELOOP for a symbolic link, and what the file system says.
     fn open(&self) -> Result<Box<dyn OpenFile>, Errno>;
 
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Node::open), and EROFS.
+    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        Err(match self.file_type() {
+            FileType::Directory => Errno::EISDIR,
+            FileType::Symlink => Errno::ELOOP,
+            _ => Errno::EROFS,
+        })
+    }
+
     /// Opens a directory for listing.
     ///
     /// # Errors
     ///
     /// ENOTDIR, and what the file system says.
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno>;
+
+    /// Creates an empty file in a directory. `name` is one name, as for [`lookup`](Node::lookup).
+    ///
+    /// # Errors
+    ///
+    /// EEXIST if the name is taken, ENOTDIR, ENOSPC, EINVAL for a name that the file system cannot store, EROFS, and
+    /// what the file system says.
+    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Creates an empty directory in a directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create).
+    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Removes the name of a file, or of anything else that is no directory. Whoever has a handle to it can use it on.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR, EISDIR if the name is a directory's, EROFS, and what the file system says.
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Removes an empty directory from a directory.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR if the name is no directory's, ENOTEMPTY, EROFS, and what the file system says.
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EROFS)
+    }
+
+    /// Gives what is called `name` in this directory the name `new_name` in the directory of the same file system whose
+    /// [`id`](Node::id) is `directory`; the caller has a handle to that. What had that name before is replaced: a file
+    /// by a file, an empty directory by a directory.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR, EISDIR for a file in the place of a directory, ENOTEMPTY, EINVAL for a directory below itself,
+    /// EROFS, and what the file system says.
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+        let _ = (name, directory, new_name);
+        Err(Errno::EROFS)
+    }
 }
 
 /// An open file. Dropping it releases it, without waiting.
@@ -143,6 +251,58 @@ pub trait OpenFile {
 
     /// The longest buffer that [`read_buffer`](OpenFile::read_buffer) returns, in bytes.
     fn read_limit(&self) -> usize;
+
+    /// Writes `bytes` from `offset` on, and returns how many were written; fewer than there are mean that an error stopped
+    /// the rest. A file that ends before `offset` has zeros in between.
+    ///
+    /// # Errors
+    ///
+    /// EBADF if it was opened for reading alone, ENOSPC, EFBIG, EROFS, and what the file system says, if nothing was
+    /// written before.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        let _ = (bytes, offset);
+        Err(Errno::EROFS)
+    }
+
+    /// Writes `bytes` behind the end, wherever that is when it is their turn. Nobody else's bytes get between them.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](OpenFile::write_at).
+    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
+        let _ = bytes;
+        Err(Errno::EROFS)
+    }
+
+    /// Cuts the file off at `length`, or lengthens it with zeros.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](OpenFile::write_at); the length is unchanged then.
+    fn set_len(&self, length: u64) -> Result<(), Errno> {
+        let _ = length;
+        Err(Errno::EROFS)
+    }
+
+    /// Makes the file stable.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says: part of it may not be stable then.
+    fn sync(&self, what: Sync) -> Result<(), Errno> {
+        let _ = what;
+        Ok(())
+    }
+
+    /// Sets the time when the contents last changed, rounded down to what the file system can store.
+    ///
+    /// # Errors
+    ///
+    /// EROFS, EINVAL for a time that cannot be stored, and what the file system says.
+    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
+        let _ = time;
+        Err(Errno::EROFS)
+    }
 }
 
 /// A directory that is being listed. Dropping it releases it, without waiting.
@@ -164,137 +324,4 @@ pub struct RawEntry {
     pub inode: u64,
     /// What it is, if the file system says so in the listing.
     pub file_type: Option<FileType>,
-}
-
-/// Which file system stands where.
-///
-/// A mount is chosen by the longest mount path that the path starts with, name by name, before anything is
-/// looked up. From there on the path stays in that mount, whatever `..` and links it holds.
-#[derive(Default)]
-pub struct MountTable {
-    mounts: Vec<Mount>,
-}
-
-struct Mount {
-    /// Its path, name by name; empty for `/`.
-    names: Vec<Box<[u8]>>,
-    file_system: Rc<dyn FileSystem>,
-    origin: Origin,
-}
-
-/// Whose a mount is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    /// This core's.
-    Own,
-    /// Another core's.
-    Remote(ShareId),
-}
-
-/// A path, split into its mount and the rest.
-pub struct MountedPath<'p> {
-    /// The file system.
-    pub file_system: Rc<dyn FileSystem>,
-    /// How many bytes of the path name the mount point.
-    pub mount_length: usize,
-    /// The path below the mount's root, never empty.
-    pub rest: &'p [u8],
-}
-
-impl MountTable {
-    /// A table without mounts.
-    pub const fn new() -> Self {
-        Self { mounts: Vec::new() }
-    }
-
-    /// Puts a file system at `path`.
-    ///
-    /// # Errors
-    ///
-    /// EBUSY if another one is there; EINVAL for a path that is not absolute or has `..` in it.
-    pub fn mount(&mut self, path: &[u8], file_system: Rc<dyn FileSystem>) -> Result<(), Errno> {
-        self.add(mount_names(path)?, file_system, Origin::Own)
-    }
-
-    /// Holds mounts of other cores, and no others, besides those of this one. A place that is taken remains so.
-    pub fn set_remote<C: Carrier>(&mut self, shares: Vec<Share<C>>) {
-        let is_there = |id| shares.iter().any(|share| share.id == id);
-        self.mounts.retain(|mount| match mount.origin {
-            Origin::Own => true,
-            Origin::Remote(id) => is_there(id),
-        });
-        for Share { id, names, carrier, file_system, .. } in shares {
-            let origin = Origin::Remote(id);
-            if self.mounts.iter().all(|mount| mount.origin != origin) {
-                let file_system = Rc::new(RemoteFileSystem::new(carrier, file_system));
-                // The registry refuses two mounts at one place, so this is one that it does not know.
-                let _ = self.add(names, file_system, origin);
-            }
-        }
-    }
-
-    fn add(&mut self, names: Vec<Box<[u8]>>, file_system: Rc<dyn FileSystem>, origin: Origin) -> Result<(), Errno> {
-        if self.mounts.iter().any(|mount| mount.names == names) {
-            return Err(Errno::EBUSY);
-        }
-        self.mounts.push(Mount { names, file_system, origin });
-        Ok(())
-    }
-
-    /// Whether nothing is mounted.
-    pub fn is_empty(&self) -> bool {
-        self.mounts.is_empty()
-    }
-
-    /// Finds the mount that `path` is in.
-    ///
-    /// # Errors
-    ///
-    /// ENOENT where nothing is mounted, and for an empty path.
-    pub fn find<'p>(&self, path: &'p [u8]) -> Result<MountedPath<'p>, Errno> {
-        if path.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        let best = self.mounts.iter().filter_map(|mount| Some((mount, mount.covers(path)?)));
-        let (mount, mount_length) = best.max_by_key(|(mount, _)| mount.names.len()).ok_or(Errno::ENOENT)?;
-        let rest = match path.get(mount_length..).unwrap_or_default() {
-            b"" => b"/",
-            rest => rest,
-        };
-        Ok(MountedPath { file_system: Rc::clone(&mount.file_system), mount_length, rest })
-    }
-
-    /// Takes all mounts out of the table, the last one first.
-    pub fn take_all(&mut self) -> impl Iterator<Item = Rc<dyn FileSystem>> {
-        core::mem::take(&mut self.mounts).into_iter().rev().map(|mount| mount.file_system)
-    }
-}
-
-/// A mount path, name by name.
-///
-/// # Errors
-///
-/// EINVAL for a path that is not absolute or has `..` in it.
-pub fn mount_names(path: &[u8]) -> Result<Vec<Box<[u8]>>, Errno> {
-    let has_parent = path.split(|&byte| byte == b'/').any(|name| name == b"..");
-    if !path.starts_with(b"/") || has_parent {
-        return Err(Errno::EINVAL);
-    }
-    Ok(path::leading_names(path).map(|(name, _)| name.into()).collect())
-}
-
-impl Mount {
-    /// How many bytes of `path` name this mount point; `None` if the path is elsewhere.
-    fn covers(&self, path: &[u8]) -> Option<usize> {
-        let mut names = path::leading_names(path);
-        let mut length = 0;
-        for expected in &self.names {
-            let (name, end) = names.next()?;
-            if name != &**expected {
-                return None;
-            }
-            length = end;
-        }
-        Some(length)
-    }
 }

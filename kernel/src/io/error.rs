@@ -37,7 +37,9 @@ pub enum ErrorKind {
     StorageFull,
     NotSeekable,
     FileTooLarge,
+    QuotaExceeded,
     ResourceBusy,
+    CrossesDevices,
     TooManyLinks,
     InvalidFilename,
     Interrupted,
@@ -58,6 +60,7 @@ impl ErrorKind {
             12 => Self::OutOfMemory,
             16 => Self::ResourceBusy,
             17 => Self::AlreadyExists,
+            18 => Self::CrossesDevices,
             20 => Self::NotADirectory,
             21 => Self::IsADirectory,
             22 => Self::InvalidInput,
@@ -82,6 +85,7 @@ impl ErrorKind {
             111 => Self::ConnectionRefused,
             113 => Self::HostUnreachable,
             116 => Self::StaleNetworkFileHandle,
+            122 => Self::QuotaExceeded,
             _ => Self::Other,
         }
     }
@@ -115,7 +119,9 @@ impl ErrorKind {
             Self::StorageFull => "no storage space",
             Self::NotSeekable => "seek on unseekable file",
             Self::FileTooLarge => "file too large",
+            Self::QuotaExceeded => "quota exceeded",
             Self::ResourceBusy => "resource busy",
+            Self::CrossesDevices => "cross-device link or rename",
             Self::TooManyLinks => "too many links",
             Self::InvalidFilename => "invalid filename",
             Self::Interrupted => "operation interrupted",
@@ -225,13 +231,7 @@ mod tests {
             let name = format!("{theirs:?}");
             let known = !matches!(
                 name.as_str(),
-                "Uncategorized"
-                    | "ArgumentListTooLong"
-                    | "ExecutableFileBusy"
-                    | "Deadlock"
-                    | "CrossesDevices"
-                    | "QuotaExceeded"
-                    | "InProgress"
+                "Uncategorized" | "ArgumentListTooLong" | "ExecutableFileBusy" | "Deadlock" | "InProgress"
             );
             if known {
                 assert_eq!(format!("{:?}", ours.kind()), name, "errno {errno}");

@@ -13,6 +13,8 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("toro-core", 0, &[]),
     ("fuse-proto", 0, &[]),
     ("toro-sync", 0, &[]),
+    ("toro-fat", 0, &[]),
+    ("toro-partitions", 0, &[]),
     ("virtio-queue-rt", 1, &["toro-core"]),
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
@@ -26,7 +28,7 @@ const THIRD_PARTY: &[&str] = &["zerocopy", "bitflags", "volatile", "log"];
 const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin")];
 
 /// Crates in which unsafe code is forbidden as a whole.
-const NO_UNSAFE: &[&str] = &["fuse-proto", "virtio-queue-rt", "virtio-net", "virtio-fs"];
+const NO_UNSAFE: &[&str] = &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-net", "virtio-fs"];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {

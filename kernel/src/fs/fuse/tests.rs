@@ -17,7 +17,7 @@ mod caching;
 mod device;
 mod hostile;
 mod listing;
-mod memory;
+pub mod memory;
 mod pump;
 mod reading;
 mod requests;

@@ -8,13 +8,13 @@ use core::cell::Cell;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number};
+use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number, PlaceAnswer};
 use super::{Carrier, Job};
-use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
-use crate::fs::path::{LastLink, Resolved};
-use crate::fs::vfs::{FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry};
+use crate::fs::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
+use crate::fs::vfs::{Appended, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
 
-/// The most bytes that one answer to `read_at` carries. Larger reads ask several times.
+/// The most bytes that one answer to `read_at`, or one job of `write_at`, carries. Larger ones take several.
 const PIECE: usize = 256 * 1024;
 
 /// A file system of another core.
@@ -61,9 +61,26 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
         Ok(Resolved { node: RemoteNode::shared(&self.connection, node), path })
     }
 
+    fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
+        let (number, path) = (self.number, Box::<[u8]>::from(path));
+        let place = self.connection.call(move |exports| exports.locate(number, &path, last_link, freshness))?;
+        let shared = |node| RemoteNode::shared(&self.connection, node);
+        Ok(match place {
+            PlaceAnswer::Directory(node) => Place::Directory(shared(node)),
+            PlaceAnswer::Name { directory, name, node } => {
+                Place::Name(NamedPlace { directory: shared(directory), name, node: node.map(shared) })
+            }
+        })
+    }
+
     fn stats(&self) -> Result<FileSystemStats, Errno> {
         let number = self.number;
         self.connection.call(move |exports| exports.stats(number))
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        let number = self.number;
+        self.connection.call(move |exports| exports.sync(number))
     }
 
     /// The owner keeps what it has; only this core takes leave.
@@ -105,6 +122,21 @@ impl<C: Carrier> RemoteNode<C> {
         let NodeAnswer { number, id, file_type } = answer;
         Rc::new(Self { handle: Handle { connection: Rc::clone(connection), number }, id, file_type })
     }
+
+    fn file(&self, FileAnswer { number, read_limit }: FileAnswer) -> Box<dyn OpenFile> {
+        let connection = Rc::clone(&self.handle.connection);
+        Box::new(RemoteFile { handle: Handle { connection, number }, read_limit })
+    }
+
+    /// Has something done to a name in this directory.
+    fn call_with<T: Send + 'static>(
+        &self,
+        name: &[u8],
+        function: impl FnOnce(&Exports, Number, &[u8]) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        let name = Box::<[u8]>::from(name);
+        self.handle.call(move |exports, number| function(exports, number, &name))
+    }
 }
 
 impl<C: Carrier> Node for RemoteNode<C> {
@@ -131,15 +163,40 @@ impl<C: Carrier> Node for RemoteNode<C> {
     }
 
     fn open(&self) -> Result<Box<dyn OpenFile>, Errno> {
-        let FileAnswer { number, read_limit } = self.handle.call(Exports::open)?;
-        let connection = Rc::clone(&self.handle.connection);
-        Ok(Box::new(RemoteFile { handle: Handle { connection, number }, read_limit }))
+        Ok(self.file(self.handle.call(Exports::open)?))
+    }
+
+    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        Ok(self.file(self.handle.call(Exports::open_for_writing)?))
     }
 
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
         let number = self.handle.call(Exports::open_directory)?;
         let handle = Handle { connection: Rc::clone(&self.handle.connection), number };
         Ok(Box::new(RemoteListing { handle, batch: Vec::new().into_iter(), end: None }))
+    }
+
+    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let node = self.call_with(name, Exports::create)?;
+        Ok(Self::shared(&self.handle.connection, node))
+    }
+
+    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let node = self.call_with(name, Exports::create_directory)?;
+        Ok(Self::shared(&self.handle.connection, node))
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        self.call_with(name, Exports::remove)
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        self.call_with(name, Exports::remove_directory)
+    }
+
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+        let new_name = Box::<[u8]>::from(new_name);
+        self.call_with(name, move |exports, number, name| exports.rename(number, name, directory, &new_name))
     }
 }
 
@@ -179,6 +236,50 @@ impl<C: Carrier> OpenFile for RemoteFile<C> {
     fn read_limit(&self) -> usize {
         self.read_limit
     }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        let mut done = 0;
+        for piece in bytes.chunks(PIECE) {
+            let (at, sent) = (offset.saturating_add(done as u64), owned(piece));
+            match sent.and_then(|sent| self.handle.call(move |exports, number| exports.write_at(number, &sent, at))) {
+                Ok(count) => {
+                    done += count.min(piece.len());
+                    if count < piece.len() {
+                        break;
+                    }
+                }
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// In one piece, however long: nobody else's bytes may get in between.
+    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
+        let sent = owned(bytes)?;
+        self.handle.call(move |exports, number| exports.append(number, &sent))
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), Errno> {
+        self.handle.call(move |exports, number| exports.set_len(number, length))
+    }
+
+    fn sync(&self, what: Sync) -> Result<(), Errno> {
+        self.handle.call(move |exports, number| exports.sync_file(number, what))
+    }
+
+    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
+        self.handle.call(move |exports, number| exports.set_modified(number, time))
+    }
+}
+
+/// Bytes that can be sent.
+fn owned(bytes: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut sent = Vec::new();
+    sent.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+    sent.extend_from_slice(bytes);
+    Ok(sent)
 }
 
 struct RemoteListing<C: Carrier> {

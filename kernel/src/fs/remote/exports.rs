@@ -9,9 +9,9 @@ use core::cell::{Cell, RefCell};
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
-use crate::fs::path::LastLink;
-use crate::fs::vfs::{FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry};
+use crate::fs::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use crate::fs::path::{LastLink, NamedPlace, Place};
+use crate::fs::vfs::{Appended, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// Names an object of the owner, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,12 @@ pub struct NodeAnswer {
 pub struct FileAnswer {
     pub number: Number,
     pub read_limit: usize,
+}
+
+/// What another core is told about a place.
+pub enum PlaceAnswer {
+    Name { directory: NodeAnswer, name: Box<[u8]>, node: Option<NodeAnswer> },
+    Directory(NodeAnswer),
 }
 
 /// A part of a listing.
@@ -120,6 +126,12 @@ impl Exports {
         }
     }
 
+    fn add_file(&self, file: Box<dyn OpenFile>) -> FileAnswer {
+        let file: Rc<dyn OpenFile> = file.into();
+        let read_limit = file.read_limit();
+        FileAnswer { number: self.insert(Object::File(file)), read_limit }
+    }
+
     fn answer(&self, node: Rc<dyn Node>) -> NodeAnswer {
         let (id, file_type) = (node.id(), node.file_type());
         NodeAnswer { number: self.insert(Object::Node(node)), id, file_type }
@@ -143,6 +155,26 @@ impl Exports {
         Ok((self.answer(resolved.node), resolved.path))
     }
 
+    pub(super) fn locate(
+        &self,
+        file_system: Number,
+        path: &[u8],
+        last_link: LastLink,
+        freshness: Freshness,
+    ) -> Result<PlaceAnswer, Errno> {
+        Ok(match self.file_system(file_system)?.locate(path, last_link, freshness)? {
+            Place::Directory(node) => PlaceAnswer::Directory(self.answer(node)),
+            Place::Name(NamedPlace { directory, name, node }) => {
+                let node = node.map(|node| self.answer(node));
+                PlaceAnswer::Name { directory: self.answer(directory), name, node }
+            }
+        })
+    }
+
+    pub(super) fn sync(&self, file_system: Number) -> Result<(), Errno> {
+        self.file_system(file_system)?.sync()
+    }
+
     pub(super) fn stats(&self, file_system: Number) -> Result<FileSystemStats, Errno> {
         self.file_system(file_system)?.stats()
     }
@@ -160,14 +192,36 @@ impl Exports {
     }
 
     pub(super) fn open(&self, node: Number) -> Result<FileAnswer, Errno> {
-        let file: Rc<dyn OpenFile> = self.node(node)?.open()?.into();
-        let read_limit = file.read_limit();
-        Ok(FileAnswer { number: self.insert(Object::File(file)), read_limit })
+        Ok(self.add_file(self.node(node)?.open()?))
+    }
+
+    pub(super) fn open_for_writing(&self, node: Number) -> Result<FileAnswer, Errno> {
+        Ok(self.add_file(self.node(node)?.open_for_writing()?))
     }
 
     pub(super) fn open_directory(&self, node: Number) -> Result<Number, Errno> {
         let listing = self.node(node)?.open_directory()?;
         Ok(self.insert(Object::Listing(Rc::new(RefCell::new(listing)))))
+    }
+
+    pub(super) fn create(&self, directory: Number, name: &[u8]) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.node(directory)?.create(name)?))
+    }
+
+    pub(super) fn create_directory(&self, directory: Number, name: &[u8]) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.node(directory)?.create_directory(name)?))
+    }
+
+    pub(super) fn remove(&self, directory: Number, name: &[u8]) -> Result<(), Errno> {
+        self.node(directory)?.remove(name)
+    }
+
+    pub(super) fn remove_directory(&self, directory: Number, name: &[u8]) -> Result<(), Errno> {
+        self.node(directory)?.remove_directory(name)
+    }
+
+    pub(super) fn rename(&self, from: Number, name: &[u8], to: u64, new_name: &[u8]) -> Result<(), Errno> {
+        self.node(from)?.rename(name, to, new_name)
     }
 
     pub(super) fn file_metadata(&self, file: Number) -> Result<Metadata, Errno> {
@@ -186,6 +240,26 @@ impl Exports {
 
     pub(super) fn read_buffer(&self, file: Number, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
         self.file(file)?.read_buffer(offset, length)
+    }
+
+    pub(super) fn write_at(&self, file: Number, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.file(file)?.write_at(bytes, offset)
+    }
+
+    pub(super) fn append(&self, file: Number, bytes: &[u8]) -> Result<Appended, Errno> {
+        self.file(file)?.append(bytes)
+    }
+
+    pub(super) fn set_len(&self, file: Number, length: u64) -> Result<(), Errno> {
+        self.file(file)?.set_len(length)
+    }
+
+    pub(super) fn sync_file(&self, file: Number, what: Sync) -> Result<(), Errno> {
+        self.file(file)?.sync(what)
+    }
+
+    pub(super) fn set_modified(&self, file: Number, time: FileTime) -> Result<(), Errno> {
+        self.file(file)?.set_modified(time)
     }
 
     pub(super) fn next_batch(&self, listing: Number) -> Batch {

@@ -8,7 +8,7 @@ use fuse_proto::Errno;
 
 use super::Carrier;
 use super::exports::Number;
-use crate::fs::vfs::mount_names;
+use crate::fs::mounts::mount_names;
 
 /// Names a mount in a registry, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl<C: Carrier> Registry<C> {
     ///
     /// # Errors
     ///
-    /// EBUSY if another one is there, of whatever core; EINVAL as [`MountTable::mount`](crate::fs::vfs::MountTable::mount).
+    /// EBUSY if another one is there, of whatever core; EINVAL as [`MountTable::mount`](crate::fs::mounts::MountTable::mount).
     pub fn publish(&self, path: &[u8], owner: usize, carrier: C, file_system: Number) -> Result<(), Errno> {
         let names = mount_names(path)?;
         let mut shares = self.shares.lock();

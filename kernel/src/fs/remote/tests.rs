@@ -15,7 +15,7 @@ use fuse_proto::Errno;
 use super::*;
 use crate::fs::Namespace;
 use crate::fs::fuse::tests::{Mount, mount};
-use crate::fs::vfs::Freshness;
+use crate::fs::vfs::{FileSystem, Freshness};
 use crate::io::ErrorKind;
 
 /// To an owner in the same thread, which does everything at once.
@@ -63,8 +63,13 @@ pub fn namespace(mount: &Mount, path: &str) -> Namespace {
 
 /// The same, and the owner's exports.
 fn watched(mount: &Mount, path: &str) -> (Namespace, Rc<Exports>) {
+    seen_from_elsewhere(mount.file_system(), path)
+}
+
+/// A core that sees another one's file system at `path`, and that one's exports.
+pub fn seen_from_elsewhere(file_system: Rc<dyn FileSystem>, path: &str) -> (Namespace, Rc<Exports>) {
     let exports = Rc::new(Exports::new());
-    let number = exports.add(mount.file_system());
+    let number = exports.add(file_system);
     let registry = Registry::new();
     registry.publish(path.as_bytes(), 0, Direct(Rc::clone(&exports)), number).expect("the place is free");
     let namespace = Namespace::new();

@@ -1,0 +1,242 @@
+//! What changes files, directories and names.
+
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use fuse_proto::Errno;
+
+use super::{Namespace, fresh};
+use crate::fs::file::File;
+use crate::fs::options::{Contents, Creation, OpenOptions, Rights};
+use crate::fs::path::{LastLink, NamedPlace, Place};
+use crate::fs::vfs::{Freshness, Node};
+use crate::io::{Error, ErrorKind, Result, Write};
+
+/// How many bytes [`Namespace::copy`] moves at a time.
+const COPY: usize = 64 * 1024;
+
+/// What a path says about the object at its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// Nothing.
+    Anything,
+    /// That it is a directory, by a slash behind the name.
+    Directory,
+}
+
+impl Namespace {
+    /// See [`OpenOptions::open`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenOptions::open`].
+    pub fn open_with(&self, path: &[u8], options: &OpenOptions) -> Result<File> {
+        let plan = options.plan()?;
+        let open = |node: &Rc<dyn Node>| match plan.rights {
+            Rights::Read => node.open(),
+            Rights::Write(_) | Rights::ReadAndWrite(_) => node.open_for_writing(),
+        };
+        let (name, demand) = split_demand(path);
+        let file = match plan.creation {
+            Creation::Never => self.at(path, LastLink::Follow, |found| open(&found.resolved.node))?,
+            Creation::IfMissing => {
+                self.at_place(name, LastLink::Follow, |place| open(&found_or_created(place, demand)?))?
+            }
+            Creation::Always => self.at_place(name, LastLink::Keep, |place| open(&created(place, demand)?))?,
+        };
+        if plan.contents == Contents::Truncate {
+            file.set_len(0)?;
+        }
+        Ok(File::new(file, plan.rights))
+    }
+
+    /// See [`fs::write`](crate::fs::write).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::write`](crate::fs::write).
+    pub fn write(&self, path: &[u8], contents: &[u8]) -> Result<()> {
+        self.create(path)?.write_all(contents)
+    }
+
+    /// See [`fs::copy`](crate::fs::copy).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::copy`](crate::fs::copy).
+    pub fn copy(&self, from: &[u8], to: &[u8]) -> Result<u64> {
+        let source = self.open(from)?;
+        let mut target = self.create(to)?;
+        let mut buffer = vec![0; COPY];
+        let mut done = 0;
+        loop {
+            let count = source.read_at(&mut buffer, done)?;
+            if count == 0 {
+                return Ok(done);
+            }
+            target.write_all(buffer.get(..count).unwrap_or_default())?;
+            done += count as u64;
+        }
+    }
+
+    /// See [`fs::create_dir`](crate::fs::create_dir).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::create_dir`](crate::fs::create_dir).
+    pub fn create_dir(&self, path: &[u8]) -> Result<()> {
+        let (name, _) = split_demand(path);
+        self.at_place(name, LastLink::Keep, |place| match place {
+            Place::Name(NamedPlace { directory, name, node: None, .. }) => directory.create_directory(&name).map(drop),
+            Place::Name(_) | Place::Directory(_) => Err(Errno::EEXIST),
+        })
+    }
+
+    /// See [`fs::create_dir_all`](crate::fs::create_dir_all).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::create_dir_all`](crate::fs::create_dir_all).
+    pub fn create_dir_all(&self, path: &[u8]) -> Result<()> {
+        if path.is_empty() {
+            return Ok(());
+        }
+        // The whole path, then its beginnings, from long to short, until one exists or can be created.
+        let mut missing = Vec::new();
+        let mut beginning = path;
+        loop {
+            match self.create_dir(beginning) {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let shorter = parent(beginning).ok_or(error)?;
+                    missing.push(beginning);
+                    beginning = shorter;
+                }
+                Err(error) => {
+                    self.expect_directory(beginning, error)?;
+                    break;
+                }
+            }
+        }
+        for path in missing.into_iter().rev() {
+            self.create_dir(path).or_else(|error| self.expect_directory(path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Fails with `error` unless there is a directory.
+    fn expect_directory(&self, path: &[u8], error: Error) -> Result<()> {
+        match self.metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// See [`fs::remove_file`](crate::fs::remove_file).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::remove_file`](crate::fs::remove_file).
+    pub fn remove_file(&self, path: &[u8]) -> Result<()> {
+        self.at_place(path, LastLink::Keep, |place| match place {
+            Place::Name(NamedPlace { node: None, .. }) => Err(Errno::ENOENT),
+            Place::Name(NamedPlace { directory, name, .. }) => directory.remove(&name),
+            Place::Directory(_) => Err(Errno::EISDIR),
+        })
+    }
+
+    /// See [`fs::remove_dir`](crate::fs::remove_dir).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::remove_dir`](crate::fs::remove_dir).
+    pub fn remove_dir(&self, path: &[u8]) -> Result<()> {
+        self.at_place(path, LastLink::Keep, |place| match place {
+            Place::Name(NamedPlace { node: None, .. }) => Err(Errno::ENOENT),
+            Place::Name(NamedPlace { directory, name, .. }) => directory.remove_directory(&name),
+            Place::Directory(_) => Err(Errno::EBUSY),
+        })
+    }
+
+    /// See [`fs::rename`](crate::fs::rename).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::rename`](crate::fs::rename).
+    pub fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        let ((from, from_demand), (to, to_demand)) = (split_demand(from), split_demand(to));
+        let (source, target) = (self.find(from)?, self.find(to)?);
+        if !Rc::ptr_eq(&source.file_system, &target.file_system) {
+            return Err(Errno::EXDEV.into());
+        }
+        fresh(|freshness| {
+            let locate = |rest| match source.file_system.locate(rest, LastLink::Keep, freshness)? {
+                Place::Name(place) => Ok(place),
+                Place::Directory(_) => Err(Errno::EBUSY),
+            };
+            let (source, target) = (locate(source.rest)?, locate(target.rest)?);
+            let node = source.node.ok_or(Errno::ENOENT)?;
+            if [from_demand, to_demand].contains(&Demand::Directory) && !node.file_type().is_dir() {
+                return Err(Errno::ENOTDIR);
+            }
+            source.directory.rename(&source.name, target.directory.id(), &target.name)
+        })
+    }
+
+    /// See [`fs::sync`](crate::fs::sync).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::sync`](crate::fs::sync).
+    pub fn sync(&self) -> Result<()> {
+        let all: Vec<_> = self.mounts.borrow().all().collect();
+        // One that fails does not keep the others from being made stable.
+        let results: Vec<_> = all.iter().map(|file_system| file_system.sync()).collect();
+        results.into_iter().try_for_each(|result| Ok(result?))
+    }
+
+    /// See [`File::create`].
+    fn create(&self, path: &[u8]) -> Result<File> {
+        self.open_with(path, File::options().write(true).create(true).truncate(true))
+    }
+}
+
+/// What is at `place`; a new file if there is nothing. Nothing that may be created has a name that demands a directory.
+fn found_or_created(place: Place, demand: Demand) -> core::result::Result<Rc<dyn Node>, Errno> {
+    match place {
+        Place::Directory(node) => Ok(node),
+        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
+        Place::Name(NamedPlace { node: Some(node), .. }) => Ok(node),
+        Place::Name(NamedPlace { directory, name, .. }) => match directory.create(&name) {
+            // Somebody else was faster.
+            Err(Errno::EEXIST) => directory.lookup(&name, Freshness::Server),
+            created => created,
+        },
+    }
+}
+
+/// A new file at `place`, where nothing may be.
+fn created(place: Place, demand: Demand) -> core::result::Result<Rc<dyn Node>, Errno> {
+    match place {
+        Place::Directory(_) => Err(Errno::EEXIST),
+        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
+        Place::Name(NamedPlace { node: Some(_), .. }) => Err(Errno::EEXIST),
+        Place::Name(NamedPlace { directory, name, .. }) => directory.create(&name),
+    }
+}
+
+/// `path` without the slashes at its end, and what they say.
+fn split_demand(path: &[u8]) -> (&[u8], Demand) {
+    match path.iter().rposition(|&byte| byte != b'/') {
+        Some(last) if last + 1 < path.len() => (path.get(..=last).unwrap_or_default(), Demand::Directory),
+        _ => (path, Demand::Anything),
+    }
+}
+
+/// `path` without its last name, if something is left.
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    let (path, _) = split_demand(path);
+    let slash = path.iter().rposition(|&byte| byte == b'/')?;
+    path.get(..slash).filter(|parent| !parent.is_empty())
+}

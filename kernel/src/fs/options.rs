@@ -1,0 +1,195 @@
+//! How a file is opened.
+
+use fuse_proto::Errno;
+
+/// How a file is opened, as `std::fs::OpenOptions`: at first nothing is allowed and nothing created.
+///
+/// ```ignore
+/// let mut log = OpenOptions::new().append(true).create(true).open("/log")?;
+/// writeln!(log, "started")?;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "as in std: each says whether one thing was asked for")]
+pub struct OpenOptions {
+    read: bool,
+    write: bool,
+    append: bool,
+    truncate: bool,
+    create: bool,
+    create_new: bool,
+}
+
+/// What may be done with an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write(WritePosition),
+    /// Both.
+    ReadAndWrite(WritePosition),
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WritePosition {
+    /// To the file's position, or where it says.
+    Anywhere,
+    /// Behind the end, always.
+    End,
+}
+
+/// What happens where there is no such file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// An error.
+    Never,
+    /// It is created.
+    IfMissing,
+    /// It is created; where there is one, that is an error.
+    Always,
+}
+
+/// What happens to what the file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Truncate,
+}
+
+/// Options that make sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub rights: Rights,
+    pub creation: Creation,
+    pub contents: Contents,
+}
+
+impl OpenOptions {
+    /// Nothing allowed, nothing created.
+    pub const fn new() -> Self {
+        Self { read: false, write: false, append: false, truncate: false, create: false, create_new: false }
+    }
+
+    /// Whether the file can be read.
+    pub fn read(&mut self, read: bool) -> &mut Self {
+        self.read = read;
+        self
+    }
+
+    /// Whether the file can be written.
+    pub fn write(&mut self, write: bool) -> &mut Self {
+        self.write = write;
+        self
+    }
+
+    /// Whether the file can be written, and each write goes behind the end, wherever that is at that moment. Nobody else's
+    /// bytes get between those of one write.
+    pub fn append(&mut self, append: bool) -> &mut Self {
+        self.append = append;
+        self
+    }
+
+    /// Whether the file is emptied. It must be open for writing.
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// Whether the file is created if there is none. It must be open for writing or appending.
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    /// Whether the file is created, and must not have been there. [`create`](Self::create) and
+    /// [`truncate`](Self::truncate) do not matter then.
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for options that contradict each other, as in std: no access at all, emptying or creating without
+    /// writing, emptying and appending. `AlreadyExists`, `NotFound`, `NotADirectory`, `IsADirectory`, `FilesystemLoop`,
+    /// `ReadOnlyFilesystem`, `StorageFull`; ENXIO for a pipe, socket or device; and what the file system says.
+    #[cfg(target_os = "none")]
+    pub fn open(&self, path: impl AsRef<[u8]>) -> crate::io::Result<super::File> {
+        super::system::namespace().open_with(path.as_ref(), self)
+    }
+
+    /// What the options ask for.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if they contradict each other.
+    pub(super) fn plan(&self) -> Result<Plan, Errno> {
+        let rights = match (self.read, self.write, self.append) {
+            (true, false, false) => Rights::Read,
+            (false, true, false) => Rights::Write(WritePosition::Anywhere),
+            (true, true, false) => Rights::ReadAndWrite(WritePosition::Anywhere),
+            (false, _, true) => Rights::Write(WritePosition::End),
+            (true, _, true) => Rights::ReadAndWrite(WritePosition::End),
+            (false, false, false) => return Err(Errno::EINVAL),
+        };
+        let is_excluded = match (rights, self.append) {
+            (Rights::Read, _) => self.truncate || self.create || self.create_new,
+            (_, true) => self.truncate && !self.create_new,
+            (_, false) => false,
+        };
+        if is_excluded {
+            return Err(Errno::EINVAL);
+        }
+        let (creation, contents) = match (self.create_new, self.create, self.truncate) {
+            (true, _, _) => (Creation::Always, Contents::Keep),
+            (false, create, truncate) => (
+                if create { Creation::IfMissing } else { Creation::Never },
+                if truncate { Contents::Truncate } else { Contents::Keep },
+            ),
+        };
+        Ok(Plan { rights, creation, contents })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_accepted_and_refused_as_in_std() {
+        let path = std::env::temp_dir().join(std::format!("toro-options-{}", std::process::id()));
+        for choice in 0..64_u8 {
+            let has = |bit: u8| choice & 1 << bit != 0;
+            let mut ours = OpenOptions::new();
+            ours.read(has(0)).write(has(1)).append(has(2)).truncate(has(3)).create(has(4)).create_new(has(5));
+            let mut theirs = std::fs::OpenOptions::new();
+            theirs.read(has(0)).write(has(1)).append(has(2)).truncate(has(3)).create(has(4)).create_new(has(5));
+            for exists in [false, true] {
+                let _ = std::fs::remove_file(&path);
+                if exists {
+                    std::fs::write(&path, "x").expect("there is room");
+                }
+                let opened = theirs.open(&path);
+                let is_invalid = opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::InvalidInput);
+                assert_eq!(ours.plan().is_err(), is_invalid, "{ours:?}");
+                let Ok(plan) = ours.plan() else { continue };
+                let expected = match plan.creation {
+                    Creation::Never => exists,
+                    Creation::IfMissing => true,
+                    Creation::Always => !exists,
+                };
+                assert_eq!(opened.is_ok(), expected, "{ours:?}");
+                if expected && exists {
+                    let is_empty = std::fs::metadata(&path).expect("it exists").len() == 0;
+                    assert_eq!(plan.contents == Contents::Truncate, is_empty, "{ours:?}");
+                }
+            }
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}
