@@ -20,6 +20,7 @@
 //! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
+//! | `ata` | disks of an IDE controller: see `ata.rs` | 0, or 1 and why |
 //! | `panic` | a panic | 101 |
 //! | `unwrap` | a value that is not there | 101 |
 //! | `planted` | an assertion on the last core that does not hold | 101 |
@@ -45,6 +46,8 @@ extern crate alloc;
 
 #[path = "kernel-tests/answer.rs"]
 mod answer;
+#[path = "kernel-tests/ata.rs"]
+mod ata_disks;
 #[path = "kernel-tests/channels.rs"]
 mod channels;
 #[path = "kernel-tests/cores.rs"]
@@ -85,7 +88,7 @@ use toro::core::CoreId;
 use toro::thread::Builder;
 use toro::time::Instant;
 
-toro::entry!(main, drivers: [ring::DRIVER], owners: owners);
+toro::entry!(main, drivers: [ring::DRIVER, ata_disks::DRIVER], owners: owners);
 
 /// The word `app-owner=N` gives the first network card to core N, unless the command line says otherwise.
 fn owners(device: &str) -> Option<Vec<CoreId>> {
@@ -131,6 +134,7 @@ fn run(test: &str) -> Result<(), String> {
         "remote-files" => remote_files::run()?,
         "remote-files-exit" => remote_files::exit()?,
         "ring" => ring::run()?,
+        "ata" => ata_disks::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),
         "unwrap" => faults::unwrap(),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   pci           buses from 0, through bridges --> DeviceId::Pci        + config space, BARs, an MSI message
+//!   ide           what a PCI IDE controller has outside of PCI: ports, interrupt lines
 //!   virtio_mmio   words of the command line     --> DeviceId::VirtioMmio + registers, a routed interrupt line
 //!   owners        the command line or the application says which cores shall own a device
 //! ```
@@ -11,6 +12,8 @@
 
 #[cfg(target_os = "none")]
 mod device;
+#[cfg(target_os = "none")]
+mod ide;
 pub(crate) mod owners;
 #[cfg(target_os = "none")]
 pub(crate) mod pci;

@@ -26,7 +26,18 @@ static DRIVERS: &[&dyn Driver] = &[
     virtio_net::DRIVER,
     #[cfg(feature = "virtio-fs")]
     virtio_fs::DRIVER,
+    #[cfg(feature = "ata")]
+    ata::DRIVER,
 ];
+
+/// What the command line puts before the list: the word `ata=pio` is for disks that shall do without DMA.
+fn chosen() -> Option<&'static dyn Driver> {
+    #[cfg(feature = "ata")]
+    if crate::env::option("ata") == Some("pio") {
+        return Some(ata::PIO_DRIVER);
+    }
+    None
+}
 
 /// Looks for devices on all buses, and takes into service those that a driver knows.
 ///
@@ -47,7 +58,9 @@ fn attach(
     numbers: &mut BTreeMap<&'static str, u32>,
 ) {
     let id = device.id();
-    let Some(driver) = own.iter().chain(DRIVERS).find(|driver| driver.matches(&id)) else {
+    let Some(driver) =
+        own.iter().copied().chain(chosen()).chain(DRIVERS.iter().copied()).find(|driver| driver.matches(&id))
+    else {
         log::debug!("{device}: no driver for {id:?}");
         return;
     };

@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
 use toro_core::driver::{DeviceId, Location, PciFunction, Resources};
@@ -14,7 +15,7 @@ use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, bars};
 use toro_core::pci::{self, ConfigSpace};
 
-use super::{BusError, Found, Owners, resources};
+use super::{BusError, Found, Owners, ide, resources};
 use crate::core::CoreId;
 use crate::{acpi, arch, mm};
 
@@ -102,7 +103,7 @@ pub(crate) fn scan(mut visit: impl FnMut(&dyn Found)) {
 }
 
 /// Visits the functions of a device; buses behind bridges are added to `waiting`.
-fn scan_device(bus: u8, device: u8, waiting: &mut vec::Vec<u8>, visit: &mut impl FnMut(&dyn Found)) {
+fn scan_device(bus: u8, device: u8, waiting: &mut Vec<u8>, visit: &mut impl FnMut(&dyn Found)) {
     const MULTIFUNCTION: u8 = 0x80;
     const SECONDARY_BUS: u16 = 0x19;
     let mut functions = 1;
@@ -160,6 +161,13 @@ impl Found for Function {
                     range.and_then(|(port, size)| arch::port::device_registers(port, size)).map(IoWindow::Port)
                 }
             };
+        }
+        if let DeviceId::Pci { class, .. } = self.id
+            && ide::is_compatible(class)
+        {
+            ide::add_channels(class, &mut windows, owners)?;
+            let function = PciFunction { config: Box::new(config), bars: windows, messages: Vec::new() };
+            return Ok(resources(Location::Pci(function), owners));
         }
         let message = |core: &CoreId| {
             let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;

@@ -19,7 +19,12 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
-    ("toro", 3, &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs"]),
+    ("ata", 2, &["toro-core"]),
+    (
+        "toro",
+        3,
+        &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"],
+    ),
 ];
 
 /// What crates below floor 3 may take from others.
@@ -30,7 +35,7 @@ const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin")];
 
 /// Crates in which unsafe code is forbidden as a whole.
 const NO_UNSAFE: &[&str] =
-    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs"];
+    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {

@@ -13,3 +13,15 @@ pub fn device_registers(base: u16, length: u16) -> Option<PortIo> {
         unsafe { PortIo::new(base, length) }
     })
 }
+
+/// The ports of the primary and the secondary IDE channel of a PC, command block and device control register: for the
+/// driver of the one controller that has them.
+pub fn ide_channels() -> [(PortIo, PortIo); 2] {
+    [(0x1F0, 0x3F6), (0x170, 0x376)].map(|(command, control)| {
+        // SAFETY: the kernel runs in ring 0; the eight ports are an IDE channel's or nobody's.
+        let command = unsafe { PortIo::new(command, 8) };
+        // SAFETY: as above, and this one port is not among those of the floppy disk controller around it.
+        let control = unsafe { PortIo::new(control, 1) };
+        (command, control)
+    })
+}
