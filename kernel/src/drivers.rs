@@ -83,6 +83,14 @@ fn attach(
             log::debug!("{device}: {name}, {} queue pairs", queues.len());
             crate::net::attach_queues(&name, queues, owners.cores())
         }
+        Ok(Attached::Block(block)) => {
+            log::debug!("{device}: {name}, core {core}");
+            crate::fs::block::attach(&name, block, core)
+        }
+        Ok(Attached::BlockQueues(queues)) => {
+            log::debug!("{device}: {name}, {} queues", queues.len());
+            crate::fs::block::attach_queues(&name, queues, owners.cores())
+        }
         Ok(Attached::Fuse(fuse)) => {
             log::debug!("{device}: {name}, \"{}\", core {core}", fuse.tag().escape_ascii());
             run_on(core, move || crate::fs::attach(fuse))

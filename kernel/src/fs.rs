@@ -54,6 +54,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod block;
 mod error;
 mod file;
 mod fuse;

@@ -24,6 +24,11 @@ pub trait Event {
     /// Blocks the calling thread until the event is announced or `deadline` has passed.
     fn wait_until(&self, deadline: Instant) -> Wake;
 
+    /// Blocks the calling thread until the event is announced, which somebody else has promised.
+    fn wait(&self) {
+        while self.wait_until(Instant::from_nanos(u64::MAX)) == Wake::TimedOut {}
+    }
+
     /// Announces it to all threads that wait now.
     fn announce(&self);
 }

@@ -89,7 +89,7 @@ fn mount_path(tag: &[u8]) -> Option<&'static str> {
 }
 
 /// The kernel's clock and wait queues.
-struct KernelScheduler;
+pub(super) struct KernelScheduler;
 
 struct KernelEvent(WaitQueue);
 
@@ -109,6 +109,10 @@ impl Event for KernelEvent {
             sched::Wake::Notified => Wake::Notified,
             sched::Wake::TimedOut => Wake::TimedOut,
         }
+    }
+
+    fn wait(&self) {
+        self.0.wait();
     }
 
     fn announce(&self) {

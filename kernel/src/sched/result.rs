@@ -34,7 +34,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         !matches!(*self.state.lock(), State::Pending(_))
     }
 

@@ -82,8 +82,8 @@ impl WaitQueue {
 
     /// Wakes every thread that waits now; returns how many there were.
     pub fn wake_all(&self) -> usize {
-        let waiters = self.waiters.take();
-        waiters.into_iter().filter(|waiter| Core::current().wake(Arc::clone(waiter), Wake::Notified)).count()
+        // None of them runs meanwhile, and the queue keeps its memory for the next ones.
+        core::iter::repeat_with(|| self.wake_one()).take_while(|&is_woken| is_woken).count()
     }
 }
 

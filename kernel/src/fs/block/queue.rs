@@ -1,0 +1,512 @@
+//! [`Queue`]: the requests to one device, or to one queue of a device, from the threads of the core that owns it.
+//!
+//! ```text
+//!   thread        submit --> Waiting, in a chain ----poll: submit, publish----> InFlight --complete--> Done --> thread
+//!                                 ^                                                |
+//!                                 +-- next piece of a long request ----------------+
+//!                                 +-- alone, after a chain failed as a whole ------+
+//!                                 +-- once more, a read that a reset interrupted --+
+//! ```
+//!
+//! # Merging and splitting
+//!
+//! What threads submit is held until the core's loop has its turn, or [`BATCH`] requests are there; then the device is
+//! shown all of it with one notification. Requests in the same direction that follow each other on the disk go to it as one
+//! with several buffers, as far as its limits allow. A request that is longer than what the device takes is done piece by
+//! piece, one after the other, by showing it the next part of the same buffer.
+//!
+//! # Errors
+//!
+//! A chain that failed says nothing of its parts, so each is done again on its own: an error reaches only the caller whose
+//! sectors are bad. (What was written twice holds the same as what was written once.)
+//!
+//! A request that takes longer than the queue's patience, or a fault of the device, leads to a reset. Reads that it
+//! interrupted are tried once more; for other requests nobody knows whether they were done, which is what their callers are
+//! told. A device that cannot be reset, or that had to be [`MOST_RESETS`] times without finishing anything in between, is
+//! dead: everything fails at once from then on, and what it had in flight stays with it.
+//!
+//! # Waiting
+//!
+//! Every request ends, by the above, so a thread waits for it without a deadline of its own. At most [`MOST_UNFINISHED`]
+//! requests are under way; whoever comes then waits for one of them to end, in the order of coming.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+
+use toro_core::dma::Segments;
+use toro_core::driver::block::{BlockCompletion, BlockDevice, BlockLimits, BlockOperation, BlockRequest, Disk, SECTOR};
+use toro_core::driver::{Armed, DeviceFault, Refusal, RequestId};
+use toro_core::{DmaBuf, Instant};
+
+use self::chain::{Chain, Waiting, unlink};
+use self::record::{NONE, Phase, Records};
+use super::error::DiskError;
+use crate::fs::scheduler::{Event, Scheduler};
+
+mod chain;
+mod record;
+mod recovery;
+mod ticket;
+
+pub use self::record::{Finished, Target};
+pub use self::ticket::Ticket;
+
+/// How long the device may take for a request.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// So many chains are given to the device before the core's loop has its turn.
+const BATCH: usize = 32;
+/// The most requests under way that threads of this core may have.
+const MOST_UNFINISHED: usize = 4096;
+/// How often a device is reset without having finished anything in between.
+const MOST_RESETS: u32 = 3;
+/// How long to wait before offering a request again to a device that has nothing in flight and yet no room.
+const SHORTAGE: Duration = Duration::from_millis(5);
+
+/// Whether a poll found something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It did.
+    Done,
+    /// It did not.
+    None,
+}
+
+/// What the device has been given under one number.
+#[derive(Clone, Copy)]
+struct Flight {
+    head: u32,
+    since: Instant,
+}
+
+struct State {
+    records: Records,
+    waiting: Waiting,
+    /// By the device's numbers.
+    flights: Vec<Option<Flight>>,
+    in_flight: usize,
+    /// Requests that have not finished.
+    unfinished: usize,
+    /// Whether the device has been given something that it has not been shown.
+    is_unpublished: bool,
+    /// When to look for requests that take too long.
+    check_at: Instant,
+    /// Since when the device has had no room although it had nothing in flight.
+    stuck_since: Option<Instant>,
+    /// What the device refused a request with.
+    fault: Option<DeviceFault>,
+    /// Resets since the last completion.
+    resets: u32,
+    is_dead: bool,
+}
+
+/// The way to one device, and all requests that are on it.
+pub struct Queue {
+    device: RefCell<Box<dyn BlockDevice>>,
+    name: Box<str>,
+    limits: BlockLimits,
+    scheduler: Box<dyn Scheduler>,
+    patience: Duration,
+    state: RefCell<State>,
+    /// Announced when a request has finished that somebody may have waited for to make room.
+    room: Rc<dyn Event>,
+    /// Numbers of those who wait for room: the next to be given away, and the next to be served.
+    last_in_line: Cell<u64>,
+    first_in_line: Cell<u64>,
+}
+
+impl Queue {
+    /// A queue over `device`, which is called `name` in logs.
+    pub fn new(
+        name: &str,
+        device: Box<dyn BlockDevice>,
+        scheduler: Box<dyn Scheduler>,
+        patience: Duration,
+    ) -> Rc<Self> {
+        let room = scheduler.event();
+        let state = State {
+            records: Records::new(),
+            waiting: Waiting::new(),
+            flights: Vec::new(),
+            in_flight: 0,
+            unfinished: 0,
+            is_unpublished: false,
+            check_at: Instant::from_nanos(u64::MAX),
+            stuck_since: None,
+            fault: None,
+            resets: 0,
+            is_dead: false,
+        };
+        Rc::new(Self {
+            limits: device.limits(),
+            device: RefCell::new(device),
+            name: name.into(),
+            scheduler,
+            patience,
+            state: RefCell::new(state),
+            room,
+            last_in_line: Cell::new(0),
+            first_in_line: Cell::new(0),
+        })
+    }
+
+    /// What the device can take.
+    pub fn limits(&self) -> BlockLimits {
+        self.limits
+    }
+
+    /// What a unit is.
+    pub fn disk(&self, unit: u8) -> Option<Disk> {
+        self.device.borrow().disk(unit)
+    }
+
+    /// Asks the device whether its disks have changed.
+    pub fn refresh(&self) {
+        self.device.borrow_mut().refresh();
+    }
+
+    /// The time, and events to wait for.
+    pub fn scheduler(&self) -> &dyn Scheduler {
+        &*self.scheduler
+    }
+
+    /// Hands in a request. Waits while too many are under way.
+    pub fn submit(self: &Rc<Self>, unit: u8, operation: BlockOperation, buffer: Option<DmaBuf>) -> Ticket {
+        let is_full = self.state.borrow().unfinished >= MOST_UNFINISHED;
+        if is_full || self.first_in_line.get() != self.last_in_line.get() {
+            self.stand_in_line();
+        }
+        let place = self.enter(unit, operation, buffer, Target::Ticket);
+        Ticket::new(Rc::clone(self), place)
+    }
+
+    /// Hands in a request for somebody else, who is told by `target`. Does not wait.
+    pub fn submit_for(&self, unit: u8, operation: BlockOperation, buffer: Option<DmaBuf>, target: Target) {
+        self.enter(unit, operation, buffer, target);
+    }
+
+    /// Waits until there is room, in the order of coming.
+    fn stand_in_line(&self) {
+        let number = self.last_in_line.get();
+        self.last_in_line.set(number + 1);
+        while self.first_in_line.get() != number || self.state.borrow().unfinished >= MOST_UNFINISHED {
+            self.room.wait();
+        }
+        self.first_in_line.set(number + 1);
+        self.room.announce();
+    }
+
+    fn enter(&self, unit: u8, operation: BlockOperation, buffer: Option<DmaBuf>, target: Target) -> u32 {
+        let mut state = self.state.borrow_mut();
+        let place = state.records.enter(unit, operation, buffer, target, || self.scheduler.event());
+        state.unfinished += 1;
+        if state.is_dead {
+            self.end(&mut state, place, Err(DiskError::Dead));
+            return place;
+        }
+        let State { records, waiting, .. } = &mut *state;
+        waiting.add(records, place, &self.limits);
+        if state.waiting.len() >= BATCH && state.in_flight < self.limits.in_flight {
+            self.dispatch(&mut state, self.scheduler.now());
+        }
+        place
+    }
+
+    /// Gives the device what waits, shows it all that is new, takes what is finished, and wakes who waits for it.
+    pub fn poll(&self, now: Instant) -> Work {
+        let mut state = self.state.borrow_mut();
+        if state.is_dead || (state.in_flight == 0 && state.waiting.len() == 0) {
+            return Work::None;
+        }
+        let mut work = self.send(&mut state, now);
+        loop {
+            let next = match state.fault.take() {
+                Some(fault) => Err(fault),
+                None => self.device.borrow_mut().complete(),
+            };
+            match next {
+                Ok(Some(completion)) => self.finish(&mut state, completion),
+                Ok(None) => break,
+                Err(fault) => {
+                    log::error!("{}: {fault}", self.name);
+                    self.recover(&mut state, now);
+                }
+            }
+            work = Work::Done;
+            if state.is_dead {
+                return work;
+            }
+        }
+        if now >= state.check_at && self.is_overdue(&mut state, now) {
+            log::error!("{}: no answer in {:?}", self.name, self.patience);
+            self.recover(&mut state, now);
+            work = Work::Done;
+        }
+        if work == Work::Done && state.waiting.len() > 0 {
+            self.send(&mut state, now);
+        }
+        work
+    }
+
+    /// Asks for an interrupt at the next completion; [`Armed::WorkPending`] if there is something to do already.
+    pub fn arm(&self) -> Armed {
+        let mut state = self.state.borrow_mut();
+        if state.is_dead {
+            return Armed::Idle;
+        }
+        if state.waiting.len() > 0 {
+            self.send(&mut state, self.scheduler.now());
+        }
+        // A fault is met again, and dealt with, by the next poll.
+        self.device.borrow_mut().arm().unwrap_or(if state.unfinished > 0 { Armed::WorkPending } else { Armed::Idle })
+    }
+
+    /// When to [`poll`](Self::poll) even if the device is silent.
+    pub fn deadline(&self) -> Option<Instant> {
+        let state = self.state.borrow();
+        if state.is_dead {
+            return None;
+        }
+        let own = match (state.in_flight, state.waiting.len()) {
+            (0, 0) => None,
+            (0, _) => Some(self.scheduler.now().saturating_add(SHORTAGE)),
+            _ => Some(state.check_at),
+        };
+        own.into_iter().chain(self.device.borrow().deadline()).min()
+    }
+
+    /// Whether anything is under way.
+    pub fn is_busy(&self) -> bool {
+        self.state.borrow().unfinished > 0
+    }
+
+    fn send(&self, state: &mut State, now: Instant) -> Work {
+        self.dispatch(state, now);
+        if !core::mem::take(&mut state.is_unpublished) {
+            return Work::None;
+        }
+        self.device.borrow_mut().publish();
+        Work::Done
+    }
+
+    /// Gives the device what waits, as far as there is room.
+    fn dispatch(&self, state: &mut State, now: Instant) {
+        while state.in_flight < self.limits.in_flight {
+            let Some(chain) = state.waiting.pop() else { return };
+            let Some(request) = self.compose(state, chain) else {
+                self.end(state, chain.head, Err(DiskError::Unsupported));
+                continue;
+            };
+            let outcome = self.device.borrow_mut().submit(request);
+            let refused = match outcome {
+                Ok(id) => {
+                    self.take_off(state, id, chain.head, now);
+                    continue;
+                }
+                Err(refused) => refused,
+            };
+            hand_back(state, chain.head, refused.request.data, Phase::Waiting);
+            match refused.reason {
+                Refusal::Full => {
+                    state.waiting.put_back(chain);
+                    if state.in_flight == 0 {
+                        let since = *state.stuck_since.get_or_insert(now);
+                        state.check_at = since.saturating_add(self.patience);
+                    }
+                    return;
+                }
+                Refusal::Faulted(fault) => {
+                    state.waiting.put_back(chain);
+                    state.fault = Some(fault);
+                    return;
+                }
+                _ if chain.parts > 1 => self.take_apart(state, chain.head, |_, _| Ok(())),
+                _ => {
+                    let error = self.judge(state, chain.head);
+                    self.end(state, chain.head, Err(error));
+                }
+            }
+        }
+    }
+
+    /// Why the device will not take a request by itself.
+    fn judge(&self, state: &State, place: u32) -> DiskError {
+        let Some(record) = state.records.get(place) else { return DiskError::Unsupported };
+        let disk = self.device.borrow().disk(record.unit);
+        let is_write = !matches!(record.operation, BlockOperation::Read { .. } | BlockOperation::Identify);
+        match (disk, record.operation) {
+            (None, _) => DiskError::Dead,
+            (Some(disk), _) if disk.is_read_only && is_write => DiskError::ReadOnly,
+            (_, BlockOperation::Read { .. } | BlockOperation::Write { .. }) => DiskError::Misplaced,
+            _ => DiskError::Unsupported,
+        }
+    }
+
+    /// Makes the device's request of a chain; `None` if no piece of it is short enough.
+    fn compose(&self, state: &mut State, chain: Chain) -> Option<BlockRequest> {
+        let block = self.block_size(state, chain.head);
+        let head = state.records.get_mut(chain.head)?;
+        let (unit, operation) = (head.unit, head.next_operation());
+        head.phase = Phase::InFlight;
+        if chain.parts == 1 {
+            let longest = match operation {
+                BlockOperation::Read { .. } | BlockOperation::Write { .. } => self.longest_piece(block)?,
+                _ => usize::MAX,
+            };
+            let data = head.take_piece(longest).map_or(Segments::None, Segments::One);
+            return Some(BlockRequest { unit, operation, data });
+        }
+        let mut buffers = Vec::with_capacity(chain.parts);
+        let mut place = chain.head;
+        while let Some(record) = state.records.get_mut(place) {
+            record.phase = Phase::InFlight;
+            buffers.extend(record.take_piece(usize::MAX));
+            place = record.next;
+        }
+        Some(BlockRequest { unit, operation, data: buffers.into() })
+    }
+
+    /// Bytes in the disk's blocks.
+    fn block_size(&self, state: &State, place: u32) -> usize {
+        // Only what is too long for any request has to know.
+        let is_long = state.records.get(place).is_some_and(|record| record.length > self.short());
+        let unit = state.records.get(place).map_or(0, |record| record.unit);
+        let disk = is_long.then(|| self.device.borrow().disk(unit)).flatten();
+        disk.map_or(SECTOR, |disk| disk.block_size as usize)
+    }
+
+    fn short(&self) -> usize {
+        self.limits.segment_bytes.min((self.limits.sectors as usize).saturating_mul(SECTOR))
+    }
+
+    fn longest_piece(&self, block: usize) -> Option<usize> {
+        let whole = self.short() / block.max(SECTOR) * block.max(SECTOR);
+        (whole > 0).then_some(whole)
+    }
+
+    /// Notes that the device has taken a chain.
+    fn take_off(&self, state: &mut State, id: RequestId, head: u32, now: Instant) {
+        let index = usize::from(id.0);
+        if state.flights.len() <= index {
+            state.flights.resize(index + 1, None);
+        }
+        if let Some(flight) = state.flights.get_mut(index) {
+            *flight = Some(Flight { head, since: now });
+        }
+        if state.in_flight == 0 {
+            state.check_at = now.saturating_add(self.patience);
+            state.stuck_since = None;
+        }
+        state.in_flight += 1;
+        state.is_unpublished = true;
+    }
+
+    /// Takes a chain back from the device.
+    fn finish(&self, state: &mut State, completion: BlockCompletion) {
+        let BlockCompletion { id, request, result } = completion;
+        let Some(flight) = state.flights.get_mut(usize::from(id.0)).and_then(Option::take) else {
+            // A driver that completes what was not in flight breaks its own contract; there is nobody to tell.
+            return;
+        };
+        state.in_flight -= 1;
+        state.resets = 0;
+        hand_back(state, flight.head, request.data, Phase::Waiting);
+        let next = state.records.get(flight.head).map_or(NONE, |record| record.next);
+        match result {
+            Ok(()) if next == NONE => self.go_on(state, flight.head),
+            Ok(()) => {
+                let mut place = flight.head;
+                while place != NONE {
+                    let next = unlink(&mut state.records, place);
+                    self.end(state, place, Ok(()));
+                    place = next;
+                }
+            }
+            Err(error) if next == NONE => self.end(state, flight.head, Err(error.into())),
+            Err(_) => self.take_apart(state, flight.head, |_, _| Ok(())),
+        }
+    }
+
+    /// A request by itself was done as far as it was given to the device.
+    fn go_on(&self, state: &mut State, place: u32) {
+        let Some(record) = state.records.get_mut(place) else { return };
+        record.done += record.piece;
+        if record.done < record.length && record.piece > 0 {
+            state.waiting.put_back(Chain::alone(place));
+        } else {
+            self.end(state, place, Ok(()));
+        }
+    }
+
+    /// Lets each request of a chain wait on its own, before all others, unless `decide` ends it with an error.
+    fn take_apart(
+        &self,
+        state: &mut State,
+        head: u32,
+        mut decide: impl FnMut(&mut State, u32) -> Result<(), DiskError>,
+    ) {
+        let mut places = head;
+        let mut reversed = NONE;
+        while places != NONE {
+            let next = unlink(&mut state.records, places);
+            match decide(state, places) {
+                Ok(()) => {
+                    if let Some(record) = state.records.get_mut(places) {
+                        record.next = reversed;
+                    }
+                    reversed = places;
+                }
+                Err(error) => self.end(state, places, Err(error)),
+            }
+            places = next;
+        }
+        // They go to the front one by one, so the last comes first.
+        while reversed != NONE {
+            let next = unlink(&mut state.records, reversed);
+            state.waiting.put_back(Chain::alone(reversed));
+            reversed = next;
+        }
+    }
+
+    /// Ends a request that is linked to nothing.
+    fn end(&self, state: &mut State, place: u32, result: Result<(), DiskError>) {
+        state.unfinished -= 1;
+        if self.first_in_line.get() != self.last_in_line.get() {
+            self.room.announce();
+        }
+        let Some(record) = state.records.get_mut(place) else { return };
+        record.result = result;
+        record.phase = Phase::Done;
+        match core::mem::replace(&mut record.target, Target::Ticket) {
+            Target::Ticket => record.event.announce(),
+            Target::Nobody => drop(state.records.leave(place)),
+            Target::Away(tell) => {
+                if let Some(finished) = state.records.leave(place) {
+                    tell(finished);
+                }
+            }
+        }
+    }
+}
+
+/// Gives the requests of a chain their buffers back.
+fn hand_back(state: &mut State, head: u32, data: Segments, phase: Phase) {
+    let mut give = |place: u32, buffer: Option<DmaBuf>| {
+        let record = state.records.get_mut(place)?;
+        record.phase = phase;
+        record.buffer = buffer;
+        Some(record.next)
+    };
+    match data {
+        Segments::None => drop(give(head, None)),
+        Segments::One(buffer) => drop(give(head, Some(buffer))),
+        Segments::Many(buffers) => {
+            let mut place = Some(head);
+            for buffer in buffers {
+                place = place.and_then(|place| give(place, Some(buffer)));
+            }
+        }
+    }
+}
