@@ -2,6 +2,8 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`cuts`] | power cuts: what was flushed is there |
+//! | [`disks`] | disks on every interface, and disks that fail |
 //! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
@@ -14,7 +16,9 @@
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod cuts;
 pub mod debugger;
+pub mod disks;
 pub mod examples;
 pub mod files;
 pub mod hello;
@@ -42,6 +46,8 @@ pub fn all() -> Vec<Case> {
         files::cases(),
         matrix::cases(),
         queues::cases(),
+        disks::cases(),
+        cuts::cases(),
         stopping::cases(),
         debugger::cases(),
         outside::cases(),

@@ -105,7 +105,7 @@ pub fn check(
 /// What the guest writes.
 #[cfg(test)]
 #[path = "../../../../kernel/examples/block-check/stamp.rs"]
-mod guest;
+pub(crate) mod guest;
 
 #[cfg(test)]
 mod tests {
