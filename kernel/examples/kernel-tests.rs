@@ -18,6 +18,7 @@
 //! | `spin` | holds the core for three seconds, for the watchdog | 0 |
 //! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
 //! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
+//! | `block` | disks from every core, which are overwritten: see `block.rs` for its words | 0, or 1 and why |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `ata` | disks of an IDE controller: see `ata.rs` | 0, or 1 and why |
@@ -48,6 +49,8 @@ extern crate alloc;
 mod answer;
 #[path = "kernel-tests/ata.rs"]
 mod ata_disks;
+#[path = "kernel-tests/block.rs"]
+mod block;
 #[path = "kernel-tests/channels.rs"]
 mod channels;
 #[path = "kernel-tests/cores.rs"]
@@ -133,6 +136,7 @@ fn run(test: &str) -> Result<(), String> {
         "spin" => faults::spin(),
         "remote-files" => remote_files::run()?,
         "remote-files-exit" => remote_files::exit()?,
+        "block" => block::run()?,
         "ring" => ring::run()?,
         "ata" => ata_disks::run()?,
         "ring-mistake" => ring::mistake()?,
