@@ -53,6 +53,13 @@ pub const WAYS: [Way; 10] = [
     Way { words: "ata=pio", ..Way::new("ata_without_dma_on_pc", &["--machine", "pc"], ",if=ata") },
 ];
 
+/// Words of `--disk` for one disk of each kind that a machine has.
+const EVERY_INTERFACE: [(&str, &[&str]); 3] = [
+    ("microvm", &["", ",ro"]),
+    ("q35", &["", ",if=virtio-legacy,queues=1"]),
+    ("pc", &["", ",if=virtio-legacy", ",if=ata", ",if=ata", ",ro"]),
+];
+
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -73,6 +80,10 @@ pub fn cases() -> Vec<Case> {
     ] {
         let name = format!("disks::failed_sectors_are_reported_and_no_others_by_{name}");
         cases.push(Case::new(name, move |tool| failures_are_reported(tool, machine, device)));
+    }
+    for (machine, interfaces) in EVERY_INTERFACE {
+        let name = format!("disks::kernel_tests_pass_on_all_cores_of_{machine}");
+        cases.push(Case::new(name, move |tool| kernel_tests_pass(tool, machine, interfaces)));
     }
     cases.push(Case::new("disks::read_only_disk_is_read_and_not_written", read_only));
     cases
@@ -180,6 +191,22 @@ fn failures_are_reported(tool: &Tool, machine: &'static str, device: &str) -> Re
     let file = File::open(&image).map_err(|error| error.to_string())?;
     let generations = |sector: u64| if around.contains(&sector) { 0..=1 } else { 1..=1 };
     stamps::check(BufReader::new(file), FAILING_BYTES / stamps::SECTOR as u64, SEED, generations)
+}
+
+/// The kernel's own tests, with all disks at once, on 1, 2 and 4 cores.
+fn kernel_tests_pass(tool: &Tool, machine: &'static str, interfaces: &[&str]) -> Result<(), String> {
+    for cpus in ["1", "2", "4"] {
+        let directories = interfaces.iter().map(|_| new_directory()).collect::<Result<Vec<_>, _>>()?;
+        let mut disks = Vec::new();
+        for (directory, words) in directories.iter().zip(interfaces) {
+            disks.extend(["--disk".to_owned(), format!("{}{words}", new_image(directory, 8 << 20)?.display())]);
+        }
+        let words = format!("test=block disks={} watchdog=off", interfaces.len());
+        let options = ["run", "kernel-tests", "--nics", "0", "--timeout", "300", "--machine", machine, "--cpus", cpus];
+        let options = options.iter().copied().chain(["--append", &words]).chain(disks.iter().map(String::as_str));
+        expect_passed(&tool.run(options)?)?;
+    }
+    Ok(())
 }
 
 /// A disk that is said to be read-only is: for QEMU, and for the guest, which is told.
