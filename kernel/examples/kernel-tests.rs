@@ -18,6 +18,9 @@
 //! | `spin` | holds the core for three seconds, for the watchdog | 0 |
 //! | `remote-files` | files of a share from every core: see `remote_files.rs` | 0, or 1 and why |
 //! | `remote-files-exit` | the end, called by the last core, while all cores read files | 42 |
+//! | `files-write` | files on a disk, changed in every way from every core: see `files_write.rs` for its words | 0, or 1 and why |
+//! | `files-kept` | what `files-write` left, after another boot | 0, or 1 and why |
+//! | `files-read-only` | a disk that cannot be written | 0, or 1 and why |
 //! | `block` | disks from every core, which are overwritten: see `block.rs` for its words | 0, or 1 and why |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
@@ -59,6 +62,8 @@ mod cores;
 mod crew;
 #[path = "kernel-tests/faults.rs"]
 mod faults;
+#[path = "kernel-tests/files_write.rs"]
+mod files_write;
 #[path = "kernel-tests/float.rs"]
 mod float;
 #[path = "kernel-tests/interrupts.rs"]
@@ -136,6 +141,9 @@ fn run(test: &str) -> Result<(), String> {
         "spin" => faults::spin(),
         "remote-files" => remote_files::run()?,
         "remote-files-exit" => remote_files::exit()?,
+        "files-write" => files_write::run()?,
+        "files-kept" => files_write::kept()?,
+        "files-read-only" => files_write::read_only()?,
         "block" => block::run()?,
         "ring" => ring::run()?,
         "ata" => ata_disks::run()?,

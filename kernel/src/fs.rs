@@ -55,9 +55,14 @@
 #![deny(unsafe_code)]
 
 pub mod block;
+#[cfg(all(target_os = "none", feature = "fat"))]
+mod disks;
 mod error;
+#[cfg(feature = "fat")]
+mod fat;
 mod file;
 mod fuse;
+mod lock;
 pub mod metadata;
 mod mounts;
 mod namespace;
@@ -80,6 +85,9 @@ pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
+
+#[cfg(all(target_os = "none", feature = "fat"))]
+pub(crate) use disks::mount_all;
 
 #[cfg(target_os = "none")]
 use alloc::{string::String, vec::Vec};

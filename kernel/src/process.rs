@@ -10,12 +10,12 @@ pub const EXIT_FAILURE: u8 = 1;
 
 /// Ends the virtual machine with an exit status that the host can see; see [`crate::shutdown`] for how it travels.
 ///
-/// File servers are told first, which other threads may notice; no destructors run. May be called by any thread, on any
-/// core.
+/// File servers are told first, and what was written to disks is made stable, which other threads may notice; no
+/// destructors run. May be called by any thread, on any core.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
-    /// How long a core may take to tell its file servers.
-    const PATIENCE: core::time::Duration = core::time::Duration::from_secs(2);
+    /// How long other cores may take to tell their file servers, and to write what their disks lack.
+    const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
     crate::core::run_on_all(crate::fs::shutdown, PATIENCE);
     crate::shutdown::exit(code)
 }

@@ -32,8 +32,6 @@ pub enum Error {
     InvalidMove,
     /// The node was forgotten, or its directory was removed.
     Stale,
-    /// Files are still open.
-    Busy,
     /// The volume is none that this crate knows.
     Unsupported(Unsupported),
     /// What is on the disk contradicts itself.
@@ -103,7 +101,6 @@ impl fmt::Display for Error {
             Self::TooLarge => "larger than FAT allows",
             Self::InvalidMove => "a directory cannot be moved there",
             Self::Stale => "the file or directory is gone",
-            Self::Busy => "files are still open",
             Self::Unsupported(what) => return what.fmt(f),
             Self::Corrupt(what) => return what.fmt(f),
             Self::Storage(error) => return error.fmt(f),

@@ -1,9 +1,17 @@
-//! A mounted volume.
+//! A mounted volume: mounting, nodes, and what concerns the volume as a whole. [`tree`](crate::tree) has names,
+//! [`file`](crate::file) contents, [`sync`](crate::sync) the order in which all that becomes stable.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
+use crate::boot_sector::{FatKind, Layout};
+use crate::disk::Disk;
+use crate::entry::{Attributes, Record};
 use crate::error::Error;
-use crate::storage::Storage;
+use crate::name::LONGEST;
+use crate::node::{self, Node, NodeId, Nodes, Whereabouts};
+use crate::storage::{SECTOR, Storage};
+use crate::table::{Shutdown, Table};
 use crate::time::Timestamp;
 
 /// How a volume is mounted.
@@ -11,15 +19,8 @@ use crate::time::Timestamp;
 pub struct Options {
     /// What time it is, for new and changed entries.
     pub now: fn() -> Timestamp,
-    /// How many sectors of tables and directories are kept in memory; at least eight are.
+    /// How many sectors of tables and directories are kept in memory; at least eight are, and 64 are plenty.
     pub cached_sectors: usize,
-}
-
-/// A file or a directory in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
 }
 
 /// File or directory.
@@ -30,10 +31,6 @@ pub enum Kind {
     /// A directory.
     Directory,
 }
-
-/// The attribute bits of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes(pub u8);
 
 /// What is known of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +58,6 @@ pub struct Entry {
     pub metadata: Metadata,
 }
 
-/// Which of the three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FatKind {
-    /// 12 bits per cluster.
-    Fat12,
-    /// 16 bits per cluster.
-    Fat16,
-    /// 28 bits per cluster.
-    Fat32,
-}
-
 /// The volume as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
@@ -85,92 +71,222 @@ pub struct Statistics {
     pub free_clusters: u32,
     /// The longest name, in UTF-16 units.
     pub longest_name: u32,
+    /// Whether it was left in order before it was mounted.
+    pub was_clean: bool,
 }
 
 /// A mounted volume.
+///
+/// Dropping it loses what was not synced: see [`unmount`](Self::unmount).
 #[derive(Debug)]
 pub struct Volume<S> {
-    storage: S,
-    options: Options,
+    pub(crate) disk: Disk<S>,
+    pub(crate) layout: Layout,
+    pub(crate) table: Table,
+    pub(crate) nodes: Nodes,
+    pub(crate) options: Options,
+    /// Chains that are freed after the next barrier, by their first clusters.
+    pub(crate) deferred: Vec<u32>,
+    pub(crate) is_read_only: bool,
+    /// What the disk said when it was mounted, and what it says now.
+    pub(crate) mounted: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
-#[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]
 impl<S: Storage> Volume<S> {
-    /// Mounts the volume that `storage` holds.
+    /// Mounts the volume that `storage` holds. Nothing is written yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if it holds none, [`Error::Corrupt`] if its boot sector contradicts itself,
+    /// [`Error::Storage`].
     pub fn mount(storage: S, options: Options) -> Result<Self, Error> {
-        Ok(Self { storage, options })
+        let mut disk = Disk::new(storage, options.cached_sectors);
+        let sectors = disk.storage().sectors();
+        let mut boot = [0; SECTOR];
+        disk.read(0, &mut boot)?;
+        let layout = Layout::parse(&boot, sectors)?;
+        disk.mirror(&layout);
+        let root = Record {
+            attributes: Attributes::DIRECTORY,
+            first: layout.root_cluster,
+            size: 0,
+            created: Timestamp::default(),
+            modified: Timestamp::default(),
+            accessed: Timestamp::default(),
+        };
+        let mut volume = Self {
+            is_read_only: disk.storage().is_read_only(),
+            disk,
+            layout,
+            table: Table::new(&layout),
+            nodes: Nodes::new(Node::new(Whereabouts::Root, root)),
+            options,
+            deferred: Vec::new(),
+            mounted: Shutdown::Clean,
+            shutdown: Shutdown::Clean,
+        };
+        volume.mounted = volume.read_shutdown()?;
+        volume.shutdown = volume.mounted;
+        volume.read_fs_info()?;
+        Ok(volume)
     }
-    /// The root directory; needs no `forget`.
+
+    /// The root directory. It need not be forgotten.
     pub fn root(&self) -> NodeId {
-        NodeId { index: 0, generation: 0 }
+        NodeId::ROOT
     }
-    /// Finds a name. The node that is returned is held until [`forget`](Self::forget): once for each time it was
-    /// returned or retained. The same goes for those that `create` and `create_directory` return.
-    pub fn lookup(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Error> {
-        Err(Error::NotFound)
-    }
+
+    /// Holds a node once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`].
     pub fn retain(&mut self, node: NodeId) -> Result<(), Error> {
-        Err(Error::NotFound)
+        let index = self.nodes.index(node)?;
+        self.nodes.hold(index);
+        Ok(())
     }
+
+    /// Holds a node once less. If nobody holds it any more, the handle is not valid any longer, and if its entry was
+    /// removed, its clusters are freed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`]; [`Error::Storage`] and [`Error::Corrupt`] from what is written on this occasion, after which the
+    /// node is forgotten all the same.
     pub fn forget(&mut self, node: NodeId) -> Result<(), Error> {
-        Err(Error::NotFound)
+        let index = self.nodes.index(node)?;
+        if !self.nodes.release(index) {
+            return Ok(());
+        }
+        let node = self.nodes.get(index);
+        if node.whereabouts == Whereabouts::Orphan {
+            let chain = self.nodes.remove(index).chain;
+            return self.free_node_clusters(chain.first, chain.pending);
+        }
+        if node.entry == node::Entry::Written {
+            self.nodes.remove(index);
+        } else if self.nodes.has_many_idle() {
+            let changed = self.nodes.changed();
+            self.publish(&changed)?;
+            self.nodes.sweep();
+        }
+        Ok(())
     }
+
+    /// What is known of a node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`].
     pub fn metadata(&self, node: NodeId) -> Result<Metadata, Error> {
-        Err(Error::NotFound)
+        Ok(metadata(&self.nodes.get(self.nodes.index(node)?).record))
     }
-    /// The next entry at or after `cursor`, 0 at first, and the cursor of the one after it. No `.` and `..`.
-    pub fn list(&mut self, directory: NodeId, cursor: u32) -> Result<Option<(Entry, u32)>, Error> {
-        Err(Error::NotFound)
-    }
-    pub fn create(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Error> {
-        Err(Error::NotFound)
-    }
-    pub fn create_directory(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Error> {
-        Err(Error::NotFound)
-    }
-    pub fn remove_file(&mut self, directory: NodeId, name: &[u8]) -> Result<(), Error> {
-        Err(Error::NotFound)
-    }
-    pub fn remove_directory(&mut self, directory: NodeId, name: &[u8]) -> Result<(), Error> {
-        Err(Error::NotFound)
-    }
-    pub fn rename(&mut self, from: NodeId, old: &[u8], to: NodeId, new: &[u8]) -> Result<(), Error> {
-        Err(Error::NotFound)
-    }
-    pub fn read(&mut self, node: NodeId, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
-        Err(Error::NotFound)
-    }
-    pub fn write(&mut self, node: NodeId, offset: u64, data: &[u8]) -> Result<usize, Error> {
-        Err(Error::NotFound)
-    }
-    pub fn set_len(&mut self, node: NodeId, len: u64) -> Result<(), Error> {
-        Err(Error::NotFound)
-    }
+
+    /// Sets the times that are given. The root has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::ReadOnly`], [`Error::Storage`].
     pub fn set_times(
         &mut self,
         node: NodeId,
         modified: Option<Timestamp>,
         accessed: Option<Timestamp>,
     ) -> Result<(), Error> {
-        Err(Error::NotFound)
+        let index = self.nodes.index(node)?;
+        self.begin_change()?;
+        let node = self.nodes.get_mut(index);
+        if node.whereabouts != Whereabouts::Root {
+            node.record.modified = modified.unwrap_or(node.record.modified);
+            node.record.accessed = accessed.unwrap_or(node.record.accessed);
+            node.entry = node::Entry::Changed;
+        }
+        Ok(())
     }
-    /// The sectors that hold the file from `offset` on, as far as they follow each other: first sector, how many. The
-    /// offset is within its first sector.
-    pub fn extent(&mut self, node: NodeId, offset: u64) -> Result<Option<(u64, u64)>, Error> {
-        Err(Error::NotFound)
-    }
-    /// Makes a file's contents and size, and the names that lead to it, stable.
+
+    /// Makes a node's contents, its size, and every change of names so far stable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::Storage`]; nothing is known then about what is stable.
     pub fn sync(&mut self, node: NodeId) -> Result<(), Error> {
-        Err(Error::NotFound)
+        let index = self.nodes.index(node)?;
+        if self.is_read_only {
+            return Ok(());
+        }
+        self.publish(&[index])?;
+        self.barrier()
     }
+
+    /// Makes everything stable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`]; nothing is known then about what is stable.
     pub fn sync_all(&mut self) -> Result<(), Error> {
-        Err(Error::NotFound)
+        self.sync_everything()
     }
+
+    /// Makes everything stable, frees the clusters of files that were removed and are still held, and marks the volume as
+    /// left in order, if it was before it was mounted. It is marked as in use again with the next change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] or [`Error::Corrupt`]; the volume then stays marked as in use.
+    pub fn unmount(&mut self) -> Result<(), Error> {
+        self.shut_down()
+    }
+
+    /// Gives the storage back, as it is.
+    pub fn into_storage(self) -> S {
+        self.disk.into_storage()
+    }
+
+    /// The storage.
+    pub fn storage(&self) -> &S {
+        self.disk.storage()
+    }
+
+    /// Whether nothing can be changed.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+
+    /// Whether the volume was left in order by whoever had it mounted before.
+    pub fn was_clean(&self) -> bool {
+        self.mounted == Shutdown::Clean
+    }
+
+    /// The volume as a whole. The first time, this may read the whole table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
     pub fn stats(&mut self) -> Result<Statistics, Error> {
-        Err(Error::NotFound)
+        if !self.deferred.is_empty() {
+            self.barrier()?;
+        }
+        Ok(Statistics {
+            kind: self.layout.kind,
+            cluster_size: self.layout.cluster_bytes(),
+            clusters: self.layout.clusters,
+            free_clusters: self.table.count_free(&mut self.disk)?,
+            longest_name: LONGEST as u32,
+            was_clean: self.mounted == Shutdown::Clean,
+        })
     }
-    /// Makes everything stable, marks the volume clean, and gives the storage back.
-    pub fn unmount(self) -> Result<S, (Self, Error)> {
-        Ok(self.storage)
+}
+
+/// What a record says, for the outside.
+pub(crate) fn metadata(record: &Record) -> Metadata {
+    Metadata {
+        kind: if record.is_directory() { Kind::Directory } else { Kind::File },
+        size: record.size,
+        modified: record.modified,
+        created: record.created,
+        accessed: record.accessed,
+        attributes: record.attributes,
     }
 }

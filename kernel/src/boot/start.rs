@@ -90,10 +90,12 @@ fn main_thread() {
     crate::process::exit(code)
 }
 
-/// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file system
+/// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file systems
 /// started. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
+    #[cfg(feature = "fat")]
+    crate::fs::mount_all();
 }
 
 /// Ends the machine with a message where the kernel cannot go on.

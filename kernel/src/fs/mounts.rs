@@ -93,6 +93,11 @@ impl MountTable {
         self.mounts.is_empty()
     }
 
+    /// Whether a file system stands at this very path.
+    pub fn has(&self, path: &[u8]) -> bool {
+        mount_names(path).is_ok_and(|names| self.mounts.iter().any(|mount| mount.names == names))
+    }
+
     /// Finds the mount that `path` is in.
     ///
     /// # Errors

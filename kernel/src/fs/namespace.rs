@@ -65,6 +65,11 @@ impl Namespace {
         self.mounts.borrow().is_empty()
     }
 
+    /// Whether a file system is mounted at this very path.
+    pub fn has_mount(&self, path: &[u8]) -> bool {
+        self.mounts.borrow().has(path)
+    }
+
     /// Takes leave of all file systems. Files and listings that are open fail from then on.
     pub fn unmount_all(&self) {
         let all: Vec<_> = self.mounts.borrow_mut().take_all().collect();

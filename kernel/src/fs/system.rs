@@ -57,25 +57,25 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
         register_poller(Box::new(Requests(Rc::clone(connection))));
     })?;
     register_poller(Box::new(Housekeeping(Rc::clone(&client))));
-    place(path.as_bytes(), &client).inspect_err(|_| client.shutdown())?;
+    let file_system = Rc::clone(&client) as Rc<dyn FileSystem>;
+    place(path.as_bytes(), &file_system).inspect_err(|_| client.shutdown())?;
     log::info!("fs: \"{}\" is mounted at {path}", tag.escape_ascii());
     Ok(())
 }
 
 /// Puts a file system at `path`, on this core and in the sight of the others.
-fn place(path: &[u8], client: &Rc<Client>) -> Result<()> {
-    let file_system = Rc::clone(client) as Rc<dyn FileSystem>;
+pub(super) fn place(path: &[u8], file_system: &Rc<dyn FileSystem>) -> Result<()> {
     if smp::count() > 1 {
         service::start()?;
-        let number = service::exports().add(Rc::clone(&file_system));
+        let number = service::exports().add(Rc::clone(file_system));
         let published = REGISTRY.publish(path, core_index(), ToCore(core_index()), number);
         published.inspect_err(|_| service::exports().close(number))?;
     }
-    namespace().mount(path, file_system)
+    namespace().mount(path, Rc::clone(file_system))
 }
 
-/// Takes leave of all file servers of the calling core. Waits for them, for a bounded time. The core no longer sees what
-/// others have mounted, either, until one of them mounts or unmounts something.
+/// Takes leave of all file servers and disks of the calling core. Waits for them, for a bounded time. The core no longer
+/// sees what others have mounted, either, until one of them mounts or unmounts something.
 pub fn shutdown() {
     REGISTRY.withdraw(core_index());
     service::exports().withdraw();
@@ -83,9 +83,14 @@ pub fn shutdown() {
 }
 
 fn mount_path(tag: &[u8]) -> Option<&'static str> {
-    let named = env::options("mount").filter_map(|word| word.split_once(':')).find(|(name, _)| name.as_bytes() == tag);
     let default = || namespace().is_empty().then_some("/");
-    named.map(|(_, path)| path).or_else(default)
+    mount_word(tag).or_else(default)
+}
+
+/// Where the command line wants what has this name.
+pub(super) fn mount_word(name: &[u8]) -> Option<&'static str> {
+    let mut words = env::options("mount").filter_map(|word| word.split_once(':'));
+    words.find(|(named, _)| named.as_bytes() == name).map(|(_, path)| path)
 }
 
 /// The kernel's clock and wait queues.

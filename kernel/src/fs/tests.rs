@@ -13,7 +13,8 @@ use crate::time::UNIX_EPOCH;
 
 mod like_linux;
 mod model;
-mod writing;
+pub mod threads;
+pub mod writing;
 
 /// Runs a test with a mount of this core, and with one of another core.
 fn on_both_sides(test: impl Fn(fn(&Mount, &str) -> Namespace)) {

@@ -23,7 +23,17 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     (
         "toro",
         3,
-        &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"],
+        &[
+            "toro-core",
+            "fuse-proto",
+            "toro-sync",
+            "toro-fat",
+            "virtio-queue-rt",
+            "virtio-blk",
+            "virtio-net",
+            "virtio-fs",
+            "ata",
+        ],
     ),
 ];
 

@@ -1,0 +1,160 @@
+//! Files and directories that are open.
+
+use alloc::rc::Rc;
+
+use fuse_proto::Errno;
+use toro_core::DmaBuf;
+use toro_fat::Timestamp;
+
+use super::file_type;
+use super::node::FatNode;
+use crate::fs::metadata::{FileTime, Metadata};
+use crate::fs::vfs::{Appended, OpenDirectory, OpenFile, RawEntry, Sync};
+
+/// The most bytes that are read or written without letting others have a turn with the volume.
+const PIECE: usize = 256 * 1024;
+
+/// An open file.
+pub struct FatFile {
+    node: Rc<FatNode>,
+    access: Access,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl FatFile {
+    pub fn for_reading(node: Rc<FatNode>) -> Self {
+        Self { node, access: Access::Read }
+    }
+
+    pub fn for_writing(node: Rc<FatNode>) -> Self {
+        Self { node, access: Access::Write }
+    }
+
+    fn expect_writable(&self) -> Result<(), Errno> {
+        match self.access {
+            Access::Read => Err(Errno::EBADF),
+            Access::Write => Ok(()),
+        }
+    }
+}
+
+impl OpenFile for FatFile {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.node.metadata()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let mut done = 0;
+        for piece in buffer.chunks_mut(PIECE) {
+            let at = offset.saturating_add(done as u64);
+            let length = piece.len();
+            match self.node.file_system.with(|volume| volume.read(self.node.node, at, piece)) {
+                Ok(count) => {
+                    done += count;
+                    if count < length {
+                        break;
+                    }
+                }
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
+        let file_system = &self.node.file_system;
+        let size = u64::from(file_system.with(|volume| volume.metadata(self.node.node))?.size);
+        let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut buffer = (file_system.buffer)(length.min(left).clamp(1, PIECE))?;
+        let room = buffer.len().min(length);
+        let count = self.read_at(buffer.get_mut(..room).unwrap_or_default(), offset)?;
+        buffer.set_len(count).map_err(|_| Errno::EIO)?;
+        Ok(buffer)
+    }
+
+    fn read_limit(&self) -> usize {
+        PIECE
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.expect_writable()?;
+        let mut done = 0;
+        for piece in bytes.chunks(PIECE) {
+            let at = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            match self.node.file_system.with(|volume| volume.write(self.node.node, at, piece)) {
+                Ok(count) => {
+                    done += count;
+                    if count < piece.len() {
+                        break;
+                    }
+                }
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// In one turn, however long: nobody else's bytes may get in between.
+    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
+        self.expect_writable()?;
+        self.node.file_system.with(|volume| {
+            let end = u64::from(volume.metadata(self.node.node)?.size);
+            let count = volume.write(self.node.node, end, bytes)?;
+            Ok(Appended { count, end: end + count as u64 })
+        })
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), Errno> {
+        self.expect_writable()?;
+        self.node.file_system.with(|volume| volume.set_len(self.node.node, length))
+    }
+
+    /// FAT keeps the length in the directory, so contents without it are worth nothing.
+    fn sync(&self, _: Sync) -> Result<(), Errno> {
+        self.node.file_system.with(|volume| volume.sync(self.node.node))
+    }
+
+    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
+        let seconds = u64::try_from(time.seconds).map_err(|_| Errno::EINVAL)?;
+        let time = Timestamp { seconds, nanoseconds: time.nanoseconds };
+        self.node.file_system.with(|volume| volume.set_times(self.node.node, Some(time), None))
+    }
+}
+
+/// A directory that is being listed.
+pub struct FatListing {
+    node: Rc<FatNode>,
+    /// Where to go on; none at the end.
+    cursor: Option<u32>,
+}
+
+impl FatListing {
+    pub fn new(node: Rc<FatNode>) -> Self {
+        Self { node, cursor: Some(0) }
+    }
+}
+
+impl OpenDirectory for FatListing {
+    fn next(&mut self) -> Result<Option<RawEntry>, Errno> {
+        while let Some(cursor) = self.cursor.take() {
+            let next = self.node.file_system.with(|volume| volume.list(self.node.node, cursor))?;
+            let Some((entry, cursor)) = next else { break };
+            self.cursor = Some(cursor);
+            let name = entry.name.as_bytes();
+            // What no path can name is left out; the disk may say anything.
+            if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
+                continue;
+            }
+            let file_type = Some(file_type(entry.metadata.kind));
+            return Ok(Some(RawEntry { name: name.into(), inode: self.node.inode_of(name), file_type }));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,165 @@
+//! Files and directories by name.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+use fuse_proto::Errno;
+use toro_fat::{Error, NodeId};
+
+use super::file::{FatFile, FatListing};
+use super::{Fat, is_read_only, metadata};
+use crate::fs::metadata::{FileType, Metadata};
+use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
+
+/// The inode number of the root directory.
+pub const ROOT_INODE: u64 = 1;
+
+/// An object of the volume that somebody has a handle to. There is one for each.
+pub struct FatNode {
+    pub(super) file_system: Rc<Fat>,
+    /// The volume's, one reference to which is this node's.
+    pub(super) node: NodeId,
+    number: u64,
+    file_type: FileType,
+    inode: Cell<u64>,
+}
+
+impl FatNode {
+    pub(super) fn new(file_system: Rc<Fat>, node: NodeId, number: u64, file_type: FileType, inode: u64) -> Self {
+        Self { file_system, node, number, file_type, inode: Cell::new(inode) }
+    }
+
+    /// The inode number of what is called `name` in this directory.
+    pub(super) fn inode_of(&self, name: &[u8]) -> u64 {
+        inode(self.inode.get(), name)
+    }
+
+    pub(super) fn metadata(&self) -> Result<Metadata, Errno> {
+        let found = self.file_system.with(|volume| volume.metadata(self.node))?;
+        Ok(metadata(&found, self.inode.get()))
+    }
+
+    fn find(&self, name: &[u8]) -> Result<Rc<FatNode>, Errno> {
+        let file_system = &self.file_system;
+        file_system.with(|volume| match volume.lookup(self.node, name) {
+            Ok(node) => file_system.receive(volume, node, self.inode_of(name)),
+            // What cannot be stored is not there.
+            Err(Error::InvalidName) => Err(Error::NotFound),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn expect_file(&self) -> Result<(), Errno> {
+        match self.file_type {
+            FileType::Directory => Err(Errno::EISDIR),
+            _ => Ok(()),
+        }
+    }
+
+    /// Another handle to it.
+    fn handle_to_self(&self) -> Result<Rc<Self>, Errno> {
+        self.file_system.by_number(self.number)
+    }
+}
+
+impl Node for FatNode {
+    fn id(&self) -> u64 {
+        self.number
+    }
+
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Self::metadata(self)
+    }
+
+    fn lookup(&self, name: &[u8], _: Freshness) -> Result<Rc<dyn Node>, Errno> {
+        let node: Rc<dyn Node> = self.find(name)?;
+        Ok(node)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn open(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        self.expect_file()?;
+        Ok(Box::new(FatFile::for_reading(self.handle_to_self()?)))
+    }
+
+    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+        self.expect_file()?;
+        if self.file_system.is_read_only {
+            return Err(Errno::EROFS);
+        }
+        let found = self.file_system.with(|volume| volume.metadata(self.node))?;
+        if is_read_only(&found) {
+            return Err(Errno::EACCES);
+        }
+        Ok(Box::new(FatFile::for_writing(self.handle_to_self()?)))
+    }
+
+    fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
+        match self.file_type {
+            FileType::Directory => Ok(Box::new(FatListing::new(self.handle_to_self()?))),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let file_system = &self.file_system;
+        let node: Rc<dyn Node> = file_system.with(|volume| {
+            let node = volume.create(self.node, name)?;
+            file_system.receive(volume, node, self.inode_of(name))
+        })?;
+        Ok(node)
+    }
+
+    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+        let file_system = &self.file_system;
+        let node: Rc<dyn Node> = file_system.with(|volume| {
+            let node = volume.create_directory(self.node, name)?;
+            file_system.receive(volume, node, self.inode_of(name))
+        })?;
+        Ok(node)
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        self.file_system.with(|volume| volume.remove_file(self.node, name))
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        self.file_system.with(|volume| volume.remove_directory(self.node, name))
+    }
+
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+        let directory = self.file_system.by_number(directory)?;
+        let moved = self.find(name)?;
+        self.file_system.with(|volume| volume.rename(self.node, name, directory.node, new_name))?;
+        moved.inode.set(directory.inode_of(new_name));
+        Ok(())
+    }
+}
+
+impl Drop for FatNode {
+    fn drop(&mut self) {
+        self.file_system.remove(self.node, self.number);
+    }
+}
+
+/// The number of what is called `name` in the directory with the number `directory`: FNV-1a of both, the name in capitals.
+fn inode(directory: u64, name: &[u8]) -> u64 {
+    const START: u64 = 0xCBF2_9CE4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01B3;
+    let add = |hash: u64, number: u64| (hash ^ number).wrapping_mul(PRIME);
+    let mut hash = directory.to_le_bytes().into_iter().fold(START, |hash, byte| add(hash, u64::from(byte)));
+    for chunk in name.utf8_chunks() {
+        let capitals = chunk.valid().chars().flat_map(char::to_uppercase);
+        hash = capitals.fold(hash, |hash, character| add(hash, u64::from(character)));
+    }
+    hash
+}
