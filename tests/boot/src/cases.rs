@@ -5,6 +5,7 @@
 //! | [`cuts`] | power cuts: what was flushed is there |
 //! | [`disks`] | disks on every interface, and disks that fail |
 //! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
+//! | [`fat`] | FAT file systems, with the host's tools on the other side |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
@@ -20,6 +21,7 @@ pub mod cuts;
 pub mod debugger;
 pub mod disks;
 pub mod examples;
+pub mod fat;
 pub mod files;
 pub mod hello;
 pub mod kernel;
@@ -48,6 +50,7 @@ pub fn all() -> Vec<Case> {
         queues::cases(),
         disks::cases(),
         cuts::cases(),
+        fat::cases(),
         stopping::cases(),
         debugger::cases(),
         outside::cases(),
