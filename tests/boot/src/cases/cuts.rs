@@ -83,7 +83,7 @@ impl Claim {
 
     /// The oldest generation that a sector may have.
     fn oldest(self, sector: u64) -> u64 {
-        if sector < self.end { self.generation } else { self.generation - 1 }
+        if sector < self.end { self.generation } else { self.generation.saturating_sub(1) }
     }
 
     /// Checks the contents of a disk.
