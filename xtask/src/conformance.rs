@@ -25,8 +25,8 @@ use crate::cli::ConformanceArgs;
 use crate::exit::{Failure, FailureKind};
 use crate::image;
 
-/// The crates with a catalogue; the families of requirements are the catalogues' own.
-const CRATES: [&str; 1] = ["virtio-queue-rt"];
+/// Where a crate has its catalogue, if it has one; the families of requirements are the catalogues' own.
+const CATALOGUE: &str = "conformance/requirements.txt";
 
 /// Tests by the id that they name.
 type Index<'a> = BTreeMap<&'a str, Vec<&'a Test>>;
@@ -42,8 +42,8 @@ pub fn run(args: &ConformanceArgs) -> Result<u8, Failure> {
     let tests = scan::workspace(&root)?;
     let index = by_id(&tests);
     let mut catalogues = Vec::new();
-    for package in CRATES {
-        let path = root.join("crates").join(package).join("conformance/requirements.txt");
+    for package in crates(&root)? {
+        let path = root.join("crates").join(&package).join(CATALOGUE);
         let text = read(&path)?;
         let catalogue = Catalogue::parse(&text)
             .map_err(|(line, what)| Failure::preparation(format!("{}:{line}: {what}", path.display())))?;
@@ -69,6 +69,20 @@ pub fn run(args: &ConformanceArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     Err(Failure::new(FailureKind::Checks, format!("{} conformance checks failed, see above", trouble.len())))
+}
+
+/// The crates with a catalogue, in order.
+fn crates(root: &Path) -> Result<Vec<String>, Failure> {
+    let trouble = |error| Failure::preparation(format!("cannot read crates: {error}"));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join("crates")).map_err(trouble)? {
+        let entry = entry.map_err(trouble)?;
+        if entry.path().join(CATALOGUE).is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -209,8 +223,10 @@ mod tests {
 
     #[test]
     fn catalogues_of_this_workspace_can_be_read() {
-        for package in CRATES {
-            let path = image::workspace().join("crates").join(package).join("conformance/requirements.txt");
+        let crates = crates(&image::workspace()).unwrap();
+        assert!(crates.iter().any(|package| package == "virtio-queue-rt"), "{crates:?}");
+        for package in crates {
+            let path = image::workspace().join("crates").join(&package).join(CATALOGUE);
             let catalogue = Catalogue::parse(&fs::read_to_string(path).unwrap()).unwrap();
             assert!(catalogue.requirements().count() > 0, "{package}");
         }

@@ -25,7 +25,7 @@ pub use self::error::InitError;
 pub use self::running::Running;
 use self::setup::Lost;
 use crate::features::{FeatureBits, accept, with_prerequisites};
-use crate::queue::{Cell, Payload, SlotStorage, Virtqueue};
+use crate::queue::{Cell, Payload, SlotStorage, Virtqueue, Wanted};
 use crate::status::DeviceStatus;
 use crate::transport::{DeviceType, Interface, QueueIndex, SharedMemory, Transport, TransportError, read_config};
 
@@ -225,9 +225,10 @@ impl<T: Transport> Negotiated<T> {
         setup::sizes(self.device.transport(), index, most).map_or(0, |sizes| sizes.used)
     }
 
-    /// Makes a queue of at most `most` descriptors with its slots on the heap, and tells the device about it.
+    /// Makes a queue of at most the size `most` with its slots on the heap, and tells the device about it. A number of
+    /// descriptors will do; [`Wanted`] says for [`Segments`](toro_core::dma::Segments) how many buffers a request has.
     ///
-    /// Where the device alone decides how large its rings are, no more than `most` of the descriptors are used.
+    /// Where the device alone decides how large its rings are, no more of the descriptors are used.
     ///
     /// # Errors
     ///
@@ -236,7 +237,7 @@ impl<T: Transport> Negotiated<T> {
     pub fn queue<P: Payload, K, H: Cell, C: Cell>(
         &mut self,
         index: QueueIndex,
-        most: u16,
+        most: impl Into<Wanted>,
         memory: Dma,
     ) -> Result<Virtqueue<P, K, H, C>, InitError> {
         self.queue_in(index, most, memory, setup::boxed)
@@ -251,11 +252,11 @@ impl<T: Transport> Negotiated<T> {
     pub fn queue_in<P: Payload, K, H: Cell, C: Cell, S: SlotStorage<P, K>>(
         &mut self,
         index: QueueIndex,
-        most: u16,
+        most: impl Into<Wanted>,
         memory: Dma,
         storage: impl FnOnce(usize) -> S,
     ) -> Result<Virtqueue<P, K, H, C, S>, InitError> {
-        setup::queue(self.device.transport(), self.agreed, (index, most), memory, storage, &mut self.lost)
+        setup::queue(self.device.transport(), self.agreed, (index, most.into()), memory, storage, &mut self.lost)
     }
 
     /// Takes the device into service.

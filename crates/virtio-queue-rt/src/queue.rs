@@ -51,6 +51,7 @@
 //! is something in flight. Anything else is a [`DeviceFault`]: the queue then accepts and completes nothing until
 //! it is retired. The length of a used element is clamped to what the device could write.
 
+mod layout;
 mod parts;
 mod payload;
 mod setup;
@@ -59,11 +60,13 @@ mod slot;
 use core::fmt;
 use core::mem::{self, ManuallyDrop};
 
-pub use payload::{Cell, Chain, Direction, Payload};
+pub use payload::{Cell, Chain, Direction, MOST_SEGMENTS, Payload};
 pub(crate) use setup::Shape;
+pub use setup::Wanted;
 pub use slot::{Slot, SlotStorage, Slots};
 use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
 
+use self::layout::Layout;
 use self::parts::Parts;
 pub use crate::handshake::Notify;
 use crate::init::{DeviceTag, Quiesced};
@@ -102,6 +105,8 @@ struct Inner<P, K, H, T, S> {
     rings: Rings,
     slots: S,
     parts: Parts,
+    /// How many buffers a request may have.
+    most: u16,
     /// Where in the list of free slots the next is taken, and the next is put.
     take: u16,
     put: u16,
@@ -154,6 +159,11 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         self.inner.count
     }
 
+    /// How many buffers the payload of a request can have.
+    pub fn segments(&self) -> u16 {
+        self.inner.most
+    }
+
     /// How many requests are in the queue, published or not, finished but not taken out included.
     #[inline]
     pub fn len(&self) -> u16 {
@@ -183,8 +193,8 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// # Errors
     ///
     /// [`Refused`] with payload and cookie inside: [`Refusal::Full`] while too many are in flight,
-    /// [`Refusal::Invalid`] for a payload with an empty buffer, which no device accepts, or for nothing to read or
-    /// write at all, and [`Refusal::Faulted`] after a fault.
+    /// [`Refusal::Invalid`] for a payload with an empty buffer, which no device accepts, with more buffers or bytes
+    /// than the queue takes, or for nothing to read or write at all, and [`Refusal::Faulted`] after a fault.
     #[inline]
     pub fn submit(
         &mut self,
@@ -199,34 +209,28 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             let reason = inner.fault.map_or(Refusal::Full, Refusal::Faulted);
             return Err(Refused { reason, request: (payload, cookie) });
         }
+        let most = if P::IS_OPEN { inner.most } else { P::MOST };
         let count = match payload.descriptors() {
-            Some(count) if count + H::DESCRIPTORS > 0 => count,
+            Some(count) if count + H::DESCRIPTORS > 0 && (!P::IS_OPEN || count <= most) => count,
             _ => return Err(Refused { reason: Refusal::Invalid, request: (payload, cookie) }),
         };
         let slots = inner.slots.as_mut();
         let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
         inner.take = after;
         let (rings, parts) = (&inner.rings, inner.parts);
-        // In a table the parts in use follow each other; in columns the trailer stays where it is.
-        let is_packed = P::IS_VARIABLE && parts.are_in_tables();
-        let last = H::DESCRIPTORS + if is_packed { count } else { P::MOST };
-        let after_payload = (T::DESCRIPTORS == 1).then(|| parts.link(slot, last));
+        if P::Layout::IS_VARYING && slots[usize::from(slot)].layout.changes_to(count) {
+            Self::lay_out(rings, parts, slot, count, most);
+        }
         if H::DESCRIPTORS == 1 {
-            if P::IS_VARIABLE {
-                let next = if count > 0 { Some(parts.link(slot, 1)) } else { after_payload };
-                Self::write_header(rings, parts, slot, next);
-            }
             rings.store_header::<H>(slot, header);
         }
         if T::DESCRIPTORS == 1 {
-            if is_packed {
-                Self::write_trailer(rings, parts, slot, last);
-            }
             rings.store_trailer::<T>(slot, trailer);
         }
-        if is_packed {
-            rings.refer_to_table(slot, last + T::DESCRIPTORS, Self::DESCRIPTORS);
-        }
+        // In a table the parts in use follow each other; in columns the trailer stays where it is.
+        let is_packed = P::Layout::IS_VARYING && parts.are_in_tables();
+        let last = H::DESCRIPTORS + if is_packed { count } else { most };
+        let after_payload = (T::DESCRIPTORS == 1).then(|| parts.link(slot, last));
         let mut writable = T::SIZE as u32;
         let mut part = H::DESCRIPTORS;
         let end = part + count;
@@ -401,22 +405,34 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     ///
     /// Gives the queue back if the proof is for another device.
     #[allow(clippy::result_large_err)]
-    pub fn retire(self, proof: &Quiesced, unfinished: impl FnMut(P, K)) -> Result<(), Self> {
+    pub fn retire(self, proof: &Quiesced, mut unfinished: impl FnMut(P, K)) -> Result<(), Self> {
+        self.recover(proof, |_, payload, cookie| unfinished(payload, cookie)).map(|_| ())
+    }
+
+    /// As [`retire`](Self::retire), and says which request each is, and returns the storage of the slots for another
+    /// queue.
+    ///
+    /// # Errors
+    ///
+    /// As `retire`.
+    #[allow(clippy::result_large_err)]
+    pub fn recover(self, proof: &Quiesced, unfinished: impl FnMut(Token, P, K)) -> Result<S, Self> {
         if !proof.is_for(self.inner.tag) {
             return Err(self);
         }
-        self.free(unfinished);
-        Ok(())
+        Ok(self.free(unfinished))
     }
 
-    /// Frees everything. The device does not use the queue any more.
-    pub(crate) fn free(self, mut unfinished: impl FnMut(P, K)) {
-        let mut inner = ManuallyDrop::into_inner(self.inner);
-        for slot in inner.slots.as_mut() {
+    /// Frees everything but the slots. The device does not use the queue any more.
+    pub(crate) fn free(self, mut unfinished: impl FnMut(Token, P, K)) -> S {
+        let Inner { mut slots, .. } = ManuallyDrop::into_inner(self.inner);
+        for (number, slot) in slots.as_mut().iter_mut().enumerate() {
             if let Some((payload, cookie)) = slot.request.take() {
-                unfinished(payload, cookie);
+                // There are no more than descriptors, and those have 16-bit numbers.
+                unfinished(Token(number as u16), payload, cookie);
             }
         }
+        slots
     }
 }
 

@@ -6,7 +6,7 @@ use toro_core::{Clock, Deadline, Dma, Registers};
 use super::setup::{self, Lost};
 use super::{Agreed, InitError, Quiesced, RESET_PATIENCE};
 use crate::features::FeatureBits;
-use crate::queue::{Cell, Notify, Payload, SlotStorage, Virtqueue};
+use crate::queue::{Cell, Notify, Payload, SlotStorage, Virtqueue, Wanted};
 use crate::status::DeviceStatus;
 use crate::transport::{InterruptStatus, QueueIndex, SharedMemory, Transport, TransportError, read_config};
 
@@ -55,6 +55,12 @@ impl<T: Transport> Running<T> {
         read_config(&self.transport, read)
     }
 
+    /// Writes to the device configuration: the few fields that are the driver's to write (§2.5.1), as the standard says
+    /// for its device type.
+    pub fn write_config(&self, write: impl FnOnce(&dyn Registers)) {
+        write(self.transport.config());
+    }
+
     /// Whether the device is still well: costs one register access.
     ///
     /// # Errors
@@ -88,7 +94,7 @@ impl<T: Transport> Running<T> {
         &mut self,
         queue: Virtqueue<P, K, H, C, S>,
         clock: &'static dyn Clock,
-        unfinished: impl FnMut(P, K),
+        mut unfinished: impl FnMut(P, K),
     ) -> Result<(), (Virtqueue<P, K, H, C, S>, TransportError)> {
         if let Err(error) = self.can_reset_queues() {
             return Err((queue, error));
@@ -98,7 +104,7 @@ impl<T: Transport> Running<T> {
         }
         match self.transport.reset_queue(queue.index(), Deadline::after(clock, RESET_PATIENCE)) {
             Ok(()) => {
-                queue.free(unfinished);
+                queue.free(|_, payload, cookie| unfinished(payload, cookie));
                 Ok(())
             }
             Err(error) => Err((queue, error)),
@@ -114,7 +120,7 @@ impl<T: Transport> Running<T> {
     pub fn queue<P: Payload, K, H: Cell, C: Cell>(
         &mut self,
         index: QueueIndex,
-        most: u16,
+        most: impl Into<Wanted>,
         memory: Dma,
     ) -> Result<Virtqueue<P, K, H, C>, InitError> {
         self.queue_in(index, most, memory, setup::boxed)
@@ -128,14 +134,14 @@ impl<T: Transport> Running<T> {
     pub fn queue_in<P: Payload, K, H: Cell, C: Cell, S: SlotStorage<P, K>>(
         &mut self,
         index: QueueIndex,
-        most: u16,
+        most: impl Into<Wanted>,
         memory: Dma,
         storage: impl FnOnce(usize) -> S,
     ) -> Result<Virtqueue<P, K, H, C, S>, InitError> {
         self.can_reset_queues()?;
         // Rings that the device does not take are leaked: it may know them, and nobody will prove otherwise.
         let mut lost = Lost::default();
-        setup::queue(&mut self.transport, self.agreed, (index, most), memory, storage, &mut lost)
+        setup::queue(&mut self.transport, self.agreed, (index, most.into()), memory, storage, &mut lost)
     }
 
     fn can_reset_queues(&self) -> Result<(), TransportError> {

@@ -3,7 +3,7 @@
 use toro_core::Dma;
 
 use super::{Agreed, InitError};
-use crate::queue::{Cell, Payload, Shape, SlotStorage, Virtqueue};
+use crate::queue::{Cell, Payload, Shape, SlotStorage, Virtqueue, Wanted};
 use crate::ring::{MAX_SIZE, Rings};
 use crate::transport::{Interface, QueueIndex, QueueSizing, Transport, TransportError};
 
@@ -18,7 +18,7 @@ pub(super) struct Sizes {
 
 /// Slots on the heap.
 #[cfg(any(feature = "alloc", test))]
-pub(super) fn boxed<P, K>(slots: usize) -> crate::queue::Slots<P, K> {
+pub(super) fn boxed<P: Payload, K>(slots: usize) -> crate::queue::Slots<P, K> {
     (0..slots).map(|_| crate::Slot::default()).collect()
 }
 
@@ -47,17 +47,18 @@ pub(super) fn sizes<T: Transport>(transport: &mut T, index: QueueIndex, most: u1
 pub(super) fn queue<T: Transport, P: Payload, K, H: Cell, C: Cell, S: SlotStorage<P, K>>(
     transport: &mut T,
     agreed: Agreed,
-    (index, most): (QueueIndex, u16),
+    (index, wanted): (QueueIndex, Wanted),
     memory: Dma,
     storage: impl FnOnce(usize) -> S,
     lost: &mut Lost,
 ) -> Result<Virtqueue<P, K, H, C, S>, InitError> {
-    let sizes = sizes(transport, index, most)?;
-    let slots = Virtqueue::<P, K, H, C, S>::slots_for(sizes.used, agreed.features);
+    let sizes = sizes(transport, index, wanted.descriptors)?;
+    let wanted = Wanted { descriptors: sizes.used, ..wanted };
+    let slots = Virtqueue::<P, K, H, C, S>::slots_for(wanted, agreed.features);
     if slots == 0 {
         return Err(InitError::QueueTooSmall(index));
     }
-    let shape = Shape { size: sizes.ring, slots, interface: transport.interface() };
+    let shape = Shape { size: sizes.ring, wanted, interface: transport.interface() };
     let mut queue = Virtqueue::with_storage(index, shape, memory, agreed, storage(slots.into()))?;
     match transport.enable_queue(index, &queue.addresses()) {
         Ok(doorbell) => {

@@ -2,13 +2,16 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use toro_core::dma::{LARGEST_BUFFER, LONGEST_TRANSFER, Segments};
 use toro_core::{BusAddr, DmaBuf, SharedArrays};
+
+use super::layout::{Fixed, Layout, Varying};
 
 mod sealed {
     pub trait Sealed {}
 }
 
-/// Which way the bytes of a single buffer go.
+/// Which way the bytes of a payload go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The device reads them.
@@ -26,9 +29,15 @@ pub trait Payload: sealed::Sealed {
     /// The most descriptors that it can take.
     #[doc(hidden)]
     const MOST: u16;
-    /// Whether it may take fewer.
+    /// Whether a queue has room for as many as its maker says, and not for [`MOST`](Self::MOST).
     #[doc(hidden)]
-    const IS_VARIABLE: bool;
+    const IS_OPEN: bool = false;
+    /// The most bytes that it can have.
+    #[doc(hidden)]
+    const LONGEST: u64 = Self::MOST as u64 * LARGEST_BUFFER as u64;
+    /// What a slot remembers of the last one: something if it may take fewer descriptors than the most.
+    #[doc(hidden)]
+    type Layout: Layout;
 
     /// How many descriptors it takes; `None` if the device could not accept it.
     #[doc(hidden)]
@@ -44,7 +53,7 @@ impl sealed::Sealed for DmaBuf {}
 impl Payload for DmaBuf {
     type Direction = Direction;
     const MOST: u16 = 1;
-    const IS_VARIABLE: bool = false;
+    type Layout = Fixed;
 
     #[inline]
     fn descriptors(&self) -> Option<u16> {
@@ -62,7 +71,7 @@ impl sealed::Sealed for Option<DmaBuf> {}
 impl Payload for Option<DmaBuf> {
     type Direction = Direction;
     const MOST: u16 = 1;
-    const IS_VARIABLE: bool = true;
+    type Layout = Varying;
 
     #[inline]
     fn descriptors(&self) -> Option<u16> {
@@ -96,7 +105,7 @@ impl sealed::Sealed for Chain {}
 impl Payload for Chain {
     type Direction = ();
     const MOST: u16 = 4;
-    const IS_VARIABLE: bool = true;
+    type Layout = Varying;
 
     #[inline]
     fn descriptors(&self) -> Option<u16> {
@@ -119,6 +128,53 @@ impl Payload for Chain {
             visit(buffer.bus_addr(), buffer.len() as u32, true);
         }
     }
+}
+
+impl sealed::Sealed for Segments {}
+
+/// None, one, or as many buffers as the queue was made for, all in one direction.
+impl Payload for Segments {
+    type Direction = Direction;
+    const MOST: u16 = MOST_SEGMENTS;
+    const IS_OPEN: bool = true;
+    const LONGEST: u64 = LONGEST_TRANSFER;
+    type Layout = Varying;
+
+    #[inline]
+    fn descriptors(&self) -> Option<u16> {
+        match self {
+            Self::None => Some(0),
+            Self::One(buffer) => buffer.descriptors(),
+            // Without the feature `alloc` there is no other kind.
+            #[allow(unreachable_patterns)]
+            _ => count_segments(self.as_slice()),
+        }
+    }
+
+    #[inline]
+    fn each(&self, direction: Direction, mut visit: impl FnMut(BusAddr, u32, bool)) {
+        for buffer in self.as_slice() {
+            visit(buffer.bus_addr(), buffer.len() as u32, direction == Direction::FromDevice);
+        }
+    }
+}
+
+/// The most buffers of a [`Segments`] that a queue can take: with header and trailer they are 256 descriptors, which is
+/// as large as queues mostly are.
+pub const MOST_SEGMENTS: u16 = 254;
+
+/// How many descriptors these buffers take; `None` for what no device can accept.
+fn count_segments(buffers: &[DmaBuf]) -> Option<u16> {
+    // Looked at first: so the sum of lengths is small enough for 64 bits, and soon found.
+    let count = u16::try_from(buffers.len()).ok().filter(|&count| count <= MOST_SEGMENTS)?;
+    let mut bytes = 0;
+    for buffer in buffers {
+        if buffer.is_empty() {
+            return None;
+        }
+        bytes += buffer.len() as u64;
+    }
+    (bytes <= LONGEST_TRANSFER).then_some(count)
 }
 
 /// A small value per slot in queue memory, next to the payload: a request's header or its status byte.
