@@ -10,13 +10,17 @@ pub const EXIT_FAILURE: u8 = 1;
 
 /// Ends the virtual machine with an exit status that the host can see; see [`crate::shutdown`] for how it travels.
 ///
-/// File servers are told first, and what was written to disks is made stable, which other threads may notice; no
+/// File servers are told, and what disks have not been given yet is written, before that, which other threads may notice; no
 /// destructors run. May be called by any thread, on any core.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
-    /// How long other cores may take to tell their file servers, and to write what their disks lack.
+    /// How long other cores may take to tell their file servers, and to write to their disks.
     const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    crate::core::run_on_all(crate::fs::shutdown, PATIENCE);
+    let take_leave = || {
+        crate::fs::shutdown();
+        crate::fs::block::shutdown();
+    };
+    crate::core::run_on_all(take_leave, PATIENCE);
     crate::shutdown::exit(code)
 }
 

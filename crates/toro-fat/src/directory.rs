@@ -75,12 +75,10 @@ impl<S: Storage> Volume<S> {
             let (sector, slots) = self.layout.root;
             return Ok((slot < slots).then(|| (sector + u64::from(slot / PER_SECTOR), offset)));
         }
-        if slot >= MAX_SLOTS {
-            return Ok(None);
-        }
         let per_cluster = self.slots_per_cluster();
         let chain = &mut self.nodes.get_mut(directory).chain;
         Ok(match chain.seek(&mut self.disk, &self.table, &self.layout, slot / per_cluster)? {
+            Place::At(_) if slot >= MAX_SLOTS => return Err(Corruption::ChainLoop.into()),
             Place::At(cluster) => {
                 let sector = self.layout.sector_of(cluster) + u64::from(slot % per_cluster / PER_SECTOR);
                 Some((sector, offset))

@@ -273,7 +273,11 @@ impl<S: Storage> Volume<S> {
             self.write_entry(index)?;
             return self.free_node_clusters(first, pending);
         }
-        self.publish(&[index])?;
+        if self.nodes.get(index).whereabouts == Whereabouts::Orphan {
+            self.complete_orphan(index)?;
+        } else {
+            self.publish(&[index])?;
+        }
         let node = self.nodes.get_mut(index);
         let Place::At(tail) = node.chain.seek(&mut self.disk, &self.table, &self.layout, keep - 1)? else {
             return Err(Corruption::ChainTooShort.into());
@@ -281,24 +285,22 @@ impl<S: Storage> Volume<S> {
         node.record.size = len;
         node.entry = Entry::Changed;
         let Some(rest) = node.chain.next(&mut self.disk, &self.table, tail)? else { return Ok(()) };
-        // An orphan has no entry, and what it had not published, it never will.
-        let is_linked = node.whereabouts != Whereabouts::Orphan;
-        if is_linked {
-            self.write_entry(index)?;
-            self.barrier()?;
-        }
+        // The size in the entry is smaller before the chain is cut.
+        self.write_entry(index)?;
+        self.barrier()?;
         self.table.set(&mut self.disk, tail, Link::End)?;
-        let node = self.nodes.get_mut(index);
-        node.chain.truncate(keep);
-        if let Pending::Link { tail: pending_tail, head } = node.chain.pending {
-            // Only an orphan has one here.
-            let is_cut = tail == pending_tail;
-            node.chain.pending = Pending::Nothing;
-            if !is_cut {
-                self.table.set(&mut self.disk, pending_tail, Link::Next(head))?;
-            }
-        }
+        self.nodes.get_mut(index).chain.truncate(keep);
         self.defer_free(rest)
+    }
+
+    /// Lets the table say everything about the chain of a file that was removed, once it is stable that it was.
+    fn complete_orphan(&mut self, index: usize) -> Result<(), Error> {
+        self.barrier()?;
+        if let Pending::Link { tail, head } = self.nodes.get(index).chain.pending {
+            self.table.set(&mut self.disk, tail, Link::Next(head))?;
+            self.nodes.get_mut(index).chain.pending = Pending::Nothing;
+        }
+        Ok(())
     }
 
     /// Writes a file's bytes at `offset` to sectors that lie together. `piece` gives those from a place on, at most so many.

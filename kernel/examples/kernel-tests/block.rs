@@ -11,9 +11,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use toro::core::{self as cores, CoreId, run_on};
-use toro::fs::block::{Disk, DiskInfo, disks};
+use toro::fs::block::{CachedDisk, Disk, DiskError, DiskInfo, Pending, disks};
 use toro::io::{self, ErrorKind};
 use toro::thread;
+use toro::time::Duration;
 
 /// Requests under way at a time.
 const DEPTH: usize = 32;
@@ -46,10 +47,12 @@ fn try_disk(info: &DiskInfo) -> Result<()> {
     let count = cores::count() as u64;
     let blocks = (info.sectors / STRIDE / count).min(MOST_BLOCKS);
     ensure(blocks >= 64, || format!("{} is too small", info.name))?;
-    on_all_cores(info, |disk, core, name| write_all(disk, core, name))?;
-    on_all_cores(info, |disk, core, name| read_all(disk, core, name))?;
+    on_all_cores(info, write_all)?;
+    on_all_cores(info, read_all)?;
     on_all_cores(info, |disk, core, name| read_all(disk, (core + 1) % cores::count(), name))?;
     on_all_cores(info, |disk, core, _| threads(disk, core))?;
+    let (name, owner) = (info.name.clone(), info.owners.first().copied().and_then(CoreId::new).unwrap_or(CoreId::BOOT));
+    run_on(owner, move || cached(&name))?;
     limits(&explain(Disk::open(&info.name), "opening")?)
 }
 
@@ -96,7 +99,7 @@ fn write_all(disk: &Disk, core: usize, name: &str) -> Result<()> {
     let mut pending = Vec::new();
     for block in 0..blocks {
         if pending.len() == DEPTH {
-            let (_, result) = toro::fs::block::Pending::wait(pending.remove(0));
+            let (_, result) = Pending::wait(pending.remove(0));
             explain(result, "writing")?;
         }
         // Not in order, and some neighbours next to each other.
@@ -168,6 +171,63 @@ fn threads(disk: &Disk, core: usize) -> Result<()> {
             result
         })
     })
+}
+
+/// Threads write to a volume with a cache, flush it and read from it, all at once; then the disk has what they wrote.
+fn cached(name: &str) -> Result<()> {
+    const THREADS: u64 = 8;
+    const ROUNDS: u64 = 40;
+    let disk = explain(CachedDisk::open(name), "opening with a cache")?;
+    let outcome = Disk::open(name).err().map(|error| error.kind());
+    ensure(outcome == Some(ErrorKind::ResourceBusy), || format!("raw beside a cache: {outcome:?}"))?;
+    let work = |number: u64| -> Result<()> {
+        let step = |round: u64| -> core::result::Result<(), DiskError> {
+            // Small ones that share blocks, and large ones.
+            let sectors = if round % 8 == 7 { 256 } else { 3 };
+            let sector = 4096 + number * 4096 + round * 19;
+            let mut bytes = vec![0; sectors * 512];
+            stamp(&mut bytes, name, sector);
+            disk.write(sector, &bytes)?;
+            if round % 5 == number % 5 {
+                disk.flush()?;
+            }
+            Ok(())
+        };
+        for round in 0..ROUNDS {
+            step(round).map_err(|error| format!("thread {number}, round {round}: {error}"))?;
+            let sector = 4096 + number * 4096 + round * 19;
+            let mut bytes = [0; 3 * 512];
+            disk.read(sector, &mut bytes).map_err(|error| error.to_string())?;
+            check(&bytes, name, sector)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || work(number))).collect();
+        threads.into_iter().try_for_each(|thread| {
+            let Ok(result) = thread.join();
+            result
+        })
+    })?;
+    disk.flush().map_err(|error| error.to_string())?;
+    let raw = explain(Disk::open_read_only(name), "opening")?;
+    for number in 0..THREADS {
+        for round in 0..ROUNDS {
+            let sector = 4096 + number * 4096 + round * 19;
+            let mut bytes = [0; 3 * 512];
+            explain(raw.read_at(&mut bytes, sector), "reading")?;
+            check(&bytes, name, sector)?;
+        }
+    }
+    drop(disk);
+    // Its thread takes leave when it has its turn.
+    for _ in 0..1000 {
+        if Disk::open(name).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(format!("{name} is still busy"))
 }
 
 /// What cannot be done, on the first and the last core.

@@ -20,6 +20,7 @@
 //! confirm; see [`queue`] for how errors are kept apart.
 
 pub mod buffers;
+pub mod cache;
 mod disk;
 mod error;
 pub mod queue;
@@ -30,10 +31,11 @@ mod system;
 mod tests;
 pub mod volume;
 
+pub use self::cache::CachedDisk;
 pub use self::disk::{Disk, Pending};
 pub use self::error::DiskError;
 pub use self::registry::DiskInfo;
 #[cfg(target_os = "none")]
-pub use self::system::disks;
+pub(crate) use self::system::{attach, attach_queues, shutdown};
 #[cfg(target_os = "none")]
-pub(crate) use self::system::{attach, attach_queues};
+pub use self::system::{disks, volumes};

@@ -46,15 +46,15 @@ pub struct Script {
     pub synced: BTreeSet<String>,
     /// The largest that a write is.
     pub largest: u64,
-    /// How many operations had an effect.
-    pub effective: u64,
+    /// Whether a directory was renamed.
+    pub has_moved_directories: bool,
 }
 
 impl Script {
     /// The operations of `seed`, for a volume that holds `tree`.
     pub fn new(seed: u64, tree: Tree, largest: u64) -> Self {
         let random = Random::new(seed);
-        Self { random, tree, synced: BTreeSet::new(), largest, effective: 0 }
+        Self { random, tree, synced: BTreeSet::new(), largest, has_moved_directories: false }
     }
 
     fn files(&self) -> Vec<String> {
@@ -94,8 +94,7 @@ impl Script {
     ///
     /// What the volume said, unless the model expects it: the volume ran out of power.
     pub fn step<S: Storage>(&mut self, volume: &mut Volume<S>) -> Result<(), Error> {
-        let before = self.effective;
-        let done = match self.random.below(20) {
+        let done = match self.random.below(23) {
             0..=3 => self.create(volume),
             4..=7 => self.write(volume),
             8..=9 => self.append(volume),
@@ -104,7 +103,7 @@ impl Script {
             13..=14 => self.remove(volume),
             15 => self.make_directory(volume),
             16 => self.remove_directory(volume),
-            17 => self.sync_one(volume),
+            17 | 20..=22 => self.sync_one(volume),
             18 => self.read(volume),
             _ => self.remove_held(volume),
         };
@@ -112,8 +111,6 @@ impl Script {
             Ok(()) | Err(Error::NoSpace) => {}
             Err(error) => return Err(error),
         }
-        // Not only what is empty or full.
-        self.effective = before + 1;
         Ok(())
     }
 
@@ -211,8 +208,13 @@ impl Script {
         let from = self.random.pick(&paths).clone();
         let to = if self.random.below(3) == 0 { self.random.pick(&paths).clone() } else { self.new_path() };
         let ((from_directory, old), (to_directory, new)) = (split(&from), split(&to));
+        if self.resolve(&to).is_none() && new.contains('~') && is_there(volume, &to)? {
+            // The alias of something: the tree has none.
+            return Ok(());
+        }
         let (source, target) = (walk(volume, from_directory)?, walk(volume, to_directory)?);
         self.spoil(&from);
+        self.has_moved_directories |= self.tree[&from].is_none();
         let there = self.resolve(&to);
         if let Some(there) = &there {
             self.spoil(there);
@@ -227,8 +229,7 @@ impl Script {
             Err(_) => {
                 let is_directory = self.tree[&from].is_none();
                 let into_itself = to.starts_with(&format!("{from}/")) || to == from;
-                let occupied = there.is_some() || new.contains('~');
-                assert!((is_directory && into_itself) || occupied, "{from:?} to {to:?} was refused");
+                assert!((is_directory && into_itself) || there.is_some(), "{from:?} to {to:?} was refused");
                 Ok(())
             }
         };
@@ -372,6 +373,15 @@ impl Script {
 
     fn contents_mut(&mut self, path: &str) -> &mut Vec<u8> {
         self.tree.get_mut(path).and_then(Option::as_mut).expect("it is a file")
+    }
+}
+
+/// Whether a volume has a path.
+fn is_there<S: Storage>(volume: &mut Volume<S>, path: &str) -> Result<bool, Error> {
+    match walk(volume, path) {
+        Ok(node) => volume.forget(node).map(|()| true),
+        Err(Error::NotFound) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -21,6 +21,13 @@ pub fn volume(kind: FatKind) -> Vec<u8> {
     put(19, &(sectors as u16).to_le_bytes());
     put(21, &[0xf8]);
     put(510, &[0x55, 0xaa]);
+    let (name, extended): (&[u8], usize) = match kind {
+        FatKind::Fat12 => (b"FAT12   ", 0x26),
+        FatKind::Fat16 => (b"FAT16   ", 0x26),
+        FatKind::Fat32 => (b"FAT32   ", 0x42),
+    };
+    put(extended, b"\x29\x78\x56\x34\x12NO NAME    ");
+    put(extended + 16, name);
     match kind {
         FatKind::Fat32 => {
             put(36, &table.to_le_bytes());

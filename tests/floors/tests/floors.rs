@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "fuse-proto",
             "toro-sync",
             "toro-fat",
+            "toro-partitions",
             "virtio-queue-rt",
             "virtio-blk",
             "virtio-net",

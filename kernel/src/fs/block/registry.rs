@@ -117,9 +117,14 @@ impl Registry {
         self.0.lock().entries.iter().map(|entry| entry.info.clone()).collect()
     }
 
-    /// All entries for which `select` holds.
-    pub fn entries(&self, select: impl Fn(&Entry) -> bool) -> Vec<Entry> {
-        self.0.lock().entries.iter().filter(|entry| select(entry)).cloned().collect()
+    /// What may hold a file system: partitions, and disks without any.
+    pub fn volumes(&self) -> Vec<DiskInfo> {
+        let inner = self.0.lock();
+        let place = |entry: &Entry| (entry.device, entry.unit);
+        let is_divided =
+            |entry: &Entry| inner.entries.iter().any(|other| other.info.is_partition && place(other) == place(entry));
+        let may_hold = |entry: &&Entry| entry.info.is_partition || !is_divided(entry);
+        inner.entries.iter().filter(may_hold).map(|entry| entry.info.clone()).collect()
     }
 
     /// The disk or partition with this name.
@@ -230,6 +235,20 @@ mod tests {
         let refusal = registry.claim(&disk, Use::Write).err();
         assert_eq!(refusal.map(|error| error.kind()), Some(ErrorKind::ReadOnlyFilesystem));
         assert!(registry.claim(&disk, Use::Mount).is_ok());
+    }
+
+    #[test]
+    fn a_disk_with_partitions_is_no_volume_but_they_are() {
+        let registry = registry();
+        registry.add(entry("d0", 0, 100, false));
+        let mut other = entry("d1", 0, 50, false);
+        other.device = 1;
+        registry.add(other);
+        let mut part = entry("d0p1", 10, 40, false);
+        part.info.is_partition = true;
+        registry.add(part);
+        let names: Vec<_> = registry.volumes().into_iter().map(|info| info.name).collect();
+        assert_eq!(names, ["d1", "d0p1"]);
     }
 
     #[test]

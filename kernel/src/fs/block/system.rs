@@ -13,29 +13,41 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
 use toro_core::DmaBuf;
-use toro_core::driver::block::{BlockDevice, BlockLimits, BlockOperation, Disk as DiskState};
+use toro_core::driver::block::{BlockDevice, BlockLimits, BlockOperation, Disk as DiskState, SECTOR};
+use toro_partitions::BlockSize;
 use toro_sync::Mailbox;
 
 use super::buffers::Buffers;
+use super::cache::{CachedDisk, Policy, WeakCachedDisk};
 use super::disk::{Disk, Way};
 use super::queue::{Finished, PATIENCE, Queue, Target, Work};
 use super::registry::{DiskInfo, Entry, Home, Registry, Use};
-use super::volume::Window;
+use super::volume::{Volume, Window};
 use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
 use crate::core::{CoreId, run_on};
 use crate::core_local;
 use crate::fs::system::KernelScheduler;
 use crate::io::{Error, ErrorKind, Result};
-use crate::mm;
 use crate::sched::{Armed, Outcome, Poller, Progress, nudge, register_poller};
+use crate::thread::Builder;
 use crate::time::Instant;
+use crate::{env, mm};
 
 /// The part of the memory that is free at first which the buffers of a core may take, and how much at most.
 const SHARE_OF_MEMORY: u64 = 8;
 const MOST_BUFFERS: u64 = 64 << 20;
+
+/// The part of the memory that is free when a volume is mounted which its cache may take, and how much at most.
+const SHARE_OF_A_CACHE: u64 = 16;
+const MOST_CACHED: u64 = 8 << 20;
+/// How long the caches of a core may take to be flushed at the end.
+const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// Stack of a thread that looks after a cache.
+const STACK_SIZE: usize = 64 << 10;
 
 /// What another core wants done.
 struct Errand {
@@ -62,13 +74,19 @@ core_local! {
 struct Office {
     queues: RefCell<Vec<Rc<Queue>>>,
     buffers: RefCell<Option<Rc<Buffers>>>,
+    caches: RefCell<Vec<WeakCachedDisk>>,
     /// How many devices there were; counted on the boot core.
     devices: Cell<usize>,
 }
 
 impl Office {
     const fn new() -> Self {
-        Self { queues: RefCell::new(Vec::new()), buffers: RefCell::new(None), devices: Cell::new(0) }
+        Self {
+            queues: RefCell::new(Vec::new()),
+            buffers: RefCell::new(None),
+            caches: RefCell::new(Vec::new()),
+            devices: Cell::new(0),
+        }
     }
 
     /// The core's buffers.
@@ -112,6 +130,86 @@ impl Disk {
     }
 }
 
+/// Disks and partitions that may hold a file system: those that are not divided further.
+pub fn volumes() -> Vec<DiskInfo> {
+    REGISTRY.volumes()
+}
+
+impl CachedDisk {
+    /// Opens a disk or partition of the calling core, which nobody else writes to then, with a cache as large as the
+    /// command line says (`block_cache=BYTES`, or `off`), or else a sixteenth of the free memory, at most 8 MiB.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `ResourceBusy` if a part of it is mounted or open for writing; `Unsupported` on a core that has no queue to
+    /// it, see [`owners`](DiskInfo::owners); `OutOfMemory`.
+    pub fn open(name: &str) -> Result<Self> {
+        let entry = REGISTRY.find(name)?;
+        let claim = REGISTRY.claim(&entry, Use::Mount)?;
+        let me = core_index();
+        let (office, foreign) = (OFFICE.get(), Error::new(ErrorKind::Unsupported, "a disk of another core"));
+        let home = entry.homes.iter().find(|home| home.core == me).ok_or(foreign)?;
+        let queue = office.queue(home.queue).ok_or(foreign)?;
+        let volume = Volume::new(queue, entry.unit, entry.window, office.buffers());
+        let disk = Self::new(volume, policy(), Some(claim));
+        if !disk.is_read_only() {
+            let tended = disk.clone();
+            let name = format!("cache of {name}");
+            Builder::new().name(name).stack_size(STACK_SIZE).spawn(move || look_after(&tended))?;
+            let mut caches = office.caches.borrow_mut();
+            caches.retain(|cache| cache.upgrade().is_some());
+            caches.push(disk.downgrade());
+        }
+        Ok(disk)
+    }
+}
+
+/// What the command line says about caches.
+fn policy() -> Policy {
+    let bytes = || usize::try_from((mm::free_memory() / SHARE_OF_A_CACHE).min(MOST_CACHED)).unwrap_or(usize::MAX);
+    match env::option("block_cache") {
+        Some("off") => Policy::WriteThrough,
+        Some(word) => match word.parse() {
+            Ok(bytes) => Policy::WriteBack { bytes },
+            Err(_) => {
+                log::error!("block_cache={word}: neither a number of bytes nor \"off\"");
+                Policy::WriteBack { bytes: bytes() }
+            }
+        },
+        None => Policy::WriteBack { bytes: bytes() },
+    }
+}
+
+/// The life of a thread that looks after a cache.
+fn look_after(disk: &CachedDisk) {
+    while disk.is_shared() {
+        disk.tend();
+    }
+    if let Err(error) = disk.flush() {
+        log::error!("block: what was written last is lost: {error}");
+    }
+}
+
+/// Flushes the caches of the calling core, for a bounded time.
+pub(crate) fn shutdown() {
+    let caches: Vec<_> = OFFICE.get().caches.borrow().iter().filter_map(WeakCachedDisk::upgrade).collect();
+    if caches.is_empty() {
+        return;
+    }
+    let flush_all = move || {
+        // All of them, whatever becomes of the first.
+        let failures: Vec<_> = caches.iter().filter_map(|cache| cache.flush().err()).collect();
+        failures.first().copied().map_or(Ok(()), Err)
+    };
+    let flushing = Builder::new().name(String::from("last flush")).stack_size(STACK_SIZE).spawn(flush_all);
+    match flushing.map(|thread| thread.join_timeout(LAST_FLUSH)) {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => log::error!("block: what was written last is lost: {error}"),
+        Ok(Err(_)) => log::error!("block: what was written last may be lost: the disk is too slow"),
+        Err(error) => log::error!("block: what was written last may be lost: {error}"),
+    }
+}
+
 fn open(entry: Entry, claim: Option<super::registry::Claim>) -> Result<Disk> {
     let me = core_index();
     let (office, lost) = (OFFICE.get(), || Error::from(ErrorKind::NotFound));
@@ -151,8 +249,48 @@ pub(crate) fn attach_queues(name: &str, queues: Vec<Box<dyn BlockDevice>>, cores
     let device = OFFICE.get().devices.replace(OFFICE.get().devices.get() + 1);
     for (unit, disk) in &units {
         let name = if first_is_all(&units) { String::from(name) } else { format!("{name}u{unit}") };
-        publish(name, device, *unit, disk, limits, &homes)?;
+        let entry = describe(name, device, *unit, disk, limits, &homes)?;
+        REGISTRY.add(entry.clone());
+        if let Err(error) = find_partitions(&entry) {
+            log::error!("block: {}: no partitions: {error}", entry.info.name);
+        }
     }
+    Ok(())
+}
+
+/// Makes the partitions of a disk known.
+fn find_partitions(entry: &Entry) -> Result<()> {
+    let disk = open(entry.clone(), None)?;
+    let block_size = if entry.info.block_size == 4096 { BlockSize::Bytes4096 } else { BlockSize::Bytes512 };
+    let shape = toro_partitions::Disk { sectors: entry.info.sectors, block_size };
+    let block = entry.info.block_size as usize;
+    let mut found = Vec::new();
+    let read = |sector: u64, bytes: &mut [u8]| read_blocks(&disk, block, sector, bytes);
+    let report = toro_partitions::scan(shape, read, |partition| found.push(*partition))?;
+    for problem in report.problems.iter() {
+        log::warn!("block: {}: {problem}", entry.info.name);
+    }
+    for partition in found {
+        // They are on the disk, says the parser.
+        let Some(window) = Window::new(partition.first, partition.sectors) else { continue };
+        let mut part = Entry { window, ..entry.clone() };
+        part.info.name = format!("{}p{}", entry.info.name, partition.number);
+        part.info.sectors = partition.sectors;
+        part.info.is_partition = true;
+        log::info!("block: {}: {} MiB", part.info.name, part.info.sectors >> 11);
+        REGISTRY.add(part);
+    }
+    Ok(())
+}
+
+/// Reads sectors of a disk whose blocks may be larger.
+fn read_blocks(disk: &Disk, block: usize, sector: u64, bytes: &mut [u8]) -> Result<()> {
+    let stride = (block / SECTOR).max(1) as u64;
+    let first = sector / stride * stride;
+    let before = (sector - first) as usize * SECTOR;
+    let mut blocks = alloc::vec![0; (before + bytes.len()).next_multiple_of(block.max(SECTOR))];
+    disk.read_at(&mut blocks, first)?;
+    bytes.copy_from_slice(blocks.get(before..before + bytes.len()).ok_or(Error::from(ErrorKind::UnexpectedEof))?);
     Ok(())
 }
 
@@ -161,15 +299,21 @@ fn first_is_all(units: &[(u8, DiskState)]) -> bool {
     matches!(units, [(0, _)])
 }
 
-/// Makes a disk known.
-fn publish(name: String, device: usize, unit: u8, disk: &DiskState, limits: BlockLimits, homes: &[Home]) -> Result<()> {
+/// All there is to know of a disk.
+fn describe(
+    name: String,
+    device: usize,
+    unit: u8,
+    disk: &DiskState,
+    limits: BlockLimits,
+    homes: &[Home],
+) -> Result<Entry> {
     let unusable = Error::other("a disk that is larger than any");
     let window = Window::new(0, disk.sectors).ok_or(unusable)?;
     let info = DiskInfo::of_disk(name, disk, homes.iter().map(|home| home.core).collect());
     let kind = if info.is_read_only { ", read-only" } else { "" };
     log::info!("block: {}: {} MiB{kind}", info.name, info.sectors >> 11);
-    REGISTRY.add(Entry { info, device, unit, window, limits, homes: homes.to_vec() });
-    Ok(())
+    Ok(Entry { info, device, unit, window, limits, homes: homes.to_vec() })
 }
 
 /// Makes a queue the calling core's; its number.

@@ -15,6 +15,7 @@ use super::queue::{Finished, PATIENCE, Queue, Ticket};
 use super::volume::{Volume, Window};
 use crate::fs::fuse::tests::memory::Heap;
 
+mod caching;
 mod device;
 mod pump;
 mod queueing;

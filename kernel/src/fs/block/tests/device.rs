@@ -54,6 +54,8 @@ pub struct Inner {
     pub medium: Vec<[u8; SECTOR]>,
     /// What was written since the last flush, in order.
     unstable: Vec<(u64, [u8; SECTOR])>,
+    /// Where the last of these are that a sector has.
+    latest: BTreeMap<u64, usize>,
     unpublished: Vec<InFlight>,
     in_flight: Vec<InFlight>,
     free: VecDeque<u16>,
@@ -97,6 +99,7 @@ impl Model {
             most_in_flight: 0,
             medium: (0..sectors).map(|sector| [sector as u8; SECTOR]).collect(),
             unstable: Vec::new(),
+            latest: BTreeMap::new(),
             unpublished: Vec::new(),
             in_flight: Vec::new(),
             free: (0..64).collect(),
@@ -128,6 +131,13 @@ impl Inner {
             }
         }
         medium
+    }
+
+    fn settle(&mut self) {
+        self.latest.clear();
+        for (sector, bytes) in core::mem::take(&mut self.unstable) {
+            self.medium[sector as usize] = bytes;
+        }
     }
 
     fn random(&mut self) -> usize {
@@ -164,9 +174,7 @@ impl Inner {
         match request.operation {
             BlockOperation::Flush if self.behaviour.flush_fails => return Err(BlockError::Failed),
             BlockOperation::Flush => {
-                for (sector, bytes) in core::mem::take(&mut self.unstable) {
-                    self.medium[sector as usize] = bytes;
-                }
+                self.settle();
                 return Ok(());
             }
             BlockOperation::Read { sector } | BlockOperation::Write { sector } => {
@@ -177,12 +185,12 @@ impl Inner {
             }
             _ => return Err(BlockError::Unsupported),
         }
-        let latest: BTreeMap<u64, [u8; SECTOR]> = self.unstable.iter().copied().collect();
         match request.operation {
             BlockOperation::Read { mut sector } => {
                 for buffer in request.data.as_mut_slice() {
                     for row in buffer.chunks_mut(SECTOR) {
-                        row.copy_from_slice(latest.get(&sector).unwrap_or(&self.medium[sector as usize]));
+                        let latest = self.latest.get(&sector).map(|&index| &self.unstable[index].1);
+                        row.copy_from_slice(latest.unwrap_or(&self.medium[sector as usize]));
                         sector += 1;
                     }
                 }
@@ -190,6 +198,7 @@ impl Inner {
             BlockOperation::Write { mut sector } => {
                 for buffer in request.data.as_slice() {
                     for row in buffer.chunks(SECTOR) {
+                        self.latest.insert(sector, self.unstable.len());
                         self.unstable.push((sector, row.try_into().expect("whole sectors")));
                         sector += 1;
                     }
@@ -198,9 +207,7 @@ impl Inner {
             _ => {}
         }
         if !self.disk.has_cache {
-            for (sector, bytes) in core::mem::take(&mut self.unstable) {
-                self.medium[sector as usize] = bytes;
-            }
+            self.settle();
         }
         Ok(())
     }

@@ -1,0 +1,550 @@
+//! [`CachedDisk`]: a volume with a write-back cache, for a file system.
+//!
+//! ```text
+//!   read   --> block here? ---------------------------------> copy
+//!              no: read the missing run, more of it for a sequential reader, keep it
+//!   write  --> the block here changes, and is dirty           (a part of a block that is not here is read first)
+//!   64 KiB and more: past the cache, but through what it has
+//!                        |
+//!   a few seconds later, at a quarter of the cache, at a flush: runs of dirty blocks, ascending --> disk
+//! ```
+//!
+//! # Barriers
+//!
+//! [`flush`](CachedDisk::flush) is one: what was written before it, by a call that has returned, is stable when it returns.
+//! It writes all that was dirty when it began, waits for what was on its way already, and then flushes the disk. What is
+//! written meanwhile does not hold it up. Between two flushes anything may become stable or not.
+//!
+//! # Errors
+//!
+//! A block that could not be written stays dirty. The next flush tries again and reports it if that fails, and so does each
+//! one after it, until the block is written; so a flush that succeeds means that everything is stable. When the cache may
+//! not hold more dirty blocks, and cannot get rid of those it has, a write reports why. A flush of the disk that failed is
+//! reported by the call that asked for it; what the disk had not made stable until then may be lost, and nobody can tell.
+//!
+//! # Several threads
+//!
+//! All of this belongs to one core. A call that has to wait for the disk first locks the blocks that it is about, and every
+//! other call on one of them waits; so nobody sees half of a write, and what is read from the disk is never older than what
+//! the cache forgot meanwhile. Writing back locks nothing: it copies blocks, and marks them as on their way, so that no
+//! second copy overtakes the first.
+
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::ops::Range;
+use core::time::Duration;
+
+use toro_core::DmaBuf;
+use toro_core::driver::block::SECTOR;
+#[cfg(feature = "fat")]
+use toro_fat::{Storage, StorageError};
+
+use self::blocks::{Blocks, Since};
+use super::error::DiskError;
+use super::registry::Claim;
+use super::volume::{Transfer, Volume};
+use crate::fs::scheduler::Event;
+
+mod blocks;
+mod write_back;
+
+/// Bytes in a block, unless the disk's own are larger.
+const BLOCK: usize = 4096;
+/// The fewest blocks that a cache has.
+const LEAST: usize = 128;
+/// From this length on a read or a write is not kept.
+const LARGE: usize = 64 << 10;
+/// How much is locked, and moved, at a time.
+const PIECE: usize = 1 << 20;
+/// How much is read for somebody who reads on and on.
+const AHEAD: usize = 64 << 10;
+/// How long a block may be dirty, about.
+const DELAY: Duration = Duration::from_secs(2);
+
+/// What a cache does with what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Keeps it for a while, in at most this many bytes.
+    WriteBack {
+        /// How large the cache is; there is a least size.
+        bytes: usize,
+    },
+    /// Gives it to the disk at once.
+    WriteThrough,
+}
+
+/// A volume with a write-back cache. A handle: a clone is the same cache.
+#[derive(Clone)]
+pub struct CachedDisk(Rc<Cache>);
+
+impl Drop for CachedDisk {
+    fn drop(&mut self) {
+        // Whoever tends the cache looks whether it is the last one.
+        self.0.soiled.announce();
+    }
+}
+
+/// A handle that does not keep a cache alive.
+pub(super) struct WeakCachedDisk(Weak<Cache>);
+
+impl WeakCachedDisk {
+    /// The cache, if anybody has it still.
+    pub(super) fn upgrade(&self) -> Option<CachedDisk> {
+        self.0.upgrade().map(CachedDisk)
+    }
+}
+
+struct Cache {
+    volume: Volume,
+    /// Bytes in a block.
+    block: usize,
+    sectors: u64,
+    is_read_only: bool,
+    policy: Policy,
+    most_dirty: usize,
+    state: RefCell<State>,
+    /// Announced when blocks were unlocked, or have been written.
+    changed: Rc<dyn Event>,
+    /// Announced when the first block became dirty.
+    soiled: Rc<dyn Event>,
+    _claim: Option<Claim>,
+}
+
+struct State {
+    blocks: Blocks,
+    locked: Vec<Range<u64>>,
+    /// The number of the last write.
+    sequence: u64,
+    /// Writes past the cache that are on their way.
+    direct: Vec<u64>,
+    /// How many writes the disk has finished, and how many of these were before the last flush of the disk.
+    written: u64,
+    stable: u64,
+    /// Where somebody who reads on and on reads next.
+    next_read: u64,
+    /// The last time that writing back failed.
+    trouble: Option<toro_core::Instant>,
+}
+
+/// Blocks that others keep away from.
+struct Lock<'a> {
+    cache: &'a Cache,
+    range: Range<u64>,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        let mut state = self.cache.state.borrow_mut();
+        if let Some(place) = state.locked.iter().position(|range| *range == self.range) {
+            state.locked.swap_remove(place);
+        }
+        drop(state);
+        self.cache.changed.announce();
+    }
+}
+
+impl CachedDisk {
+    /// A cache for `volume`, which only reads if the disk says so. It holds `claim` for as long as it lives.
+    pub fn new(volume: Volume, policy: Policy, claim: Option<Claim>) -> Self {
+        let disk = volume.disk();
+        let own = disk.map_or(SECTOR, |disk| disk.block_size as usize);
+        let block = own.max(BLOCK);
+        let capacity = match policy {
+            Policy::WriteBack { bytes } => (bytes / block).max(LEAST),
+            Policy::WriteThrough => LEAST,
+        };
+        let whole = (own / SECTOR) as u64;
+        Self(Rc::new(Cache {
+            block,
+            sectors: volume.sectors() / whole * whole,
+            is_read_only: disk.is_none_or(|disk| disk.is_read_only),
+            policy,
+            most_dirty: capacity / 4,
+            state: RefCell::new(State {
+                blocks: Blocks::new(capacity),
+                locked: Vec::new(),
+                sequence: 0,
+                direct: Vec::new(),
+                written: 0,
+                stable: 0,
+                next_read: 0,
+                trouble: None,
+            }),
+            changed: volume.event(),
+            soiled: volume.event(),
+            volume,
+            _claim: claim,
+        }))
+    }
+
+    /// How many sectors of 512 bytes there are.
+    pub fn sectors(&self) -> u64 {
+        self.0.sectors
+    }
+
+    /// Whether it refuses writes.
+    pub fn is_read_only(&self) -> bool {
+        self.0.is_read_only
+    }
+
+    /// Memory that devices can reach, which holds anything. Waits for it while all is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::OutOfMemory`] if there is none for long, or ever, of this length.
+    pub fn buffer(&self, bytes: usize) -> Result<DmaBuf, DiskError> {
+        self.0.volume.buffer(bytes)
+    }
+
+    /// Fills `out` from sector `sector` on.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::Misplaced`] for what is not in whole sectors or beyond the end; the disk's.
+    pub fn read(&self, sector: u64, out: &mut [u8]) -> Result<(), DiskError> {
+        self.0.check(sector, out.len())?;
+        let mut at = sector;
+        let mut rest = out;
+        while !rest.is_empty() {
+            let length = self.0.piece(at, rest.len());
+            let (piece, behind) = rest.split_at_mut(length);
+            self.0.read_piece(at, piece)?;
+            at += (length / SECTOR) as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Writes `data` to sector `sector` and those behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and [`DiskError::ReadOnly`].
+    pub fn write(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
+        if self.0.is_read_only {
+            return Err(DiskError::ReadOnly);
+        }
+        self.0.check(sector, data.len())?;
+        let mut at = sector;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let length = self.0.piece(at, rest.len());
+            let (piece, behind) = rest.split_at(length);
+            self.0.write_piece(at, piece)?;
+            at += (length / SECTOR) as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Makes stable what was written before.
+    ///
+    /// # Errors
+    ///
+    /// The disk's; see the module for what that means.
+    pub fn flush(&self) -> Result<(), DiskError> {
+        self.0.flush()
+    }
+
+    pub(super) fn downgrade(&self) -> WeakCachedDisk {
+        WeakCachedDisk(Rc::downgrade(&self.0))
+    }
+
+    /// Whether there is another handle to this cache.
+    pub fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
+    /// Whether the disk has everything, stable or not.
+    pub fn is_clean(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct.is_empty()
+    }
+
+    /// Waits until a block has been dirty for a while, and writes back what is dirty: what a thread does over and over.
+    pub fn tend(&self) {
+        self.0.tend();
+    }
+}
+
+impl Cache {
+    fn check(&self, sector: u64, bytes: usize) -> Result<(), DiskError> {
+        let end = sector.checked_add((bytes / SECTOR) as u64);
+        let is_inside = end.is_some_and(|end| end <= self.sectors);
+        if is_inside && bytes.is_multiple_of(SECTOR) { Ok(()) } else { Err(DiskError::Misplaced) }
+    }
+
+    /// Sectors in a block.
+    fn stride(&self) -> u64 {
+        (self.block / SECTOR) as u64
+    }
+
+    /// The blocks that `bytes` bytes from `sector` on are in.
+    fn range(&self, sector: u64, bytes: usize) -> Range<u64> {
+        let end = sector + (bytes / SECTOR) as u64;
+        sector / self.stride()..end.div_ceil(self.stride())
+    }
+
+    /// Bytes in these blocks, of which the volume's last one may be shorter.
+    fn bytes_in(&self, range: &Range<u64>) -> usize {
+        let end = (range.end * self.stride()).min(self.sectors);
+        end.saturating_sub(range.start * self.stride()) as usize * SECTOR
+    }
+
+    /// How much of `bytes` bytes from `sector` on is done at a time: large pieces begin and end with a block.
+    fn piece(&self, sector: u64, bytes: usize) -> usize {
+        let within = (sector % self.stride()) as usize * SECTOR;
+        if within > 0 {
+            return bytes.min(self.block - within);
+        }
+        let whole = bytes / self.block * self.block;
+        if whole == 0 { bytes } else { whole.min(PIECE.max(self.block)) }
+    }
+
+    fn is_locked(&self, range: &Range<u64>) -> bool {
+        let state = self.state.borrow();
+        state.locked.iter().any(|other| other.start < range.end && range.start < other.end)
+    }
+
+    /// Waits until nobody has locked any of these blocks.
+    fn wait_for(&self, range: &Range<u64>) {
+        while self.is_locked(range) {
+            self.changed.wait();
+        }
+    }
+
+    /// Locks blocks that nobody has locked.
+    fn lock(&self, range: Range<u64>) -> Lock<'_> {
+        self.state.borrow_mut().locked.push(range.clone());
+        Lock { cache: self, range }
+    }
+
+    fn read_piece(&self, sector: u64, out: &mut [u8]) -> Result<(), DiskError> {
+        let range = self.range(sector, out.len());
+        self.wait_for(&range);
+        let is_sequential = self.state.borrow().next_read == sector;
+        self.state.borrow_mut().next_read = sector + (out.len() / SECTOR) as u64;
+        let Some(first_missing) = self.copy_out(sector, out, range.clone()) else { return Ok(()) };
+        let ahead = if is_sequential && out.len() < LARGE { self.ahead(&range) } else { range.end };
+        let _lock = self.lock(range.start..ahead);
+        let mut next = first_missing;
+        while let Some(missing) = self.next_missing(next, range.end, ahead) {
+            next = missing.end;
+            self.fetch(sector, out, missing)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what is here to `out`; the first block that is not.
+    fn copy_out(&self, sector: u64, out: &mut [u8], range: Range<u64>) -> Option<u64> {
+        let mut state = self.state.borrow_mut();
+        let mut first_missing = None;
+        for number in range {
+            match state.blocks.get(number) {
+                Some(block) => {
+                    let (here, there) = self.overlap(sector, out.len(), number, block.len());
+                    out[there].copy_from_slice(&block[here]);
+                }
+                None => first_missing = first_missing.or(Some(number)),
+            }
+        }
+        first_missing
+    }
+
+    /// Which bytes of block `number`, which is `length` long, and of a transfer from `sector` on are the same.
+    fn overlap(&self, sector: u64, bytes: usize, number: u64, length: usize) -> (Range<usize>, Range<usize>) {
+        let (start, block_start) = (sector * SECTOR as u64, number * self.block as u64);
+        let first = start.max(block_start);
+        let end = (start + bytes as u64).min(block_start + length as u64).max(first);
+        let relative = |to: u64| (first - to) as usize..(end - to) as usize;
+        (relative(block_start), relative(start))
+    }
+
+    /// How far to read for somebody who reads on and on: up to a block that is here or locked, or the end.
+    fn ahead(&self, range: &Range<u64>) -> u64 {
+        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.div_ceil(self.stride()));
+        let is_free = |&number: &u64| !self.state.borrow().blocks.has(number) && !self.is_locked(&(number..number + 1));
+        (range.end..limit).take_while(is_free).last().map_or(range.end, |last| last + 1)
+    }
+
+    /// The next run of blocks that are not here and begin before `end`; it may go on to `ahead`.
+    fn next_missing(&self, from: u64, end: u64, ahead: u64) -> Option<Range<u64>> {
+        let state = self.state.borrow();
+        let first = (from..end).find(|&number| !state.blocks.has(number))?;
+        let last = (first..ahead).take_while(|&number| !state.blocks.has(number)).last()?;
+        Some(first..last + 1)
+    }
+
+    /// Reads locked blocks that are not here, gives the reader its part, and keeps them unless the reader wants much.
+    fn fetch(&self, sector: u64, out: &mut [u8], range: Range<u64>) -> Result<(), DiskError> {
+        let mut next = range.start;
+        while next < range.end {
+            let buffer =
+                self.volume.buffer_up_to(self.bytes_in(&(next..range.end)), self.bytes_in(&(next..next + 1)))?;
+            let count = (buffer.len().div_ceil(self.block) as u64).max(1);
+            let ticket = self.volume.start(Transfer::Read, next * self.stride(), buffer);
+            let finished = ticket.map_or_else(|refused| refused, |ticket| ticket.wait());
+            finished.result?;
+            let buffer = finished.buffer.ok_or(DiskError::Dead)?;
+            let mut state = self.state.borrow_mut();
+            for (number, bytes) in (next..).zip(buffer.chunks(self.block)) {
+                let (here, there) = self.overlap(sector, out.len(), number, bytes.len());
+                if !here.is_empty() {
+                    out[there].copy_from_slice(&bytes[here]);
+                }
+                if out.len() < LARGE {
+                    // Without room for it, it is read again when it is wanted again.
+                    let _ = state.blocks.put(number, bytes);
+                }
+            }
+            next += count;
+        }
+        Ok(())
+    }
+
+    fn write_piece(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
+        let range = self.range(sector, data.len());
+        let is_whole = data.len() == self.bytes_in(&range);
+        if data.len() >= LARGE && is_whole {
+            return self.write_past(sector, data, range);
+        }
+        // One that the cache may keep.
+        let most = (LARGE / self.block).max(1) * self.block;
+        if is_whole && data.len() > most {
+            let (first, rest) = data.split_at(most);
+            self.write_piece(sector, first)?;
+            return self.write_piece(sector + (most / SECTOR) as u64, rest);
+        }
+        self.make_room(range.end - range.start)?;
+        self.wait_for(&range);
+        if !is_whole && !self.state.borrow().blocks.has(range.start) {
+            let _lock = self.lock(range.clone());
+            self.fetch(sector, &mut [], range.clone())?;
+            self.keep(sector, data, range)?;
+        } else {
+            self.keep(sector, data, range)?;
+        }
+        if self.policy == Policy::WriteThrough { self.write_back(u64::MAX) } else { Ok(()) }
+    }
+
+    /// Puts data into blocks, which are here or written as a whole.
+    fn keep(&self, sector: u64, data: &[u8], range: Range<u64>) -> Result<(), DiskError> {
+        let since = self.now();
+        let mut state = self.state.borrow_mut();
+        let was_clean = state.blocks.dirty.is_empty();
+        for number in range {
+            let length = self.bytes_in(&(number..number + 1));
+            let (here, there) = self.overlap(sector, data.len(), number, length);
+            match state.blocks.get(number) {
+                Some(block) => block[here].copy_from_slice(&data[there]),
+                None if here.len() == length => {
+                    state.blocks.put(number, &data[there]).ok_or(DiskError::OutOfMemory)?;
+                }
+                None => return Err(DiskError::OutOfMemory),
+            }
+            state.blocks.soil(number, since);
+        }
+        drop(state);
+        if was_clean {
+            self.soiled.announce();
+        }
+        Ok(())
+    }
+
+    /// The number and the time of a new write.
+    fn now(&self) -> Since {
+        let mut state = self.state.borrow_mut();
+        state.sequence += 1;
+        Since { sequence: state.sequence, at: self.volume.now() }
+    }
+
+    /// Writes whole blocks past the cache, and through those that are here.
+    fn write_past(&self, sector: u64, data: &[u8], range: Range<u64>) -> Result<(), DiskError> {
+        self.wait_for(&range);
+        let _lock = self.lock(range.clone());
+        // No copy of old contents may come after these.
+        while self.state.borrow().blocks.writing.range(range.clone()).next().is_some() {
+            self.changed.wait();
+        }
+        let since = self.now();
+        self.state.borrow_mut().direct.push(since.sequence);
+        let mut here = Vec::new();
+        {
+            let mut state = self.state.borrow_mut();
+            for (number, bytes) in range.zip(data.chunks(self.block)) {
+                if let Some(block) = state.blocks.get(number) {
+                    block.copy_from_slice(bytes);
+                    let since = state.blocks.dirty.remove(&number).unwrap_or(since);
+                    state.blocks.writing.insert(number, since);
+                    here.push(number);
+                }
+            }
+        }
+        let result = self.send(sector, data);
+        let mut state = self.state.borrow_mut();
+        state.direct.retain(|&sequence| sequence != since.sequence);
+        state.written += 1;
+        for number in here {
+            // What could not be written is tried again like any other block.
+            if let (Some(since), true) = (state.blocks.writing.remove(&number), result.is_err()) {
+                state.blocks.soil(number, since);
+            }
+        }
+        drop(state);
+        self.changed.announce();
+        result
+    }
+
+    /// Writes to the disk, and waits for it.
+    fn send(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
+        let mut at = sector;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let mut buffer = self.volume.buffer_up_to(rest.len(), self.block)?;
+            let length = buffer.len().min(rest.len());
+            let (piece, behind) = rest.split_at(length);
+            buffer.set_len(length).map_err(|_| DiskError::OutOfMemory)?;
+            buffer.copy_from_slice(piece);
+            let ticket = self.volume.start(Transfer::Write, at, buffer);
+            ticket.map_or_else(|refused| refused, |ticket| ticket.wait()).result?;
+            at += (length / SECTOR) as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "fat")]
+impl Storage for CachedDisk {
+    fn sectors(&self) -> u64 {
+        self.0.sectors
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.0.is_read_only
+    }
+
+    fn read(&self, sector: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        CachedDisk::read(self, sector, buffer).map_err(Into::into)
+    }
+
+    fn write(&self, sector: u64, data: &[u8]) -> Result<(), StorageError> {
+        CachedDisk::write(self, sector, data).map_err(Into::into)
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        self.0.flush().map_err(Into::into)
+    }
+}
+
+#[cfg(feature = "fat")]
+impl From<DiskError> for StorageError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Misplaced => Self::OutOfRange,
+            DiskError::ReadOnly => Self::ReadOnly,
+            _ => Self::Failed,
+        }
+    }
+}
