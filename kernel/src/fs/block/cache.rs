@@ -188,11 +188,11 @@ impl CachedDisk {
         self.0.is_read_only
     }
 
-    /// Memory that devices can reach, which holds anything. Waits for it while all is in use.
+    /// A buffer of this length, at most 4 MiB, from the pools of the core. Waits for one while all are in use.
     ///
     /// # Errors
     ///
-    /// [`DiskError::OutOfMemory`] if there is none for long, or ever, of this length.
+    /// [`DiskError::OutOfMemory`].
     pub fn buffer(&self, bytes: usize) -> Result<DmaBuf, DiskError> {
         self.0.volume.buffer(bytes)
     }
