@@ -10,7 +10,7 @@
 //!
 //! # Merging and splitting
 //!
-//! What threads submit is held until the core's loop has its turn, or [`BATCH`] requests are there; then the device is
+//! What threads submit is held until the core's loop has its turn, or a batch of 32 is there; then the device is
 //! shown all of it with one notification. Requests in the same direction that follow each other on the disk go to it as one
 //! with several buffers, as far as its limits allow. A request that is longer than what the device takes is done piece by
 //! piece, one after the other, by showing it the next part of the same buffer.
@@ -22,12 +22,12 @@
 //!
 //! A request that takes longer than the queue's patience, or a fault of the device, leads to a reset. Reads that it
 //! interrupted are tried once more; for other requests nobody knows whether they were done, which is what their callers are
-//! told. A device that cannot be reset, or that had to be [`MOST_RESETS`] times without finishing anything in between, is
+//! told. A device that cannot be reset, or that had to be three times without finishing anything in between, is
 //! dead: everything fails at once from then on, and what it had in flight stays with it.
 //!
 //! # Waiting
 //!
-//! Every request ends, by the above, so a thread waits for it without a deadline of its own. At most [`MOST_UNFINISHED`]
+//! Every request ends, by the above, so a thread waits for it without a deadline of its own. At most 4096
 //! requests are under way; whoever comes then waits for one of them to end, in the order of coming.
 
 use alloc::boxed::Box;
