@@ -22,7 +22,7 @@ use toro::core as cores;
 use toro::fs::{self, File, OpenOptions};
 use toro::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use toro::thread;
-use toro::time::{Duration, UNIX_EPOCH};
+use toro::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::crew::crew;
 
@@ -50,9 +50,7 @@ pub fn run() -> Result<()> {
     }
     let log = join(&kept, "log");
     check_log(&log)?;
-    if free != self::free(&root)? + used(&kept)? {
-        return Err(explain(&root, "room is lost"));
-    }
+    expect_free(&root, free - used(&kept)?)?;
 
     let numbers = join(&kept, "numbers");
     let named = join(&kept, "A Long Name, Größer.txt");
@@ -278,6 +276,19 @@ fn remove_all(path: &str) -> io::Result<()> {
 /// Free room in the file system that `path` is in, in bytes.
 fn free(path: &str) -> Result<u64> {
     fs::statfs(path).map(|stats| stats.blocks_free * u64::from(stats.block_size)).map_err(|error| explain(path, error))
+}
+
+/// Waits until so much room is free. The room of what other cores have removed comes back when they have let go of it, of
+/// which they tell the owner without waiting.
+fn expect_free(path: &str, expected: u64) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while free(path)? != expected {
+        if Instant::now() > deadline {
+            return Err(explain(path, format!("{} bytes are free instead of {expected}", free(path)?)));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// The room that a directory with files takes, in bytes.
