@@ -7,8 +7,9 @@
 //!   path        the walk: `.`, `..`, symbolic links, one name at a time
 //!   vfs         what a file system is: Node, OpenFile, OpenDirectory
 //!   fuse        a file system over FUSE messages                     remote      one of another core
+//!   fat         a volume on a disk, over block, which has the cache
 //!   ---------------------------------------------------------------------------------
-//!   dyn FuseDevice                     a driver
+//!   dyn FuseDevice, dyn BlockDevice    drivers
 //! ```
 //!
 //! The upper half needs the scheduler; the lower half is tested on a host, against models of servers and against
@@ -38,7 +39,7 @@
 //!
 //! # Ownership
 //!
-//! Files and listings are handles for the core that opened them, hence not `Send`. A device, and so a mount, belongs to the
+//! Files and listings are handles for the core that opened them, hence not `Send`. A device or disk, and so a mount, belongs to the
 //! core on which it was attached; threads of all other cores see it at the same path, and their calls are sent to that
 //! core, which costs a call between cores each: a few microseconds. What the owner's threads do costs nothing more for that.
 //!

@@ -33,7 +33,11 @@ pub fn run() -> Result<u8, Failure> {
     install_deny();
     check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]))?;
     install_nightly();
-    test::run_groups(&TestArgs { filter: None, quick: false, seeds: test::SEEDS }, &supervisor, &mut tally)?;
+    test::run_groups(
+        &TestArgs { filter: None, quick: false, long: false, seeds: test::SEEDS },
+        &supervisor,
+        &mut tally,
+    )?;
     test::verdict(&tally)
 }
 

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::disk::DiskOption;
 use crate::exit::Failure;
 
 /// Builds, runs and tests Toro.
@@ -55,7 +56,8 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl and gdb. Uses apt as root or through sudo;
+    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, dosfstools
+    /// and mtools. Uses apt as root or through sudo;
     /// prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
@@ -120,6 +122,19 @@ pub struct RunArgs {
     /// Directory of the host that the guest sees as the virtio-fs share with the tag `share`
     #[arg(long, value_name = "DIR")]
     pub share: Option<PathBuf>,
+    /// Image of a disk, for `toro::fs::block` and what is mounted from it; may be given several times
+    ///
+    /// IMG is a file: `truncate -s 64M disk.img` makes one. After it, separated by commas: `if=virtio` (the default; its
+    /// interface is that of `--virtio`), `if=virtio-legacy`, or `if=ata` (--machine pc only); `ro` for a disk that cannot
+    /// be written; `queues=N` (virtio; one for each processor on PCI and one on microvm, if not said); `format=raw`,
+    /// `qcow2`, `vmdk` or `vpc` where the name of the file does not tell. A comma in the file's name is written twice.
+    ///
+    /// What the guest has written and flushed is on the host's disk. What it has only written survives every end of
+    /// QEMU, but not one of the host.
+    ///
+    /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
+    #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
+    pub disks: Vec<DiskOption>,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
@@ -170,6 +185,9 @@ pub struct TestArgs {
     /// Leave out what takes minutes: Miri and the slower boots
     #[arg(long)]
     pub quick: bool,
+    /// Run the boot tests that take many minutes each, and nothing else: large disks, many power cuts
+    #[arg(long, conflicts_with_all = ["quick", "seeds"])]
+    pub long: bool,
     /// Under how many schedules Miri tries tests with a device on a thread of its own; a minute or two each
     #[arg(long, value_name = "N", default_value_t = crate::test::SEEDS, value_parser = clap::value_parser!(u32).range(1..))]
     pub seeds: u32,
@@ -211,6 +229,14 @@ pub enum Machine {
 impl Machine {
     /// How many virtio-mmio windows a microvm has without ACPI.
     pub const MICROVM_DEVICES: u8 = 8;
+
+    /// How many virtio devices there is room for. With PCI it is the slots of the bus without the machine's own.
+    pub fn virtio_devices(self) -> usize {
+        match self {
+            Self::Microvm => Self::MICROVM_DEVICES.into(),
+            Self::Pc | Self::Q35 => 30,
+        }
+    }
 
     /// The name that QEMU knows it by.
     pub fn qemu_name(self) -> &'static str {
@@ -347,13 +373,13 @@ mod tests {
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
-        assert!(args.gdb.is_none());
+        assert!(args.gdb.is_none() && args.disks.is_empty());
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --accel tcg --dev \
+            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
@@ -363,6 +389,7 @@ mod tests {
         assert_eq!(args.share, Some(PathBuf::from("/srv")));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
+        assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
         assert_eq!(args.nics, 3);
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
@@ -395,8 +422,10 @@ mod tests {
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
             "xtask run hello --nics 9",
+            "xtask run hello --disk a,if=scsi",
             "xtask frobnicate",
             "xtask test --seeds 0",
+            "xtask test --long --quick",
             "xtask fuzz used_ring --seconds 0",
             "xtask fuzz --minimise",
         ] {

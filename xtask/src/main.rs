@@ -7,10 +7,10 @@
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
-//!     accel      whether KVM works                   supervise  no test hangs for ever
-//!     backlog    many connections at once            bench      the benchmarks, which are a program of their own
-//!     ports      free ones                         conformance  which test holds which requirement
-//!                                                    fuzz       lying devices made of random bytes
+//!     disk       images of disks                     supervise  no test hangs for ever
+//!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
+//!     backlog    many connections at once          conformance  which test holds which requirement
+//!     ports      free ones                           fuzz       lying devices made of random bytes
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -25,6 +25,7 @@ mod child;
 mod ci;
 mod cli;
 mod conformance;
+mod disk;
 mod exit;
 mod fuzz;
 mod image;

@@ -11,6 +11,8 @@
 //!
 //! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
 //!
+//! A disk is a file of the host ([`disk`]).
+//!
 //! On microvm, ACPI is off: QEMU then lists the virtio-mmio windows on the guest's command line, as Firecracker does,
 //! and the guest needs no AML interpreter to find them. The other machines have PCI.
 
@@ -19,7 +21,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cli::{Machine, PortForward, VirtioInterface};
+use crate::disk::Disk;
 use crate::exit::Failure;
+
+mod disk;
 
 /// The program's name, looked up in `PATH`.
 pub const PROGRAM: &str = "qemu-system-x86_64";
@@ -66,6 +71,8 @@ pub struct Vm<'a> {
     pub cards: &'a [Card],
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
     pub share: Option<i32>,
+    /// The disks.
+    pub disks: &'a [Disk],
     /// A port of 127.0.0.1 where a debugger can attach. The guest waits for one.
     pub gdb: Option<u16>,
     /// The user's own arguments for QEMU, appended last.
@@ -147,6 +154,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
         option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
         let properties = "chardev=fs0,tag=share,queue-size=1024";
         option("-device", virtio_device("vhost-user-fs", transport, vm.virtio, properties, ""));
+    }
+    for (number, disk) in vm.disks.iter().enumerate() {
+        option("-blockdev", disk::node(number, disk));
+        option("-device", disk::device(number, vm.disks, disk, transport, vm.virtio));
     }
     if let Some(port) = vm.gdb {
         option("-gdb", format!("tcp:127.0.0.1:{port}"));
@@ -249,6 +260,7 @@ mod tests {
             command_line: "",
             cards: &[Card { forward: None }],
             share: None,
+            disks: &[],
             gdb: None,
             extra: &[],
         };
@@ -362,6 +374,7 @@ mod tests {
                 command_line,
                 cards: &[],
                 share: None,
+                disks: &[],
                 gdb: None,
                 extra: &extra,
             };

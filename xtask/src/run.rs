@@ -25,6 +25,7 @@ use crate::accel;
 use crate::backlog;
 use crate::child;
 use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
+use crate::disk::{self, Place};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
 use crate::ports::HeldPorts;
@@ -46,7 +47,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     check_interface(args.machine, args.virtio, args.share.is_some())?;
-    check_room(args.machine, args.nics, args.share.is_some())?;
+    check_room(args.machine, args.nics, args.share.is_some(), disk::virtio_devices(&args.disks))?;
+    let place = Place { machine: args.machine, virtio: args.virtio, cpus: args.cpus };
+    let disks = disk::check(&args.disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
     let mut ports = HeldPorts::default();
@@ -86,6 +89,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         command_line: args.append.as_deref().unwrap_or_default(),
         cards: &cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        disks: &disks,
         gdb,
         extra: &args.qemu,
     });
@@ -138,14 +142,19 @@ fn check_interface(machine: Machine, interface: VirtioInterface, has_share: bool
 }
 
 /// Checks that the machine has room for as many virtio devices.
-fn check_room(machine: Machine, nics: u8, has_share: bool) -> Result<(), Failure> {
-    if machine == Machine::Microvm && has_share && nics == Machine::MICROVM_DEVICES {
-        return Err(Failure::input(format!(
-            "microvm has {} virtio devices at most: leave out --share or one of --nics, or use --machine q35",
-            Machine::MICROVM_DEVICES
-        )));
+fn check_room(machine: Machine, nics: u8, has_share: bool, disks: usize) -> Result<(), Failure> {
+    let room = machine.virtio_devices();
+    if usize::from(nics) + usize::from(has_share) + disks <= room {
+        return Ok(());
     }
-    Ok(())
+    let next = match machine {
+        Machine::Microvm => ", or use --machine q35",
+        Machine::Pc | Machine::Q35 => "",
+    };
+    Err(Failure::input(format!(
+        "{} has {room} virtio devices at most: leave out --share, a --disk or one of --nics{next}",
+        machine.qemu_name()
+    )))
 }
 
 /// The share as an absolute path.
@@ -408,12 +417,25 @@ mod tests {
     }
 
     #[test]
-    fn more_devices_than_a_microvm_has_are_refused() {
-        assert_eq!(check_room(Machine::Microvm, 8, true).map_err(|failure| failure.kind()), Err(FailureKind::Input));
-        for (machine, nics, has_share) in
-            [(Machine::Microvm, 7, true), (Machine::Microvm, 8, false), (Machine::Pc, 8, true), (Machine::Q35, 8, true)]
-        {
-            assert_eq!(check_room(machine, nics, has_share), Ok(()));
+    fn more_devices_than_a_machine_has_are_refused() {
+        for (machine, nics, has_share, disks) in [
+            (Machine::Microvm, 8, true, 0),
+            (Machine::Microvm, 8, false, 1),
+            (Machine::Microvm, 1, true, 7),
+            (Machine::Microvm, 0, false, 9),
+            (Machine::Pc, 1, false, 30),
+        ] {
+            let refusal = check_room(machine, nics, has_share, disks).map_err(|failure| failure.kind());
+            assert_eq!(refusal, Err(FailureKind::Input));
+        }
+        for (machine, nics, has_share, disks) in [
+            (Machine::Microvm, 7, true, 0),
+            (Machine::Microvm, 8, false, 0),
+            (Machine::Microvm, 1, true, 6),
+            (Machine::Pc, 8, true, 21),
+            (Machine::Q35, 8, true, 0),
+        ] {
+            assert_eq!(check_room(machine, nics, has_share, disks), Ok(()));
         }
     }
 

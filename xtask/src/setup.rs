@@ -42,6 +42,10 @@ pub enum Program {
     Iproute,
     /// qemu-storage-daemon, a disk for drivers in an ordinary process
     StorageDaemon,
+    /// mkfs.fat and fsck.fat, which make and check FAT file systems
+    Dosfstools,
+    /// mcopy and its like, which read and write them
+    Mtools,
     /// c++, which compiles libFuzzer
     CppCompiler,
 }
@@ -59,6 +63,12 @@ impl Program {
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
             Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
+            // For root alone on most systems; an ordinary user's PATH does not lead there.
+            Self::Dosfstools => {
+                let places = ["/usr/sbin/mkfs.fat", "/sbin/mkfs.fat"];
+                qemu::in_path("mkfs.fat").is_some() || places.iter().any(|place| Path::new(place).exists())
+            }
+            Self::Mtools => qemu::in_path("mcopy").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
         }
     }
@@ -72,6 +82,8 @@ impl Program {
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
             Self::StorageDaemon => "qemu-storage-daemon",
+            Self::Dosfstools => "dosfstools",
+            Self::Mtools => "mtools",
             Self::CppCompiler => "a C++ compiler",
         }
     }
@@ -91,6 +103,8 @@ impl Program {
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
             Self::StorageDaemon => vec!["qemu-system-common"],
+            Self::Dosfstools => vec!["dosfstools"],
+            Self::Mtools => vec!["mtools"],
             Self::CppCompiler => vec!["g++"],
         }
     }
@@ -299,15 +313,18 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 7]| {
-        let [qemu, virtiofsd, curl, gdb, ip, storage, cpp] = names;
+    // The others have the same name everywhere.
+    let list = |names: [&str; 5]| {
+        let [qemu, virtiofsd, ip, storage, cpp] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
                 Program::Qemu => qemu,
                 Program::Virtiofsd => virtiofsd,
-                Program::Curl => curl,
-                Program::Gdb => gdb,
+                Program::Curl => "curl",
+                Program::Gdb => "gdb",
+                Program::Dosfstools => "dosfstools",
+                Program::Mtools => "mtools",
                 Program::Iproute => ip,
                 Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
@@ -316,22 +333,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
         words.join(" ")
     };
     vec![
-        format!(
-            "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "qemu-img", "gcc-c++"])
-        ),
-        format!(
-            "sudo pacman -S {}",
-            list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "qemu-img", "gcc"])
-        ),
-        format!(
-            "sudo zypper install {}",
-            list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "qemu-tools", "gcc-c++"])
-        ),
-        format!(
-            "sudo apk add {}",
-            list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "qemu-storage-daemon", "g++"])
-        ),
+        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "iproute", "qemu-img", "gcc-c++"])),
+        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "iproute2", "qemu-img", "gcc"])),
+        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "iproute2", "qemu-tools", "gcc-c++"])),
+        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "iproute2", "qemu-storage-daemon", "g++"])),
     ]
 }
 

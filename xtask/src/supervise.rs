@@ -23,6 +23,8 @@ use crate::signals::StopSignals;
 
 /// How long one command may take before it counts as hung.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// The same for tests that are known to take long.
+const LONG_DEADLINE: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long the programs of a group may take to obey a request to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -61,6 +63,15 @@ impl Supervisor {
     /// A machine failure where the system refuses to deliver signals.
     pub fn new() -> Result<Self, Failure> {
         Self::with_deadline(DEADLINE)
+    }
+
+    /// The same, for commands that take hours.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn patient() -> Result<Self, Failure> {
+        Self::with_deadline(LONG_DEADLINE)
     }
 
     fn with_deadline(deadline: Duration) -> Result<Self, Failure> {

@@ -128,14 +128,15 @@ const MIRI: [MiriRun; 11] = [
 pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     set_up()?;
     let mut tally = Tally::default();
-    run_groups(args, &Supervisor::new()?, &mut tally)?;
+    let supervisor = if args.long { Supervisor::patient() } else { Supervisor::new() };
+    run_groups(args, &supervisor?, &mut tally)?;
     verdict(&tally)
 }
 
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
     let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon];
-    let tools = [Program::Curl, Program::Gdb, Program::Iproute];
+    let tools = [Program::Curl, Program::Gdb, Program::Iproute, Program::Dosfstools, Program::Mtools];
     let programs = machines.into_iter().chain(tools).collect();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
@@ -153,6 +154,9 @@ pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
 ///
 /// A signal failure when a signal asks the tool to stop.
 pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+    if args.long {
+        return boot(args, supervisor, tally);
+    }
     let filter = args.filter.as_deref();
     let mut host = cargo(&["test", "--no-fail-fast"]);
     tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter.as_slice())))?;
@@ -226,6 +230,9 @@ fn boot(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(
     let mut command = cargo(&["run", "--quiet", "--package", "boot-tests", "--", "--xtask", &this]);
     if args.quick {
         command.arg("--quick");
+    }
+    if args.long {
+        command.arg("--long");
     }
     if let Some(filter) = &args.filter {
         command.args(["--filter", filter]);

@@ -25,7 +25,7 @@ use crate::memory::{Cursor, Memory};
 use crate::packet::{self, Sense};
 use crate::prd;
 use crate::registers::{Direction, Error};
-use crate::setup::{Setup, request_sense};
+use crate::setup::{Expected, Setup, request_sense};
 
 /// What has been tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,15 @@ pub(crate) struct Attempt {
     extent: Extent,
     /// Whether the bus master has failed it.
     has_failed_by_master: bool,
+}
+
+/// A request that waits for the end of a reset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Interrupted {
+    /// To be tried again.
+    Again(Attempt),
+    /// It has failed; the reset is for others.
+    Over(BlockError),
 }
 
 impl<R: Registers> Channel<R> {
@@ -270,8 +279,8 @@ impl<R: Registers> Channel<R> {
         }
         if attempt.rung == Rung::AfterReset {
             log::warn!("{}: drive {}: {trouble:?}, resetting", self.name(), attempt.drive);
-            self.interrupted = Some(attempt);
-            self.begin_setup(Setup::with_reset(Some(self.drives)));
+            self.interrupted = Some(Interrupted::Again(attempt));
+            self.begin_setup(Setup::with_reset(Expected::Same));
         } else {
             self.issue(attempt, now);
         }
@@ -279,19 +288,25 @@ impl<R: Registers> Channel<R> {
 
     fn give_up(&mut self, attempt: &Attempt, trouble: Trouble, is_civil: bool) {
         let error = attempt.error(trouble);
-        if !is_civil {
-            log::error!("{}: drive {} is out of service: {error}", self.name(), attempt.drive);
-            self.drives[attempt.drive] = None;
-            self.news = News::Some;
+        if is_civil {
+            self.work = Work::Done(Err(error));
+            return;
         }
-        self.work = Work::Done(Err(error));
+        log::error!("{}: drive {} is out of service: {error}", self.name(), attempt.drive);
+        self.drives[attempt.drive] = None;
+        self.news = News::Some;
+        // The other drive cannot be reached as long as this one is in the middle of something.
+        self.interrupted = Some(Interrupted::Over(error));
+        self.begin_setup(Setup::with_reset(Expected::Same));
     }
 
     /// The drives are ready, or not: goes on with the request that had to wait for that.
     pub(crate) fn after_setup(&mut self, now: Instant) {
         self.work = Work::Idle;
-        if let Some(attempt) = self.interrupted.take() {
-            self.issue(attempt, now);
+        match self.interrupted.take() {
+            Some(Interrupted::Again(attempt)) => self.issue(attempt, now),
+            Some(Interrupted::Over(error)) => self.work = Work::Done(Err(error)),
+            None => {}
         }
     }
 }

@@ -17,12 +17,12 @@ use toro_core::driver::block::{BlockCompletion, BlockError, BlockOperation, Bloc
 use toro_core::driver::{AttachError, DeviceFault, RequestId};
 use toro_core::{Clock, Deadline, Dma, Instant, Registers};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Interrupted};
 use crate::drive::{Drive, Transfer};
 use crate::engine::{Engine, Interrupts, Progress};
 use crate::queue::Queue;
 use crate::registers::{ChannelRegisters, Ports, Stopped};
-use crate::setup::Setup;
+use crate::setup::{Expected, Setup};
 
 /// Room for what a drive says about itself.
 pub(crate) const SCRATCH_BYTES: usize = 512;
@@ -44,10 +44,12 @@ pub(crate) enum Work {
 pub(crate) struct Channel<R: Registers> {
     pub(crate) engine: Engine<R>,
     pub(crate) drives: [Option<Drive>; 2],
+    /// The drives that a setup has found so far.
+    pub(crate) found: [Option<Drive>; 2],
     pub(crate) queue: Queue,
     pub(crate) work: Work,
     /// What the first request was about when the channel had to be reset.
-    pub(crate) interrupted: Option<Attempt>,
+    pub(crate) interrupted: Option<Interrupted>,
     pub(crate) scratch: [u8; SCRATCH_BYTES],
     pub(crate) interrupts: Interrupts,
     pub(crate) transfer: Transfer,
@@ -85,6 +87,7 @@ impl<R: Registers> Channel<R> {
         let mut channel = Self {
             engine: Engine::new(Ports::new(registers, number), None),
             drives: [None; 2],
+            found: [None; 2],
             queue: Queue::new(),
             work: Work::Idle,
             interrupted: None,
@@ -193,7 +196,7 @@ impl<R: Registers> Channel<R> {
     ) -> Result<(), AttachError> {
         self.fault = None;
         self.interrupted = None;
-        self.begin_setup(Setup::with_reset(None));
+        self.begin_setup(Setup::with_reset(Expected::Any));
         self.finish_setup(patience)?;
         while let Some((place, request)) = self.queue.pop() {
             unfinished(BlockCompletion { id: self.id(place), request, result: Err(BlockError::Interrupted) });

@@ -165,3 +165,16 @@ pub(crate) enum IdentifyKind {
 fn plain(features: u8, count: u16, lba: u64) -> TaskFile {
     TaskFile { features, count, lba, width: Width::Short, device: OBSOLETE }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_10_at_11_the_most_that_a_register_counts_is_written_as_0() {
+        let extent = |lba, blocks| Extent { lba, blocks, block_size: 512 };
+        let count = |lba, blocks| Command::transfer(Direction::In, Method::Dma, extent(lba, blocks)).file.count;
+        assert_eq!((count(0, 255), count(0, 256), count(0, 257)), (255, 0, 257));
+        assert_eq!((count(0, 65_535), count(SHORT_END, 65_536), count(SHORT_END, 256)), (65_535, 0, 256));
+    }
+}

@@ -35,7 +35,7 @@ use crate::registers::{Direction, Error, Master, NIEN, Ports, Status, Stopped};
 const ENTRY_PATIENCE: Duration = Duration::from_secs(2);
 /// How much later than the end of a DMA transfer the interrupt may be noticed.
 const GRACE: Duration = Duration::from_millis(10);
-/// When to look again at what does not interrupt.
+/// When to look again at what does not interrupt, at first; later, after an eighth of the time that it has taken so far.
 const POLL: Duration = Duration::from_micros(100);
 /// The most that a packet device may send in excess before it is given up.
 const MOST_EXCESS: usize = 64 * 1024;
@@ -113,6 +113,8 @@ struct Active {
     command: Command,
     phase: Phase,
     cursor: Cursor,
+    /// When it last got somewhere, and until when it must again.
+    since: Instant,
     until: Instant,
 }
 
@@ -143,9 +145,14 @@ impl<R: Registers> Engine<R> {
         self.ports.control(control);
     }
 
-    /// Turns to a drive and gives its status, 400 ns later if it was not this one before.
+    /// Turns to a drive and gives its status, 400 ns later if it was not this one before. While the other one is busy, or
+    /// wants to move data, nothing is written, and it is that one's status.
     pub(crate) fn select(&mut self, drive: usize) -> Status {
         if self.selected != Some(drive) {
+            let status = self.ports.alternate();
+            if !status.is_floating() && status.intersects(Status::BSY | Status::DRQ) {
+                return status;
+            }
             self.ports.select(drive);
             self.selected = Some(drive);
             return self.ports.settle();
@@ -153,9 +160,9 @@ impl<R: Registers> Engine<R> {
         self.ports.alternate()
     }
 
-    /// Forgets which drive is selected: after a reset it is the first.
-    pub(crate) fn forget_selection(&mut self) {
-        self.selected = None;
+    /// Takes note of a reset: it selects the first drive.
+    pub(crate) fn note_reset(&mut self) {
+        self.selected = Some(0);
     }
 
     /// Gives up whatever is going on. Says whether the bus master has stopped.
@@ -177,7 +184,7 @@ impl<R: Registers> Engine<R> {
     pub(crate) fn begin(&mut self, drive: usize, command: Command, cursor: Cursor, now: Instant) {
         self.outcome = None;
         let until = now.saturating_add(ENTRY_PATIENCE);
-        self.active = Some(Active { drive, command, phase: Phase::Entry, cursor, until });
+        self.active = Some(Active { drive, command, phase: Phase::Entry, cursor, since: now, until });
     }
 
     /// Goes on with it as far as that is possible now, one block at most.
@@ -195,6 +202,7 @@ impl<R: Registers> Engine<R> {
             }
             Outcome::Waiting => self.end(Err(Trouble::Silent)),
             Outcome::Moved => {
+                active.since = now;
                 active.until = now.saturating_add(active.command.patience);
                 self.active = Some(active);
             }
@@ -432,12 +440,13 @@ impl<R: Registers> Engine<R> {
     /// When to look again at the latest.
     pub(crate) fn deadline(&self, interrupts: Interrupts, now: Instant) -> Option<Instant> {
         let active = self.active.as_ref()?;
-        let soon = now.saturating_add(POLL);
+        let waited = now.saturating_since(active.since);
+        let soon = now.saturating_add(POLL.max(waited / 8)).min(active.until);
         Some(match active.phase {
             _ if interrupts == Interrupts::Polled => soon,
             Phase::Entry | Phase::PacketOut | Phase::Pio { wait: Wait::Look, .. } => soon,
             Phase::Dma { grace: Some(end), .. } => end.min(active.until),
-            // It should have interrupted, and does not look as if it would.
+            // Not busy, and nothing to say: perhaps it will not interrupt.
             Phase::Pio { left: 1.., .. } if !self.ports.alternate().contains(Status::BSY) => soon,
             _ => active.until,
         })

@@ -126,7 +126,7 @@ pub(crate) enum Addressing {
 }
 
 /// What a drive is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) serial: [u8; SERIAL_BYTES],
     pub(crate) model: [u8; MODEL_BYTES],

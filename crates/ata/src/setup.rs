@@ -62,12 +62,18 @@ enum Step {
 pub(crate) struct Setup {
     step: Step,
     drive: usize,
-    /// What was there before; only such drives are looked for, if there were any.
-    before: Option<[Option<Drive>; 2]>,
-    /// What has been found.
-    found: [Option<Drive>; 2],
+    expected: Expected,
     may_reset: MayReset,
     questions: u8,
+}
+
+/// Which drives are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Any that are there.
+    Any,
+    /// Those that the channel has had so far.
+    Same,
 }
 
 /// Whether a channel that does not behave is reset.
@@ -81,20 +87,12 @@ impl Setup {
     /// Looks for drives that nobody has used yet.
     pub(crate) fn first(now: Instant) -> Self {
         let step = Step::Look { until: now.saturating_add(LOOK_PATIENCE) };
-        Self { step, drive: 0, before: None, found: [None; 2], may_reset: MayReset::Once, questions: 0 }
+        Self { step, drive: 0, expected: Expected::Any, may_reset: MayReset::Once, questions: 0 }
     }
 
-    /// Resets a channel, and then looks for the drives that it had; for any, if `before` says nothing.
-    pub(crate) fn with_reset(before: Option<[Option<Drive>; 2]>) -> Self {
-        Self { step: Step::Pulse, drive: 0, before, found: [None; 2], may_reset: MayReset::NoMore, questions: 0 }
-    }
-
-    fn kind(&self) -> Option<IdentifyKind> {
-        let drive = self.before.and_then(|before| before[self.drive])?;
-        Some(match drive.identity.kind {
-            Kind::Disk(_) => IdentifyKind::Disk,
-            Kind::Packet => IdentifyKind::Packet,
-        })
+    /// Resets a channel, and then looks for drives.
+    pub(crate) fn with_reset(expected: Expected) -> Self {
+        Self { step: Step::Pulse, drive: 0, expected, may_reset: MayReset::NoMore, questions: 0 }
     }
 
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
@@ -109,17 +107,23 @@ impl<R: Registers> Channel<R> {
     /// Begins; what the drives are taken for stays as it is until this is over.
     pub(crate) fn begin_setup(&mut self, setup: Setup) {
         self.engine.set_interrupts(Interrupts::Polled);
+        self.found = [None; 2];
         self.work = Work::Setup(setup);
+    }
+
+    /// The drive that `setup` is looking for, if it has been there before.
+    fn expected(&self, setup: &Setup) -> Option<Drive> {
+        (setup.expected == Expected::Same).then_some(self.drives[setup.drive]).flatten()
     }
 
     /// Goes on with it.
     pub(crate) fn step_setup(&mut self, mut setup: Setup, now: Instant) -> Result<Progress, DeviceFault> {
         match setup.step {
-            Step::Pulse => self.pulse(&mut setup, now),
+            Step::Pulse => self.pulse(&mut setup),
             Step::Rest { until } if now < until => return Ok(Progress::Waiting),
             Step::Rest { .. } => setup.step = Step::Busy { until: now.saturating_add(RESET_PATIENCE) },
             Step::Busy { until } => {
-                let status = self.engine.select(0);
+                let status = self.engine.ports.alternate();
                 if status.contains(Status::BSY) && !status.is_floating() && now < until {
                     return Ok(Progress::Waiting);
                 }
@@ -149,7 +153,7 @@ impl<R: Registers> Channel<R> {
     }
 
     /// The reset itself. What is waited for is some microseconds.
-    fn pulse(&mut self, setup: &mut Setup, now: Instant) {
+    fn pulse(&mut self, setup: &mut Setup) {
         self.engine.ports.stop_master();
         self.engine.ports.control(SRST | NIEN);
         let over = Deadline::after(self.clock, PULSE);
@@ -158,14 +162,15 @@ impl<R: Registers> Channel<R> {
             false
         });
         self.engine.set_interrupts(Interrupts::Polled);
-        self.engine.forget_selection();
+        self.engine.note_reset();
         setup.drive = 0;
-        setup.step = Step::Rest { until: now.saturating_add(REST) };
+        setup.step = Step::Rest { until: self.clock.now().saturating_add(REST) };
     }
 
     /// Sees whether the drive is there and free, and asks what it is.
     fn look(&mut self, setup: &mut Setup, until: Instant, now: Instant) -> Progress {
-        let is_expected = setup.before.is_none_or(|before| before[setup.drive].is_some());
+        let expected = self.expected(setup);
+        let is_expected = setup.expected == Expected::Any || expected.is_some();
         let status = self.engine.select(setup.drive);
         if !is_expected || status.is_floating() {
             self.next_drive(setup, now);
@@ -177,7 +182,8 @@ impl<R: Registers> Channel<R> {
         } else if !self.engine.ports.remembers() {
             self.next_drive(setup, now);
         } else {
-            let kind = setup.kind().unwrap_or(IdentifyKind::Disk);
+            let is_packet_device = expected.is_some_and(|drive| drive.geometry().is_none());
+            let kind = if is_packet_device { IdentifyKind::Packet } else { IdentifyKind::Disk };
             self.ask(setup, Step::Identify(kind), Command::identify(kind), now);
         }
         Progress::Moved
@@ -193,11 +199,12 @@ impl<R: Registers> Channel<R> {
         match setup.may_reset {
             MayReset::Once => {
                 // From the start: the first drive may not have survived it.
-                *setup = Setup::with_reset(setup.before);
+                self.found = [None; 2];
+                *setup = Setup::with_reset(setup.expected);
             }
             MayReset::NoMore => {
                 log::warn!("{}: drive {} does not answer", self.name(), setup.drive);
-                setup.found[setup.drive] = None;
+                self.found[setup.drive] = None;
                 self.next_drive(setup, now);
             }
         }
@@ -225,7 +232,7 @@ impl<R: Registers> Channel<R> {
             _ if !is_civil => self.reset_or_skip(setup, now),
             Step::DisableCache => {
                 if outcome.is_ok()
-                    && let Some(drive) = &mut setup.found[setup.drive]
+                    && let Some(drive) = &mut self.found[setup.drive]
                 {
                     drive.has_cache = false;
                 }
@@ -233,7 +240,7 @@ impl<R: Registers> Channel<R> {
             }
             Step::SetMultiple(blocks) => {
                 if outcome.is_ok()
-                    && let Some(drive) = &mut setup.found[setup.drive]
+                    && let Some(drive) = &mut self.found[setup.drive]
                 {
                     drive.multiple = blocks;
                 }
@@ -241,7 +248,7 @@ impl<R: Registers> Channel<R> {
             }
             Step::Capacity if outcome.is_ok() => {
                 if let (Some(drive), Some((answer, _))) =
-                    (&mut setup.found[setup.drive], self.scratch.split_first_chunk())
+                    (&mut self.found[setup.drive], self.scratch.split_first_chunk())
                 {
                     drive.medium = packet::capacity(answer);
                 }
@@ -277,7 +284,7 @@ impl<R: Registers> Channel<R> {
             }
         };
         let mut drive = Drive::new(identity, self.transfer);
-        if let Some(before) = setup.before.and_then(|before| before[number]) {
+        if let Some(before) = self.expected(setup) {
             if before.identity != identity {
                 log::warn!("{}: drive {number} is another one after a reset", self.name());
                 return self.next_drive(setup, now);
@@ -286,7 +293,7 @@ impl<R: Registers> Channel<R> {
         } else {
             log::debug!("{}: drive {number}: {}", self.name(), identity.model());
         }
-        setup.found[number] = Some(drive);
+        self.found[number] = Some(drive);
         match identity.kind {
             Kind::Packet => self.ask_capacity(setup, now),
             Kind::Disk(geometry) if geometry.has_cache && geometry.flush.is_none() => {
@@ -297,7 +304,7 @@ impl<R: Registers> Channel<R> {
     }
 
     fn agree_on_multiple(&mut self, setup: &mut Setup, now: Instant) {
-        let blocks = setup.found[setup.drive].and_then(|drive| drive.geometry().map(|geometry| geometry.multiple));
+        let blocks = self.found[setup.drive].and_then(|drive| drive.geometry().map(|geometry| geometry.multiple));
         match blocks {
             Some(blocks @ 2..) => {
                 let command = Command::action(Action::SetMultiple(blocks));
@@ -323,10 +330,10 @@ impl<R: Registers> Channel<R> {
             return;
         }
         let has_changed = |(now, before): (&Option<Drive>, &Option<Drive>)| now.is_some() != before.is_some();
-        if setup.found.iter().zip(&self.drives).any(has_changed) {
+        if self.found.iter().zip(&self.drives).any(has_changed) {
             self.news = News::Some;
         }
-        self.drives = setup.found;
+        self.drives = self.found;
         let wants_table = self.drives.iter().flatten().any(|drive| drive.transfer == Transfer::Dma);
         if wants_table && self.engine.table.is_none() && self.engine.ports.has_master() {
             self.engine.table = PrdTable::new(self.memory);

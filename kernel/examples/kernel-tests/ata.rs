@@ -51,7 +51,7 @@ impl Driver for AtaTest {
     }
 
     fn matches(&self, id: &DeviceId) -> bool {
-        ata::DRIVER.matches(id)
+        env::option("test") == Some("ata") && ata::DRIVER.matches(id)
     }
 
     fn attach(&self, resources: Resources) -> Result<Attached, AttachError> {

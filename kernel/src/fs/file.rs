@@ -161,7 +161,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a time that cannot be stored, `ReadOnlyFilesystem`, and what the file system says.
+    /// `InvalidInput` for a time before 1970, `ReadOnlyFilesystem`, and what the file system says.
     pub fn set_modified(&self, time: SystemTime) -> Result<()> {
         let since = time.duration_since(UNIX_EPOCH).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
         let seconds = i64::try_from(since.as_secs()).map_err(|_| Error::from(ErrorKind::InvalidInput))?;

@@ -294,11 +294,11 @@ pub trait OpenFile {
         Ok(())
     }
 
-    /// Sets the time when the contents last changed, rounded down to what the file system can store.
+    /// Sets the time when the contents last changed, moved to the nearest that the file system can store.
     ///
     /// # Errors
     ///
-    /// EROFS, EINVAL for a time that cannot be stored, and what the file system says.
+    /// EROFS, EINVAL for a time before 1970 where that cannot be stored, and what the file system says.
     fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
         let _ = time;
         Err(Errno::EROFS)

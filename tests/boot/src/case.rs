@@ -17,6 +17,8 @@ pub enum Cost {
     Low,
     /// So long that `--quick` leaves it out.
     High,
+    /// Many minutes: run by `--long` alone, which runs nothing else.
+    Long,
 }
 
 /// One test.
@@ -40,6 +42,12 @@ impl Case {
         self.cost = Cost::High;
         self
     }
+
+    /// The same case, run by `--long` alone.
+    pub fn long(mut self) -> Self {
+        self.cost = Cost::Long;
+        self
+    }
 }
 
 /// Which cases to run.
@@ -47,13 +55,16 @@ impl Case {
 pub struct Selection {
     /// Leave out the cases of high cost.
     pub quick: bool,
+    /// Run the cases that take many minutes, and no others.
+    pub long: bool,
     /// Run only cases whose name contains this.
     pub filter: Option<String>,
 }
 
 impl Selection {
     fn includes(&self, case: &Case) -> bool {
-        self.filter.as_ref().is_none_or(|text| case.name.contains(text))
+        let is_named = self.filter.as_ref().is_none_or(|text| case.name.contains(text));
+        is_named && self.long == (case.cost == Cost::Long)
     }
 }
 
@@ -116,13 +127,19 @@ mod tests {
             counting("a::fails", &count, Err("reason".to_owned())),
             counting("a::holds", &count, Ok(())),
             counting("b::holds_slowly", &count, Ok(())).slow(),
+            counting("b::holds_very_slowly", &count, Ok(())).long(),
+            counting("b::fails_very_slowly", &count, Err("reason".to_owned())).long(),
         ];
         let tool = Tool::new("/nonexistent");
         assert_eq!(run_all(&cases, &tool, &Selection::default()), 1);
         assert_eq!(count.take(), 3);
-        assert_eq!(run_all(&cases, &tool, &Selection { quick: true, filter: None }), 1);
+        let quick = Selection { quick: true, ..Selection::default() };
+        assert_eq!(run_all(&cases, &tool, &quick), 1);
         assert_eq!(count.take(), 2);
-        assert_eq!(run_all(&cases, &tool, &Selection { quick: false, filter: Some("b::".to_owned()) }), 0);
+        let some = Selection { filter: Some("b::".to_owned()), ..Selection::default() };
+        assert_eq!(run_all(&cases, &tool, &some), 0);
         assert_eq!(count.take(), 1);
+        assert_eq!(run_all(&cases, &tool, &Selection { long: true, ..some }), 1);
+        assert_eq!(count.take(), 2);
     }
 }

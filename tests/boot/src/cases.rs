@@ -2,7 +2,10 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`cuts`] | power cuts: what was flushed is there |
+//! | [`disks`] | disks on every interface, and disks that fail |
 //! | [`examples`] | messages between cores, scheduling, faults, a server on all cores |
+//! | [`fat`] | FAT file systems, with the host's tools on the other side |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
@@ -15,8 +18,11 @@
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod cuts;
 pub mod debugger;
+pub mod disks;
 pub mod examples;
+pub mod fat;
 pub mod files;
 pub mod hello;
 pub mod kernel;
@@ -44,6 +50,9 @@ pub fn all() -> Vec<Case> {
         files::cases(),
         matrix::cases(),
         queues::cases(),
+        disks::cases(),
+        cuts::cases(),
+        fat::cases(),
         stopping::cases(),
         debugger::cases(),
         other_os::cases(),

@@ -12,7 +12,8 @@
 //!
 //! - [`tool`] runs the tool, to its end or in the background;
 //! - [`case`] is one test, and running many with a report in libtest's format;
-//! - [`cases`] lists them, one module per subject.
+//! - [`cases`] lists them, one module per subject;
+//! - [`image`] looks into the disks that guests leave behind.
 //!
 //! # Adding a case
 //!
@@ -23,4 +24,5 @@
 
 pub mod case;
 pub mod cases;
+pub mod image;
 pub mod tool;

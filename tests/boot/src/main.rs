@@ -1,5 +1,5 @@
 //! Runs the boot tests: `cargo xtask test`, or alone with
-//! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick] [--filter TEXT]`.
+//! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick | --long] [--filter TEXT]`.
 //!
 //! Reports in libtest's format. The exit status is 0 when no case failed, 101 when one did, 2 for wrong arguments.
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         match word.to_str() {
             Some("--xtask") => tool = words.next().map(PathBuf::from),
             Some("--quick") => selection.quick = true,
+            Some("--long") => selection.long = true,
             Some("--filter") => selection.filter = words.next().and_then(|text| text.into_string().ok()),
             _ => return usage(),
         }
@@ -35,6 +36,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: boot-tests --xtask PROGRAM [--quick] [--filter TEXT]");
+    eprintln!("usage: boot-tests --xtask PROGRAM [--quick | --long] [--filter TEXT]");
     ExitCode::from(2)
 }

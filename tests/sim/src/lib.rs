@@ -7,6 +7,8 @@
 //!   rings and buffers         <--- SimMemory ------------->  DeviceQueue: pop a chain, write, push
 //! ```
 //!
+//! A drive is behind [`ide`], whose driver has registers and a bus master instead of rings.
+//!
 //! The device side is written from the specification, shares no code with the driver side, and usually runs as a
 //! second thread, under Miri too. It reads shared memory with the weakest orderings that the specification allows
 //! a device, so that a driver that forgets its own is caught.
@@ -15,6 +17,7 @@ pub mod block;
 pub mod bounce;
 pub mod clock;
 pub mod device;
+pub mod ide;
 pub mod memory;
 pub mod mmio;
 pub mod mmio_legacy;

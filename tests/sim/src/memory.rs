@@ -9,6 +9,8 @@ use toro_core::{BusAddr, DmaBlock, DmaMemory};
 
 /// Bus addresses start here, far from any pointer, so that a mix-up fails.
 const BUS_BASE: u64 = 0x1_0000_0000;
+/// And here where a device reaches 32 bits only. The first block lies across a multiple of 64 KiB.
+const LOW_BUS_BASE: u64 = 0x1000_f000;
 const ALIGN: usize = 4096;
 
 /// Memory as a device reaches it.
@@ -19,8 +21,9 @@ pub trait GuestMemory: std::fmt::Debug + Sync {
 }
 
 /// Memory that both sides reach. Immortal: tests make one each and never free it while a device may run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SimMemory {
+    base: u64,
     state: Mutex<State>,
 }
 
@@ -75,8 +78,17 @@ unsafe impl Send for Block {}
 impl SimMemory {
     /// New memory that lives for ever, known to a static so that leak checkers keep quiet about it.
     pub fn leak() -> &'static Self {
+        Self::leak_from(BUS_BASE)
+    }
+
+    /// The same for devices that do not reach beyond 4 GiB.
+    pub fn leak_low() -> &'static Self {
+        Self::leak_from(LOW_BUS_BASE)
+    }
+
+    fn leak_from(base: u64) -> &'static Self {
         static ALL: Mutex<Vec<&'static SimMemory>> = Mutex::new(Vec::new());
-        let memory: &'static Self = Box::leak(Box::default());
+        let memory: &'static Self = Box::leak(Box::new(Self { base, state: Mutex::default() }));
         ALL.lock().expect("no test panics with it").push(memory);
         memory
     }
@@ -144,7 +156,7 @@ unsafe impl DmaMemory for SimMemory {
         }
         let block = Block::new(size)?;
         let cpu = block.cpu;
-        let bus = BUS_BASE + state.next;
+        let bus = self.base + state.next;
         // A gap after each block, so that running over its end is noticed.
         state.next += (size.next_multiple_of(ALIGN) + ALIGN) as u64;
         state.blocks.insert(bus, block);

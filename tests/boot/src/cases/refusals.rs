@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 16] = [
+    let refused: [(&str, &[&str], &[&str]); 22] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -23,6 +23,12 @@ pub fn cases() -> Vec<Case> {
             &["virtio-fs", "legacy"],
         ),
         ("more_cards_than_a_microvm_has_room_for", &["run", "hello", "--nics", "8", "--share", "/"], &["microvm", "8"]),
+        ("missing_disk", &["run", "hello", "--disk", "/no/such/disk"], &["/no/such/disk"]),
+        ("directory_as_disk", &["run", "hello", "--disk", "/,ro"], &["disk /", "not a file"]),
+        ("unknown_kind_of_disk", &["run", "hello", "--disk", "disk,if=scsi"], &["`if=scsi`", "virtio", "ata"]),
+        ("unknown_word_for_a_disk", &["run", "hello", "--disk", "a,b.img"], &["`b.img`", "comma"]),
+        ("ata_disk_on_microvm", &["run", "hello", "--disk", "disk,if=ata"], &["IDE", "--machine pc"]),
+        ("more_disks_than_a_microvm_has_room_for", &["run", "hello", "--nics", "8", "--disk", "/"], &["microvm", "8"]),
         ("unknown_option", &["run", "hello", "--no-such-option"], &["--no-such-option"]),
         ("unknown_command", &["boot", "hello"], &["'boot'"]),
         ("no_memory", &["run", "hello", "--memory", "0"], &["--memory"]),
@@ -40,6 +46,7 @@ pub fn cases() -> Vec<Case> {
         })
         .collect();
     cases.push(Case::new("refusals::busy_port_is_refused", busy_port_is_refused));
+    cases.push(Case::new("refusals::unusable_images_are_refused", unusable_images_are_refused));
     cases.push(Case::new("refusals::old_qemu_is_refused", old_qemu_is_refused));
     cases
 }
@@ -50,6 +57,21 @@ fn busy_port_is_refused(tool: &Tool) -> Result<(), String> {
     tool.run(["run", "hello", "--port", &port])?.expect_refusal(&[&port])?;
     let gdb = format!("--gdb={port}");
     tool.run(["run", "hello", &gdb])?.expect_refusal(&[&port]).map(drop)
+}
+
+fn unusable_images_are_refused(tool: &Tool) -> Result<(), String> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let file = |name: &str, contents: &[u8]| {
+        let path = directory.path().join(name);
+        fs::write(&path, contents).map_err(|error| error.to_string())?;
+        Ok::<_, String>(path.to_string_lossy().into_owned())
+    };
+    let disk = file("disk", &[0; 1024])?;
+    let (odd, other) = (file("odd", &[0; 1023])?, file("other", b"QFI\xfb\0\0\0\x03")?);
+    tool.run(["run", "hello", "--disk", &odd])?.expect_refusal(&[&odd, "1023 bytes"])?;
+    tool.run(["run", "hello", "--disk", &other])?.expect_refusal(&[&other, "format=qcow2"])?;
+    let twice = ["run", "hello", "--disk", &disk, "--disk", &format!("{disk},ro")];
+    tool.run(twice)?.expect_refusal(&[&disk, "used twice"]).map(drop)
 }
 
 fn old_qemu_is_refused(tool: &Tool) -> Result<(), String> {

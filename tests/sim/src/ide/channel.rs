@@ -1,0 +1,580 @@
+//! A channel: the registers of its two drives, and what commands do.
+
+use std::time::Duration;
+
+use toro_core::Instant;
+
+use super::drive::{Drive, Kind};
+use super::master::{self, Master};
+use super::transfer::{Direction, Transfer};
+use super::{Clock, identify};
+use crate::SimMemory;
+
+pub(super) const ERR: u8 = 1 << 0;
+pub(super) const DRQ: u8 = 1 << 3;
+/// DRDY and DSC.
+pub(super) const READY: u8 = 0x50;
+pub(super) const BSY: u8 = 1 << 7;
+
+const ABRT: u8 = 1 << 2;
+const SECOND: u8 = 1 << 4;
+const LBA: u8 = 1 << 6;
+const NIEN: u8 = 1 << 1;
+const SRST: u8 = 1 << 2;
+const HOB: u8 = 1 << 7;
+
+/// How soon a drive answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once, as QEMU's do where they need no file.
+    Quick,
+    /// When the test calls [`Controller::run`](super::Controller::run).
+    Slow,
+}
+
+/// What a drive does that lies, or is broken.
+#[derive(Clone, Debug, Default)]
+pub struct Lies {
+    /// Busy for ever after the next command.
+    pub busy: bool,
+    /// No DRQ.
+    pub never_drq: bool,
+    /// DRQ after the last block.
+    pub extra_drq: bool,
+    /// All registers read as ones.
+    pub gone: bool,
+    /// Nothing interrupts.
+    pub no_interrupt: bool,
+    /// It interrupts while it is still busy.
+    pub early_interrupt: bool,
+    /// The bus master reports an error, or does not stop.
+    pub master_error: bool,
+    /// See above.
+    pub active_stuck: bool,
+    /// The bus master is still active when the drive is done.
+    pub stays_active: bool,
+    /// The bus master moves nothing.
+    pub no_dma: bool,
+    /// Where the drive says that it has failed.
+    pub failed_lba: Option<u64>,
+    /// More bits of the bus master's status.
+    pub master_bits: u8,
+    /// What a packet device says how many bytes it has.
+    pub packet_count: Option<u16>,
+    /// Whether it says so only once.
+    pub packet_count_once: bool,
+    /// Why it interrupts, it says.
+    pub reason: Option<u8>,
+    /// Whether a reset ends the lies.
+    pub end_with_reset: bool,
+    /// Whether all this is said only of commands like these.
+    pub only: Option<fn(u8) -> bool>,
+}
+
+impl Lies {
+    pub(super) fn any(&self) -> bool {
+        self.busy
+            || self.never_drq
+            || self.extra_drq
+            || self.gone
+            || self.master_error
+            || self.active_stuck
+            || self.stays_active
+            || self.no_dma
+            || self.early_interrupt
+            || self.packet_count.is_some()
+            || self.reason.is_some()
+    }
+}
+
+/// What the drives are in the middle of.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    None,
+    /// A command that has not begun.
+    Pending,
+    Port(Transfer),
+    Dma {
+        direction: Direction,
+        buffer: Vec<u8>,
+        lba: u64,
+        code: u8,
+    },
+    Packet {
+        packet: Vec<u8>,
+        limit: usize,
+    },
+    Pieces {
+        answer: Vec<u8>,
+        limit: usize,
+    },
+}
+
+/// What happens when the drive goes on.
+#[derive(Clone, Debug)]
+pub(super) enum Deferred {
+    Command(u8),
+    Block,
+    Store,
+    Packet { packet: Vec<u8>, limit: usize },
+    Piece,
+    Reset,
+}
+
+/// A channel.
+#[derive(Debug)]
+pub struct Channel {
+    pub(super) memory: &'static SimMemory,
+    clock: &'static Clock,
+    /// What is connected.
+    pub drives: [Option<Drive>; 2],
+    pub(super) selected: usize,
+    /// By offset in the command block; what was written last, and before.
+    pub(super) current: [u8; 8],
+    previous: [u8; 8],
+    pub(super) status: u8,
+    pub(super) error: u8,
+    control: u8,
+    /// Status reads that still show what was before, and until when they do.
+    pub(super) settling: u8,
+    settled: Instant,
+    stale: u8,
+    intrq: bool,
+    pub(super) master: Master,
+    pub(super) work: Work,
+    pub(super) deferred: Option<Deferred>,
+    /// Of a packet's answer, what comes after the piece that moves now.
+    pub(super) rest: Option<(Vec<u8>, usize)>,
+    reset_began: Option<Instant>,
+    rest_until: Instant,
+    /// How soon it answers.
+    pub pace: Pace,
+    /// How it lies.
+    pub lies: Lies,
+    /// Whether what a driver must not do fails the test.
+    pub is_strict: bool,
+    /// Whether a slow drive goes on when it has been looked at often enough.
+    pub runs_by_itself: bool,
+    /// Whether it stays busy for some looks after the end of a command.
+    pub lingers: bool,
+    looks: u32,
+    pub(super) lingering: u32,
+    /// Whether nothing holds the bus's lines where no drive is.
+    pub is_floating: bool,
+    /// How often it has interrupted the processor.
+    pub interrupts: u32,
+    /// Commands that drives have taken: which one, and the code.
+    pub commands: Vec<(usize, u8)>,
+    /// How often it was reset.
+    pub resets: u32,
+    /// How often the status and the alternate status have been read.
+    pub status_reads: u32,
+    /// See above.
+    pub alternate_reads: u32,
+    /// Writes of the drive register that chose the other drive.
+    pub selections: u32,
+    /// The task file of the last command: current and previous registers.
+    pub last: ([u8; 8], [u8; 8]),
+}
+
+impl Channel {
+    pub(super) fn new(memory: &'static SimMemory, clock: &'static Clock) -> Self {
+        Self {
+            memory,
+            clock,
+            drives: [None, None],
+            selected: 0,
+            current: [0; 8],
+            previous: [0; 8],
+            status: READY,
+            error: 1,
+            control: 0,
+            settling: 0,
+            settled: Instant::from_nanos(0),
+            stale: 0,
+            intrq: false,
+            master: Master::default(),
+            work: Work::None,
+            deferred: None,
+            rest: None,
+            reset_began: None,
+            rest_until: Instant::from_nanos(0),
+            pace: Pace::Quick,
+            lies: Lies::default(),
+            is_strict: true,
+            runs_by_itself: false,
+            lingers: false,
+            looks: 0,
+            lingering: 0,
+            is_floating: false,
+            interrupts: 0,
+            commands: Vec::new(),
+            resets: 0,
+            status_reads: 0,
+            alternate_reads: 0,
+            selections: 0,
+            last: Default::default(),
+        }
+    }
+
+    /// Fails the test of a driver that does what it must not.
+    #[track_caller]
+    pub(super) fn must(&self, condition: bool, rule: &str) {
+        assert!(condition || !self.is_strict, "{rule}");
+    }
+
+    pub(super) fn drive(&mut self) -> Option<&mut Drive> {
+        self.drives[self.selected].as_mut()
+    }
+
+    pub(super) fn is_quick(&self) -> bool {
+        self.pace == Pace::Quick && !self.lies.busy
+    }
+
+    /// Whether interrupts reach the processor.
+    pub fn admits_interrupts(&self) -> bool {
+        self.control & NIEN == 0
+    }
+
+    /// Whether the deeper half of the registers is shown.
+    pub fn shows_upper_half(&self) -> bool {
+        self.control & HOB != 0
+    }
+
+    /// Whether the bus master is active.
+    pub fn is_mastering(&self) -> bool {
+        self.master.status & master::ACTIVE != 0
+    }
+
+    /// Commands that have not begun.
+    pub fn deferred_commands(&self) -> usize {
+        usize::from(matches!(self.deferred, Some(Deferred::Command(_))))
+    }
+
+    /// As if somebody had asked for data and left.
+    pub fn be_in_the_middle(&mut self) {
+        self.status = READY | DRQ;
+    }
+
+    /// Lets the drive go on; says whether it has interrupted.
+    pub fn run(&mut self) -> bool {
+        let before = self.interrupts;
+        if !self.lies.busy && !self.lies.gone {
+            self.go_on();
+            if matches!(self.work, Work::Dma { .. }) {
+                self.dma();
+            }
+        }
+        self.interrupts != before
+    }
+
+    pub(super) fn go_on(&mut self) {
+        match self.deferred.take() {
+            None => {}
+            Some(Deferred::Command(code)) => self.execute(code),
+            Some(Deferred::Block) => self.offer_block(),
+            Some(Deferred::Store) => self.store_all(),
+            Some(Deferred::Packet { packet, limit }) => self.packet(&packet, limit),
+            Some(Deferred::Piece) => self.next_piece(),
+            Some(Deferred::Reset) => self.after_reset(),
+        }
+    }
+
+    /// Raises the line.
+    pub(super) fn interrupt(&mut self) {
+        if self.lies.no_interrupt {
+            return;
+        }
+        // Edge-triggered: a line that is up already says nothing new; one that was masked is lost.
+        if self.admits_interrupts() && !self.intrq {
+            self.interrupts += 1;
+            self.master.status |= master::INTR;
+        }
+        self.intrq = true;
+        self.settling = 0;
+    }
+
+    fn shown_status(&mut self) -> u8 {
+        if self.lies.gone {
+            return u8::MAX;
+        }
+        self.looks += 1;
+        if self.runs_by_itself && self.looks.is_multiple_of(50) {
+            self.go_on();
+        }
+        if self.lingering > 0 {
+            self.lingering -= 1;
+            return BSY;
+        }
+        if self.settling > 0 && self.clock.peek() < self.settled {
+            self.settling -= 1;
+            return self.stale;
+        }
+        match (&self.drives[self.selected], self.drives.iter().all(Option::is_none)) {
+            (_, true) if self.is_floating => u8::MAX,
+            (None, _) => 0,
+            (Some(_), _) => self.status,
+        }
+    }
+
+    pub(super) fn alternate(&mut self) -> u8 {
+        self.alternate_reads += 1;
+        self.shown_status()
+    }
+
+    pub(super) fn read(&mut self, offset: usize) -> u8 {
+        if self.lies.gone {
+            return u8::MAX;
+        }
+        if offset == 7 {
+            self.status_reads += 1;
+            self.intrq = false;
+            return self.shown_status();
+        }
+        if self.drives.iter().all(Option::is_none) {
+            return if self.is_floating { u8::MAX } else { 0 };
+        }
+        match offset {
+            1 => self.error,
+            2..=5 if self.control & HOB != 0 => self.previous[offset],
+            2..=6 => self.current[offset],
+            _ => u8::MAX,
+        }
+    }
+
+    pub(super) fn write(&mut self, offset: usize, value: u8) {
+        let is_busy = (self.status & (BSY | DRQ) != 0 || self.lingering > 0) && self.drives[self.selected].is_some();
+        if is_busy || self.lies.gone {
+            // Lost, as the drive does not listen.
+            return self.must(self.lies.any(), "AT-5: the command block is written while the drive is busy");
+        }
+        self.must(self.clock.peek() >= self.rest_until, "AT-6: the command block is written too soon after a reset");
+        self.control &= !HOB;
+        match offset {
+            1..=5 => {
+                self.previous[offset] = self.current[offset];
+                self.current[offset] = value;
+            }
+            6 => {
+                let drive = usize::from(value & SECOND != 0);
+                if drive != self.selected {
+                    self.selections += 1;
+                    self.settle(BSY);
+                }
+                self.selected = drive;
+                self.current[6] = value;
+            }
+            7 => self.command(value),
+            _ => {}
+        }
+    }
+
+    /// The next status reads still show something else.
+    fn settle(&mut self, stale: u8) {
+        (self.settling, self.stale) = (3, stale);
+        self.settled = self.clock.peek().saturating_add(Duration::from_nanos(400));
+    }
+
+    fn command(&mut self, code: u8) {
+        self.must(
+            self.settling == 0 || self.clock.peek() >= self.settled,
+            "AT-4: a command follows the selection at once",
+        );
+        let is_free = self.deferred.is_none() && matches!(self.work, Work::None) || self.lies.any();
+        self.must(is_free, "AT-27: one command at a time");
+        self.intrq = false;
+        if self.drives[self.selected].is_none() {
+            return;
+        }
+        self.commands.push((self.selected, code));
+        self.last = (self.current, self.previous);
+        let stale = self.status;
+        self.status = BSY;
+        self.error = 0;
+        self.work = Work::Pending;
+        self.deferred = Some(Deferred::Command(code));
+        self.settle(stale);
+        if self.lies.early_interrupt {
+            self.interrupt();
+        }
+        if self.is_quick() {
+            self.go_on();
+        }
+    }
+
+    /// The address in the registers, and whether it is the long one that a command wants.
+    pub(super) fn lba(&self) -> u64 {
+        let [_, _, _, low, mid, high, device, _] = self.current.map(u64::from);
+        low | mid << 8 | high << 16 | (device & 0x0f) << 24
+    }
+
+    pub(super) fn set_lba(&mut self, lba: u64) {
+        let [low, mid, high, fourth, fifth, sixth, ..] = lba.to_le_bytes();
+        self.current[3..6].copy_from_slice(&[low, mid, high]);
+        if self.last_is_long() {
+            self.previous[3..6].copy_from_slice(&[fourth, fifth, sixth]);
+        } else {
+            self.current[6] = (self.current[6] & 0xf0) | (fourth & 0x0f);
+        }
+    }
+
+    fn last_is_long(&self) -> bool {
+        self.commands.last().is_some_and(|(_, code)| is_long(*code))
+    }
+
+    /// Address and number of blocks of a transfer.
+    fn extent(&self, code: u8) -> (u64, usize) {
+        let count = self.current[2];
+        self.must(self.current[6] & LBA != 0, "AT-10: the address is no LBA");
+        if !is_long(code) {
+            self.must(self.current[6] & 0xa0 == 0xa0, "AT-10: bits that were always one");
+            return (self.lba(), if count == 0 { 256 } else { count.into() });
+        }
+        let [_, _, count_high, fourth, fifth, sixth, ..] = self.previous.map(u64::from);
+        let lba = (self.lba() & 0xff_ffff) | fourth << 24 | fifth << 32 | sixth << 40;
+        let blocks = usize::from(count) | (count_high as usize) << 8;
+        (lba, if blocks == 0 { 65_536 } else { blocks })
+    }
+
+    fn abort(&mut self) {
+        let lba = self.lba();
+        self.fail(ABRT, lba);
+    }
+
+    fn execute(&mut self, code: u8) {
+        self.work = Work::None;
+        let lies = self.lies.clone();
+        if self.lies.only.is_some_and(|only| !only(code)) {
+            self.lies = Lies { only: lies.only, end_with_reset: lies.end_with_reset, ..Lies::default() };
+            self.execute_truly(code);
+            self.lies = lies;
+            return;
+        }
+        self.execute_truly(code);
+    }
+
+    fn execute_truly(&mut self, code: u8) {
+        let features = self.current[1];
+        let Some(drive) = self.drive() else { return };
+        match (code, drive.kind) {
+            (0xec, Kind::Cdrom) | (0xa1, Kind::Disk) => {
+                if drive.kind == Kind::Cdrom {
+                    self.show_signature();
+                }
+                self.work = Work::None;
+                self.status = READY | ERR;
+                self.error = ABRT;
+                self.interrupt();
+            }
+            (0xec, _) | (0xa1, _) => {
+                let bytes = drive.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                self.offer(Direction::In, bytes, 512, 0, code);
+            }
+            (0xa0, Kind::Cdrom) => self.await_packet(),
+            (_, Kind::Cdrom) => self.abort(),
+            (0xc6, _) => {
+                let count = self.current[2];
+                let Some(drive) = self.drive() else { return };
+                let most = drive.words[47] as u8;
+                if drive.refuses_multiple || !count.is_power_of_two() || count > most {
+                    return self.abort();
+                }
+                drive.multiple = count;
+                self.done();
+            }
+            (0xe7, _) | (0xea, _) => {
+                let lba = 0;
+                match self.failing(code, lba, 512) {
+                    Some((bad, error)) => self.fail(error, bad),
+                    None => self.done(),
+                }
+            }
+            (0xef, _) if features == 0x82 && !drive.refuses_features => {
+                if let Some(drive) = self.drive() {
+                    drive.is_cache_off = true;
+                }
+                self.done();
+            }
+            (0x20 | 0x24 | 0xc4 | 0x29 | 0x30 | 0x34 | 0xc5 | 0x39 | 0xc8 | 0x25 | 0xca | 0x35, _) => {
+                self.transfer(code);
+            }
+            _ => self.abort(),
+        }
+    }
+
+    fn transfer(&mut self, code: u8) {
+        let (lba, blocks) = self.extent(code);
+        let Some(drive) = self.drive() else { return };
+        let Some(range) = drive.range(lba, blocks) else { return self.abort() };
+        let (block_size, multiple) = (drive.block_size, usize::from(drive.multiple));
+        let direction =
+            if matches!(code, 0x30 | 0x34 | 0xc5 | 0x39 | 0xca | 0x35) { Direction::Out } else { Direction::In };
+        let buffer = match direction {
+            Direction::In => drive.contents[range].to_vec(),
+            Direction::Out => vec![0; range.len()],
+        };
+        let block = match code {
+            0xc8 | 0x25 | 0xca | 0x35 => {
+                self.work = Work::Dma { direction, buffer, lba, code };
+                self.status = BSY;
+                return;
+            }
+            0xc4 | 0x29 | 0xc5 | 0x39 if multiple == 0 => return self.abort(),
+            0xc4 | 0x29 | 0xc5 | 0x39 => multiple * block_size,
+            _ => block_size,
+        };
+        self.offer(direction, buffer, block, lba, code);
+    }
+
+    pub(super) fn write_control(&mut self, value: u8) {
+        let now = self.clock.peek();
+        let was_reset = self.control & SRST != 0;
+        self.control = value;
+        if value & SRST != 0 {
+            self.reset_began.get_or_insert(now);
+            self.work = Work::None;
+            self.deferred = None;
+            self.rest = None;
+            self.intrq = false;
+            self.status = BSY;
+        } else if was_reset {
+            let began = self.reset_began.take().unwrap_or(now);
+            self.must(now.saturating_since(began) >= Duration::from_micros(5), "AT-6: the reset is too short");
+            self.rest_until = now.saturating_add(Duration::from_millis(2));
+            self.resets += 1;
+            if self.lies.end_with_reset {
+                self.lies = Lies::default();
+            }
+            self.later(Deferred::Reset);
+        }
+    }
+
+    fn after_reset(&mut self) {
+        self.selected = 0;
+        self.status = READY;
+        self.error = 1;
+        self.settling = 0;
+        for drive in self.drives.iter_mut().flatten() {
+            drive.multiple = 0;
+            drive.is_cache_off = false;
+            if drive.kind == Kind::Cdrom {
+                drive.attentions = 1;
+            }
+        }
+        self.show_signature();
+    }
+
+    fn show_signature(&mut self) {
+        let is_packet_device = self.is_packet_device();
+        self.current[2..6].copy_from_slice(if is_packet_device { &[1, 1, 0x14, 0xeb] } else { &[1, 1, 0, 0] });
+    }
+
+    /// The description of the drive in a place, to be changed.
+    pub fn words(&mut self, drive: usize) -> &mut identify::Words {
+        &mut self.drives[drive].as_mut().expect("the test has connected it").words
+    }
+}
+
+fn is_long(code: u8) -> bool {
+    matches!(code, 0x24 | 0x29 | 0x34 | 0x39 | 0x25 | 0x35 | 0xea)
+}
