@@ -107,6 +107,9 @@ fn nobody_resets_a_shared_disk_alone() {
     queues[0].publish();
     model.serve();
     assert_eq!(queues[0].complete().expect("sound rings").expect("it completed").result, Ok(()));
+    // Nor who is left: the device may still use what the other one dropped.
+    queues.truncate(1);
+    assert_eq!(queues[0].reset(&mut |_| panic!("nothing was in flight")), Err(error));
 }
 
 #[test]
