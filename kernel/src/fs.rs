@@ -39,7 +39,7 @@
 //!
 //! # Ownership
 //!
-//! Files and listings are handles for the core that opened them, hence not `Send`. A device or disk, and so a mount, belongs to the
+//! Files and listings are handles for the core that opened them, hence not `Send`. A device, and so a mount, belongs to the
 //! core on which it was attached; threads of all other cores see it at the same path, and their calls are sent to that
 //! core, which costs a call between cores each: a few microseconds. What the owner's threads do costs nothing more for that.
 //!
