@@ -42,6 +42,14 @@ pub enum Program {
     Iproute,
     /// c++, which compiles libFuzzer
     CppCompiler,
+    /// mkfs.fat and fsck.fat, which make and judge FAT volumes
+    Dosfstools,
+    /// mcopy, which reads and writes FAT volumes
+    Mtools,
+    /// sgdisk, which makes GUID partition tables
+    Gdisk,
+    /// fdisk and sfdisk, which make partition tables of both kinds
+    Fdisk,
 }
 
 impl Program {
@@ -57,6 +65,10 @@ impl Program {
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
+            Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
+            Self::Mtools => is_installed("mcopy"),
+            Self::Gdisk => is_installed("sgdisk"),
+            Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
         }
     }
 
@@ -69,6 +81,10 @@ impl Program {
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
             Self::CppCompiler => "a C++ compiler",
+            Self::Dosfstools => "dosfstools",
+            Self::Mtools => "mtools",
+            Self::Gdisk => "gdisk",
+            Self::Fdisk => "fdisk",
         }
     }
 
@@ -87,8 +103,18 @@ impl Program {
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
             Self::CppCompiler => vec!["g++"],
+            Self::Dosfstools => vec!["dosfstools"],
+            Self::Mtools => vec!["mtools"],
+            Self::Gdisk => vec!["gdisk"],
+            Self::Fdisk => vec!["fdisk"],
         }
     }
+}
+
+/// Whether a program is here that may be one for the administrator, in a directory that is not in everybody's path.
+fn is_installed(program: &str) -> bool {
+    qemu::in_path(program).is_some()
+        || ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).is_file())
 }
 
 /// Whether an ordinary user can start `found` only with the help of newuidmap.
@@ -294,8 +320,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
-    let list = |names: [&str; 6]| {
-        let [qemu, virtiofsd, curl, gdb, ip, cpp] = names;
+    let list = |names: [&str; 8]| {
+        let [qemu, virtiofsd, curl, gdb, ip, cpp, gdisk, fdisk] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -305,6 +331,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Gdb => gdb,
                 Program::Iproute => ip,
                 Program::CppCompiler => cpp,
+                Program::Dosfstools => "dosfstools",
+                Program::Mtools => "mtools",
+                Program::Gdisk => gdisk,
+                Program::Fdisk => fdisk,
             })
             .collect();
         words.join(" ")
@@ -312,11 +342,20 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
     vec![
         format!(
             "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++"])
+            list(["qemu-system-x86-core", "virtiofsd", "curl", "gdb", "iproute", "gcc-c++", "gdisk", "util-linux"])
         ),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++"])),
+        format!(
+            "sudo pacman -S {}",
+            list(["qemu-system-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc", "gptfdisk", "util-linux"])
+        ),
+        format!(
+            "sudo zypper install {}",
+            list(["qemu-x86", "virtiofsd", "curl", "gdb", "iproute2", "gcc-c++", "gptfdisk", "util-linux"])
+        ),
+        format!(
+            "sudo apk add {}",
+            list(["qemu-system-x86_64", "virtiofsd", "curl", "gdb", "iproute2", "g++", "sgdisk", "sfdisk fdisk"])
+        ),
     ]
 }
 

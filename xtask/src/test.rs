@@ -118,7 +118,9 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
-    let programs = vec![Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
+    let virtual_machines = [Program::Qemu, Program::Virtiofsd, Program::Curl, Program::Gdb, Program::Iproute];
+    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk];
+    let programs = [&virtual_machines[..], &disks].concat();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 
