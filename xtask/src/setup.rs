@@ -48,6 +48,10 @@ pub enum Program {
     Mtools,
     /// c++, which compiles libFuzzer
     CppCompiler,
+    /// sgdisk, which makes GUID partition tables
+    Gdisk,
+    /// fdisk and sfdisk, which make partition tables of both kinds
+    Fdisk,
 }
 
 impl Program {
@@ -63,13 +67,11 @@ impl Program {
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
             Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
-            // For root alone on most systems; an ordinary user's PATH does not lead there.
-            Self::Dosfstools => {
-                let places = ["/usr/sbin/mkfs.fat", "/sbin/mkfs.fat"];
-                qemu::in_path("mkfs.fat").is_some() || places.iter().any(|place| Path::new(place).exists())
-            }
-            Self::Mtools => qemu::in_path("mcopy").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
+            Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
+            Self::Mtools => is_installed("mcopy"),
+            Self::Gdisk => is_installed("sgdisk"),
+            Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
         }
     }
 
@@ -85,6 +87,8 @@ impl Program {
             Self::Dosfstools => "dosfstools",
             Self::Mtools => "mtools",
             Self::CppCompiler => "a C++ compiler",
+            Self::Gdisk => "gdisk",
+            Self::Fdisk => "fdisk",
         }
     }
 
@@ -106,8 +110,16 @@ impl Program {
             Self::Dosfstools => vec!["dosfstools"],
             Self::Mtools => vec!["mtools"],
             Self::CppCompiler => vec!["g++"],
+            Self::Gdisk => vec!["gdisk"],
+            Self::Fdisk => vec!["fdisk"],
         }
     }
+}
+
+/// Whether a program is here that may be one for the administrator, in a directory that is not in everybody's path.
+fn is_installed(program: &str) -> bool {
+    qemu::in_path(program).is_some()
+        || ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).is_file())
 }
 
 /// Whether an ordinary user can start `found` only with the help of newuidmap.
@@ -314,8 +326,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 5]| {
-        let [qemu, virtiofsd, ip, storage, cpp] = names;
+    let list = |names: [&str; 7]| {
+        let [qemu, virtiofsd, ip, storage, cpp, gdisk, fdisk] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -328,15 +340,37 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Iproute => ip,
                 Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
+                Program::Gdisk => gdisk,
+                Program::Fdisk => fdisk,
             })
             .collect();
         words.join(" ")
     };
     vec![
-        format!("sudo dnf install {}", list(["qemu-system-x86-core", "virtiofsd", "iproute", "qemu-img", "gcc-c++"])),
-        format!("sudo pacman -S {}", list(["qemu-system-x86", "virtiofsd", "iproute2", "qemu-img", "gcc"])),
-        format!("sudo zypper install {}", list(["qemu-x86", "virtiofsd", "iproute2", "qemu-tools", "gcc-c++"])),
-        format!("sudo apk add {}", list(["qemu-system-x86_64", "virtiofsd", "iproute2", "qemu-storage-daemon", "g++"])),
+        format!(
+            "sudo dnf install {}",
+            list(["qemu-system-x86-core", "virtiofsd", "iproute", "qemu-img", "gcc-c++", "gdisk", "util-linux"])
+        ),
+        format!(
+            "sudo pacman -S {}",
+            list(["qemu-system-x86", "virtiofsd", "iproute2", "qemu-img", "gcc", "gptfdisk", "util-linux"])
+        ),
+        format!(
+            "sudo zypper install {}",
+            list(["qemu-x86", "virtiofsd", "iproute2", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
+        ),
+        format!(
+            "sudo apk add {}",
+            list([
+                "qemu-system-x86_64",
+                "virtiofsd",
+                "iproute2",
+                "qemu-storage-daemon",
+                "g++",
+                "sgdisk",
+                "sfdisk fdisk"
+            ])
+        ),
     ]
 }
 

@@ -136,8 +136,9 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
     let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon];
-    let tools = [Program::Curl, Program::Gdb, Program::Iproute, Program::Dosfstools, Program::Mtools];
-    let programs = machines.into_iter().chain(tools).collect();
+    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk];
+    let tools = [Program::Curl, Program::Gdb, Program::Iproute];
+    let programs = [&machines[..], &disks, &tools].concat();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 

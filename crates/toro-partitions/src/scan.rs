@@ -12,7 +12,7 @@
 //!
 //! A table is bytes that anybody may have written. Nothing is handed out that is not wholly on the disk, and nothing that
 //! shares a sector with what was handed out before or with the table itself. What is refused is in the report. The work
-//! is bounded: a table of at most [`gpt::MAX_ENTRY_BYTES`], [`MAX_PARTITIONS`] logical partitions.
+//! is bounded: a table of at most 1 MiB, and [`MAX_PARTITIONS`] logical partitions.
 
 use crate::gpt::{self, Header};
 use crate::mbr::{self, BootRecord};

@@ -182,3 +182,74 @@ fn what_was_synced_survives_on_fat16() {
 fn what_was_synced_survives_on_fat32() {
     cuts(&mkfs(3_000, &["-F", "32", "-s", "1"]), 80, 12, "FAT32");
 }
+
+/// Names, and what each file contains.
+const OLD: &[u8] = &[1; 3_000];
+const NEW: &[u8] = &[2; 2_000];
+
+/// Cuts `operation` at every request. Before it, `from/draft` has the new contents and `to/file` the old ones, all synced.
+fn cut_everywhere(
+    kind: FatKind,
+    operation: fn(&mut Volume<Memory>) -> Result<(), Error>,
+    check: fn(&[Option<Vec<u8>>; 3]),
+) {
+    let mut volume = Volume::mount(Memory::new(skeleton::volume(kind)), OPTIONS).expect("it is a volume");
+    let root = volume.root();
+    for (directory, name, contents) in [("from", "draft", NEW), ("to", "file", OLD)] {
+        let directory = volume.create_directory(root, directory.as_bytes()).expect("there is room");
+        let file = volume.create(directory, name.as_bytes()).expect("there is room");
+        volume.write(file, 0, contents).expect("there is room");
+        volume.sync(file).expect("nothing fails");
+    }
+    volume.sync_all().expect("nothing fails");
+    let image = volume.into_storage().image();
+    let mut random = Random::new(5);
+    for requests in 0.. {
+        let mut volume = Volume::mount(Memory::with_cut(image.clone(), requests), OPTIONS).expect("nothing is cut yet");
+        let done = operation(&mut volume).and_then(|()| volume.sync_all());
+        let disk = volume.into_storage();
+        for _ in 0..12 {
+            let after = Memory::new(disk.image_after_cut(&mut random));
+            let mut volume = Volume::mount(after, OPTIONS).expect("it mounts after a cut");
+            let found = ["from/draft", "to/file", "to/another name"].map(|path| {
+                let node = walk(&mut volume, path).ok()?;
+                Some(read_all(&mut volume, node).unwrap_or_else(|error| panic!("{path} after {requests}: {error}")))
+            });
+            check(&found);
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn renamed_file_has_one_of_its_names_at_any_moment() {
+    for kind in [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32] {
+        let rename = |volume: &mut Volume<Memory>| {
+            let (from, to) = (walk(volume, "from")?, walk(volume, "to")?);
+            volume.rename(from, b"draft", to, b"another name")
+        };
+        cut_everywhere(kind, rename, |[draft, file, another]| {
+            assert_eq!(file.as_deref(), Some(OLD));
+            let names = [draft, another].map(|contents| contents.as_deref());
+            assert!(names.contains(&Some(NEW)), "the file is lost");
+            assert!(names.iter().all(|contents| contents.is_none_or(|contents| contents == NEW)));
+        });
+    }
+}
+
+#[test]
+fn file_that_is_replaced_is_the_old_or_the_new_one_at_any_moment() {
+    for kind in [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32] {
+        let replace = |volume: &mut Volume<Memory>| {
+            let (from, to) = (walk(volume, "from")?, walk(volume, "to")?);
+            volume.rename(from, b"draft", to, b"file")
+        };
+        cut_everywhere(kind, replace, |[draft, file, _]| {
+            let contents = file.as_deref();
+            assert!(contents == Some(OLD) || contents == Some(NEW), "the file is lost");
+            assert!(contents == Some(NEW) || draft.as_deref() == Some(NEW), "the draft is lost");
+        });
+    }
+}
