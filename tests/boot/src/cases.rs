@@ -9,11 +9,13 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
+//! | [`ata`] | disks and a CD-ROM drive of an IDE controller, by DMA and PIO |
 //! | [`debugger`] | gdb in a guest |
 //! | [`queues`] | a card whose queue pairs belong to different cores |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod ata;
 pub mod debugger;
 pub mod examples;
 pub mod files;
@@ -41,6 +43,7 @@ pub fn all() -> Vec<Case> {
         examples::cases(),
         files::cases(),
         matrix::cases(),
+        ata::cases(),
         queues::cases(),
         stopping::cases(),
         debugger::cases(),
