@@ -19,12 +19,11 @@ const WRITTEN: usize = 2000;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let case = |name: &str, transfer, requests| {
-        Case::new(format!("ata::{name}"), move |tool: &Tool| disk_and_cdrom(tool, transfer, requests))
-    };
+    let case =
+        |name: &str, transfer, requests| Case::new(name, move |tool: &Tool| disk_and_cdrom(tool, transfer, requests));
     vec![
-        case("at_1_2_17_18_31_disk_and_cdrom_by_dma_asleep", "dma", 60),
-        case("at_1_2_13_14_31_disk_and_cdrom_by_pio_asleep", "pio", 40),
+        case("ata::at_1_2_17_18_31_disk_and_cdrom_by_dma_asleep", "dma", 60),
+        case("ata::at_1_2_13_14_31_disk_and_cdrom_by_pio_asleep", "pio", 40),
     ]
 }
 
