@@ -20,6 +20,8 @@ pub(crate) type Ownership = fn(&str) -> Option<Vec<CoreId>>;
 
 /// One line per driver. The first that matches a device gets it.
 static DRIVERS: &[&dyn Driver] = &[
+    #[cfg(feature = "virtio-blk")]
+    virtio_blk::DRIVER,
     #[cfg(feature = "virtio-net")]
     virtio_net::DRIVER,
     #[cfg(feature = "virtio-fs")]

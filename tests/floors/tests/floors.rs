@@ -15,9 +15,14 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("toro-sync", 0, &[]),
     ("virtio-queue-rt", 1, &["toro-core"]),
     ("virtio-net", 2, &["toro-core", "virtio-queue-rt"]),
+    ("virtio-blk", 2, &["toro-core", "virtio-queue-rt"]),
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
     ("ata", 2, &["toro-core"]),
-    ("toro", 3, &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-net", "virtio-fs", "ata"]),
+    (
+        "toro",
+        3,
+        &["toro-core", "fuse-proto", "toro-sync", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"],
+    ),
 ];
 
 /// What crates below floor 3 may take from others.
@@ -27,7 +32,7 @@ const THIRD_PARTY: &[&str] = &["zerocopy", "bitflags", "volatile", "log"];
 const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin")];
 
 /// Crates in which unsafe code is forbidden as a whole.
-const NO_UNSAFE: &[&str] = &["fuse-proto", "virtio-queue-rt", "virtio-net", "virtio-fs", "ata"];
+const NO_UNSAFE: &[&str] = &["fuse-proto", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {

@@ -35,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets!(ata, used_ring, operations, registers, pci_capabilities, config_space);
+targets!(ata, block_device, used_ring, operations, registers, pci_capabilities, config_space);

@@ -80,6 +80,10 @@ pub struct State {
     pub queues: Vec<QueueSetup>,
     /// Device configuration.
     pub config: Vec<u8>,
+    /// The bytes of it that the driver may write; it fails the test if it writes any other.
+    pub writable_config: Vec<usize>,
+    /// Where the driver has read it, and what the status was then.
+    pub config_reads: Vec<(usize, u8)>,
     /// Configuration generation.
     pub generation: u32,
     /// Interrupt status.
@@ -143,6 +147,8 @@ impl Device {
             queue_max: queue_max.to_vec(),
             queues: vec![QueueSetup::default(); queue_max.len()],
             config: config.to_vec(),
+            writable_config: Vec::new(),
+            config_reads: Vec::new(),
             generation: 0,
             interrupt: 0,
             acknowledged: Vec::new(),
@@ -399,7 +405,15 @@ impl Device {
     }
 
     pub(crate) fn read_config(&self, offset: usize, width: usize) -> u32 {
-        let state = self.state();
+        let mut state = self.state();
+        let status = state.status;
+        state.config_reads.push((offset, status));
         (0..width).rev().fold(0, |value, i| value << 8 | u32::from(state.config.get(offset + i).copied().unwrap_or(0)))
+    }
+
+    pub(crate) fn write_config(&self, offset: usize, width: usize, value: u32) {
+        let mut state = self.state();
+        assert!(state.writable_config.contains(&offset) && width == 1, "CFG: {width} bytes written at {offset:#x}");
+        state.config[offset] = value as u8;
     }
 }

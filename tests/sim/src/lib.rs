@@ -13,6 +13,7 @@
 //! second thread, under Miri too. It reads shared memory with the weakest orderings that the specification allows
 //! a device, so that a driver that forgets its own is caught.
 
+pub mod block;
 pub mod bounce;
 pub mod clock;
 pub mod device;
@@ -23,6 +24,7 @@ pub mod mmio_legacy;
 pub mod pci;
 pub mod queue;
 
+pub use block::BlockModel;
 pub use bounce::{BounceMemory, Stopped};
 pub use clock::StdClock;
 pub use device::{Device, Kicks, QueueSetup};

@@ -68,8 +68,9 @@ impl Registers for LegacyMmioModel {
         }
     }
 
-    fn write8(&self, offset: usize, _: u8) {
-        panic!("CFG: an 8-bit write to {offset:#x}");
+    fn write8(&self, offset: usize, value: u8) {
+        assert!(offset >= 0x100, "an 8-bit write to a control register");
+        self.device.write_config(offset - 0x100, 1, value.into());
     }
 
     fn write16(&self, offset: usize, _: u16) {

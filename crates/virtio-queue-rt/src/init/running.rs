@@ -8,7 +8,7 @@ use super::{Agreed, InitError, Quiesced, RESET_PATIENCE};
 use crate::features::FeatureBits;
 use crate::queue::{Cell, Notify, Payload, SlotStorage, Virtqueue, Wanted};
 use crate::status::DeviceStatus;
-use crate::transport::{InterruptStatus, QueueIndex, SharedMemory, Transport, TransportError, read_config};
+use crate::transport::{InterruptStatus, QueueIndex, SharedMemory, Signalling, Transport, TransportError, read_config};
 
 /// A device in service.
 #[derive(Debug)]
@@ -53,6 +53,11 @@ impl<T: Transport> Running<T> {
     /// See [`read_config`].
     pub fn config<V: PartialEq>(&self, read: impl Fn(&dyn Registers) -> V) -> Result<V, TransportError> {
         read_config(&self.transport, read)
+    }
+
+    /// How its queues interrupt.
+    pub fn signalling(&self) -> Signalling {
+        self.transport.signalling()
     }
 
     /// Writes to the device configuration: the few fields that are the driver's to write (§2.5.1), as the standard says

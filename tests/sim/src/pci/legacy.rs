@@ -64,6 +64,9 @@ impl PciModel {
                     queue.vector = value as u16;
                 });
             }
+            (_, _) if offset >= self.legacy_config() => {
+                device.write_config(offset - self.legacy_config(), width, value);
+            }
             _ => panic!("PCI-29: a write of {width} bytes at port {offset:#x}"),
         }
     }

@@ -90,6 +90,7 @@ impl PciModel {
             (0x30, 4) => self.set(|queue| low(&mut queue.used)),
             (0x34, 4) => self.set(|queue| high(&mut queue.used)),
             (0x3a, 2) => device.start_queue_reset(value),
+            (0x2000..0x3000, _) => device.write_config(offset - 0x2000, width, value),
             (0x3000..0x4000, _) => {
                 device.kick(value, Some(width));
                 let state = device.state();

@@ -1,0 +1,544 @@
+//! The driver: a queue, a snapshot of the configuration, and the trait [`BlockDevice`].
+//!
+//! # Storage
+//!
+//! A request in flight takes a slot: on the heap with the feature `alloc` (`VirtioBlk::new`), or where the caller says
+//! ([`VirtioBlk::new_in`]). A reset uses the same ones again.
+//!
+//! # After a failure
+//!
+//! A queue that the device has broken answers with its fault until [`reset`](BlockDevice::reset), which hands back what
+//! was in flight and begins anew. A device that does not confirm a reset, or cannot be begun with, is gone for good:
+//! everything answers [`DeviceFault::Gone`], and the buffers stay where the device may still write to them.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::marker::PhantomData;
+
+use toro_core::dma::Segments;
+use toro_core::driver::block::{
+    BlockCompletion, BlockDevice, BlockError, BlockLimits, BlockOperation, BlockRequest, Disk,
+};
+use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused, RequestId};
+use toro_core::{Clock, Dma, DmaBuf, Instant};
+use virtio_queue_rt::queue::{SlotStorage, Slots};
+use virtio_queue_rt::transport::Signalling;
+use virtio_queue_rt::{Direction, Running, Slot, Transport};
+use zerocopy::IntoBytes;
+
+use crate::config::{Cache, Traits};
+use crate::request::{self, Order, RangeOperation};
+use crate::setup::{Platform, Queue, Started, read_again, start};
+use crate::wire::{self, Lifetime, Range, kind, status};
+use crate::{features, hold::Hold};
+
+/// Choices that a platform makes once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The most descriptors to use in each queue: as many requests are in flight where the device has INDIRECT_DESC,
+    /// and a third of that, or less, where it has not.
+    pub descriptors: u16,
+    /// The most buffers of a request where each has a table of descriptors (INDIRECT_DESC). A table takes 16 bytes for
+    /// each of them and for header and status, rounded up to a power of two: 30 are 512 bytes for each descriptor.
+    pub segments: u16,
+    /// The most buffers of a request where it lies in the descriptors of the queue: each takes room for one from every
+    /// other request. With one, a request has exactly three descriptors, which some devices insist on.
+    pub segments_without_tables: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Without an allocator no request has more than one.
+        let segments = if cfg!(feature = "alloc") { 30 } else { 1 };
+        Self { descriptors: 256, segments, segments_without_tables: 1 }
+    }
+}
+
+/// How the disk shall treat writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteCache {
+    /// A completed write may be lost until a flush.
+    WriteBack,
+    /// A completed write is stable.
+    WriteThrough,
+}
+
+/// What the driver remembers of a request in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct InFlight(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Request(BlockOperation),
+    /// A flush that makes stable what was written before the cache was switched off for the so-many-th time.
+    Settling(u32),
+    Command(Command),
+}
+
+/// Bookkeeping of one request: where there is no allocator, the caller has an array of them.
+pub type RequestSlot = Slot<Segments, InFlight>;
+
+/// A request of the driver's own, beyond what every block device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Say how worn the disk is: see [`Lifetime::parse`].
+    Lifetime,
+    /// Do this to several ranges.
+    Ranges(RangeOperation),
+}
+
+/// A command that the device has finished with.
+#[derive(Debug)]
+pub struct CommandCompletion {
+    /// What was returned for it when it was submitted.
+    pub id: RequestId,
+    /// What it was.
+    pub command: Command,
+    /// Its buffer.
+    pub buffer: DmaBuf,
+    /// Whether it was done. Of several ranges each may have been done or not if it was not.
+    pub result: Result<(), BlockError>,
+}
+
+/// What the device has finished with.
+#[derive(Debug)]
+pub enum Finished {
+    /// A request.
+    Request(BlockCompletion),
+    /// A command.
+    Command(CommandCompletion),
+}
+
+/// A disk, or one of its queues.
+///
+/// `S` is where its slots are, and `D` how it holds the device: by itself, or together with the other queues
+/// (`DiskQueue`).
+pub struct VirtioBlk<T, S = Slots<Segments, InFlight>, D = Running<T>>
+where
+    T: Transport,
+    S: SlotStorage<Segments, InFlight>,
+{
+    /// `None` once the device is gone for good.
+    live: Option<Live<S, D>>,
+    traits: Traits,
+    platform: Platform,
+    /// How often the write cache was switched off.
+    switches: u32,
+    /// Whether the disk has changed and [`refresh`](BlockDevice::refresh) has not said so yet.
+    is_changed: bool,
+    transport: PhantomData<fn() -> T>,
+}
+
+struct Live<S: SlotStorage<Segments, InFlight>, D> {
+    device: D,
+    queue: Queue<S>,
+}
+
+#[cfg(feature = "alloc")]
+impl<T: Transport> VirtioBlk<T> {
+    /// Initialises the device behind a transport. Of a device with several queues the first one is used.
+    ///
+    /// # Errors
+    ///
+    /// Why the device cannot be used; it is left marked FAILED or reset.
+    pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
+        let platform = Platform { memory, clock, options: *options };
+        let started = start(transport, platform, usize::MAX, boxed)?;
+        Ok(Self::assemble(started.running, started.queue, started.traits, platform))
+    }
+}
+
+/// Slots on the heap.
+#[cfg(feature = "alloc")]
+pub(crate) fn boxed(slots: usize) -> Slots<Segments, InFlight> {
+    (0..slots).map(|_| RequestSlot::default()).collect()
+}
+
+impl<T: Transport, S: SlotStorage<Segments, InFlight>> VirtioBlk<T, S> {
+    /// As `new`, with slots in storage of the caller's: a borrowed slice or an array. As many requests can be in flight
+    /// as there are slots, or as [`Options::descriptors`] has room for. There have to be at least four.
+    ///
+    /// # Errors
+    ///
+    /// As `new`; too little storage is [`AttachError::Queue`].
+    pub fn new_in(
+        transport: T,
+        memory: Dma,
+        clock: &'static dyn Clock,
+        options: &Options,
+        storage: S,
+    ) -> Result<Self, AttachError> {
+        let platform = Platform { memory, clock, options: *options };
+        let started = start(transport, platform, storage.as_ref().len(), |_| storage)?;
+        Ok(Self::assemble(started.running, started.queue, started.traits, platform))
+    }
+
+    /// Takes the device out of service: resets it, hands every unfinished request back, and returns what it was made of.
+    ///
+    /// # Errors
+    ///
+    /// The device does not confirm the reset: it is marked FAILED, and what it knows stays allocated for ever.
+    pub fn stop(mut self, unfinished: &mut dyn FnMut(BlockCompletion)) -> Result<(T, S), AttachError> {
+        match self.live.take() {
+            Some(Live { device, queue }) => quiesce(device, queue, self.platform.clock, unfinished),
+            None => Err(DeviceFault::Gone.into()),
+        }
+    }
+
+    /// Switches the write cache on or off.
+    ///
+    /// Switched off, it holds what was written before until a flush, so [`Disk::has_cache`] stays true until one that
+    /// was submitted afterwards has completed.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError::Unsupported`] if the device has no switch, [`BlockError::Failed`] if it does not move, and
+    /// [`BlockError::Interrupted`] if the device is gone.
+    pub fn set_write_cache(&mut self, mode: WriteCache) -> Result<(), BlockError> {
+        let Some(Live { device, .. }) = &self.live else { return Err(BlockError::Interrupted) };
+        if !self.traits.features.contains(features::CONFIG_WCE) {
+            return Err(BlockError::Unsupported);
+        }
+        let byte = u8::from(mode == WriteCache::WriteBack);
+        device.write_config(|registers| registers.write8(wire::config::WRITEBACK, byte));
+        let (_, now) = read_again(device).map_err(|_| BlockError::Failed)?;
+        self.note_cache(now);
+        let is_done = (now == Cache::WriteBack) == (mode == WriteCache::WriteBack);
+        if is_done { Ok(()) } else { Err(BlockError::Failed) }
+    }
+}
+
+impl<T, S, D> VirtioBlk<T, S, D>
+where
+    T: Transport,
+    S: SlotStorage<Segments, InFlight>,
+    D: Borrow<Running<T>>,
+{
+    pub(crate) fn assemble(device: D, queue: Queue<S>, traits: Traits, platform: Platform) -> Self {
+        let live = Some(Live { device, queue });
+        Self { live, traits, platform, switches: 0, is_changed: false, transport: PhantomData }
+    }
+
+    /// Takes note of what the cache is like now.
+    fn note_cache(&mut self, now: Cache) {
+        self.traits.cache = match (self.traits.cache, now) {
+            (Cache::WriteBack, Cache::None) => {
+                self.switches = self.switches.wrapping_add(1);
+                Cache::Draining
+            }
+            (Cache::Draining, Cache::None) => Cache::Draining,
+            (_, now) => now,
+        };
+    }
+
+    /// Reads again what may have changed, and notes whether it has.
+    fn read_again(&mut self) {
+        let Some(Live { device, .. }) = &self.live else { return };
+        // One that never holds still is believed as it was.
+        let Ok((sectors, cache)) = read_again((*device).borrow()) else { return };
+        let before = self.traits;
+        self.traits.sectors = sectors;
+        self.note_cache(cache);
+        self.is_changed |= before != self.traits;
+    }
+
+    /// Asks how worn the disk is: [`Finished::Command`] brings the buffer with a [`Lifetime`] in it. The buffer has
+    /// room for at least that; its contents are replaced.
+    ///
+    /// # Errors
+    ///
+    /// The buffer, and why the request was refused.
+    pub fn submit_lifetime(&mut self, mut buffer: DmaBuf) -> Result<RequestId, Refused<DmaBuf>> {
+        if let Err(reason) = self.room() {
+            return Err(Refused { reason, request: buffer });
+        }
+        let has_it = self.traits.features.contains(features::LIFETIME);
+        if !has_it || request::fill(&mut buffer, &[0; Lifetime::LEN]).is_err() {
+            return Err(Refused { reason: Refusal::Invalid, request: buffer });
+        }
+        self.submit_command(kind::GET_LIFETIME, buffer, Direction::FromDevice, Command::Lifetime)
+    }
+
+    /// Discards, fills with zeros or erases several ranges of sectors, each given by its first sector and their number,
+    /// with one request: [`Finished::Command`] says when it is done. The buffer has room for 16 bytes for each range;
+    /// its contents are replaced.
+    ///
+    /// # Errors
+    ///
+    /// The buffer, and why the request was refused: also for more ranges than the device takes at once, or none.
+    pub fn submit_ranges(
+        &mut self,
+        operation: RangeOperation,
+        ranges: &[(u64, u32)],
+        mut buffer: DmaBuf,
+    ) -> Result<RequestId, Refused<DmaBuf>> {
+        if let Err(reason) = self.room() {
+            return Err(Refused { reason, request: buffer });
+        }
+        let traits = &self.traits;
+        let most = traits.range_limit(operation).ranges as usize;
+        let bytes = ranges.len().saturating_mul(Range::LEN);
+        let fits = (1..=most).contains(&ranges.len()) && bytes <= buffer.total_capacity().min(traits.segment_bytes);
+        let are_sound = || ranges.iter().all(|&(sector, sectors)| traits.range(operation, sector, sectors).is_some());
+        if !fits || !are_sound() || buffer.reset(0).is_err() {
+            return Err(Refused { reason: Refusal::Invalid, request: buffer });
+        }
+        for range in ranges.iter().filter_map(|&(sector, sectors)| traits.range(operation, sector, sectors)) {
+            if buffer.extend(range.as_bytes()).is_err() {
+                return Err(Refused { reason: Refusal::Invalid, request: buffer });
+            }
+        }
+        self.submit_command(operation.kind(), buffer, Direction::ToDevice, Command::Ranges(operation))
+    }
+
+    /// The most ranges that [`submit_ranges`](Self::submit_ranges) takes at once; 0 if the disk cannot do this at all.
+    pub fn most_ranges(&self, operation: RangeOperation) -> u32 {
+        self.traits.range_limit(operation).ranges
+    }
+
+    /// A request that the disk does not take, and why: for want of room, or for what it is.
+    #[cold]
+    fn refuse(&self, request: BlockRequest) -> Refused<BlockRequest> {
+        Refused { reason: self.room().err().unwrap_or(Refusal::Invalid), request }
+    }
+
+    /// Submits what is neither a read nor a write.
+    #[cold]
+    fn submit_prepared(&mut self, order: Order, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        // Before the buffer is written to: a request that is refused is unchanged.
+        if let Err(reason) = self.room() {
+            return Err(Refused { reason, request });
+        }
+        if let (Some(range), Segments::One(buffer)) = (self.traits.range_of(request.operation), &mut request.data)
+            && request::fill(buffer, range.as_bytes()).is_err()
+        {
+            return Err(Refused { reason: Refusal::Invalid, request });
+        }
+        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
+        let BlockRequest { unit, operation, data } = request;
+        let cookie = match self.traits.cache {
+            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
+            _ => Kind::Request(operation),
+        };
+        let header = wire::header(self.traits.order, order.kind, order.sector);
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
+            Ok(token) => Ok(RequestId(token.0)),
+            Err(Refused { reason, request: (data, _) }) => {
+                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
+            }
+        }
+    }
+
+    /// Whether there is room for one more request.
+    fn room(&self) -> Result<(), Refusal> {
+        match &self.live {
+            None => Err(Refusal::Faulted(DeviceFault::Gone)),
+            Some(live) if live.queue.room() > 0 => Ok(()),
+            Some(live) => Err(live.queue.fault().map_or(Refusal::Full, Refusal::Faulted)),
+        }
+    }
+
+    fn submit_command(
+        &mut self,
+        kind: u32,
+        buffer: DmaBuf,
+        direction: Direction,
+        command: Command,
+    ) -> Result<RequestId, Refused<DmaBuf>> {
+        let gone = Refusal::Faulted(DeviceFault::Gone);
+        let Some(live) = &mut self.live else { return Err(Refused { reason: gone, request: buffer }) };
+        let header = wire::header(self.traits.order, kind, 0);
+        let cookie = InFlight(Kind::Command(command));
+        match live.queue.submit(header, Segments::One(buffer), direction, status::UNWRITTEN, cookie) {
+            Ok(token) => Ok(RequestId(token.0)),
+            Err(Refused { reason, request: (data, _) }) => {
+                let request = data.into_one().expect("it was made of one just now");
+                Err(Refused { reason, request })
+            }
+        }
+    }
+
+    /// The next finished request or command, if there is one.
+    ///
+    /// [`BlockDevice::complete`] gives requests alone: whoever submits commands comes here instead.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol; nothing will complete until it is reset.
+    #[inline]
+    pub fn finished(&mut self) -> Result<Option<Finished>, DeviceFault> {
+        let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
+        let Some(done) = live.queue.poll()? else { return Ok(None) };
+        let (id, result) = (RequestId(done.token.0), request::result(done.trailer));
+        let operation = match done.cookie.0 {
+            Kind::Request(operation) => operation,
+            Kind::Settling(switch) => {
+                self.settle(switch, result);
+                BlockOperation::Flush
+            }
+            Kind::Command(command) => {
+                let buffer = done.payload.into_one().expect("every command has one");
+                return Ok(Some(Finished::Command(CommandCompletion { id, command, buffer, result })));
+            }
+        };
+        let request = BlockRequest { unit: 0, operation, data: done.payload };
+        Ok(Some(Finished::Request(BlockCompletion { id, request, result })))
+    }
+
+    /// A flush has completed that was submitted after the cache was switched off.
+    #[cold]
+    fn settle(&mut self, switch: u32, result: Result<(), BlockError>) {
+        if result.is_ok() && switch == self.switches && self.traits.cache == Cache::Draining {
+            self.traits.cache = Cache::None;
+        }
+    }
+}
+
+impl<T, S, D> BlockDevice for VirtioBlk<T, S, D>
+where
+    T: Transport,
+    S: SlotStorage<Segments, InFlight> + Send,
+    D: Hold<T> + Send,
+{
+    fn units(&self) -> u8 {
+        1
+    }
+
+    fn disk(&self, unit: u8) -> Option<Disk> {
+        (unit == 0).then(|| self.traits.disk())
+    }
+
+    fn refresh(&mut self) -> bool {
+        self.read_again();
+        core::mem::take(&mut self.is_changed)
+    }
+
+    fn limits(&self) -> BlockLimits {
+        self.traits.limits()
+    }
+
+    #[inline]
+    fn submit(&mut self, request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        let (Some(live), Some(order)) = (&mut self.live, self.traits.order(&request)) else {
+            return Err(self.refuse(request));
+        };
+        // A range goes into the buffer, or a flush counts for more than itself; a read or write is just sent.
+        if order.kind > kind::OUT {
+            return self.submit_prepared(order, request);
+        }
+        let BlockRequest { unit, operation, data } = request;
+        let header = wire::header(self.traits.order, order.kind, order.sector);
+        let cookie = InFlight(Kind::Request(operation));
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, cookie) {
+            Ok(token) => Ok(RequestId(token.0)),
+            Err(Refused { reason, request: (data, _) }) => {
+                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
+            }
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        if let Some(Live { device, queue }) = &mut self.live {
+            let wish = queue.publish();
+            (*device).borrow().notify(queue, wish);
+        }
+    }
+
+    #[inline]
+    fn complete(&mut self) -> Result<Option<BlockCompletion>, DeviceFault> {
+        loop {
+            let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
+            let Some(done) = live.queue.poll()? else { return Ok(None) };
+            let result = request::result(done.trailer);
+            let operation = match done.cookie.0 {
+                Kind::Request(operation) => operation,
+                Kind::Settling(switch) => {
+                    self.settle(switch, result);
+                    BlockOperation::Flush
+                }
+                // Nobody waits for it here. No more are passed over than there are slots.
+                Kind::Command(_) => continue,
+            };
+            let request = BlockRequest { unit: 0, operation, data: done.payload };
+            return Ok(Some(BlockCompletion { id: RequestId(done.token.0), request, result }));
+        }
+    }
+
+    fn arm(&mut self) -> Result<Armed, DeviceFault> {
+        let Some(live) = &self.live else { return Err(DeviceFault::Gone) };
+        let running: &Running<T> = live.device.borrow();
+        // Before the look: what arrives after it raises the line again.
+        let cause = running.acknowledge_interrupt()?;
+        // Where each event has a message of its own, this says nothing, and the configuration would be read each time.
+        if cause.configuration && running.signalling() == Signalling::Line {
+            running.check()?;
+            self.read_again();
+        }
+        let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
+        match live.queue.fault() {
+            Some(fault) => Err(fault),
+            None => Ok(live.queue.arm()),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(BlockCompletion)) -> Result<(), AttachError> {
+        let Some(Live { device, queue }) = self.live.take() else { return Err(DeviceFault::Gone.into()) };
+        let running = match device.alone() {
+            Ok(running) => running,
+            Err(device) => {
+                self.live = Some(Live { device, queue });
+                return Err(AttachError::Resources("one of several queues of a disk"));
+            }
+        };
+        let (transport, storage) = quiesce(running, queue, self.platform.clock, unfinished)?;
+        let Started { running, queue, traits } = start(transport, self.platform, storage.as_ref().len(), |_| storage)?;
+        let before = self.traits;
+        self.traits = traits;
+        self.is_changed |= before.disk() != traits.disk();
+        self.live = Some(Live { device: D::from(running), queue });
+        Ok(())
+    }
+}
+
+/// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
+/// write to it.
+fn quiesce<T: Transport, S: SlotStorage<Segments, InFlight>>(
+    running: Running<T>,
+    queue: Queue<S>,
+    clock: &'static dyn Clock,
+    unfinished: &mut dyn FnMut(BlockCompletion),
+) -> Result<(T, S), AttachError> {
+    let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
+    let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
+        let operation = match kind {
+            Kind::Request(operation) => operation,
+            Kind::Settling(_) => BlockOperation::Flush,
+            // Nobody waits for it here; its buffer goes home.
+            Kind::Command(_) => return,
+        };
+        let request = BlockRequest { unit: 0, operation, data };
+        unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });
+    });
+    let storage = storage.map_err(|_| AttachError::Resources("the queue of another device"))?;
+    Ok((transport, storage))
+}
+
+impl<T, S, D> fmt::Debug for VirtioBlk<T, S, D>
+where
+    T: Transport,
+    S: SlotStorage<Segments, InFlight>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Traits { sectors, block_size, .. } = self.traits;
+        write!(f, "VirtioBlk({sectors} sectors, blocks of {block_size}, ")?;
+        match &self.live {
+            Some(live) => write!(f, "{:?})", live.queue),
+            None => f.write_str("gone)"),
+        }
+    }
+}
