@@ -12,7 +12,7 @@
 //!
 //! What is held: nothing panics, no step loops; each request that was accepted comes back exactly once, done or not; the
 //! model finds no address outside of memory that the driver owns at that time; and in the end, after a reset, everything
-//! works.
+//! works on each channel on which there was a drive to begin with.
 
 use std::rc::Rc;
 
@@ -148,7 +148,10 @@ pub fn body(input: &[u8], memory: &'static SimMemory, clock: &'static Clock) -> 
     let transfer = if mode & 1 != 0 { Transfer::Pio } else { Transfer::Dma };
     let interrupts = [if mode & 2 != 0 { Interrupts::Polled } else { Interrupts::Line }; 2];
     let device = Ata::new(registers, memory, clock, &Options { transfer, interrupts });
-    let mut story = Story { device, controller: controller.clone(), memory, clock, open: Vec::new(), done: 0, kinds };
+    // A channel that lies too much then is left alone for good; one that had a drive is not.
+    let is_used = [0, 2].map(|unit| device.disk(unit).is_some() || device.disk(unit + 1).is_some());
+    let open = Vec::new();
+    let mut story = Story { device, controller: controller.clone(), memory, clock, open, done: 0, kinds, is_used };
     for _ in 0..MOST_STEPS {
         liar.accesses.set(0);
         if !story.step(&liar.script) {
@@ -172,6 +175,8 @@ struct Story<'a> {
     open: Vec<RequestId>,
     done: u32,
     kinds: u8,
+    /// Channels that had a drive.
+    is_used: [bool; 2],
 }
 
 impl Story<'_> {
@@ -264,6 +269,9 @@ impl Story<'_> {
         assert!(self.open.is_empty(), "{:?} are lost", self.open);
         for unit in 0..4 {
             let kind = self.kinds >> (2 * unit) & 3;
+            if !self.is_used[usize::from(unit / 2)] {
+                continue;
+            }
             assert_eq!(self.device.disk(unit).is_some(), kind != 0, "unit {unit}");
             if kind != 0 {
                 self.works(unit, first_sector(kind) + 8);
