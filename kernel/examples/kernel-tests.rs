@@ -50,6 +50,7 @@ extern crate alloc;
 
 #[path = "kernel-tests/answer.rs"]
 mod answer;
+#[cfg(feature = "ata")]
 #[path = "kernel-tests/ata.rs"]
 mod ata_disks;
 #[path = "kernel-tests/block.rs"]
@@ -96,7 +97,10 @@ use toro::core::CoreId;
 use toro::thread::Builder;
 use toro::time::Instant;
 
+#[cfg(feature = "ata")]
 toro::entry!(main, drivers: [ring::DRIVER, ata_disks::DRIVER], owners: owners);
+#[cfg(not(feature = "ata"))]
+toro::entry!(main, drivers: [ring::DRIVER], owners: owners);
 
 /// The word `app-owner=N` gives the first network card to core N, unless the command line says otherwise.
 fn owners(device: &str) -> Option<Vec<CoreId>> {
@@ -146,6 +150,7 @@ fn run(test: &str) -> Result<(), String> {
         "files-read-only" => files_write::read_only()?,
         "block" => block::run()?,
         "ring" => ring::run()?,
+        #[cfg(feature = "ata")]
         "ata" => ata_disks::run()?,
         "ring-mistake" => ring::mistake()?,
         "panic" => faults::panic(),

@@ -21,7 +21,8 @@
 //! has moved, the drive is not where we think it is, and only a reset helps. So does BSY for ever, and a bus master that
 //! reports an error or does not stop. `0xff` is a drive that is not there any more.
 
-use core::sync::atomic::{Ordering, fence};
+mod master;
+
 use core::time::Duration;
 
 use toro_core::{Instant, Registers};
@@ -33,8 +34,6 @@ use crate::registers::{Direction, Error, Master, NIEN, Ports, Status, Stopped};
 
 /// How long a drive that has just finished may stay busy before the next command.
 const ENTRY_PATIENCE: Duration = Duration::from_secs(2);
-/// How much later than the end of a DMA transfer the interrupt may be noticed.
-const GRACE: Duration = Duration::from_millis(10);
 /// When to look again at what does not interrupt, at first; later, after an eighth of the time that it has taken so far.
 const POLL: Duration = Duration::from_micros(100);
 /// The most that a packet device may send in excess before it is given up.
@@ -345,65 +344,6 @@ impl<R: Registers> Engine<R> {
         self.ports.settle();
         active.phase = Phase::PacketIn { left: left - taken, excess };
         if excess > MOST_EXCESS { Outcome::Over(Err(Trouble::Extra)) } else { Outcome::Moved }
-    }
-
-    /// Looks at the bus master, and at the drive only when it has ended.
-    fn master(&mut self, active: &mut Active, direction: Direction, grace: Option<Instant>, now: Instant) -> Outcome {
-        let master = self.ports.master_status();
-        if master.bits() == u8::MAX {
-            return Outcome::Over(Err(Trouble::Gone));
-        }
-        if master.contains(Master::ERROR) {
-            return self.end_master(Err(Trouble::Master));
-        }
-        let is_signalled = master.contains(Master::INTR);
-        if !is_signalled && master.contains(Master::ACTIVE) {
-            return if now < active.until { Outcome::Waiting } else { self.end_master(Err(Trouble::Silent)) };
-        }
-        let status = self.ports.alternate();
-        if status.is_floating() {
-            return self.end_master(Err(Trouble::Gone));
-        }
-        if status.contains(Status::BSY) {
-            if is_signalled {
-                // Too early, and so not the end: take it back, for the true one to be heard.
-                self.ports.status();
-                self.ports.clear_master();
-            }
-            return if now < active.until { Outcome::Waiting } else { self.end_master(Err(Trouble::Silent)) };
-        }
-        if !is_signalled && self.control & NIEN == 0 {
-            // It may be on its way. If not, the transfer has ended without one, and nobody knows how.
-            let end = grace.unwrap_or(now.saturating_add(GRACE)).min(active.until);
-            active.phase = Phase::Dma { direction, grace: Some(end) };
-            return if now < end { Outcome::Waiting } else { self.end_master(Err(Trouble::Master)) };
-        }
-        let is_longer = master.contains(Master::ACTIVE);
-        let stopped = self.ports.stop_master();
-        let status = self.ports.status();
-        let master = self.ports.master_status();
-        self.ports.clear_master();
-        // What the device wrote to memory is read after this.
-        fence(Ordering::Acquire);
-        let result = if stopped == Stopped::No {
-            Err(Trouble::Master)
-        } else if status.has_failed() {
-            Err(self.failure(&active.command))
-        } else if is_longer || master.contains(Master::ERROR) {
-            Err(Trouble::Master)
-        } else if status.contains(Status::DRQ) {
-            Err(Trouble::Extra)
-        } else {
-            Ok(())
-        };
-        Outcome::Over(result)
-    }
-
-    /// Stops the bus master in the middle.
-    fn end_master(&mut self, result: Result<(), Trouble>) -> Outcome {
-        self.ports.stop_master();
-        self.ports.clear_master();
-        Outcome::Over(result)
     }
 
     /// What the drive says about a command that failed, before anything else is written to its registers.

@@ -12,12 +12,14 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
+//! | [`ata`] | disks and a CD-ROM drive of an IDE controller, by DMA and PIO |
 //! | [`debugger`] | gdb in a guest |
 //! | [`queues`] | a card whose queue pairs belong to different cores |
 //! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
+pub mod ata;
 pub mod cuts;
 pub mod debugger;
 pub mod disks;
@@ -49,6 +51,7 @@ pub fn all() -> Vec<Case> {
         examples::cases(),
         files::cases(),
         matrix::cases(),
+        ata::cases(),
         queues::cases(),
         disks::cases(),
         cuts::cases(),

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`used_ring()`] | rings, descriptors and buffers of a queue, between any two steps |
 //! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
+//! | [`ata()`] | registers and descriptions of an IDE controller and its drives, under the driver for ATA disks |
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
 //! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
@@ -20,6 +21,7 @@
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
 
+pub mod ata;
 pub mod bench;
 pub mod block_device;
 pub mod chip;
@@ -39,7 +41,7 @@ pub mod seeds;
 pub mod used_ring;
 pub mod wires;
 
-use virtio_sim::SimMemory;
+use virtio_sim::{SimMemory, ide};
 
 /// What a target may leave allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,11 @@ fn run(leftovers: Leftovers, body: impl FnOnce(&'static SimMemory)) {
         static MEMORY: &'static SimMemory = SimMemory::leak();
     }
     let memory = MEMORY.with(|memory| *memory);
+    run_in(memory, leftovers, body);
+}
+
+/// The same in this memory, which is empty.
+fn run_in(memory: &'static SimMemory, leftovers: Leftovers, body: impl FnOnce(&'static SimMemory)) {
     clock::CLOCK.rewind();
     let mut blocks = 0;
     let story = || {
@@ -69,6 +76,16 @@ fn run(leftovers: Leftovers, body: impl FnOnce(&'static SimMemory)) {
     if leftovers == Leftovers::None {
         assert_eq!((blocks, pieces), (0, 0), "blocks of device memory and pieces of the heap that were never freed");
     }
+}
+
+/// An IDE controller that lies in its registers.
+pub fn ata(input: &[u8]) {
+    thread_local! {
+        /// Within reach of its bus master.
+        static LOW: (&'static SimMemory, &'static ide::Clock) = (SimMemory::leak_low(), ide::Clock::leak());
+    }
+    let (memory, clock) = LOW.with(|low| *low);
+    run_in(memory, Leftovers::None, |memory| _ = ata::body(input, memory, clock));
 }
 
 /// A queue whose device writes what it likes.

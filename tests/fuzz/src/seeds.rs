@@ -10,8 +10,9 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 7] {
+pub fn all() -> [(&'static str, Seeds); 8] {
     [
+        ("ata", ata()),
         ("block_device", block_device()),
         ("used_ring", used_ring()),
         ("registers", registers()),
@@ -19,6 +20,29 @@ pub fn all() -> [(&'static str, Seeds); 7] {
         ("config_space", config_space()),
         ("fat", crate::fat::seeds()),
         ("partitions", crate::partitions::seeds()),
+    ]
+}
+
+/// Stories about IDE controllers: every pair of drives, by DMA and PIO, at once and slowly.
+fn ata() -> Seeds {
+    // Reads, a write, a flush, a serial number; then each is waited for.
+    let steps = [1, 0, 4, 0x31, 2, 0, 9, 0x20, 3, 0, 4, 0, 1, 2, 8, 0x33, 5, 6, 6, 7, 6, 7, 6, 6, 7, 6];
+    // What is said before them is the truth as long as the bytes are small.
+    let story = |head: [u8; 3]| [&head[..], &[0; 160], &steps].concat();
+    let lying = |value: u8, at: usize| {
+        let mut input = story([0x21, 0, 0]);
+        input.splice(at..at, [255, value]);
+        input
+    };
+    vec![
+        ("obedient_by_dma", story([0b1110_0101, 0, 0])),
+        ("obedient_by_pio", story([0b1110_0101, 1, 0])),
+        ("obedient_and_slow", story([0b1110_0101, 4, 0])),
+        ("obedient_and_polled", story([0b1110_0101, 6, 0])),
+        ("hd_ata_1", lying(0xff, 40)),
+        ("hd_ata_2", lying(0x58, 40)),
+        ("hd_ata_3", [&[1, 0, 2, 60, 0, 0, 100, 0, 0][..], &steps].concat()),
+        ("hd_ata_4", lying(2, 170)),
     ]
 }
 

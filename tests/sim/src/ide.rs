@@ -64,7 +64,7 @@ impl toro_core::Clock for Clock {
     }
 
     fn relax(&self) {
-        self.advance(Duration::from_micros(100));
+        self.advance(Duration::from_millis(1));
     }
 }
 

@@ -536,6 +536,7 @@ impl Channel {
             self.deferred = None;
             self.rest = None;
             self.intrq = false;
+            self.selected = 0;
             self.status = BSY;
         } else if was_reset {
             let began = self.reset_began.take().unwrap_or(now);
