@@ -26,7 +26,7 @@ use crate::exit::{Failure, FailureKind};
 use crate::image;
 
 /// Where a crate has its catalogue, if it has one; the families of requirements are the catalogues' own.
-const CATALOGUE: &str = "conformance/requirements.txt";
+const REQUIREMENTS: &str = "conformance/requirements.txt";
 
 /// Tests by the id that they name.
 type Index<'a> = BTreeMap<&'a str, Vec<&'a Test>>;
@@ -43,7 +43,7 @@ pub fn run(args: &ConformanceArgs) -> Result<u8, Failure> {
     let index = by_id(&tests);
     let mut catalogues = Vec::new();
     for package in crates(&root)? {
-        let path = root.join("crates").join(&package).join(CATALOGUE);
+        let path = root.join("crates").join(&package).join(REQUIREMENTS);
         let text = read(&path)?;
         let catalogue = Catalogue::parse(&text)
             .map_err(|(line, what)| Failure::preparation(format!("{}:{line}: {what}", path.display())))?;
@@ -77,7 +77,7 @@ fn crates(root: &Path) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root.join("crates")).map_err(trouble)? {
         let entry = entry.map_err(trouble)?;
-        if entry.path().join(CATALOGUE).is_file() {
+        if entry.path().join(REQUIREMENTS).is_file() {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -226,8 +226,8 @@ mod tests {
         let crates = crates(&image::workspace()).unwrap();
         assert!(crates.iter().any(|package| package == "virtio-queue-rt"), "{crates:?}");
         for package in crates {
-            let path = image::workspace().join("crates").join(&package).join(CATALOGUE);
-            let catalogue = Catalogue::parse(&fs::read_to_string(path).unwrap()).unwrap();
+            let path = image::workspace().join("crates").join(&package).join(REQUIREMENTS);
+            let catalogue = Catalogue::parse(&read(&path).unwrap()).unwrap();
             assert!(catalogue.requirements().count() > 0, "{package}");
         }
     }

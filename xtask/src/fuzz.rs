@@ -321,7 +321,7 @@ mod tests {
     fn every_program_is_a_target_with_a_description() {
         let targets = targets(&programs_directory()).unwrap();
         let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
-        assert_eq!(names, ["config_space", "operations", "pci_capabilities", "registers", "used_ring"]);
+        assert_eq!(names, ["block_device", "config_space", "operations", "pci_capabilities", "registers", "used_ring"]);
         assert!(targets.iter().all(|target| target.description.ends_with('.')));
     }
 

@@ -41,7 +41,7 @@ const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
 /// second thread, as is the other core of `toro-sync`, so they are tried under several schedules (`--seeds`). A queue that is dropped leaks on purpose, and tests do that. The
 /// crates above are safe code. A guest whose words are the other way around has to get along with the same devices; what
 /// legacy devices have in the guest's order is in that order there.
-const MIRI: [MiriRun; 10] = [
+const MIRI: [MiriRun; 11] = [
     MiriRun { package: "toro-core", targets: &["--lib"], names: &[], machine: None, flags: "" },
     MiriRun {
         package: "toro-sync",
@@ -70,7 +70,23 @@ const MIRI: [MiriRun; 10] = [
     MiriRun {
         package: "virtio-sim",
         targets: &["--test", "vq"],
-        names: &["vq_12_", "vq_28_", "vq_29_", "vq_30_"],
+        names: &[
+            "vq_12_",
+            "vq_28_",
+            "vq_29_",
+            "vq_30_",
+            "vq_5_6_every_number_",
+            "vq_7_what_is_too_much_",
+            "ini_12_recovery_",
+        ],
+        machine: None,
+        flags: "-Zmiri-ignore-leaks",
+    },
+    // Requests of a disk: of one buffer and of many, and what a reset hands back.
+    MiriRun {
+        package: "virtio-sim",
+        targets: &["--test", "virtio_blk"],
+        names: &["blk_16_many_", "blk_18_hd_blk_1_a_status_", "ini_12_20_"],
         machine: None,
         flags: "-Zmiri-ignore-leaks",
     },

@@ -62,6 +62,8 @@ pub(crate) struct Traits {
     pub(crate) cache: Cache,
     pub(crate) block_size: u32,
     physical_block_size: u32,
+    /// Sectors in a block, less one: what the first sector and the number of sectors of a request have no bit of.
+    pub(crate) block_mask: u64,
     /// The longest buffer, in bytes.
     pub(crate) segment_bytes: usize,
     /// The most buffers of a request, and how many are in flight: those of the queue, once there is one.
@@ -99,6 +101,7 @@ impl Traits {
             cache: cache(registers, features),
             block_size,
             physical_block_size: physical_block_size(block_size, exponent),
+            block_mask: u64::from(block_size) / SECTOR as u64 - 1,
             segment_bytes: segment_bytes(word(features::SIZE_MAX, config::SIZE_MAX, 0)),
             segments: u16::try_from(max(word(features::SEG_MAX, config::SEG_MAX, 1), 1)).unwrap_or(u16::MAX),
             in_flight: 0,
@@ -112,12 +115,6 @@ impl Traits {
 
     pub(crate) fn is_read_only(&self) -> bool {
         self.features.contains(features::RO)
-    }
-
-    /// Blocks are aligned to this many sectors, less one.
-    #[inline]
-    pub(crate) fn block_mask(&self) -> u64 {
-        u64::from(self.block_size) / SECTOR as u64 - 1
     }
 
     pub(crate) fn disk(&self) -> Disk {

@@ -27,7 +27,7 @@ use virtio_queue_rt::{Direction, Running, Slot, Transport};
 use zerocopy::IntoBytes;
 
 use crate::config::{Cache, Traits};
-use crate::request::{self, RangeOperation};
+use crate::request::{self, Order, RangeOperation};
 use crate::setup::{Platform, Queue, Started, read_again, start};
 use crate::wire::{self, Lifetime, Range, kind, status};
 use crate::{features, hold::Hold};
@@ -173,6 +173,18 @@ impl<T: Transport, S: SlotStorage<Segments, InFlight>> VirtioBlk<T, S> {
         Ok(Self::assemble(started.running, started.queue, started.traits, platform))
     }
 
+    /// Takes the device out of service: resets it, hands every unfinished request back, and returns what it was made of.
+    ///
+    /// # Errors
+    ///
+    /// The device does not confirm the reset: it is marked FAILED, and what it knows stays allocated for ever.
+    pub fn stop(mut self, unfinished: &mut dyn FnMut(BlockCompletion)) -> Result<(T, S), AttachError> {
+        match self.live.take() {
+            Some(Live { device, queue }) => quiesce(device, queue, self.platform.clock, unfinished),
+            None => Err(DeviceFault::Gone.into()),
+        }
+    }
+
     /// Switches the write cache on or off.
     ///
     /// Switched off, it holds what was written before until a flush, so [`Disk::has_cache`] stays true until one that
@@ -284,6 +296,39 @@ where
         self.traits.range_limit(operation).ranges
     }
 
+    /// A request that the disk does not take, and why: for want of room, or for what it is.
+    #[cold]
+    fn refuse(&self, request: BlockRequest) -> Refused<BlockRequest> {
+        Refused { reason: self.room().err().unwrap_or(Refusal::Invalid), request }
+    }
+
+    /// Submits what is neither a read nor a write.
+    #[cold]
+    fn submit_prepared(&mut self, order: Order, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        // Before the buffer is written to: a request that is refused is unchanged.
+        if let Err(reason) = self.room() {
+            return Err(Refused { reason, request });
+        }
+        if let (Some(range), Segments::One(buffer)) = (self.traits.range_of(request.operation), &mut request.data)
+            && request::fill(buffer, range.as_bytes()).is_err()
+        {
+            return Err(Refused { reason: Refusal::Invalid, request });
+        }
+        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
+        let BlockRequest { unit, operation, data } = request;
+        let cookie = match self.traits.cache {
+            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
+            _ => Kind::Request(operation),
+        };
+        let header = wire::header(self.traits.order, order.kind, order.sector);
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
+            Ok(token) => Ok(RequestId(token.0)),
+            Err(Refused { reason, request: (data, _) }) => {
+                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
+            }
+        }
+    }
+
     /// Whether there is room for one more request.
     fn room(&self) -> Result<(), Refusal> {
         match &self.live {
@@ -373,25 +418,18 @@ where
     }
 
     #[inline]
-    fn submit(&mut self, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
-        let order = match (self.room(), self.traits.order(&request)) {
-            (Ok(()), Some(order)) => order,
-            (Err(reason), _) => return Err(Refused { reason, request }),
-            (Ok(()), None) => return Err(Refused { reason: Refusal::Invalid, request }),
+    fn submit(&mut self, request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+        let (Some(live), Some(order)) = (&mut self.live, self.traits.order(&request)) else {
+            return Err(self.refuse(request));
         };
-        let Some(live) = &mut self.live else {
-            return Err(Refused { reason: Refusal::Faulted(DeviceFault::Gone), request });
-        };
-        if request::write_range(&order, &mut request.data).is_err() {
-            return Err(Refused { reason: Refusal::Invalid, request });
+        // A range goes into the buffer, or a flush counts for more than itself; a read or write is just sent.
+        if order.kind > kind::OUT {
+            return self.submit_prepared(order, request);
         }
         let BlockRequest { unit, operation, data } = request;
-        let cookie = match self.traits.cache {
-            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
-            _ => Kind::Request(operation),
-        };
         let header = wire::header(self.traits.order, order.kind, order.sector);
-        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
+        let cookie = InFlight(Kind::Request(operation));
+        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, cookie) {
             Ok(token) => Ok(RequestId(token.0)),
             Err(Refused { reason, request: (data, _) }) => {
                 Err(Refused { reason, request: BlockRequest { unit, operation, data } })
@@ -410,12 +448,20 @@ where
     #[inline]
     fn complete(&mut self) -> Result<Option<BlockCompletion>, DeviceFault> {
         loop {
-            match self.finished()? {
-                Some(Finished::Request(completion)) => return Ok(Some(completion)),
+            let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
+            let Some(done) = live.queue.poll()? else { return Ok(None) };
+            let result = request::result(done.trailer);
+            let operation = match done.cookie.0 {
+                Kind::Request(operation) => operation,
+                Kind::Settling(switch) => {
+                    self.settle(switch, result);
+                    BlockOperation::Flush
+                }
                 // Nobody waits for it here. No more are passed over than there are slots.
-                Some(Finished::Command(_)) => {}
-                None => return Ok(None),
-            }
+                Kind::Command(_) => continue,
+            };
+            let request = BlockRequest { unit: 0, operation, data: done.payload };
+            return Ok(Some(BlockCompletion { id: RequestId(done.token.0), request, result }));
         }
     }
 
@@ -449,18 +495,7 @@ where
                 return Err(AttachError::Resources("one of several queues of a disk"));
             }
         };
-        // Without a confirmation everything stays where the device may still write to it.
-        let (transport, proof) = running.quiesce(self.platform.clock).map_err(|(_, error)| error)?;
-        let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
-            let operation = match kind {
-                Kind::Request(operation) => operation,
-                Kind::Settling(_) => BlockOperation::Flush,
-                Kind::Command(_) => return,
-            };
-            let request = BlockRequest { unit: 0, operation, data };
-            unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });
-        });
-        let storage = storage.map_err(|_| AttachError::Resources("the queue of another device"))?;
+        let (transport, storage) = quiesce(running, queue, self.platform.clock, unfinished)?;
         let Started { running, queue, traits } = start(transport, self.platform, storage.as_ref().len(), |_| storage)?;
         let before = self.traits;
         self.traits = traits;
@@ -468,6 +503,29 @@ where
         self.live = Some(Live { device: D::from(running), queue });
         Ok(())
     }
+}
+
+/// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
+/// write to it.
+fn quiesce<T: Transport, S: SlotStorage<Segments, InFlight>>(
+    running: Running<T>,
+    queue: Queue<S>,
+    clock: &'static dyn Clock,
+    unfinished: &mut dyn FnMut(BlockCompletion),
+) -> Result<(T, S), AttachError> {
+    let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
+    let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
+        let operation = match kind {
+            Kind::Request(operation) => operation,
+            Kind::Settling(_) => BlockOperation::Flush,
+            // Nobody waits for it here; its buffer goes home.
+            Kind::Command(_) => return,
+        };
+        let request = BlockRequest { unit: 0, operation, data };
+        unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });
+    });
+    let storage = storage.map_err(|_| AttachError::Resources("the queue of another device"))?;
+    Ok((transport, storage))
 }
 
 impl<T, S, D> fmt::Debug for VirtioBlk<T, S, D>

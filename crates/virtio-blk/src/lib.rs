@@ -49,6 +49,7 @@
 extern crate alloc;
 
 mod config;
+pub mod conformance;
 #[cfg(feature = "alloc")]
 mod divided;
 mod driver;

@@ -9,7 +9,6 @@ use toro_core::dma::Segments;
 use toro_core::driver::block::{BlockError, BlockOperation, BlockRequest, SECTOR, SERIAL_BYTES};
 use toro_core::{DmaBuf, driver::block::COMMAND_BYTES};
 use virtio_queue_rt::Direction;
-use zerocopy::IntoBytes;
 
 use crate::config::{LONGEST_SECTORS, RangeLimit, Traits};
 use crate::features;
@@ -35,12 +34,11 @@ pub(crate) struct Order {
     pub(crate) kind: u32,
     pub(crate) sector: u64,
     pub(crate) direction: Direction,
-    /// The one range of a request that has one for data, to be written into its buffer.
-    pub(crate) range: Option<Range>,
 }
 
 impl Traits {
-    /// What to tell the device, unless the disk takes no such request.
+    /// What to tell the device, unless the disk takes no such request. Where the request has a range for data, that is
+    /// left for [`range_of`](Self::range_of) to say.
     #[inline]
     pub(crate) fn order(&self, request: &BlockRequest) -> Option<Order> {
         let BlockRequest { unit, operation, data } = request;
@@ -49,11 +47,11 @@ impl Traits {
         }
         match *operation {
             BlockOperation::Read { sector } => {
-                let order = Order { kind: kind::IN, sector, direction: Direction::FromDevice, range: None };
+                let order = Order { kind: kind::IN, sector, direction: Direction::FromDevice };
                 self.takes_transfer(sector, data).then_some(order)
             }
             BlockOperation::Write { sector } => {
-                let order = Order { kind: kind::OUT, sector, direction: Direction::ToDevice, range: None };
+                let order = Order { kind: kind::OUT, sector, direction: Direction::ToDevice };
                 (self.takes_transfer(sector, data) && !self.is_read_only()).then_some(order)
             }
             _ => self.command(*operation, data),
@@ -62,18 +60,23 @@ impl Traits {
 
     #[inline]
     fn takes_transfer(&self, sector: u64, data: &Segments) -> bool {
-        let (mut bytes, mut parts) = (0, 0);
-        for buffer in data.as_slice() {
-            if buffer.len() > self.segment_bytes {
-                return false;
-            }
-            parts |= buffer.len();
-            bytes += buffer.len() as u64;
+        let (mut bytes, mut parts, mut longest) = (0, 0, 0);
+        let mut add = |len: usize| {
+            bytes += len as u64;
+            parts |= len;
+            longest = longest.max(len);
+        };
+        match data {
+            // Most have one: it is spared the loop.
+            Segments::One(buffer) => add(buffer.len()),
+            _ => data.as_slice().iter().for_each(|buffer| add(buffer.len())),
         }
         let sectors = bytes / SECTOR as u64;
         parts % SECTOR == 0
-            && (1..=u64::from(LONGEST_SECTORS)).contains(&sectors)
-            && (sector | sectors) & self.block_mask() == 0
+            && longest <= self.segment_bytes
+            && sectors > 0
+            && sectors <= u64::from(LONGEST_SECTORS)
+            && (sector | sectors) & self.block_mask == 0
             && self.has(sector, sectors)
     }
 
@@ -84,39 +87,35 @@ impl Traits {
     }
 
     /// Everything but reads and writes.
+    #[cold]
     fn command(&self, operation: BlockOperation, data: &Segments) -> Option<Order> {
-        let without_data = |kind, direction| Order { kind, sector: 0, direction, range: None };
-        match (operation, data) {
-            (BlockOperation::Flush, Segments::None) => {
-                self.features.contains(features::FLUSH).then_some(without_data(kind::FLUSH, Direction::ToDevice))
+        let (kind, direction) = match (operation, data) {
+            (BlockOperation::Flush, Segments::None) if self.features.contains(features::FLUSH) => {
+                (kind::FLUSH, Direction::ToDevice)
             }
-            (BlockOperation::Identify, Segments::One(buffer)) => {
-                (buffer.len() == SERIAL_BYTES).then_some(without_data(kind::GET_ID, Direction::FromDevice))
+            (BlockOperation::Identify, Segments::One(buffer)) if buffer.len() == SERIAL_BYTES => {
+                (kind::GET_ID, Direction::FromDevice)
             }
-            (BlockOperation::Discard { sector, sectors }, Segments::One(buffer)) => {
-                self.one_range(RangeOperation::Discard, sector, sectors, buffer)
+            (_, Segments::One(buffer)) if buffer.total_capacity() >= COMMAND_BYTES => {
+                self.range_of(operation)?;
+                (ranged(operation)?.0.kind(), Direction::ToDevice)
             }
-            (BlockOperation::WriteZeroes { sector, sectors, may_discard }, Segments::One(buffer)) => {
-                self.one_range(RangeOperation::WriteZeroes { may_discard }, sector, sectors, buffer)
-            }
-            (BlockOperation::SecureErase { sector, sectors }, Segments::One(buffer)) => {
-                self.one_range(RangeOperation::SecureErase, sector, sectors, buffer)
-            }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Order { kind, sector: 0, direction })
     }
 
-    fn one_range(&self, operation: RangeOperation, sector: u64, sectors: u32, buffer: &DmaBuf) -> Option<Order> {
-        let range = self.range(operation, sector, sectors)?;
-        let order = Order { kind: operation.kind(), sector: 0, direction: Direction::ToDevice, range: Some(range) };
-        (buffer.total_capacity() >= COMMAND_BYTES).then_some(order)
+    /// The one range that a request has for data, if it is of such a kind and the disk takes it.
+    pub(crate) fn range_of(&self, operation: BlockOperation) -> Option<Range> {
+        let (operation, sector, sectors) = ranged(operation)?;
+        self.range(operation, sector, sectors)
     }
 
     /// One range as the device wants it, if the disk takes it.
     pub(crate) fn range(&self, operation: RangeOperation, sector: u64, sectors: u32) -> Option<Range> {
         let count = u64::from(sectors);
         let is_sound = (1..=self.range_limit(operation).sectors).contains(&sectors)
-            && (sector | count) & self.block_mask() == 0
+            && (sector | count) & self.block_mask == 0
             && self.has(sector, count)
             && !self.is_read_only();
         let is_unmapped = operation == RangeOperation::WriteZeroes { may_discard: true } && self.may_unmap;
@@ -150,12 +149,15 @@ pub(crate) fn fill(buffer: &mut DmaBuf, bytes: &[u8]) -> Result<(), toro_core::d
     buffer.extend(bytes)
 }
 
-/// Writes the range of a request that has one into its buffer.
-#[inline]
-pub(crate) fn write_range(order: &Order, data: &mut Segments) -> Result<(), toro_core::dma::TooLong> {
-    match (&order.range, data) {
-        (Some(range), Segments::One(buffer)) => fill(buffer, range.as_bytes()),
-        _ => Ok(()),
+/// What a request with a range does, and to which sectors.
+fn ranged(operation: BlockOperation) -> Option<(RangeOperation, u64, u32)> {
+    match operation {
+        BlockOperation::Discard { sector, sectors } => Some((RangeOperation::Discard, sector, sectors)),
+        BlockOperation::WriteZeroes { sector, sectors, may_discard } => {
+            Some((RangeOperation::WriteZeroes { may_discard }, sector, sectors))
+        }
+        BlockOperation::SecureErase { sector, sectors } => Some((RangeOperation::SecureErase, sector, sectors)),
+        _ => None,
     }
 }
 

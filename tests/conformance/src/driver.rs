@@ -5,7 +5,7 @@ use toro_core::driver::Armed;
 use virtio_queue_rt::attach::BoxedTransport;
 use virtio_queue_rt::{
     FeatureBits, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, Notify, PciTransport, QueueIndex,
-    Reset, Running, Virtqueue,
+    Reset, Running, Virtqueue, Wanted,
 };
 use virtio_sim::clock::CLOCK;
 use virtio_sim::pci::Vectors;
@@ -108,7 +108,8 @@ pub fn rig_over<P: Shape, H: Field, T: Field>(bus: Bus, size: u16, features: u64
     let mut negotiated =
         reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("nothing is missing");
     assert_eq!(negotiated.features().bits(), bus.version() | features, "all of them are known");
-    let queue: Virtqueue<P, _, H, T> = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
+    let wanted = Wanted { descriptors: size, segments: P::BUFFERS as u16 };
+    let queue: Virtqueue<P, _, H, T> = negotiated.queue(QueueIndex(0), wanted, memory).expect("the queue is there");
     let running = negotiated.run();
     let accepted = device.state().accepted;
     let oracle = OracleDevice::new(memory, device.queue(0), size, accepted);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
+use toro_core::dma::Segments;
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::queue::{Cell, Payload};
 use virtio_queue_rt::{Chain, Direction};
@@ -91,6 +92,34 @@ impl Shape for Chain {
     fn recycle(self, pool: &mut DmaPool) {
         for buffer in self.readable.into_iter().chain(self.writable).flatten() {
             pool.recycle(buffer);
+        }
+    }
+}
+
+impl Shape for Segments {
+    const BUFFERS: usize = 6;
+
+    /// Up to six; none is only good behind a header.
+    fn make(pool: &mut DmaPool, random: &mut Random) -> (Self, Direction) {
+        let mut buffers: Vec<_> = (0..random.below(Self::BUFFERS + 1)).map(|_| buffer(pool, random)).collect();
+        let segments = match buffers.len() {
+            0 => Self::None,
+            1 => buffers.pop().map_or(Self::None, Self::One),
+            _ => buffers.into(),
+        };
+        (segments, direction(random))
+    }
+    fn readable(&self, direction: Direction) -> Vec<u8> {
+        self.as_slice().iter().flat_map(|buffer| Shape::readable(buffer, direction)).collect()
+    }
+    fn writable(&self, direction: Direction) -> Vec<u8> {
+        self.as_slice().iter().flat_map(|buffer| Shape::writable(buffer, direction)).collect()
+    }
+    fn recycle(self, pool: &mut DmaPool) {
+        match self {
+            Self::None => {}
+            Self::One(buffer) => pool.recycle(buffer),
+            Self::Many(buffers) => buffers.into_vec().into_iter().for_each(|buffer| pool.recycle(buffer)),
         }
     }
 }

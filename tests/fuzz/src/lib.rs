@@ -12,12 +12,14 @@
 //! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
+//! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //!
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
 
 pub mod bench;
+pub mod block_device;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
@@ -78,6 +80,11 @@ pub fn pci_capabilities(input: &[u8]) {
 /// A device configuration that changes under the drivers.
 pub fn config_space(input: &[u8]) {
     run(Leftovers::Allowed, |memory| _ = config_space::body(input, memory));
+}
+
+/// A disk that says what it likes, at any time.
+pub fn block_device(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = block_device::body(input, memory));
 }
 
 /// A device that lies in its registers.

@@ -10,8 +10,9 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 4] {
+pub fn all() -> [(&'static str, Seeds); 5] {
     [
+        ("block_device", block_device()),
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),
@@ -55,6 +56,92 @@ mod step {
     pub fn spoil(offset: u16) -> Vec<u8> {
         [&[13][..], &offset.to_le_bytes(), &[0xad; 8]].concat()
     }
+}
+
+/// A disk of 64 sectors with everything that a disk can have, as it should be and with one thing wrong at a time.
+fn block_device() -> Seeds {
+    // EVENT_IDX and INDIRECT_DESC, 32 descriptors; SEG_MAX, BLK_SIZE, FLUSH, TOPOLOGY, CONFIG_WCE, commands.
+    let disk = |features: u32, change: &dyn Fn(&mut [u8; 80])| {
+        let mut config = [0; 80];
+        config[0] = 64;
+        config[12] = 6;
+        config[21] = 2;
+        config[24] = 3;
+        config[32] = 1;
+        config[34] = 1;
+        // Sectors and ranges of discards, zeros and erasures.
+        for at in [36, 40, 48, 52, 60, 64] {
+            config[at] = 16;
+        }
+        change(&mut config);
+        let [low, middle, high, _] = features.to_le_bytes();
+        [&[2 | 4 | 3 << 4, low, middle, high, 80][..], &config].concat()
+    };
+    const ALL: u32 = 0x0001_ef46 & !(1 << 5);
+    let submit =
+        |which: u8, sector: u64, count: u8, len: u8| [&[1, which, count, len][..], &sector.to_le_bytes()].concat();
+    let answer = |which: u8, status: u8, len: u32| [&[7, which, status][..], &len.to_le_bytes()].concat();
+    let story = |parts: &[Vec<u8>]| {
+        let mut input = disk(ALL, &|_| ());
+        input.extend(submit(0, 3, 2, 1));
+        input.extend(submit(1, 9, 1, 2));
+        input.extend(submit(2, 0, 0, 0));
+        input.extend([2, 6]);
+        input.extend(parts.concat());
+        input.extend([3, 3, 3, 3, 4, 5]);
+        input
+    };
+    let configured = |features: u32, change: &dyn Fn(&mut [u8; 80])| {
+        let mut input = disk(features, change);
+        for operation in [0, 1, 2, 3, 4, 5, 0xff] {
+            input.extend(submit(operation, 8, 1, 8));
+        }
+        input.extend([2, 6, 5, 4]);
+        input
+    };
+    let done = || vec![answer(0, 0, 1025), answer(0, 0, 1), answer(0, 0, 1)];
+    vec![
+        ("obedient", story(&done())),
+        ("obedient_legacy", {
+            let mut input = story(&done());
+            input[0] = 1 | 2 | 3 << 4;
+            input
+        }),
+        ("obedient_without_tables", {
+            let mut input = story(&done());
+            input[0] = 3 << 4;
+            input
+        }),
+        ("obedient_commands", {
+            let mut input = configured(ALL, &|_| ());
+            for which in 0..4 {
+                input.extend([&[14, which][..], &8_u64.to_le_bytes(), &4_u32.to_le_bytes(), &[2]].concat());
+            }
+            input.extend([2, 6]);
+            (0..10).for_each(|_| input.extend(answer(0, 0, 1)));
+            input.extend([3; 11]);
+            input
+        }),
+        ("blk_13", story(&[vec![12, 1], answer(2, 0, 1), vec![3], submit(2, 0, 0, 0), vec![2, 6], answer(2, 0, 1)])),
+        ("blk_20", story(&[answer(2, 0, 1), answer(1, 0, 1), answer(0, 0, 1025)])),
+        ("ini_12", story(&[answer(1, 0, 1), vec![13, 0], submit(0, 3, 1, 1), vec![2, 6], answer(0, 0, 513)])),
+        ("hd_st_1", story(&[vec![13, 3]])),
+        ("hd_blk_1", story(&[answer(0, 3, 1), answer(0, 0x55, 1), answer(0, 0xff, 1)])),
+        ("hd_blk_2", story(&[answer(0, 0, 0), answer(0, 0, u32::MAX)])),
+        ("hd_blk_3", story(&[answer(0, 2, 1), answer(0, 2, 1)])),
+        ("hd_blk_5", story(&[answer(2, 2, 1)])),
+        ("hd_blk_7", story(&[vec![11, 0, 4], vec![5], submit(0, 3, 1, 1), submit(0, 5, 1, 1), answer(0, 1, 1)])),
+        ("hd_vq_1", story(&[[&[8][..], &99_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat(), vec![3, 13, 0]])),
+        ("hd_vq_3", story(&[answer(0, 0, 1), [&[8][..], &[0; 8]].concat()])),
+        ("hd_vq_6", story(&[vec![9, 200, 0]])),
+        ("hd_vq_8", story(&[[&[10, 0, 0][..], &[0xad; 8]].concat(), answer(0, 0, 1)])),
+        ("hd_cfg_3", vec![0, 0, 0, 0, 4, 64, 0, 0, 0]),
+        ("hd_cfg_4", configured(ALL, &|config| config[..8].fill(0xff))),
+        ("hd_cfg_5", configured(ALL, &|config| config[20..24].fill(0x81))),
+        ("hd_cfg_6", configured(ALL, &|config| config[8..16].fill(0))),
+        ("hd_cfg_7", configured(ALL | 1 << 12, &|config| config[34..36].fill(0))),
+        ("hd_cfg_8", configured(ALL, &|config| config[24..].fill(0xff))),
+    ]
 }
 
 /// Stories about a queue of eight buffers.

@@ -1,7 +1,6 @@
 //! [`Wires`]: a transport without registers, for targets that are about queues.
 
-use std::cell::{RefCell, RefMut};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use toro_core::driver::DeviceFault;
 use toro_core::{Deadline, Registers};
@@ -27,13 +26,26 @@ pub struct Board {
     pub told: u16,
     /// Whether it confirms resets.
     pub confirms: bool,
+    /// The device's configuration.
+    pub config: Vec<u8>,
+    /// Whether it ignores what is written there.
+    pub is_stubborn: bool,
+    /// What it says of its interrupt.
+    pub interrupt: InterruptStatus,
     status: DeviceStatus,
+}
+
+impl Board {
+    /// The device asks for a reset.
+    pub fn needs_reset(&mut self) {
+        self.status |= DeviceStatus::DEVICE_NEEDS_RESET;
+    }
 }
 
 /// One end of the wires; clones are the same end.
 #[derive(Debug, Clone)]
 pub struct Wires {
-    board: Rc<RefCell<Board>>,
+    board: Arc<Mutex<Board>>,
 }
 
 impl Wires {
@@ -48,14 +60,17 @@ impl Wires {
             kicks: 0,
             told: 0,
             confirms: true,
+            config: Vec::new(),
+            is_stubborn: false,
+            interrupt: InterruptStatus::NONE,
             status: DeviceStatus::empty(),
         };
-        Self { board: Rc::new(RefCell::new(board)) }
+        Self { board: Arc::new(Mutex::new(board)) }
     }
 
     /// The other end.
-    pub fn board(&self) -> RefMut<'_, Board> {
-        self.board.borrow_mut()
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +102,9 @@ impl Transport for Wires {
     }
 
     fn set_status(&mut self, status: DeviceStatus) {
-        assert!(status.contains(self.board().status), "INI-5: status bits are only added");
+        // The device's own wish for a reset is not the driver's to repeat.
+        let before = self.board().status - DeviceStatus::DEVICE_NEEDS_RESET;
+        assert!(status.contains(before), "INI-5: status bits are only added");
         self.board().status = status;
     }
 
@@ -126,15 +143,15 @@ impl Transport for Wires {
     }
 
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
-        Ok(InterruptStatus::NONE)
+        Ok(std::mem::take(&mut self.board().interrupt))
     }
 
     fn signalling(&self) -> Signalling {
-        Signalling::Polled
+        Signalling::Line
     }
 
     fn config(&self) -> &dyn Registers {
-        &Nothing
+        self
     }
 
     fn config_generation(&self) -> Option<u32> {
@@ -146,23 +163,36 @@ impl Transport for Wires {
     }
 }
 
-/// No registers at all.
-struct Nothing;
+/// The configuration; beyond its end everything is all ones.
+impl Wires {
+    fn field<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let board = self.board();
+        let end = offset.saturating_add(N);
+        board.config.get(offset..end).and_then(|bytes| bytes.try_into().ok()).unwrap_or([u8::MAX; N])
+    }
+}
 
-impl Registers for Nothing {
+impl Registers for Wires {
     fn len(&self) -> usize {
-        0
+        self.board().config.len()
     }
-    fn read8(&self, _: usize) -> u8 {
-        u8::MAX
+    fn read8(&self, offset: usize) -> u8 {
+        self.field::<1>(offset)[0]
     }
-    fn read16(&self, _: usize) -> u16 {
-        u16::MAX
+    fn read16(&self, offset: usize) -> u16 {
+        u16::from_le_bytes(self.field(offset))
     }
-    fn read32(&self, _: usize) -> u32 {
-        u32::MAX
+    fn read32(&self, offset: usize) -> u32 {
+        u32::from_le_bytes(self.field(offset))
     }
-    fn write8(&self, _: usize, _: u8) {}
+    fn write8(&self, offset: usize, value: u8) {
+        let mut board = self.board();
+        if !board.is_stubborn
+            && let Some(byte) = board.config.get_mut(offset)
+        {
+            *byte = value;
+        }
+    }
     fn write16(&self, _: usize, _: u16) {}
     fn write32(&self, _: usize, _: u32) {}
 }

@@ -35,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets!(used_ring, operations, registers, pci_capabilities, config_space);
+targets!(block_device, used_ring, operations, registers, pci_capabilities, config_space);

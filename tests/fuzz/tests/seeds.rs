@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fuzz_targets::{config_space, pci_capabilities, registers, seeds, used_ring};
+use fuzz_targets::{block_device, config_space, pci_capabilities, registers, seeds, used_ring};
 use toro_core::driver::{AttachError, DeviceFault};
 use virtio_queue_rt::{InitError, TransportError};
 use virtio_sim::SimMemory;
@@ -67,6 +67,14 @@ fn each_lie_of_a_function_costs_it_a_capability() {
             Some(TransportError::Missing(_)) => assert!(is_refused, "{name}"),
             Some(error) => panic!("{name}: {error}"),
         }
+    }
+}
+
+#[test]
+fn a_disk_is_taken_whatever_it_says_unless_it_has_no_capacity() {
+    for (name, input) in seeds_of("block_device") {
+        let refused = block_device::body(&input, SimMemory::leak());
+        assert_eq!(refused.is_some(), name == "hd_cfg_3", "{name}: {refused:?}");
     }
 }
 

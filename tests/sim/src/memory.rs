@@ -37,6 +37,36 @@ struct State {
 struct Block {
     cpu: NonNull<u8>,
     size: usize,
+    /// What was allocated, and how: `cpu` is somewhere in it.
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Block {
+    /// Zeroed memory at a multiple of `ALIGN`. A large block takes no room before it is touched: the allocator gets such
+    /// from the system, unless it is asked for more alignment than that has anyway.
+    fn new(size: usize) -> Option<Self> {
+        const LARGE: usize = 1 << 24;
+        let layout = match size < LARGE {
+            true => Layout::from_size_align(size, ALIGN).ok()?,
+            false => Layout::from_size_align(size.checked_add(ALIGN)?, 16).ok()?,
+        };
+        // SAFETY: the size is not zero, as `DmaMemory` says.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        // SAFETY: less than `ALIGN`, which is what a large block is longer by; 0 in a small one.
+        let cpu = unsafe { base.add(base.align_offset(ALIGN)) };
+        Some(Self { cpu, size, base, layout })
+    }
+
+    /// Gives it back.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses it any more.
+    unsafe fn free(self) {
+        // SAFETY: allocated with this layout; the rest is the caller's promise.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
 }
 
 // SAFETY: the pointers are only followed under the rules of `DmaMemory`.
@@ -75,12 +105,12 @@ impl SimMemory {
     /// No pointer into a block is used again, and none is released: whoever held them has leaked them.
     pub unsafe fn reclaim(&self) -> usize {
         let State { blocks, .. } = std::mem::take(&mut *self.state.lock().expect("no test panics with it"));
-        for block in blocks.values() {
-            let layout = Layout::from_size_align(block.size, ALIGN).expect("it was allocated with this layout");
-            // SAFETY: allocated with this layout, and not used again, as the caller promises.
-            unsafe { dealloc(block.cpu.as_ptr(), layout) };
+        let count = blocks.len();
+        for block in blocks.into_values() {
+            // SAFETY: not used again, as the caller promises.
+            unsafe { block.free() };
         }
-        blocks.len()
+        count
     }
 
     /// Where `len` bytes at a bus address are, for the device.
@@ -112,13 +142,12 @@ unsafe impl DmaMemory for SimMemory {
         if let Some(left) = &mut state.left {
             *left = left.checked_sub(1)?;
         }
-        let layout = Layout::from_size_align(size, ALIGN).ok()?;
-        // SAFETY: the size is not zero.
-        let cpu = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let block = Block::new(size)?;
+        let cpu = block.cpu;
         let bus = BUS_BASE + state.next;
         // A gap after each block, so that running over its end is noticed.
         state.next += (size.next_multiple_of(ALIGN) + ALIGN) as u64;
-        state.blocks.insert(bus, Block { cpu, size });
+        state.blocks.insert(bus, block);
         // SAFETY: the device model translates this address to this block.
         let bus = unsafe { BusAddr::new(bus) };
         // SAFETY: as `DmaMemory` demands.
@@ -129,8 +158,7 @@ unsafe impl DmaMemory for SimMemory {
         let mut state = self.state.lock().expect("no test panics with it");
         let known = state.blocks.remove(&block.bus().get()).expect("only live blocks are released");
         assert_eq!((known.cpu, known.size), (block.cpu(), block.size()));
-        let layout = Layout::from_size_align(block.size(), ALIGN).expect("it was allocated with this layout");
         // SAFETY: the caller gives back what `allocate` returned.
-        unsafe { dealloc(block.cpu().as_ptr(), layout) };
+        unsafe { known.free() };
     }
 }

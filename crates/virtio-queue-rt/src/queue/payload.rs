@@ -153,8 +153,13 @@ impl Payload for Segments {
 
     #[inline]
     fn each(&self, direction: Direction, mut visit: impl FnMut(BusAddr, u32, bool)) {
+        let is_writable = direction == Direction::FromDevice;
+        // Most have one: it is spared the loop.
+        if let Self::One(buffer) = self {
+            return visit(buffer.bus_addr(), buffer.len() as u32, is_writable);
+        }
         for buffer in self.as_slice() {
-            visit(buffer.bus_addr(), buffer.len() as u32, direction == Direction::FromDevice);
+            visit(buffer.bus_addr(), buffer.len() as u32, is_writable);
         }
     }
 }

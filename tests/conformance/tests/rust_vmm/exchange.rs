@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::DmaBuf;
+use toro_core::dma::Segments;
 use virtio_conformance::exchange::Random;
 use virtio_conformance::{Bus, Field, Rig, Shape, rig_over};
 use virtio_queue_rt::Chain;
@@ -70,6 +71,8 @@ fn chains_between_cells() {
     for size in [8, 32, 1024] {
         for features in RINGS {
             exchange::<Chain, [AtomicU64; 2], AtomicU8>(size, features, 800);
+            exchange::<Segments, [AtomicU64; 2], AtomicU8>(size, features, 800);
+            exchange::<Segments, [AtomicU64; 2], ()>(size, features, 800);
             exchange::<Chain, AtomicU8, [AtomicU64; 2]>(size, features, 800);
             exchange::<Chain, (), AtomicU8>(size, features, 800);
             exchange::<Chain, AtomicU8, ()>(size, features, 800);
@@ -91,6 +94,7 @@ fn single_buffers_between_cells() {
 #[test]
 fn vq_27_28_a_device_that_completes_in_order_finds_tables_in_order() {
     exchange::<Chain, [AtomicU64; 2], AtomicU8>(64, INDIRECT | EVENT | IN_ORDER, LAP / 2);
+    exchange::<Segments, [AtomicU64; 2], AtomicU8>(64, INDIRECT | EVENT | IN_ORDER, LAP / 4);
     exchange::<DmaBuf, (), ()>(16, INDIRECT | IN_ORDER, LAP / 2);
 }
 
@@ -100,6 +104,7 @@ fn every_kind_of_registers_leads_to_the_same_rings() {
         for features in [0, EVENT, INDIRECT, INDIRECT | EVENT] {
             exchange_over::<DmaBuf, (), ()>(bus, 32, features, 1_000);
             exchange_over::<Chain, [AtomicU64; 2], AtomicU8>(bus, 32, features, 1_000);
+            exchange_over::<Segments, [AtomicU64; 2], AtomicU8>(bus, 32, features, 1_000);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::DmaBuf;
+use toro_core::dma::Segments;
 use toro_core::driver::Armed;
 use virtio_conformance::exchange::Random;
 use virtio_conformance::{Field, Rig, Shape, rig};
@@ -142,6 +143,7 @@ fn vq_17_18_19_20_22_nobody_is_left_sleeping_whatever_happens() {
         walk::<Chain, (), ()>(size, features, seed, Start::Fresh);
         walk::<Option<DmaBuf>, [AtomicU64; 2], AtomicU8>(size, features, seed, Start::Fresh);
         walk::<Chain, AtomicU8, AtomicU8>(size.max(8), features, seed, Start::Fresh);
+        walk::<Segments, AtomicU8, AtomicU8>(size.max(8), features, seed, Start::Fresh);
     }
 }
 

@@ -97,6 +97,7 @@ fn hundreds_of_requests_are_in_flight() {
     let options = Options { descriptors: 1024, ..Options::default() };
     let mut rig = Setup { options, size: 1024, ..Setup::default() }.rig();
     rig.model.manner = Manner::Reordering;
+    rig.pool = DmaPool::new(rig.memory, 1025, 512).expect("memory");
     for i in 0..1024 {
         let request = rig.read(i % 64, &[512]);
         rig.disk.submit(request).expect("there is room");

@@ -86,3 +86,24 @@ fn hd_st_1_a_device_that_does_not_reset_is_gone_and_keeps_what_it_knows() {
         assert_eq!(disk.reset(&mut |_| {}), Err(AttachError::Fault(DeviceFault::Gone)));
     }
 }
+
+#[test]
+fn a_disk_that_is_stopped_gives_everything_back_and_can_be_begun_with_again() {
+    for bus in ALL_BUSES {
+        let Rig { memory, model, mut disk, mut pool } = Setup { bus, ..Setup::default() }.rig();
+        let mut buffer = pool.take().expect("there is one");
+        buffer.set_len(512).expect("not more than 4096");
+        let operation = BlockOperation::Read { sector: 1 };
+        disk.submit(BlockRequest { unit: 0, operation, data: buffer.into() }).expect("there is room");
+        disk.publish();
+        let mut unfinished = Vec::new();
+        let stopped = disk.stop(&mut |done| unfinished.push((done.request.operation, done.result)));
+        let (transport, slots) = stopped.expect("it resets");
+        assert_eq!(unfinished, [(operation, Err(BlockError::Interrupted))], "{bus:?}");
+        assert_eq!((model.device().state().status, slots.len()), (0, 64));
+        assert_eq!(pool.available(), pool.count());
+        drop(pool);
+        assert_eq!(memory.blocks(), 0, "nothing is left");
+        VirtioBlk::new(transport, memory, &CLOCK, &Options::default()).expect("as before");
+    }
+}

@@ -64,7 +64,7 @@ impl Setup {
         let memory = SimMemory::leak();
         let model = self.model(memory);
         let disk = VirtioBlk::new(transport(model.device(), self.bus), memory, &CLOCK, &self.options)?;
-        let buffers = if cfg!(miri) { 40 } else { 1200 };
+        let buffers = if cfg!(miri) { 40 } else { 130 };
         let pool = DmaPool::new(memory, buffers, 4096).expect("memory");
         Ok(Rig { memory, model, disk, pool })
     }

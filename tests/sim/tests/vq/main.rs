@@ -15,3 +15,4 @@ mod layout;
 mod legacy;
 mod notify;
 mod rig;
+mod segments;

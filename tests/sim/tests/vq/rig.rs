@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::queue::{Cell, Payload};
-use virtio_queue_rt::{Chain, FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue};
+use virtio_queue_rt::{Chain, FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue, Wanted};
 use virtio_sim::clock::CLOCK;
 use virtio_sim::queue::feature;
 use virtio_sim::{Device, DeviceQueue, MmioModel, PoppedChain, SimMemory};
@@ -34,6 +34,12 @@ pub struct Rig<P: Payload, K, H: Cell = (), T: Cell = ()> {
 
 /// A queue of `size` descriptors of a modern device that offers `features`, all of which are accepted.
 pub fn rig<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Rig<P, K, H, T> {
+    rig_wanting(size.into(), features)
+}
+
+/// As [`rig`], for requests of so many buffers.
+pub fn rig_wanting<P: Payload, K, H: Cell, T: Cell>(wanted: Wanted, features: u64) -> Rig<P, K, H, T> {
+    let size = wanted.descriptors;
     let memory = SimMemory::leak();
     let device = Device::new(4, feature::VERSION_1 | features, &[size], &[]);
     let transport = MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device");
@@ -41,7 +47,7 @@ pub fn rig<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Rig<P, 
     let mut negotiated =
         reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
     assert_eq!(negotiated.features().bits(), feature::VERSION_1 | features, "all of them are known");
-    let queue = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
+    let queue = negotiated.queue(QueueIndex(0), wanted, memory).expect("the queue is there");
     let running = negotiated.run();
     let other = DeviceQueue::negotiated(memory, device.queue(0), device.state().accepted);
     let pool = DmaPool::new(memory, 4 * usize::from(size) + 4, 64).expect("memory");
