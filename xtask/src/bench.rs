@@ -44,6 +44,8 @@ mod tests {
         let needs = |words: &[&str]| programs(&words.iter().map(OsString::from).collect::<Vec<_>>()).len();
         assert_eq!(needs(&["web", "--seconds", "10"]), 2);
         assert_eq!(needs(&["boot"]), 2);
+        assert_eq!(needs(&["fs", "--compare-fat"]), 2);
+        assert_eq!(needs(&["block"]), 1);
         assert_eq!(needs(&["sched", "--icount"]), 1);
         assert_eq!(needs(&["ring"]), 0);
         assert_eq!(needs(&["block-host"]), 1);

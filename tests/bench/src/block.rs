@@ -37,19 +37,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Bytes of the file in /dev/shm.
 const FILE_BYTES: usize = 128 << 20;
 
-/// Where something is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Side {
-    /// In a guest: the driver and the block layer
-    Guest,
-}
-
 /// Options of `bench block`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Measure only there
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "guest")]
-    only: Vec<Side>,
     /// Measure only these devices
     #[arg(long, value_enum, value_delimiter = ',', value_name = "DEVICES")]
     devices: Vec<Device>,
@@ -126,10 +116,6 @@ struct Bench<'a> {
 ///
 /// A tool is missing, or a guest does not do what it is told.
 pub fn run(options: &Options) -> Result<()> {
-    if options.only.contains(&Side::Guest) { run_guests(options) } else { Ok(()) }
-}
-
-fn run_guests(options: &Options) -> Result<()> {
     let linux = options.linux_baseline.as_deref().map(Linux::open).transpose()?;
     let (scratch, shm) = (Scratch::new()?, Scratch::in_memory()?);
     let file = shm.path().join("disk");
