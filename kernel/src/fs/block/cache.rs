@@ -31,7 +31,7 @@
 
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -80,6 +80,12 @@ pub struct CachedDisk(Rc<Cache>);
 
 impl Drop for CachedDisk {
     fn drop(&mut self) {
+        // The last but for the one that tends the cache, which gets its turn some time. If nothing was ever written, the
+        // disk need not stay taken until then: somebody on another core may be about to open it.
+        let is_last = !self.0.is_read_only && Rc::strong_count(&self.0) == 2;
+        if is_last && self.0.state.try_borrow().is_ok_and(|state| state.sequence == 0) {
+            drop(self.0.claim.take());
+        }
         // Whoever tends the cache looks whether it is the last one.
         self.0.soiled.announce();
     }
@@ -108,7 +114,7 @@ struct Cache {
     changed: Rc<dyn Event>,
     /// Announced when the first block became dirty.
     soiled: Rc<dyn Event>,
-    _claim: Option<Claim>,
+    claim: Cell<Option<Claim>>,
 }
 
 struct State {
@@ -174,7 +180,7 @@ impl CachedDisk {
             changed: volume.event(),
             soiled: volume.event(),
             volume,
-            _claim: claim,
+            claim: Cell::new(claim),
         }))
     }
 

@@ -199,7 +199,7 @@ fn kernel_tests_pass(tool: &Tool, machine: &'static str, interfaces: &[&str]) ->
         let directories = interfaces.iter().map(|_| new_directory()).collect::<Result<Vec<_>, _>>()?;
         let mut disks = Vec::new();
         for (directory, words) in directories.iter().zip(interfaces) {
-            disks.extend(["--disk".to_owned(), format!("{}{words}", new_image(directory, 8 << 20)?.display())]);
+            disks.extend(["--disk".to_owned(), format!("{}{words}", new_image(directory, 32 << 20)?.display())]);
         }
         let words = format!("test=block disks={} watchdog=off", interfaces.len());
         let options = ["run", "kernel-tests", "--nics", "0", "--timeout", "300", "--machine", machine, "--cpus", cpus];
