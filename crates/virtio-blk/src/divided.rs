@@ -25,8 +25,9 @@ use virtio_queue_rt::transport::Signalling;
 use virtio_queue_rt::{DeviceType, QueueIndex, Quiesced, Running, Transport};
 
 use crate::config::Traits;
-use crate::driver::{InFlight, Options, VirtioBlk, boxed};
+use crate::driver::{Options, VirtioBlk, boxed};
 use crate::features;
+use crate::in_flight::InFlight;
 use crate::setup::{self, Platform, negotiate};
 
 /// One queue of a disk that has several: all that they share is the device's registers. None of them can reset it.

@@ -13,6 +13,7 @@
 
 use core::borrow::Borrow;
 use core::fmt;
+use core::iter;
 use core::marker::PhantomData;
 
 use toro_core::dma::Segments;
@@ -21,12 +22,13 @@ use toro_core::driver::block::{
 };
 use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused, RequestId};
 use toro_core::{Clock, Dma, DmaBuf, Instant};
-use virtio_queue_rt::queue::{SlotStorage, Slots};
+use virtio_queue_rt::queue::{Done, SlotStorage, Slots, Token};
 use virtio_queue_rt::transport::Signalling;
 use virtio_queue_rt::{Direction, Running, Slot, Transport};
 use zerocopy::IntoBytes;
 
 use crate::config::{Cache, Traits};
+use crate::in_flight::{InFlight, Remembered};
 use crate::request::{self, Order, RangeOperation};
 use crate::setup::{Platform, Queue, Started, read_again, start};
 use crate::wire::{self, Lifetime, Range, kind, status};
@@ -61,18 +63,6 @@ pub enum WriteCache {
     WriteBack,
     /// A completed write is stable.
     WriteThrough,
-}
-
-/// What the driver remembers of a request in flight.
-#[derive(Clone, Copy, Debug)]
-pub struct InFlight(Kind);
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Request(BlockOperation),
-    /// A flush that makes stable what was written before the cache was switched off for the so-many-th time.
-    Settling(u32),
-    Command(Command),
 }
 
 /// Bookkeeping of one request: where there is no allocator, the caller has an array of them.
@@ -302,31 +292,30 @@ where
         Refused { reason: self.room().err().unwrap_or(Refusal::Invalid), request }
     }
 
-    /// Submits what is neither a read nor a write.
-    #[cold]
-    fn submit_prepared(&mut self, order: Order, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
+    /// Submits any request, such as one of several buffers.
+    #[inline(never)]
+    fn submit_any(&mut self, mut request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
         // Before the buffer is written to: a request that is refused is unchanged.
-        if let Err(reason) = self.room() {
-            return Err(Refused { reason, request });
-        }
+        let (Some(order), Ok(())) = (self.traits.order(&request), self.room()) else {
+            return Err(self.refuse(request));
+        };
+        // A range goes into the buffer.
         if let (Some(range), Segments::One(buffer)) = (self.traits.range_of(request.operation), &mut request.data)
             && request::fill(buffer, range.as_bytes()).is_err()
         {
             return Err(Refused { reason: Refusal::Invalid, request });
         }
-        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
-        let BlockRequest { unit, operation, data } = request;
-        let cookie = match self.traits.cache {
-            Cache::Draining if operation == BlockOperation::Flush => Kind::Settling(self.switches),
-            _ => Kind::Request(operation),
+        let in_flight = match self.traits.cache {
+            // It counts for more than itself.
+            Cache::Draining if request.operation == BlockOperation::Flush => InFlight::settling(self.switches),
+            _ => InFlight::request(request.operation),
         };
         let header = wire::header(self.traits.order, order.kind, order.sector);
-        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, InFlight(cookie)) {
-            Ok(token) => Ok(RequestId(token.0)),
-            Err(Refused { reason, request: (data, _) }) => {
-                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
-            }
-        }
+        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
+        let BlockRequest { unit, operation, data } = request;
+        let refused = |reason, data, _| Refused { reason, request: BlockRequest { unit, operation, data } };
+        let token = live.queue.submit_or(header, data, order.direction, status::UNWRITTEN, in_flight, refused)?;
+        Ok(RequestId(token.0))
     }
 
     /// Whether there is room for one more request.
@@ -348,8 +337,8 @@ where
         let gone = Refusal::Faulted(DeviceFault::Gone);
         let Some(live) = &mut self.live else { return Err(Refused { reason: gone, request: buffer }) };
         let header = wire::header(self.traits.order, kind, 0);
-        let cookie = InFlight(Kind::Command(command));
-        match live.queue.submit(header, Segments::One(buffer), direction, status::UNWRITTEN, cookie) {
+        let data = Segments::One(buffer);
+        match live.queue.submit(header, data, direction, status::UNWRITTEN, InFlight::command(command)) {
             Ok(token) => Ok(RequestId(token.0)),
             Err(Refused { reason, request: (data, _) }) => {
                 let request = data.into_one().expect("it was made of one just now");
@@ -369,20 +358,29 @@ where
     pub fn finished(&mut self) -> Result<Option<Finished>, DeviceFault> {
         let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
         let Some(done) = live.queue.poll()? else { return Ok(None) };
-        let (id, result) = (RequestId(done.token.0), request::result(done.trailer));
-        let operation = match done.cookie.0 {
-            Kind::Request(operation) => operation,
-            Kind::Settling(switch) => {
+        Ok(Some(match done.cookie.transfer() {
+            Some(operation) => Finished::Request(completion(operation, done)),
+            None => self.conclude(done.payload.into_one(), done.cookie, done.token, done.trailer),
+        }))
+    }
+
+    /// What neither a read nor a write completes with: it had one buffer, or none.
+    #[cold]
+    fn conclude(&mut self, buffer: Option<DmaBuf>, in_flight: InFlight, Token(slot): Token, status: u8) -> Finished {
+        let (id, result) = (RequestId(slot), request::result(status));
+        let operation = match in_flight.remembered() {
+            Remembered::Request(operation) => operation,
+            Remembered::Settling(switch) => {
                 self.settle(switch, result);
                 BlockOperation::Flush
             }
-            Kind::Command(command) => {
-                let buffer = done.payload.into_one().expect("every command has one");
-                return Ok(Some(Finished::Command(CommandCompletion { id, command, buffer, result })));
+            Remembered::Command(command) => {
+                let buffer = buffer.expect("every command has one");
+                return Finished::Command(CommandCompletion { id, command, buffer, result });
             }
         };
-        let request = BlockRequest { unit: 0, operation, data: done.payload };
-        Ok(Some(Finished::Request(BlockCompletion { id, request, result })))
+        let request = BlockRequest { unit: 0, operation, data: buffer.map_or(Segments::None, Segments::One) };
+        Finished::Request(BlockCompletion { id, request, result })
     }
 
     /// A flush has completed that was submitted after the cache was switched off.
@@ -419,21 +417,23 @@ where
 
     #[inline]
     fn submit(&mut self, request: BlockRequest) -> Result<RequestId, Refused<BlockRequest>> {
-        let (Some(live), Some(order)) = (&mut self.live, self.traits.order(&request)) else {
-            return Err(self.refuse(request));
-        };
-        // A range goes into the buffer, or a flush counts for more than itself; a read or write is just sent.
-        if order.kind > kind::OUT {
-            return self.submit_prepared(order, request);
-        }
-        let BlockRequest { unit, operation, data } = request;
-        let header = wire::header(self.traits.order, order.kind, order.sector);
-        let cookie = InFlight(Kind::Request(operation));
-        match live.queue.submit(header, data, order.direction, status::UNWRITTEN, cookie) {
-            Ok(token) => Ok(RequestId(token.0)),
-            Err(Refused { reason, request: (data, _) }) => {
-                Err(Refused { reason, request: BlockRequest { unit, operation, data } })
+        let Some(live) = &mut self.live else { return Err(self.refuse(request)) };
+        // As most are: it is checked where it is, and moves once.
+        match request {
+            BlockRequest {
+                unit: unit @ 0,
+                operation: operation @ (BlockOperation::Read { sector } | BlockOperation::Write { sector }),
+                data: Segments::One(buffer),
+            } if self.traits.takes_transfer(operation, sector, iter::once(buffer.len())) => {
+                let Order { kind, sector, direction } = Order::transfer(operation, sector);
+                let header = wire::header(self.traits.order, kind, sector);
+                let in_flight = InFlight::request(operation);
+                let refused = |reason, data, _| Refused { reason, request: BlockRequest { unit, operation, data } };
+                let data = Segments::One(buffer);
+                let token = live.queue.submit_or(header, data, direction, status::UNWRITTEN, in_flight, refused)?;
+                Ok(RequestId(token.0))
             }
+            request => self.submit_any(request),
         }
     }
 
@@ -450,18 +450,14 @@ where
         loop {
             let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
             let Some(done) = live.queue.poll()? else { return Ok(None) };
-            let result = request::result(done.trailer);
-            let operation = match done.cookie.0 {
-                Kind::Request(operation) => operation,
-                Kind::Settling(switch) => {
-                    self.settle(switch, result);
-                    BlockOperation::Flush
-                }
-                // Nobody waits for it here. No more are passed over than there are slots.
-                Kind::Command(_) => continue,
-            };
-            let request = BlockRequest { unit: 0, operation, data: done.payload };
-            return Ok(Some(BlockCompletion { id: RequestId(done.token.0), request, result }));
+            if let Some(operation) = done.cookie.transfer() {
+                return Ok(Some(completion(operation, done)));
+            }
+            let finished = self.conclude(done.payload.into_one(), done.cookie, done.token, done.trailer);
+            if let Finished::Request(completion) = finished {
+                return Ok(Some(completion));
+            }
+            // Nobody waits for a command here. No more are passed over than there are slots.
         }
     }
 
@@ -505,6 +501,13 @@ where
     }
 }
 
+/// What a read or a write completes with.
+#[inline(always)]
+fn completion(operation: BlockOperation, done: Done<Segments, InFlight, u8>) -> BlockCompletion {
+    let request = BlockRequest { unit: 0, operation, data: done.payload };
+    BlockCompletion { id: RequestId(done.token.0), request, result: request::result(done.trailer) }
+}
+
 /// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
 /// write to it.
 fn quiesce<T: Transport, S: SlotStorage<Segments, InFlight>>(
@@ -514,12 +517,12 @@ fn quiesce<T: Transport, S: SlotStorage<Segments, InFlight>>(
     unfinished: &mut dyn FnMut(BlockCompletion),
 ) -> Result<(T, S), AttachError> {
     let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
-    let storage = queue.recover(&proof, |token, data, InFlight(kind)| {
-        let operation = match kind {
-            Kind::Request(operation) => operation,
-            Kind::Settling(_) => BlockOperation::Flush,
+    let storage = queue.recover(&proof, |token, data, in_flight| {
+        let operation = match in_flight.remembered() {
+            Remembered::Request(operation) => operation,
+            Remembered::Settling(_) => BlockOperation::Flush,
             // Nobody waits for it here; its buffer goes home.
-            Kind::Command(_) => return,
+            Remembered::Command(_) => return,
         };
         let request = BlockRequest { unit: 0, operation, data };
         unfinished(BlockCompletion { id: RequestId(token.0), request, result: Err(BlockError::Interrupted) });

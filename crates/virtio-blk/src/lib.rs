@@ -55,11 +55,13 @@ mod divided;
 mod driver;
 pub mod features;
 mod hold;
+mod in_flight;
 mod request;
 mod setup;
 pub mod wire;
 
 #[cfg(feature = "alloc")]
 pub use divided::{DRIVER, DiskQueue};
-pub use driver::{Command, CommandCompletion, Finished, InFlight, Options, RequestSlot, VirtioBlk, WriteCache};
+pub use driver::{Command, CommandCompletion, Finished, Options, RequestSlot, VirtioBlk, WriteCache};
+pub use in_flight::InFlight;
 pub use request::RangeOperation;

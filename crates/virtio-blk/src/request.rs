@@ -39,37 +39,34 @@ pub(crate) struct Order {
 impl Traits {
     /// What to tell the device, unless the disk takes no such request. Where the request has a range for data, that is
     /// left for [`range_of`](Self::range_of) to say.
-    #[inline]
     pub(crate) fn order(&self, request: &BlockRequest) -> Option<Order> {
         let BlockRequest { unit, operation, data } = request;
         if *unit != 0 {
             return None;
         }
         match *operation {
-            BlockOperation::Read { sector } => {
-                let order = Order { kind: kind::IN, sector, direction: Direction::FromDevice };
-                self.takes_transfer(sector, data).then_some(order)
-            }
-            BlockOperation::Write { sector } => {
-                let order = Order { kind: kind::OUT, sector, direction: Direction::ToDevice };
-                (self.takes_transfer(sector, data) && !self.is_read_only()).then_some(order)
+            BlockOperation::Read { sector } | BlockOperation::Write { sector } => {
+                let lengths = data.as_slice().iter().map(DmaBuf::len);
+                let is_taken = self.takes_transfer(*operation, sector, lengths);
+                is_taken.then(|| Order::transfer(*operation, sector))
             }
             _ => self.command(*operation, data),
         }
     }
 
-    #[inline]
-    fn takes_transfer(&self, sector: u64, data: &Segments) -> bool {
+    /// Whether the disk takes such a read or write with buffers of these lengths.
+    #[inline(always)]
+    pub(crate) fn takes_transfer(
+        &self,
+        operation: BlockOperation,
+        sector: u64,
+        lengths: impl Iterator<Item = usize>,
+    ) -> bool {
         let (mut bytes, mut parts, mut longest) = (0, 0, 0);
-        let mut add = |len: usize| {
+        for len in lengths {
             bytes += len as u64;
             parts |= len;
             longest = longest.max(len);
-        };
-        match data {
-            // Most have one: it is spared the loop.
-            Segments::One(buffer) => add(buffer.len()),
-            _ => data.as_slice().iter().for_each(|buffer| add(buffer.len())),
         }
         let sectors = bytes / SECTOR as u64;
         parts % SECTOR == 0
@@ -78,6 +75,7 @@ impl Traits {
             && sectors <= u64::from(LONGEST_SECTORS)
             && (sector | sectors) & self.block_mask == 0
             && self.has(sector, sectors)
+            && (matches!(operation, BlockOperation::Read { .. }) || !self.is_read_only())
     }
 
     /// Whether the disk has these sectors.
@@ -133,7 +131,27 @@ impl Traits {
     }
 }
 
+impl Order {
+    /// What a read or a write is told as.
+    #[inline(always)]
+    pub(crate) fn transfer(operation: BlockOperation, sector: u64) -> Self {
+        match operation {
+            BlockOperation::Read { .. } => Self { kind: kind::IN, sector, direction: Direction::FromDevice },
+            _ => Self { kind: kind::OUT, sector, direction: Direction::ToDevice },
+        }
+    }
+}
+
 impl RangeOperation {
+    /// The request that does this to one range.
+    pub(crate) fn over(self, sector: u64, sectors: u32) -> BlockOperation {
+        match self {
+            Self::Discard => BlockOperation::Discard { sector, sectors },
+            Self::WriteZeroes { may_discard } => BlockOperation::WriteZeroes { sector, sectors, may_discard },
+            Self::SecureErase => BlockOperation::SecureErase { sector, sectors },
+        }
+    }
+
     pub(crate) fn kind(self) -> u32 {
         match self {
             Self::Discard => kind::DISCARD,
@@ -150,7 +168,7 @@ pub(crate) fn fill(buffer: &mut DmaBuf, bytes: &[u8]) -> Result<(), toro_core::d
 }
 
 /// What a request with a range does, and to which sectors.
-fn ranged(operation: BlockOperation) -> Option<(RangeOperation, u64, u32)> {
+pub(crate) fn ranged(operation: BlockOperation) -> Option<(RangeOperation, u64, u32)> {
     match operation {
         BlockOperation::Discard { sector, sectors } => Some((RangeOperation::Discard, sector, sectors)),
         BlockOperation::WriteZeroes { sector, sectors, may_discard } => {

@@ -24,8 +24,9 @@ use virtio_queue_rt::{
 };
 
 use crate::config::Traits;
-use crate::driver::{InFlight, Options};
+use crate::driver::Options;
 use crate::features;
+use crate::in_flight::InFlight;
 use crate::wire::{ByteOrder, config};
 
 /// A queue of requests: header, data, status.

@@ -204,21 +204,44 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         trailer: T::Value,
         cookie: K,
     ) -> Result<Token, Refused<(P, K)>> {
+        let refused = |reason, payload, cookie| Refused { reason, request: (payload, cookie) };
+        self.submit_or(header, payload, direction, trailer, cookie, refused)
+    }
+
+    /// As [`submit`](Self::submit), and `refused` makes of reason, payload and cookie what the caller says of a request
+    /// that was not accepted.
+    ///
+    /// It becomes part of its caller: what that has found out about the payload is not asked again, and the payload
+    /// moves straight to its slot. `submit` is for all places but the one where that counts.
+    ///
+    /// # Errors
+    ///
+    /// What `refused` made.
+    #[inline(always)]
+    pub fn submit_or<E>(
+        &mut self,
+        header: H::Value,
+        payload: P,
+        direction: P::Direction,
+        trailer: T::Value,
+        cookie: K,
+        refused: impl FnOnce(Refusal, P, K) -> E,
+    ) -> Result<Token, E> {
         let inner = &mut *self.inner;
         if inner.next_available.wrapping_sub(inner.next_used) >= inner.limit {
-            let reason = inner.fault.map_or(Refusal::Full, Refusal::Faulted);
-            return Err(Refused { reason, request: (payload, cookie) });
+            return Err(refused(inner.fault.map_or(Refusal::Full, Refusal::Faulted), payload, cookie));
         }
         let most = if P::IS_OPEN { inner.most } else { P::MOST };
         let count = match payload.descriptors() {
             Some(count) if count + H::DESCRIPTORS > 0 && (!P::IS_OPEN || count <= most) => count,
-            _ => return Err(Refused { reason: Refusal::Invalid, request: (payload, cookie) }),
+            _ => return Err(refused(Refusal::Invalid, payload, cookie)),
         };
         let slots = inner.slots.as_mut();
         let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
         inner.take = after;
-        let (rings, parts) = (&inner.rings, inner.parts);
-        if P::Layout::IS_VARYING && slots[usize::from(slot)].layout.changes_to(count) {
+        let (rings, parts) = (&inner.rings, &inner.parts);
+        let entry = &mut slots[usize::from(slot)];
+        if P::Layout::IS_VARYING && entry.layout.changes_to(count) {
             Self::lay_out(rings, parts, slot, count, most);
         }
         if H::DESCRIPTORS == 1 {
@@ -243,14 +266,13 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
                 writable += len;
             }
         });
-        // The head is the slot's descriptor in the first row, with its header or, without one, the first of its payload;
-        // or the one that refers to its table.
-        inner.rings.write_available(inner.next_available, slot);
-        inner.next_available = inner.next_available.wrapping_add(1);
-        let entry = &mut slots[usize::from(slot)];
         entry.writable = writable;
         // The slot was free and holds nothing; said in a way that needs no code to drop what it might hold.
         mem::forget(entry.request.replace((payload, cookie)));
+        // The head is the slot's descriptor in the first row, with its header or, without one, the first of its payload;
+        // or the one that refers to its table.
+        rings.write_available(inner.next_available, slot);
+        inner.next_available = inner.next_available.wrapping_add(1);
         Ok(Token(slot))
     }
 
@@ -305,8 +327,11 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
 
     #[cold]
     fn poison(&mut self, fault: DeviceFault) -> DeviceFault {
-        self.inner.limit = 0;
-        self.inner.fault = Some(fault);
+        let inner = &mut *self.inner;
+        inner.limit = 0;
+        inner.fault = Some(fault);
+        // So that whoever asks for the next looks first, and finds the fault.
+        (inner.seen_used, inner.batch_left) = (inner.next_used, 0);
         fault
     }
 
@@ -378,9 +403,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     pub fn poll(&mut self) -> Result<Option<Done<P, K, T::Value>>, DeviceFault> {
         if self.inner.seen_used == self.inner.next_used && self.look()? == 0 {
             return Ok(None);
-        }
-        if let Some(fault) = self.inner.fault {
-            return Err(fault);
         }
         self.take_next().map(Some)
     }

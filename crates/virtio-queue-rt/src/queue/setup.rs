@@ -101,7 +101,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         let most = each - Self::AROUND;
         for slot in 0..count {
-            Self::lay_out(&rings, parts, slot, most, most);
+            Self::lay_out(&rings, &parts, slot, most, most);
         }
         let has_event_idx = features.contains(FeatureBits::EVENT_IDX);
         if !has_event_idx {
@@ -137,7 +137,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
 
     /// Writes what is the same for all requests of a slot with `count` buffers: the descriptors of header and trailer,
     /// and the one that refers to its table. There is room for `most` buffers.
-    pub(super) fn lay_out(rings: &Rings, parts: Parts, slot: u16, count: u16, most: u16) {
+    pub(super) fn lay_out(rings: &Rings, parts: &Parts, slot: u16, count: u16, most: u16) {
         let is_in_table = parts.are_in_tables();
         // In a table the parts in use follow each other; in columns the trailer stays where it is.
         let last = H::DESCRIPTORS + if is_in_table { count } else { most };
