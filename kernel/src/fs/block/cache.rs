@@ -116,8 +116,8 @@ struct State {
     locked: Vec<Range<u64>>,
     /// The number of the last write.
     sequence: u64,
-    /// Writes past the cache that are on their way.
-    direct: Vec<u64>,
+    /// How many writes past the cache are on their way.
+    direct: usize,
     /// How many writes the disk has finished, and how many of these were before the last flush of the disk.
     written: u64,
     stable: u64,
@@ -165,7 +165,7 @@ impl CachedDisk {
                 blocks: Blocks::new(capacity),
                 locked: Vec::new(),
                 sequence: 0,
-                direct: Vec::new(),
+                direct: 0,
                 written: 0,
                 stable: 0,
                 next_read: 0,
@@ -259,7 +259,7 @@ impl CachedDisk {
     /// Whether the disk has everything, stable or not.
     pub fn is_clean(&self) -> bool {
         let state = self.0.state.borrow();
-        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct.is_empty()
+        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct == 0
     }
 
     /// Waits until a block has been dirty for a while, and writes back what is dirty: what a thread does over and over.
@@ -468,7 +468,7 @@ impl Cache {
             self.changed.wait();
         }
         let since = self.now();
-        self.state.borrow_mut().direct.push(since.sequence);
+        self.state.borrow_mut().direct += 1;
         let mut here = Vec::new();
         {
             let mut state = self.state.borrow_mut();
@@ -483,7 +483,7 @@ impl Cache {
         }
         let result = self.send(sector, data);
         let mut state = self.state.borrow_mut();
-        state.direct.retain(|&sequence| sequence != since.sequence);
+        state.direct -= 1;
         state.written += 1;
         for number in here {
             // What could not be written is tried again like any other block.

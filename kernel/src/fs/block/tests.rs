@@ -16,6 +16,7 @@ use super::volume::{Volume, Window};
 use crate::fs::fuse::tests::memory::Heap;
 
 mod caching;
+mod contention;
 mod device;
 mod pump;
 mod queueing;
