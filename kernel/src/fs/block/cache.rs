@@ -31,7 +31,7 @@
 
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
 use core::time::Duration;
 
@@ -99,7 +99,8 @@ struct Cache {
     volume: Volume,
     /// Bytes in a block.
     block: usize,
-    sectors: u64,
+    /// How many sectors the blocks of this cache are of: whole blocks of the disk, the most that it has had.
+    sectors: Cell<u64>,
     is_read_only: bool,
     policy: Policy,
     most_dirty: usize,
@@ -154,10 +155,9 @@ impl CachedDisk {
             Policy::WriteBack { bytes } => (bytes / block).max(LEAST),
             Policy::WriteThrough => LEAST,
         };
-        let whole = (own / SECTOR) as u64;
         Self(Rc::new(Cache {
             block,
-            sectors: volume.sectors() / whole * whole,
+            sectors: Cell::new(whole_sectors(&volume)),
             is_read_only: disk.is_none_or(|disk| disk.is_read_only),
             policy,
             most_dirty: capacity / 4,
@@ -178,9 +178,10 @@ impl CachedDisk {
         }))
     }
 
-    /// How many sectors of 512 bytes there are.
+    /// How many sectors of 512 bytes there are now. Those that a disk has got are of use at once. Of those that it has lost,
+    /// the ones that were written and are not on the disk are an error of every flush.
     pub fn sectors(&self) -> u64 {
-        self.0.sectors
+        whole_sectors(&self.0.volume)
     }
 
     /// Whether it refuses writes.
@@ -268,11 +269,46 @@ impl CachedDisk {
     }
 }
 
+/// The sectors of a volume that are in whole blocks of its disk.
+fn whole_sectors(volume: &Volume) -> u64 {
+    let whole = volume.disk().map_or(1, |disk| (disk.block_size as usize / SECTOR).max(1) as u64);
+    volume.sectors() / whole * whole
+}
+
 impl Cache {
     fn check(&self, sector: u64, bytes: usize) -> Result<(), DiskError> {
-        let end = sector.checked_add((bytes / SECTOR) as u64);
-        let is_inside = end.is_some_and(|end| end <= self.sectors);
-        if is_inside && bytes.is_multiple_of(SECTOR) { Ok(()) } else { Err(DiskError::Misplaced) }
+        let end = sector.checked_add((bytes / SECTOR) as u64).ok_or(DiskError::Misplaced)?;
+        if end > whole_sectors(&self.volume) {
+            self.volume.refresh();
+        }
+        if end > whole_sectors(&self.volume) || !bytes.is_multiple_of(SECTOR) {
+            return Err(DiskError::Misplaced);
+        }
+        if end > self.sectors.get() { self.grow() } else { Ok(()) }
+    }
+
+    /// Takes in what the volume has got. The last block, if it was a short one, is written and forgotten: it gets longer.
+    fn grow(&self) -> Result<(), DiskError> {
+        let last = self.sectors.get() / self.stride();
+        let range = last..last + 1;
+        self.wait_for(&range);
+        let _lock = self.lock(range);
+        loop {
+            let mut state = self.state.borrow_mut();
+            if state.blocks.writing.contains_key(&last) {
+                drop(state);
+                self.changed.wait();
+            } else if state.blocks.dirty.contains_key(&last) {
+                drop(state);
+                self.write_back(u64::MAX)?;
+            } else {
+                state.blocks.forget(last);
+                break;
+            }
+        }
+        // Another thread may have been here meanwhile.
+        self.sectors.set(self.sectors.get().max(whole_sectors(&self.volume)));
+        Ok(())
     }
 
     /// Sectors in a block.
@@ -288,7 +324,7 @@ impl Cache {
 
     /// Bytes in these blocks, of which the volume's last one may be shorter.
     fn bytes_in(&self, range: &Range<u64>) -> usize {
-        let end = (range.end * self.stride()).min(self.sectors);
+        let end = (range.end * self.stride()).min(self.sectors.get());
         end.saturating_sub(range.start * self.stride()) as usize * SECTOR
     }
 
@@ -363,7 +399,7 @@ impl Cache {
 
     /// How far to read for somebody who reads on and on: up to a block that is here or locked, or the end.
     fn ahead(&self, range: &Range<u64>) -> u64 {
-        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.div_ceil(self.stride()));
+        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.get().div_ceil(self.stride()));
         let is_free = |&number: &u64| !self.state.borrow().blocks.has(number) && !self.is_locked(&(number..number + 1));
         (range.end..limit).take_while(is_free).last().map_or(range.end, |last| last + 1)
     }
@@ -518,7 +554,7 @@ impl Cache {
 #[cfg(feature = "fat")]
 impl Storage for CachedDisk {
     fn sectors(&self) -> u64 {
-        self.0.sectors
+        CachedDisk::sectors(self)
     }
 
     fn is_read_only(&self) -> bool {

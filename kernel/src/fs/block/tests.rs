@@ -20,6 +20,7 @@ mod contention;
 mod device;
 mod pump;
 mod queueing;
+mod resizing;
 mod trouble;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -16,7 +16,6 @@ use toro_core::driver::block::SECTOR;
 
 use super::*;
 use crate::fs::block::cache::{CachedDisk, Policy};
-use crate::fs::scheduler::Scheduler;
 use crate::fs::tests::threads::{Crew, run_shuffled};
 
 /// Sectors of the volume, which is more than the cache holds.
