@@ -105,7 +105,8 @@ struct Cache {
     volume: Volume,
     /// Bytes in a block.
     block: usize,
-    sectors: u64,
+    /// How many sectors the blocks of this cache are of: whole blocks of the disk, the most that it has had.
+    sectors: Cell<u64>,
     is_read_only: bool,
     policy: Policy,
     most_dirty: usize,
@@ -122,8 +123,8 @@ struct State {
     locked: Vec<Range<u64>>,
     /// The number of the last write.
     sequence: u64,
-    /// Writes past the cache that are on their way.
-    direct: Vec<u64>,
+    /// How many writes past the cache are on their way.
+    direct: usize,
     /// How many writes the disk has finished, and how many of these were before the last flush of the disk.
     written: u64,
     stable: u64,
@@ -160,10 +161,9 @@ impl CachedDisk {
             Policy::WriteBack { bytes } => (bytes / block).max(LEAST),
             Policy::WriteThrough => LEAST,
         };
-        let whole = (own / SECTOR) as u64;
         Self(Rc::new(Cache {
             block,
-            sectors: volume.sectors() / whole * whole,
+            sectors: Cell::new(whole_sectors(&volume)),
             is_read_only: disk.is_none_or(|disk| disk.is_read_only),
             policy,
             most_dirty: capacity / 4,
@@ -171,7 +171,7 @@ impl CachedDisk {
                 blocks: Blocks::new(capacity),
                 locked: Vec::new(),
                 sequence: 0,
-                direct: Vec::new(),
+                direct: 0,
                 written: 0,
                 stable: 0,
                 next_read: 0,
@@ -184,9 +184,10 @@ impl CachedDisk {
         }))
     }
 
-    /// How many sectors of 512 bytes there are.
+    /// How many sectors of 512 bytes there are now. Those that a disk has got are of use at once. Of those that it has lost,
+    /// the ones that were written and are not on the disk are an error of every flush.
     pub fn sectors(&self) -> u64 {
-        self.0.sectors
+        whole_sectors(&self.0.volume)
     }
 
     /// Whether it refuses writes.
@@ -265,7 +266,7 @@ impl CachedDisk {
     /// Whether the disk has everything, stable or not.
     pub fn is_clean(&self) -> bool {
         let state = self.0.state.borrow();
-        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct.is_empty()
+        state.blocks.dirty.is_empty() && state.blocks.writing.is_empty() && state.direct == 0
     }
 
     /// Waits until a block has been dirty for a while, and writes back what is dirty: what a thread does over and over.
@@ -274,11 +275,46 @@ impl CachedDisk {
     }
 }
 
+/// The sectors of a volume that are in whole blocks of its disk.
+fn whole_sectors(volume: &Volume) -> u64 {
+    let whole = volume.disk().map_or(1, |disk| (disk.block_size as usize / SECTOR).max(1) as u64);
+    volume.sectors() / whole * whole
+}
+
 impl Cache {
     fn check(&self, sector: u64, bytes: usize) -> Result<(), DiskError> {
-        let end = sector.checked_add((bytes / SECTOR) as u64);
-        let is_inside = end.is_some_and(|end| end <= self.sectors);
-        if is_inside && bytes.is_multiple_of(SECTOR) { Ok(()) } else { Err(DiskError::Misplaced) }
+        let end = sector.checked_add((bytes / SECTOR) as u64).ok_or(DiskError::Misplaced)?;
+        if end > whole_sectors(&self.volume) {
+            self.volume.refresh();
+        }
+        if end > whole_sectors(&self.volume) || !bytes.is_multiple_of(SECTOR) {
+            return Err(DiskError::Misplaced);
+        }
+        if end > self.sectors.get() { self.grow() } else { Ok(()) }
+    }
+
+    /// Takes in what the volume has got. The last block, if it was a short one, is written and forgotten: it gets longer.
+    fn grow(&self) -> Result<(), DiskError> {
+        let last = self.sectors.get() / self.stride();
+        let range = last..last + 1;
+        self.wait_for(&range);
+        let _lock = self.lock(range);
+        loop {
+            let mut state = self.state.borrow_mut();
+            if state.blocks.writing.contains_key(&last) {
+                drop(state);
+                self.changed.wait();
+            } else if state.blocks.dirty.contains_key(&last) {
+                drop(state);
+                self.write_back(u64::MAX)?;
+            } else {
+                state.blocks.forget(last);
+                break;
+            }
+        }
+        // Another thread may have been here meanwhile.
+        self.sectors.set(self.sectors.get().max(whole_sectors(&self.volume)));
+        Ok(())
     }
 
     /// Sectors in a block.
@@ -294,7 +330,7 @@ impl Cache {
 
     /// Bytes in these blocks, of which the volume's last one may be shorter.
     fn bytes_in(&self, range: &Range<u64>) -> usize {
-        let end = (range.end * self.stride()).min(self.sectors);
+        let end = (range.end * self.stride()).min(self.sectors.get());
         end.saturating_sub(range.start * self.stride()) as usize * SECTOR
     }
 
@@ -369,7 +405,7 @@ impl Cache {
 
     /// How far to read for somebody who reads on and on: up to a block that is here or locked, or the end.
     fn ahead(&self, range: &Range<u64>) -> u64 {
-        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.div_ceil(self.stride()));
+        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.get().div_ceil(self.stride()));
         let is_free = |&number: &u64| !self.state.borrow().blocks.has(number) && !self.is_locked(&(number..number + 1));
         (range.end..limit).take_while(is_free).last().map_or(range.end, |last| last + 1)
     }
@@ -474,7 +510,7 @@ impl Cache {
             self.changed.wait();
         }
         let since = self.now();
-        self.state.borrow_mut().direct.push(since.sequence);
+        self.state.borrow_mut().direct += 1;
         let mut here = Vec::new();
         {
             let mut state = self.state.borrow_mut();
@@ -489,7 +525,7 @@ impl Cache {
         }
         let result = self.send(sector, data);
         let mut state = self.state.borrow_mut();
-        state.direct.retain(|&sequence| sequence != since.sequence);
+        state.direct -= 1;
         state.written += 1;
         for number in here {
             // What could not be written is tried again like any other block.
@@ -524,7 +560,7 @@ impl Cache {
 #[cfg(feature = "fat")]
 impl Storage for CachedDisk {
     fn sectors(&self) -> u64 {
-        self.0.sectors
+        CachedDisk::sectors(self)
     }
 
     fn is_read_only(&self) -> bool {

@@ -83,9 +83,21 @@ impl Disk {
         &self.entry.info.name
     }
 
-    /// How many sectors of 512 bytes it has.
+    /// How many sectors of 512 bytes it has, as far as is known now. A disk may grow or shrink; a partition of it keeps its
+    /// bounds, and what of it is not on the disk any more is an error.
     pub fn sectors(&self) -> u64 {
-        self.entry.window.sectors()
+        self.entry.sectors()
+    }
+
+    /// Asks the device how large the disk is, and says it. That is not necessary before sectors are read or written that a
+    /// disk has got meanwhile, nor noticed at once where a device tells of such changes by itself.
+    pub fn refresh(&self) -> u64 {
+        match &self.way {
+            Way::Home(queue) => drop(queue.refresh()),
+            #[cfg(target_os = "none")]
+            Way::Away(home) => super::system::refresh(*home),
+        }
+        self.sectors()
     }
 
     /// Whether this handle can only read: because the disk can, or because it was opened for that.
@@ -224,6 +236,10 @@ impl Disk {
         }
         let mut at = self.entry.window.place(sector, sectors).ok_or(Error::from(DiskError::Misplaced))?;
         if !at.is_multiple_of(block.max(1)) || !sectors.is_multiple_of(block.max(1)) {
+            return Err(DiskError::Misplaced.into());
+        }
+        let end = sector.saturating_add(sectors);
+        if end > self.sectors() && end > self.refresh() {
             return Err(DiskError::Misplaced.into());
         }
         let mut left = sectors;

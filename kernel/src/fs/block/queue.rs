@@ -25,6 +25,12 @@
 //! told. A device that cannot be reset, or that had to be three times without finishing anything in between, is
 //! dead: everything fails at once from then on, and what it had in flight stays with it.
 //!
+//! # Disks that change
+//!
+//! How large a disk is, its driver knows as of the last time that it asked. It asks again when it refuses a request, which
+//! is tried once more if there is news, after an error, and on demand; some devices also tell by interrupt. A request that is
+//! too long for the device at once is checked as a whole before its first piece is sent.
+//!
 //! # Waiting
 //!
 //! Every request ends, by the above, so a thread waits for it without a deadline of its own. At most 4096
@@ -32,8 +38,10 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use toro_core::dma::Segments;
@@ -102,6 +110,13 @@ struct State {
     is_dead: bool,
 }
 
+/// Somebody who wants to know how large a unit is.
+struct Watch {
+    unit: u8,
+    seen: u64,
+    capacity: Arc<AtomicU64>,
+}
+
 /// The way to one device, and all requests that are on it.
 pub struct Queue {
     device: RefCell<Box<dyn BlockDevice>>,
@@ -110,6 +125,7 @@ pub struct Queue {
     scheduler: Box<dyn Scheduler>,
     patience: Duration,
     state: RefCell<State>,
+    watches: RefCell<Vec<Watch>>,
     /// Announced when a request has finished that somebody may have waited for to make room.
     room: Rc<dyn Event>,
     /// Numbers of those who wait for room: the next to be given away, and the next to be served.
@@ -146,6 +162,7 @@ impl Queue {
             scheduler,
             patience,
             state: RefCell::new(state),
+            watches: RefCell::default(),
             room,
             last_in_line: Cell::new(0),
             first_in_line: Cell::new(0),
@@ -162,9 +179,29 @@ impl Queue {
         self.device.borrow().disk(unit)
     }
 
-    /// Asks the device whether its disks have changed.
-    pub fn refresh(&self) {
-        self.device.borrow_mut().refresh();
+    /// Keeps `capacity` what the device says of a unit, from when it changes on.
+    pub fn watch(&self, unit: u8, capacity: Arc<AtomicU64>) {
+        let seen = self.disk(unit).map_or(0, |disk| disk.sectors);
+        self.watches.borrow_mut().push(Watch { unit, seen, capacity });
+    }
+
+    /// Asks the device whether its disks have changed, and says whether they have.
+    pub fn refresh(&self) -> bool {
+        let has_changed = self.device.borrow_mut().refresh();
+        self.note_capacities();
+        has_changed
+    }
+
+    /// Passes on what the device's driver knows by now. Another queue may know more, so what has not changed is not said.
+    fn note_capacities(&self) {
+        for watch in self.watches.borrow_mut().iter_mut() {
+            let sectors = self.disk(watch.unit).map_or(0, |disk| disk.sectors);
+            if sectors != watch.seen {
+                log::warn!("{}: unit {} has {sectors} sectors now, after {}", self.name, watch.unit, watch.seen);
+                watch.seen = sectors;
+                watch.capacity.store(sectors, Ordering::Relaxed);
+            }
+        }
     }
 
     /// The time, and events to wait for.
@@ -260,7 +297,9 @@ impl Queue {
             self.send(&mut state, self.scheduler.now());
         }
         // A fault is met again, and dealt with, by the next poll.
-        self.device.borrow_mut().arm().unwrap_or(if state.unfinished > 0 { Armed::WorkPending } else { Armed::Idle })
+        let armed = self.device.borrow_mut().arm();
+        self.note_capacities();
+        armed.unwrap_or(if state.unfinished > 0 { Armed::WorkPending } else { Armed::Idle })
     }
 
     /// When to [`poll`](Self::poll) even if the device is silent.
@@ -293,8 +332,16 @@ impl Queue {
 
     /// Gives the device what waits, as far as there is room.
     fn dispatch(&self, state: &mut State, now: Instant) {
+        // Once, so that a device which changes all the time does not keep the core here.
+        let mut may_ask = true;
         while state.in_flight < self.limits.in_flight {
             let Some(chain) = state.waiting.pop() else { return };
+            if self.is_beyond(state, chain.head)
+                && !(core::mem::take(&mut may_ask) && self.refresh() && !self.is_beyond(state, chain.head))
+            {
+                self.end(state, chain.head, Err(DiskError::Misplaced));
+                continue;
+            }
             let Some(request) = self.compose(state, chain) else {
                 self.end(state, chain.head, Err(DiskError::Unsupported));
                 continue;
@@ -323,6 +370,7 @@ impl Queue {
                     return;
                 }
                 _ if chain.parts > 1 => self.take_apart(state, chain.head, |_, _| Ok(())),
+                _ if core::mem::take(&mut may_ask) && self.refresh() => state.waiting.put_back(chain),
                 _ => {
                     let error = self.judge(state, chain.head);
                     self.end(state, chain.head, Err(error));
@@ -377,6 +425,20 @@ impl Queue {
         disk.map_or(SECTOR, |disk| disk.block_size as usize)
     }
 
+    /// Whether a request of several pieces, none of which has been done, leads beyond the end of the disk. Others are for
+    /// the driver to judge.
+    fn is_beyond(&self, state: &State, place: u32) -> bool {
+        let Some(record) = state.records.get(place) else { return false };
+        let (BlockOperation::Read { sector } | BlockOperation::Write { sector }) = record.operation else {
+            return false;
+        };
+        if record.length <= self.short() || record.done > 0 {
+            return false;
+        }
+        let end = sector.saturating_add((record.length / SECTOR) as u64);
+        self.device.borrow().disk(record.unit).is_some_and(|disk| end > disk.sectors)
+    }
+
     fn short(&self) -> usize {
         self.limits.segment_bytes.min((self.limits.sectors as usize).saturating_mul(SECTOR))
     }
@@ -424,7 +486,11 @@ impl Queue {
                     place = next;
                 }
             }
-            Err(error) if next == NONE => self.end(state, flight.head, Err(error.into())),
+            Err(error) if next == NONE => {
+                // Perhaps the disk has shrunk: then the next such request is not sent.
+                self.refresh();
+                self.end(state, flight.head, Err(error.into()));
+            }
             Err(_) => self.take_apart(state, flight.head, |_, _| Ok(())),
         }
     }

@@ -4,20 +4,22 @@
 //! wants to mount or to write makes a claim first, which ends with the handle. Reading needs none.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use toro_core::driver::block::{BlockLimits, Disk};
 
 use super::volume::Window;
 use crate::io::{Error, ErrorKind, Result};
 
-/// A disk or a partition, as it was when it was found.
+/// A disk or a partition.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DiskInfo {
     /// `virtio-blk0`, `ata0u1`, or `virtio-blk0p2` for a partition.
     pub name: String,
-    /// Capacity in sectors of 512 bytes.
+    /// Capacity in sectors of 512 bytes, which may change.
     pub sectors: u64,
     /// Bytes in the smallest piece that can be read or written.
     pub block_size: u32,
@@ -69,10 +71,24 @@ pub struct Entry {
     pub unit: u8,
     /// Which part of the unit.
     pub window: Window,
+    /// How many sectors the unit has now; its queues keep this up to date.
+    pub capacity: Arc<AtomicU64>,
     /// What the device can take.
     pub limits: BlockLimits,
     /// Its queues, at least one.
     pub homes: Vec<Home>,
+}
+
+impl Entry {
+    /// How many sectors it has now.
+    pub fn sectors(&self) -> u64 {
+        self.window.sectors(self.capacity.load(Ordering::Relaxed))
+    }
+
+    /// What it is now.
+    fn current(&self) -> DiskInfo {
+        DiskInfo { sectors: self.sectors(), ..self.info.clone() }
+    }
 }
 
 /// What somebody wants to do with a part of a disk.
@@ -114,7 +130,7 @@ impl Registry {
 
     /// What there is, in the order in which it was found.
     pub fn list(&self) -> Vec<DiskInfo> {
-        self.0.lock().entries.iter().map(|entry| entry.info.clone()).collect()
+        self.0.lock().entries.iter().map(Entry::current).collect()
     }
 
     /// What may hold a file system: partitions, and disks without any.
@@ -124,7 +140,16 @@ impl Registry {
         let is_divided =
             |entry: &Entry| inner.entries.iter().any(|other| other.info.is_partition && place(other) == place(entry));
         let may_hold = |entry: &&Entry| entry.info.is_partition || !is_divided(entry);
-        inner.entries.iter().filter(may_hold).map(|entry| entry.info.clone()).collect()
+        inner.entries.iter().filter(may_hold).map(Entry::current).collect()
+    }
+
+    /// A queue of each device.
+    pub fn homes(&self) -> Vec<Home> {
+        let inner = self.0.lock();
+        let mut homes: Vec<_> =
+            inner.entries.iter().map(|entry| (entry.device, entry.homes.first().copied())).collect();
+        homes.dedup_by_key(|(device, _)| *device);
+        homes.into_iter().filter_map(|(_, home)| home).collect()
     }
 
     /// The disk or partition with this name.
@@ -202,6 +227,7 @@ mod tests {
             device: 0,
             unit: 0,
             window: Window::new(first, sectors).expect("small"),
+            capacity: Arc::default(),
             limits,
             homes: vec![Home { core: 0, queue: 0 }],
         }

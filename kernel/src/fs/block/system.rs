@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::AtomicU64;
 use core::time::Duration;
 
 use toro_core::DmaBuf;
@@ -46,16 +47,20 @@ const SHARE_OF_A_CACHE: u64 = 16;
 const MOST_CACHED: u64 = 8 << 20;
 /// How long the caches of a core may take to be flushed at the end.
 const LAST_FLUSH: Duration = Duration::from_secs(8);
+/// How long another core may take to look whether its disks have changed; after that what was known before counts.
+const REFRESH: Duration = Duration::from_secs(1);
 /// Stack of a thread that looks after a cache.
 const STACK_SIZE: usize = 64 << 10;
 
-/// What another core wants done.
+/// What another core wants done, by which queue.
 struct Errand {
     queue: usize,
-    unit: u8,
-    operation: BlockOperation,
-    buffer: Option<DmaBuf>,
-    outcome: Arc<Outcome<Finished>>,
+    task: Task,
+}
+
+enum Task {
+    Request { unit: u8, operation: BlockOperation, buffer: Option<DmaBuf>, outcome: Arc<Outcome<Finished>> },
+    Refresh(Arc<Outcome<()>>),
 }
 
 /// One core's, at the distance of two cache lines from another's.
@@ -103,8 +108,13 @@ impl Office {
     }
 }
 
-/// All disks and partitions, of all cores.
+/// All disks and partitions, of all cores, as they are now: their devices are asked.
 pub fn disks() -> Vec<DiskInfo> {
+    let asked: Vec<_> = REGISTRY.homes().into_iter().map(start_refresh).collect();
+    let deadline = Instant::now() + REFRESH;
+    for outcome in asked {
+        let _ = outcome.take(Some(deadline));
+    }
     REGISTRY.list()
 }
 
@@ -240,16 +250,18 @@ pub(crate) fn attach_queues(name: &str, queues: Vec<Box<dyn BlockDevice>>, cores
     let Some(first) = queues.first() else { return Err(Error::other("a device without queues")) };
     let (limits, units) = (first.limits(), first.units());
     let units: Vec<_> = (0..units).filter_map(|unit| Some((unit, first.disk(unit)?))).collect();
+    let capacity = |&(unit, disk): &(u8, DiskState)| (unit, Arc::new(AtomicU64::new(disk.sectors)));
+    let capacities: Vec<_> = units.iter().map(capacity).collect();
     let mut homes = Vec::new();
     for (queue, &core) in queues.into_iter().zip(cores) {
-        let name = String::from(name);
-        let queue = run_on(core, move || adopt(&name, queue));
+        let (name, capacities) = (String::from(name), capacities.clone());
+        let queue = run_on(core, move || adopt(&name, queue, capacities));
         homes.push(Home { core: core.index(), queue });
     }
     let device = OFFICE.get().devices.replace(OFFICE.get().devices.get() + 1);
-    for (unit, disk) in &units {
+    for ((unit, disk), (_, capacity)) in units.iter().zip(capacities) {
         let name = if first_is_all(&units) { String::from(name) } else { format!("{name}u{unit}") };
-        let entry = describe(name, device, *unit, disk, limits, &homes)?;
+        let entry = describe(name, disk, (device, *unit), capacity, limits, &homes)?;
         REGISTRY.add(entry.clone());
         if let Err(error) = find_partitions(&entry) {
             log::error!("block: {}: no partitions: {error}", entry.info.name);
@@ -302,24 +314,24 @@ fn first_is_all(units: &[(u8, DiskState)]) -> bool {
 /// All there is to know of a disk.
 fn describe(
     name: String,
-    device: usize,
-    unit: u8,
     disk: &DiskState,
+    (device, unit): (usize, u8),
+    capacity: Arc<AtomicU64>,
     limits: BlockLimits,
     homes: &[Home],
 ) -> Result<Entry> {
-    let unusable = Error::other("a disk that is larger than any");
-    let window = Window::new(0, disk.sectors).ok_or(unusable)?;
+    Window::new(0, disk.sectors).ok_or(Error::other("a disk that is larger than any"))?;
     let info = DiskInfo::of_disk(name, disk, homes.iter().map(|home| home.core).collect());
     let kind = if info.is_read_only { ", read-only" } else { "" };
     log::info!("block: {}: {} MiB{kind}", info.name, info.sectors >> 11);
-    Ok(Entry { info, device, unit, window, limits, homes: homes.to_vec() })
+    Ok(Entry { info, device, unit, window: Window::WHOLE, capacity, limits, homes: homes.to_vec() })
 }
 
-/// Makes a queue the calling core's; its number.
-fn adopt(name: &str, device: Box<dyn BlockDevice>) -> usize {
+/// Makes a queue the calling core's, which keeps the capacities of its units; its number.
+fn adopt(name: &str, device: Box<dyn BlockDevice>, capacities: Vec<(u8, Arc<AtomicU64>)>) -> usize {
     let office = OFFICE.get();
     let queue = Queue::new(name, device, Box::new(KernelScheduler), PATIENCE);
+    capacities.into_iter().for_each(|(unit, capacity)| queue.watch(unit, capacity));
     register_poller(Box::new(Requests(Rc::clone(&queue))));
     let mut queues = office.queues.borrow_mut();
     if queues.is_empty() {
@@ -332,12 +344,26 @@ fn adopt(name: &str, device: Box<dyn BlockDevice>) -> usize {
 /// Sends a request to the core that owns the device.
 pub(super) fn send(home: Home, unit: u8, operation: BlockOperation, buffer: Option<DmaBuf>) -> Arc<Outcome<Finished>> {
     let outcome = Outcome::new();
-    let errand = Errand { queue: home.queue, unit, operation, buffer, outcome: Arc::clone(&outcome) };
+    post(home, Task::Request { unit, operation, buffer, outcome: Arc::clone(&outcome) });
+    outcome
+}
+
+/// Lets the core that owns the device ask whether it has changed, and waits for that, if not for long.
+pub(super) fn refresh(home: Home) {
+    let _ = start_refresh(home).take(Some(Instant::now() + REFRESH));
+}
+
+fn start_refresh(home: Home) -> Arc<Outcome<()>> {
+    let outcome = Outcome::new();
+    post(home, Task::Refresh(Arc::clone(&outcome)));
+    outcome
+}
+
+fn post(home: Home, task: Task) {
     if let Some(inbox) = INBOXES.get(home.core) {
-        inbox.0.push(errand);
+        inbox.0.push(Errand { queue: home.queue, task });
         nudge(home.core);
     }
-    outcome
 }
 
 /// A device of this core and the requests on it.
@@ -370,11 +396,18 @@ impl Poller for Reception {
         if inbox.is_empty() {
             return Progress::None;
         }
-        for Errand { queue, unit, operation, buffer, outcome } in inbox.take_all() {
-            let target = Target::Away(Box::new(move |finished| outcome.finish(finished)));
+        for Errand { queue, task } in inbox.take_all() {
             // A home names a queue of this core.
-            if let Some(queue) = OFFICE.get().queue(queue) {
-                queue.submit_for(unit, operation, buffer, target);
+            let Some(queue) = OFFICE.get().queue(queue) else { continue };
+            match task {
+                Task::Request { unit, operation, buffer, outcome } => {
+                    let target = Target::Away(Box::new(move |finished| outcome.finish(finished)));
+                    queue.submit_for(unit, operation, buffer, target);
+                }
+                Task::Refresh(outcome) => {
+                    queue.refresh();
+                    outcome.finish(());
+                }
             }
         }
         Progress::Made

@@ -16,9 +16,11 @@ use super::volume::{Volume, Window};
 use crate::fs::fuse::tests::memory::Heap;
 
 mod caching;
+mod contention;
 mod device;
 mod pump;
 mod queueing;
+mod resizing;
 mod trouble;
 
 const SECOND: Duration = Duration::from_secs(1);

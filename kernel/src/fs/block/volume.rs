@@ -18,6 +18,9 @@ pub struct Window {
 }
 
 impl Window {
+    /// A whole disk, however large it is at the moment: whether a sector is on it is for its driver to say.
+    pub const WHOLE: Self = Self { first: 0, sectors: u64::MAX / SECTOR as u64 };
+
     /// `sectors` sectors from `first` on; `None` if the sum is more than any disk has.
     pub const fn new(first: u64, sectors: u64) -> Option<Self> {
         match first.checked_add(sectors) {
@@ -31,9 +34,10 @@ impl Window {
         self.first
     }
 
-    /// How many sectors are in it.
-    pub const fn sectors(self) -> u64 {
-        self.sectors
+    /// How many sectors are in it while its disk has `capacity`. A part of a disk keeps its bounds, even if they are no
+    /// longer on the disk.
+    pub const fn sectors(self, capacity: u64) -> u64 {
+        if self.sectors == Self::WHOLE.sectors { capacity } else { self.sectors }
     }
 
     /// Whether there is a sector that is in both.
@@ -101,9 +105,14 @@ impl Volume {
         Self { queue, unit, window, buffers }
     }
 
-    /// How many sectors it has.
+    /// How many sectors it has, as far as is known now.
     pub fn sectors(&self) -> u64 {
-        self.window.sectors
+        self.window.sectors(self.disk().map_or(0, |disk| disk.sectors))
+    }
+
+    /// Asks the device whether it has changed.
+    pub fn refresh(&self) {
+        self.queue.refresh();
     }
 
     /// The disk that it is on, as it is now; none if it is gone.

@@ -129,12 +129,21 @@ fn theirs(share: &Path, path: &[u8], last_link: LastLink) -> Result<String, Errn
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     let keep = if last_link == LastLink::Keep { libc::O_NOFOLLOW } else { 0 };
     let how: [u64; 3] = [(libc::O_PATH | keep) as u64, 0, RESOLVE_IN_ROOT];
-    // SAFETY: the descriptor is open, the path ends with NUL, and `how` is the kernel's `struct open_how` with its size;
-    // the kernel only reads them.
-    let result =
-        unsafe { libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), how.as_ptr(), size_of_val(&how)) };
-    let Ok(descriptor @ 0..) = i32::try_from(result) else {
-        return Err(errno(&std::io::Error::last_os_error()));
+    let descriptor = loop {
+        // SAFETY: the descriptor is open, the path ends with NUL, and `how` is the kernel's `struct open_how` with its
+        // size; the kernel only reads them.
+        let result = unsafe {
+            libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), how.as_ptr(), size_of_val(&how))
+        };
+        if let Ok(descriptor @ 0..) = i32::try_from(result) {
+            break descriptor;
+        }
+        match errno(&std::io::Error::last_os_error()) {
+            // Somebody has renamed something, anywhere on the machine, while a ".." was walked: openat2(2) wants to be
+            // called again.
+            Errno::EAGAIN => std::thread::yield_now(),
+            errno => return Err(errno),
+        }
     };
     // SAFETY: the kernel has just opened it for us alone.
     let opened = unsafe { OwnedFd::from_raw_fd(descriptor) };

@@ -1,9 +1,13 @@
 //! Threads of one core for tests: threads of the host, of which exactly one runs at any time.
 //!
 //! ```text
-//!   the baton:  whose turn it is      a thread runs until it waits; then the next that is ready gets the baton
+//!   the baton:  whose turn it is      a thread runs until it waits; then one that is ready gets the baton: the next, or
+//!                                     in shuffled runs any
 //!   the clock:  virtual               moves to the next deadline when nobody is ready
 //! ```
+//!
+//! The test's own thread is the first. It fails as soon as another one has panicked, or when everybody waits for ever; those
+//! that are left then never run again.
 //!
 //! What the threads share is not `Send`, as in the kernel. That is sound because the baton is handed over under a mutex:
 //! one thread's accesses come before the next one's.
@@ -13,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use toro_core::Instant;
@@ -27,6 +32,15 @@ enum State {
     Finished,
 }
 
+/// Why the first thread shall fail.
+enum Trouble {
+    Stuck,
+    Panic(Box<dyn Any + Send>),
+}
+
+/// The event that nobody announces: the end of all threads but the first.
+const END: u64 = 0;
+
 struct Table {
     threads: Vec<State>,
     /// How the last wait of each thread ended.
@@ -34,6 +48,36 @@ struct Table {
     running: usize,
     now: u64,
     events: u64,
+    /// The state of a generator that picks who is next; `None` is in turn.
+    shuffle: Option<u64>,
+    trouble: Option<Trouble>,
+}
+
+impl Table {
+    /// Who runs next, of those that are ready.
+    fn pick(&mut self) -> Option<usize> {
+        let count = self.threads.len();
+        let in_turn = (1..=count).map(|step| (self.running + step) % count);
+        let ready: Vec<_> = in_turn.filter(|&thread| self.threads[thread] == State::Ready).collect();
+        let index = match &mut self.shuffle {
+            Some(state) => {
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (*state >> 33) as usize % ready.len().max(1)
+            }
+            None => 0,
+        };
+        ready.get(index).copied()
+    }
+
+    fn have_others_finished(&self) -> bool {
+        self.threads.iter().skip(1).all(|state| *state == State::Finished)
+    }
+
+    /// Lets the first thread fail, and no other one run.
+    fn fail(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        self.running = 0;
+    }
 }
 
 struct Core {
@@ -69,24 +113,29 @@ impl Core {
         while table.running != me {
             table = self.changed.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
-        table
+        match table.trouble.take() {
+            Some(Trouble::Stuck) => panic!("everybody waits for ever"),
+            Some(Trouble::Panic(panic)) => std::panic::resume_unwind(panic),
+            None => table,
+        }
     }
 
     fn choose(&self, table: &mut Table) {
         loop {
-            let count = table.threads.len();
-            let order = (1..=count).map(|step| (table.running + step) % count);
-            if let Some(next) = order.into_iter().find(|&thread| table.threads[thread] == State::Ready) {
+            if let Some(next) = table.pick() {
                 table.running = next;
-                return self.changed.notify_all();
+                break;
             }
             let deadlines = table.threads.iter().filter_map(|state| match state {
                 State::Waiting(_, deadline) => Some(*deadline),
                 _ => None,
             });
-            // Everybody has finished: so has the one that asks.
-            let Some(next) = deadlines.min() else { return };
-            assert_ne!(next, u64::MAX, "everybody waits for ever");
+            // The first thread never finishes, so there is one.
+            let next = deadlines.min().unwrap_or(u64::MAX);
+            if next == u64::MAX {
+                table.fail(Trouble::Stuck);
+                break;
+            }
             table.now = table.now.max(next);
             for (state, wake) in table.threads.iter_mut().zip(&mut table.wakes) {
                 if matches!(state, State::Waiting(_, deadline) if *deadline <= next) {
@@ -94,6 +143,7 @@ impl Core {
                 }
             }
         }
+        self.changed.notify_all();
     }
 }
 
@@ -104,10 +154,27 @@ pub struct Crew {
     handles: Rc<core::cell::RefCell<Vec<std::thread::JoinHandle<()>>>>,
 }
 
-/// Runs `start` as the first thread, then all threads that it spawned to their ends, then what it returned.
+/// Runs `start` as the first thread, then all threads that it spawned to their ends, then what it returned. They run in
+/// turn.
 pub fn run<R, F: FnOnce() -> R>(start: impl FnOnce(&Crew) -> F) -> R {
-    let table =
-        Table { threads: Vec::from([State::Ready]), wakes: Vec::from([Wake::Notified]), running: 0, now: 0, events: 0 };
+    run_crew(None, start)
+}
+
+/// As [`run`], but who runs next is drawn, from what `seed` gives.
+pub fn run_shuffled<R, F: FnOnce() -> R>(seed: u64, start: impl FnOnce(&Crew) -> F) -> R {
+    run_crew(Some(seed), start)
+}
+
+fn run_crew<R, F: FnOnce() -> R>(shuffle: Option<u64>, start: impl FnOnce(&Crew) -> F) -> R {
+    let table = Table {
+        threads: Vec::from([State::Ready]),
+        wakes: Vec::from([Wake::Notified]),
+        running: 0,
+        now: 0,
+        events: END,
+        shuffle,
+        trouble: None,
+    };
     let core = Arc::new(Core { table: Mutex::new(table), changed: Condvar::new() });
     let crew = Crew { core, handles: Rc::default() };
     ME.set(0);
@@ -142,11 +209,14 @@ impl Crew {
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             let mut table = core.lock();
             table.threads[me] = State::Finished;
-            core.choose(&mut table);
-            drop(table);
             if let Err(panic) = outcome {
-                std::panic::resume_unwind(panic);
+                table.fail(Trouble::Panic(panic));
+                return core.changed.notify_all();
             }
+            if table.have_others_finished() && matches!(table.threads[0], State::Waiting(END, _)) {
+                table.threads[0] = State::Ready;
+            }
+            core.choose(&mut table);
         });
         self.handles.borrow_mut().push(handle);
     }
@@ -159,17 +229,14 @@ impl Crew {
                 return;
             }
             let mut table = self.core.lock();
-            // It waits for the others by having no event: it is ready when nobody else is.
-            while table.threads.iter().skip(1).any(|state| *state != State::Finished) {
-                let soon = table.now;
-                table.threads[0] = State::Waiting(0, soon.saturating_add(1_000_000));
+            if !table.have_others_finished() {
+                table.threads[0] = State::Waiting(END, u64::MAX);
                 table = self.core.pass(table, 0);
             }
             drop(table);
             for handle in handles {
-                if let Err(panic) = handle.join() {
-                    std::panic::resume_unwind(panic);
-                }
+                // What a thread panicked with has been passed on by now.
+                drop(handle.join());
             }
         }
     }

@@ -74,6 +74,13 @@ impl Blocks {
         Some(())
     }
 
+    /// Lets go of a block that the disk has.
+    pub fn forget(&mut self, number: u64) {
+        if let Some(place) = self.index.remove(&number).and_then(|place| self.places.get_mut(place)) {
+            place.was_used = false;
+        }
+    }
+
     /// A place without a block.
     fn room(&mut self) -> Option<usize> {
         if self.places.len() < self.capacity && self.places.try_reserve(1).is_ok() {

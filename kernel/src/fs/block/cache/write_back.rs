@@ -161,12 +161,14 @@ impl Cache {
     }
 
     pub(super) fn flush(&self) -> Result<(), DiskError> {
+        // Writes past the cache that are on their way have not returned, so what they add is not meant. What they replace is
+        // waited for like other blocks.
         let limit = self.state.borrow().sequence;
         let mut outcome = Ok(());
         // A second time for what somebody else tried to write and could not.
         for _ in 0..2 {
             outcome = self.write_back(limit);
-            while self.is_under_way(limit) {
+            while self.state.borrow().blocks.is_writing_since(limit) {
                 self.changed.wait();
             }
             if !self.state.borrow().blocks.is_dirty_since(limit) {
@@ -183,12 +185,6 @@ impl Cache {
         let mut state = self.state.borrow_mut();
         state.stable = state.stable.max(written);
         if state.blocks.is_dirty_since(limit) { outcome.and(Err(BlockError::Failed.into())) } else { outcome }
-    }
-
-    /// Whether a write with a number up to `limit` is on its way.
-    fn is_under_way(&self, limit: u64) -> bool {
-        let state = self.state.borrow();
-        state.blocks.is_writing_since(limit) || state.direct.iter().any(|&sequence| sequence <= limit)
     }
 
     pub(super) fn tend(&self) {

@@ -32,6 +32,8 @@ pub struct Behaviour {
     pub flush_fails: bool,
     /// Whether there is never room.
     pub is_full: bool,
+    /// Whether the device tells of changes by interrupt.
+    pub tells: bool,
 }
 
 /// What the device was asked, in the order in which it was shown.
@@ -50,6 +52,8 @@ pub struct Inner {
     pub notifications: usize,
     pub resets: usize,
     pub most_in_flight: usize,
+    /// How large the disk is, which the driver may not know yet.
+    pub capacity: u64,
     /// What is stable, a sector a row.
     pub medium: Vec<[u8; SECTOR]>,
     /// What was written since the last flush, in order.
@@ -97,6 +101,7 @@ impl Model {
             notifications: 0,
             resets: 0,
             most_in_flight: 0,
+            capacity: sectors,
             medium: (0..sectors).map(|sector| [sector as u8; SECTOR]).collect(),
             unstable: Vec::new(),
             latest: BTreeMap::new(),
@@ -117,6 +122,12 @@ impl Model {
 }
 
 impl Inner {
+    /// Lets the disk have so many sectors. New ones are filled with their numbers.
+    pub fn resize(&mut self, sectors: u64) {
+        self.medium.extend((self.medium.len() as u64..sectors).map(|sector| [sector as u8; SECTOR]));
+        self.capacity = sectors;
+    }
+
     /// What the disk holds, whether stable or not.
     pub fn contents(&self) -> Vec<[u8; SECTOR]> {
         self.after_cut(|_| true)
@@ -179,6 +190,9 @@ impl Inner {
             }
             BlockOperation::Read { sector } | BlockOperation::Write { sector } => {
                 let range = sector..sector + bytes / 512;
+                if range.end > self.capacity {
+                    return Err(BlockError::Failed);
+                }
                 if let Some(&bad) = self.behaviour.bad.range(range).next() {
                     return Err(BlockError::Medium { sector: Some(bad) });
                 }
@@ -240,7 +254,9 @@ impl BlockDevice for ModelDevice {
     }
 
     fn refresh(&mut self) -> bool {
-        false
+        let mut inner = self.0.lock();
+        let capacity = inner.capacity;
+        core::mem::replace(&mut inner.disk.sectors, capacity) != capacity
     }
 
     fn limits(&self) -> BlockLimits {
@@ -289,6 +305,9 @@ impl BlockDevice for ModelDevice {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
+        if self.0.lock().behaviour.tells {
+            self.refresh();
+        }
         self.0.lock().behaviour.fault.map_or(Ok(Armed::Idle), Err)
     }
 
