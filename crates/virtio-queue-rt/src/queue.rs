@@ -110,6 +110,9 @@ struct Inner<P, K, H, T, S> {
     /// Where in the list of free slots the next is taken, and the next is put.
     take: u16,
     put: u16,
+    /// What `take` was when requests were last published. What was taken out from there on has not been shown to the device,
+    /// and is still in the list: nothing is put there before it is published and finished.
+    shown: u16,
     /// How many slots there are.
     count: u16,
     /// How many requests may be in flight: all slots, or 0 after a fault.
@@ -285,6 +288,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             return Notify::Suppressed;
         }
         inner.published = new;
+        inner.shown = inner.take;
         inner.rings.handshake(inner.has_event_idx).publish(old, new)
     }
 
@@ -344,6 +348,21 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         })
     }
 
+    /// Whether the request in a slot has not been published yet. Its entry in the ring stands, so the slot may not be given
+    /// away, whatever the device says about a request that it cannot know.
+    #[cold]
+    fn is_unpublished(&self, id: u32) -> bool {
+        let inner = &*self.inner;
+        let slots = inner.slots.as_ref();
+        let unpublished = inner.next_available.wrapping_sub(inner.published);
+        let mut place = inner.shown;
+        (0..unpublished).any(|_| {
+            let Slot { next_free: slot, after, .. } = slots[usize::from(place)];
+            place = after;
+            u32::from(slot) == id
+        })
+    }
+
     /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
@@ -351,6 +370,9 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             false => self.inner.rings.used_element(self.inner.next_used),
             true => self.next_in_order()?,
         };
+        if self.inner.published != self.inner.next_available && self.is_unpublished(id) {
+            return Err(self.refuse(id));
+        }
         let inner = &mut *self.inner;
         let slots = inner.slots.as_mut();
         // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the

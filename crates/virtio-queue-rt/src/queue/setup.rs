@@ -115,6 +115,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
                 most,
                 take: 0,
                 put: 0,
+                shown: 0,
                 count,
                 limit: count,
                 next_available: 0,

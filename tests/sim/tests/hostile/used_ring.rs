@@ -329,6 +329,22 @@ fn hd_vq_15_completing_what_was_not_published_is_a_fault() {
 }
 
 #[test]
+fn hd_vq_15_naming_what_was_not_published_for_what_was_is_a_fault() {
+    for features in KINDS.iter().copied() {
+        let (mut bench, _) = with_requests(2, features);
+        let buffer = bench.buffer(b"secret");
+        let token = bench.queue.submit((), buffer, Direction::ToDevice, (), 2).expect("there is room").0;
+        bench.other.push(token.into(), 0);
+        let fault = bench.queue.poll().expect_err("a lie");
+        assert!(
+            matches!(fault, DeviceFault::UsedIdNotInFlight { .. } | DeviceFault::UsedIdOutOfOrder { .. }),
+            "{fault}"
+        );
+        is_poisoned_and_recovers(bench, fault, 3);
+    }
+}
+
+#[test]
 fn hd_vq_15_completing_what_was_published_without_a_kick_is_fine() {
     for features in KINDS.iter().copied() {
         let (mut bench, chains) = with_requests(2, features);
