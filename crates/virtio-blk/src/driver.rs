@@ -21,18 +21,22 @@ use toro_core::driver::block::{
     BlockCompletion, BlockDevice, BlockError, BlockLimits, BlockOperation, BlockRequest, Disk,
 };
 use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused, RequestId};
-use toro_core::{Clock, Dma, DmaBuf, Instant};
-use virtio_queue_rt::queue::{Done, SlotStorage, Slots, Token};
+use toro_core::{Clock, Dma, Instant};
+use virtio_queue_rt::queue::{Done, SlotStorage, Slots};
 use virtio_queue_rt::transport::Signalling;
-use virtio_queue_rt::{Direction, Running, Slot, Transport};
+use virtio_queue_rt::{Running, Slot, Transport};
 use zerocopy::IntoBytes;
 
 use crate::config::{Cache, Traits};
 use crate::in_flight::{InFlight, Remembered};
-use crate::request::{self, Order, RangeOperation};
+use crate::request::{self, Order};
 use crate::setup::{Platform, Queue, Started, read_again, start};
-use crate::wire::{self, Lifetime, Range, kind, status};
+use crate::wire::{self, status};
 use crate::{features, hold::Hold};
+
+mod commands;
+
+pub use commands::{Command, CommandCompletion, Finished};
 
 /// Choices that a platform makes once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,37 +71,6 @@ pub enum WriteCache {
 
 /// Bookkeeping of one request: where there is no allocator, the caller has an array of them.
 pub type RequestSlot = Slot<Segments, InFlight>;
-
-/// A request of the driver's own, beyond what every block device has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Say how worn the disk is: see [`Lifetime::parse`].
-    Lifetime,
-    /// Do this to several ranges.
-    Ranges(RangeOperation),
-}
-
-/// A command that the device has finished with.
-#[derive(Debug)]
-pub struct CommandCompletion {
-    /// What was returned for it when it was submitted.
-    pub id: RequestId,
-    /// What it was.
-    pub command: Command,
-    /// Its buffer.
-    pub buffer: DmaBuf,
-    /// Whether it was done. Of several ranges each may have been done or not if it was not.
-    pub result: Result<(), BlockError>,
-}
-
-/// What the device has finished with.
-#[derive(Debug)]
-pub enum Finished {
-    /// A request.
-    Request(BlockCompletion),
-    /// A command.
-    Command(CommandCompletion),
-}
 
 /// A disk, or one of its queues.
 ///
@@ -232,60 +205,6 @@ where
         self.is_changed |= before != self.traits;
     }
 
-    /// Asks how worn the disk is: [`Finished::Command`] brings the buffer with a [`Lifetime`] in it. The buffer has
-    /// room for at least that; its contents are replaced.
-    ///
-    /// # Errors
-    ///
-    /// The buffer, and why the request was refused.
-    pub fn submit_lifetime(&mut self, mut buffer: DmaBuf) -> Result<RequestId, Refused<DmaBuf>> {
-        if let Err(reason) = self.room() {
-            return Err(Refused { reason, request: buffer });
-        }
-        let has_it = self.traits.features.contains(features::LIFETIME);
-        if !has_it || request::fill(&mut buffer, &[0; Lifetime::LEN]).is_err() {
-            return Err(Refused { reason: Refusal::Invalid, request: buffer });
-        }
-        self.submit_command(kind::GET_LIFETIME, buffer, Direction::FromDevice, Command::Lifetime)
-    }
-
-    /// Discards, fills with zeros or erases several ranges of sectors, each given by its first sector and their number,
-    /// with one request: [`Finished::Command`] says when it is done. The buffer has room for 16 bytes for each range;
-    /// its contents are replaced.
-    ///
-    /// # Errors
-    ///
-    /// The buffer, and why the request was refused: also for more ranges than the device takes at once, or none.
-    pub fn submit_ranges(
-        &mut self,
-        operation: RangeOperation,
-        ranges: &[(u64, u32)],
-        mut buffer: DmaBuf,
-    ) -> Result<RequestId, Refused<DmaBuf>> {
-        if let Err(reason) = self.room() {
-            return Err(Refused { reason, request: buffer });
-        }
-        let traits = &self.traits;
-        let most = traits.range_limit(operation).ranges as usize;
-        let bytes = ranges.len().saturating_mul(Range::LEN);
-        let fits = (1..=most).contains(&ranges.len()) && bytes <= buffer.total_capacity().min(traits.segment_bytes);
-        let are_sound = || ranges.iter().all(|&(sector, sectors)| traits.range(operation, sector, sectors).is_some());
-        if !fits || !are_sound() || buffer.reset(0).is_err() {
-            return Err(Refused { reason: Refusal::Invalid, request: buffer });
-        }
-        for range in ranges.iter().filter_map(|&(sector, sectors)| traits.range(operation, sector, sectors)) {
-            if buffer.extend(range.as_bytes()).is_err() {
-                return Err(Refused { reason: Refusal::Invalid, request: buffer });
-            }
-        }
-        self.submit_command(operation.kind(), buffer, Direction::ToDevice, Command::Ranges(operation))
-    }
-
-    /// The most ranges that [`submit_ranges`](Self::submit_ranges) takes at once; 0 if the disk cannot do this at all.
-    pub fn most_ranges(&self, operation: RangeOperation) -> u32 {
-        self.traits.range_limit(operation).ranges
-    }
-
     /// A request that the disk does not take, and why: for want of room, or for what it is.
     #[cold]
     fn refuse(&self, request: BlockRequest) -> Refused<BlockRequest> {
@@ -325,62 +244,6 @@ where
             Some(live) if live.queue.room() > 0 => Ok(()),
             Some(live) => Err(live.queue.fault().map_or(Refusal::Full, Refusal::Faulted)),
         }
-    }
-
-    fn submit_command(
-        &mut self,
-        kind: u32,
-        buffer: DmaBuf,
-        direction: Direction,
-        command: Command,
-    ) -> Result<RequestId, Refused<DmaBuf>> {
-        let gone = Refusal::Faulted(DeviceFault::Gone);
-        let Some(live) = &mut self.live else { return Err(Refused { reason: gone, request: buffer }) };
-        let header = wire::header(self.traits.order, kind, 0);
-        let data = Segments::One(buffer);
-        match live.queue.submit(header, data, direction, status::UNWRITTEN, InFlight::command(command)) {
-            Ok(token) => Ok(RequestId(token.0)),
-            Err(Refused { reason, request: (data, _) }) => {
-                let request = data.into_one().expect("it was made of one just now");
-                Err(Refused { reason, request })
-            }
-        }
-    }
-
-    /// The next finished request or command, if there is one.
-    ///
-    /// [`BlockDevice::complete`] gives requests alone: whoever submits commands comes here instead.
-    ///
-    /// # Errors
-    ///
-    /// The device broke the protocol; nothing will complete until it is reset.
-    #[inline]
-    pub fn finished(&mut self) -> Result<Option<Finished>, DeviceFault> {
-        let Some(live) = &mut self.live else { return Err(DeviceFault::Gone) };
-        let Some(done) = live.queue.poll()? else { return Ok(None) };
-        Ok(Some(match done.cookie.transfer() {
-            Some(operation) => Finished::Request(completion(operation, done)),
-            None => self.conclude(done.payload.into_one(), done.cookie, done.token, done.trailer),
-        }))
-    }
-
-    /// What neither a read nor a write completes with: it had one buffer, or none.
-    #[cold]
-    fn conclude(&mut self, buffer: Option<DmaBuf>, in_flight: InFlight, Token(slot): Token, status: u8) -> Finished {
-        let (id, result) = (RequestId(slot), request::result(status));
-        let operation = match in_flight.remembered() {
-            Remembered::Request(operation) => operation,
-            Remembered::Settling(switch) => {
-                self.settle(switch, result);
-                BlockOperation::Flush
-            }
-            Remembered::Command(command) => {
-                let buffer = buffer.expect("every command has one");
-                return Finished::Command(CommandCompletion { id, command, buffer, result });
-            }
-        };
-        let request = BlockRequest { unit: 0, operation, data: buffer.map_or(Segments::None, Segments::One) };
-        Finished::Request(BlockCompletion { id, request, result })
     }
 
     /// A flush has completed that was submitted after the cache was switched off.
