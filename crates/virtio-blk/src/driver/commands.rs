@@ -132,7 +132,8 @@ where
 
     /// The next finished request or command, if there is one.
     ///
-    /// [`BlockDevice::complete`] gives requests alone: whoever submits commands comes here instead.
+    /// [`BlockDevice::complete`](toro_core::driver::block::BlockDevice::complete) gives requests alone: whoever submits
+    /// commands comes here instead.
     ///
     /// # Errors
     ///
