@@ -22,6 +22,7 @@
 //! | `files-kept` | what `files-write` left, after another boot | 0, or 1 and why |
 //! | `files-read-only` | a disk that cannot be written | 0, or 1 and why |
 //! | `block` | disks from every core, which are overwritten: see `block.rs` for its words | 0, or 1 and why |
+//! | `disk-resize` | a disk that is resized meanwhile: see `disk_resize.rs` for its word | 0, or 1 and why |
 //! | `ring` | the queue of a virtio disk under load: see `ring.rs` | 0, or 1 and why |
 //! | `ring-mistake` | the disk asks for a reset after a wrong request | 0, or 1 and why |
 //! | `ata` | disks of an IDE controller: see `ata.rs` | 0, or 1 and why |
@@ -61,6 +62,8 @@ mod channels;
 mod cores;
 #[path = "kernel-tests/crew.rs"]
 mod crew;
+#[path = "kernel-tests/disk_resize.rs"]
+mod disk_resize;
 #[path = "kernel-tests/faults.rs"]
 mod faults;
 #[path = "kernel-tests/files_write.rs"]
@@ -149,6 +152,7 @@ fn run(test: &str) -> Result<(), String> {
         "files-kept" => files_write::kept()?,
         "files-read-only" => files_write::read_only()?,
         "block" => block::run()?,
+        "disk-resize" => disk_resize::run()?,
         "ring" => ring::run()?,
         #[cfg(feature = "ata")]
         "ata" => ata_disks::run()?,

@@ -66,6 +66,8 @@ mod fuse;
 #[cfg(feature = "fat")]
 mod lock;
 pub mod metadata;
+#[cfg(any(test, target_os = "none"))]
+mod mount_words;
 mod mounts;
 mod namespace;
 mod options;
@@ -85,6 +87,8 @@ pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
 pub use namespace::Namespace;
 pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
+#[cfg(target_os = "none")]
+pub(crate) use system::report_useless_words;
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
 

@@ -96,6 +96,7 @@ fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
     #[cfg(feature = "fat")]
     crate::fs::mount_all();
+    crate::fs::report_useless_words();
 }
 
 /// Ends the machine with a message where the kernel cannot go on.

@@ -72,10 +72,12 @@ impl Namespace {
 
     /// Takes leave of all file systems. Files and listings that are open fail from then on.
     pub fn unmount_all(&self) {
-        let all: Vec<_> = self.mounts.borrow_mut().take_all().collect();
-        for file_system in all {
-            file_system.shutdown();
-        }
+        self.take_all().iter().for_each(|file_system| file_system.shutdown());
+    }
+
+    /// All file systems, which are mounted no more and want to be taken leave of.
+    pub(super) fn take_all(&self) -> Vec<Rc<dyn FileSystem>> {
+        self.mounts.borrow_mut().take_all().collect()
     }
 
     /// See [`File::open`].

@@ -1,16 +1,21 @@
 //! The core's mounts, and how a FUSE device becomes one of them, and one of all other cores.
 //!
 //! The command line word `mount=TAG:/PATH`, which may be given several times, says where the device with that tag is
-//! mounted. A device that no word names is mounted at `/` if nothing is there yet, and else not at all.
+//! mounted. A device that no word names is mounted at `/` if nothing is there yet, and else not at all. A word that names
+//! nothing is reported.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::fuse::connection::{Connection, Work};
 use super::fuse::{Client, Options};
+use super::mount_words;
 use super::namespace::Namespace;
 use super::remote::Registry;
 use super::remote::service::{self, ToCore};
@@ -20,11 +25,20 @@ use crate::arch::{core_index, smp};
 use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
+use crate::thread::{Builder, JoinHandle};
 use crate::{env, mm, sched, time};
 
 core_local! {
     static NAMESPACE: Namespace = Namespace::new();
 }
+
+/// The tags of all file servers.
+static TAGS: spin::Mutex<Vec<String>> = spin::Mutex::new(Vec::new());
+
+/// How long the file systems of a core may take to be unmounted at the end.
+const LAST_LEAVE: Duration = Duration::from_secs(10);
+/// Stack of a thread that does so.
+const STACK_SIZE: usize = 64 << 10;
 
 /// What is mounted on all cores.
 static REGISTRY: Registry<ToCore> = Registry::new();
@@ -48,6 +62,7 @@ pub(super) fn namespace() -> &'static Namespace {
 /// whatever core, and what the server says.
 pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
     let tag = device.tag().to_vec();
+    TAGS.lock().push(String::from_utf8_lossy(&tag).into_owned());
     let path = mount_path(&tag).ok_or(Error::new(ErrorKind::InvalidInput, "no mount= names this tag"))?;
     let budget = usize::try_from(mm::free_memory() / SHARE_OF_MEMORY).unwrap_or(usize::MAX);
     let mut options = Options::default();
@@ -74,12 +89,31 @@ pub(super) fn place(path: &[u8], file_system: &Rc<dyn FileSystem>) -> Result<()>
     namespace().mount(path, Rc::clone(file_system))
 }
 
-/// Takes leave of all file servers and disks of the calling core. Waits for them, for a bounded time. The core no longer
+/// Takes leave of all file servers and disks of the calling core. Waits for them, for ten seconds in all. The core no longer
 /// sees what others have mounted, either, until one of them mounts or unmounts something.
 pub fn shutdown() {
     REGISTRY.withdraw(core_index());
     service::exports().withdraw();
-    NAMESPACE.get().unmount_all();
+    let leave = |file_system: Rc<dyn FileSystem>| Box::new(move || file_system.shutdown()) as Box<dyn FnOnce()>;
+    let unfinished = do_in_time(NAMESPACE.get().take_all().into_iter().map(leave).collect(), LAST_LEAVE);
+    if unfinished > 0 {
+        log::error!("fs: {unfinished} file systems were not unmounted in time; what was not stable may be lost");
+    }
+}
+
+/// Does all of `works` at once, each in a thread, so that one that takes for ever holds up no other; how many have not ended
+/// when `patience` was over.
+pub(super) fn do_in_time(works: Vec<Box<dyn FnOnce()>>, patience: Duration) -> usize {
+    let deadline = time::Instant::now().saturating_add(patience);
+    let start = |work: Box<dyn FnOnce()>| {
+        let name = String::from("last words");
+        let started = Builder::new().name(name).stack_size(STACK_SIZE).spawn(work);
+        started.inspect_err(|error| log::error!("fs: no thread to end with: {error}")).ok()
+    };
+    let threads: Vec<_> = works.into_iter().map(start).collect();
+    let has_ended =
+        |thread: JoinHandle<()>| thread.join_timeout(deadline.saturating_duration_since(time::Instant::now())).is_ok();
+    threads.into_iter().map(|thread| thread.is_some_and(has_ended)).filter(|ended| !ended).count()
 }
 
 fn mount_path(tag: &[u8]) -> Option<&'static str> {
@@ -89,8 +123,19 @@ fn mount_path(tag: &[u8]) -> Option<&'static str> {
 
 /// Where the command line wants what has this name.
 pub(super) fn mount_word(name: &[u8]) -> Option<&'static str> {
-    let mut words = env::options("mount").filter_map(|word| word.split_once(':'));
-    words.find(|(named, _)| named.as_bytes() == name).map(|(_, path)| path)
+    mount_words::path_for(env::options("mount"), name)
+}
+
+/// Says which words of the command line would mount what there is not, when all devices have been attached.
+pub(crate) fn report_useless_words() {
+    let mut names = TAGS.lock().clone();
+    if cfg!(feature = "fat") {
+        names.extend(super::block::disks().into_iter().map(|disk| disk.name));
+    }
+    let there = if names.is_empty() { String::from("nothing") } else { names.join(", ") };
+    for word in mount_words::useless(env::options("mount"), &names) {
+        log::warn!("fs: mount={word} mounts nothing: it should be NAME:/PATH, and there is {there}");
+    }
 }
 
 /// The kernel's clock and wait queues.

@@ -15,6 +15,7 @@
 //! | [`ata`] | disks and a CD-ROM drive of an IDE controller, by DMA and PIO |
 //! | [`debugger`] | gdb in a guest |
 //! | [`queues`] | a card whose queue pairs belong to different cores |
+//! | [`resizing`] | a disk that grows and shrinks while a guest uses it |
 //! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
@@ -33,6 +34,7 @@ pub mod other_os;
 pub mod outside;
 pub mod queues;
 pub mod refusals;
+pub mod resizing;
 pub mod stopping;
 pub mod tree;
 pub mod web;
@@ -53,6 +55,7 @@ pub fn all() -> Vec<Case> {
         matrix::cases(),
         ata::cases(),
         queues::cases(),
+        resizing::cases(),
         disks::cases(),
         cuts::cases(),
         fat::cases(),

@@ -31,7 +31,7 @@ use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
 use crate::core::{CoreId, run_on};
 use crate::core_local;
-use crate::fs::system::KernelScheduler;
+use crate::fs::system::{KernelScheduler, do_in_time};
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Outcome, Poller, Progress, nudge, register_poller};
 use crate::thread::Builder;
@@ -203,20 +203,16 @@ fn look_after(disk: &CachedDisk) {
 /// Flushes the caches of the calling core, for a bounded time.
 pub(crate) fn shutdown() {
     let caches: Vec<_> = OFFICE.get().caches.borrow().iter().filter_map(WeakCachedDisk::upgrade).collect();
-    if caches.is_empty() {
-        return;
-    }
-    let flush_all = move || {
-        // All of them, whatever becomes of the first.
-        let failures: Vec<_> = caches.iter().filter_map(|cache| cache.flush().err()).collect();
-        failures.first().copied().map_or(Ok(()), Err)
+    let flush = |cache: CachedDisk| {
+        Box::new(move || {
+            if let Err(error) = cache.flush() {
+                log::error!("block: what was written last is lost: {error}");
+            }
+        }) as Box<dyn FnOnce()>
     };
-    let flushing = Builder::new().name(String::from("last flush")).stack_size(STACK_SIZE).spawn(flush_all);
-    match flushing.map(|thread| thread.join_timeout(LAST_FLUSH)) {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => log::error!("block: what was written last is lost: {error}"),
-        Ok(Err(_)) => log::error!("block: what was written last may be lost: the disk is too slow"),
-        Err(error) => log::error!("block: what was written last may be lost: {error}"),
+    let unfinished = do_in_time(caches.into_iter().map(flush).collect(), LAST_FLUSH);
+    if unfinished > 0 {
+        log::error!("block: what was written last to {unfinished} disks may be lost: they are too slow");
     }
 }
 
