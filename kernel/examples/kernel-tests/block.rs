@@ -184,7 +184,7 @@ fn cached(name: &str) -> Result<()> {
         let step = |round: u64| -> core::result::Result<(), DiskError> {
             // Small ones that share blocks, and large ones.
             let sectors = if round % 8 == 7 { 256 } else { 3 };
-            let sector = 4096 + number * 4096 + round * 19;
+            let sector = 4096 + number * 1024 + round * 19;
             let mut bytes = vec![0; sectors * 512];
             stamp(&mut bytes, name, sector);
             disk.write(sector, &bytes)?;
@@ -195,7 +195,7 @@ fn cached(name: &str) -> Result<()> {
         };
         for round in 0..ROUNDS {
             step(round).map_err(|error| format!("thread {number}, round {round}: {error}"))?;
-            let sector = 4096 + number * 4096 + round * 19;
+            let sector = 4096 + number * 1024 + round * 19;
             let mut bytes = [0; 3 * 512];
             disk.read(sector, &mut bytes).map_err(|error| error.to_string())?;
             check(&bytes, name, sector)?;
@@ -213,7 +213,7 @@ fn cached(name: &str) -> Result<()> {
     let raw = explain(Disk::open_read_only(name), "opening")?;
     for number in 0..THREADS {
         for round in 0..ROUNDS {
-            let sector = 4096 + number * 4096 + round * 19;
+            let sector = 4096 + number * 1024 + round * 19;
             let mut bytes = [0; 3 * 512];
             explain(raw.read_at(&mut bytes, sector), "reading")?;
             check(&bytes, name, sector)?;
