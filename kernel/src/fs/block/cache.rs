@@ -40,14 +40,16 @@ use toro_core::driver::block::SECTOR;
 #[cfg(feature = "fat")]
 use toro_fat::{Storage, StorageError};
 
-use self::blocks::{Blocks, Since};
+use self::blocks::Blocks;
 use super::error::DiskError;
 use super::registry::Claim;
-use super::volume::{Transfer, Volume};
+use super::volume::Volume;
 use crate::fs::scheduler::Event;
 
 mod blocks;
+mod reading;
 mod write_back;
+mod writing;
 
 /// Bytes in a block, unless the disk's own are larger.
 const BLOCK: usize = 4096;
@@ -360,200 +362,6 @@ impl Cache {
     fn lock(&self, range: Range<u64>) -> Lock<'_> {
         self.state.borrow_mut().locked.push(range.clone());
         Lock { cache: self, range }
-    }
-
-    fn read_piece(&self, sector: u64, out: &mut [u8]) -> Result<(), DiskError> {
-        let range = self.range(sector, out.len());
-        self.wait_for(&range);
-        let is_sequential = self.state.borrow().next_read == sector;
-        self.state.borrow_mut().next_read = sector + (out.len() / SECTOR) as u64;
-        let Some(first_missing) = self.copy_out(sector, out, range.clone()) else { return Ok(()) };
-        let ahead = if is_sequential && out.len() < LARGE { self.ahead(&range) } else { range.end };
-        let _lock = self.lock(range.start..ahead);
-        let mut next = first_missing;
-        while let Some(missing) = self.next_missing(next, range.end, ahead) {
-            next = missing.end;
-            self.fetch(sector, out, missing)?;
-        }
-        Ok(())
-    }
-
-    /// Copies what is here to `out`; the first block that is not.
-    fn copy_out(&self, sector: u64, out: &mut [u8], range: Range<u64>) -> Option<u64> {
-        let mut state = self.state.borrow_mut();
-        let mut first_missing = None;
-        for number in range {
-            match state.blocks.get(number) {
-                Some(block) => {
-                    let (here, there) = self.overlap(sector, out.len(), number, block.len());
-                    out[there].copy_from_slice(&block[here]);
-                }
-                None => first_missing = first_missing.or(Some(number)),
-            }
-        }
-        first_missing
-    }
-
-    /// Which bytes of block `number`, which is `length` long, and of a transfer from `sector` on are the same.
-    fn overlap(&self, sector: u64, bytes: usize, number: u64, length: usize) -> (Range<usize>, Range<usize>) {
-        let (start, block_start) = (sector * SECTOR as u64, number * self.block as u64);
-        let first = start.max(block_start);
-        let end = (start + bytes as u64).min(block_start + length as u64).max(first);
-        let relative = |to: u64| (first - to) as usize..(end - to) as usize;
-        (relative(block_start), relative(start))
-    }
-
-    /// How far to read for somebody who reads on and on: up to a block that is here or locked, or the end.
-    fn ahead(&self, range: &Range<u64>) -> u64 {
-        let limit = (range.start + (AHEAD / self.block) as u64).min(self.sectors.get().div_ceil(self.stride()));
-        let is_free = |&number: &u64| !self.state.borrow().blocks.has(number) && !self.is_locked(&(number..number + 1));
-        (range.end..limit).take_while(is_free).last().map_or(range.end, |last| last + 1)
-    }
-
-    /// The next run of blocks that are not here and begin before `end`; it may go on to `ahead`.
-    fn next_missing(&self, from: u64, end: u64, ahead: u64) -> Option<Range<u64>> {
-        let state = self.state.borrow();
-        let first = (from..end).find(|&number| !state.blocks.has(number))?;
-        let last = (first..ahead).take_while(|&number| !state.blocks.has(number)).last()?;
-        Some(first..last + 1)
-    }
-
-    /// Reads locked blocks that are not here, gives the reader its part, and keeps them unless the reader wants much.
-    fn fetch(&self, sector: u64, out: &mut [u8], range: Range<u64>) -> Result<(), DiskError> {
-        let mut next = range.start;
-        while next < range.end {
-            let buffer =
-                self.volume.buffer_up_to(self.bytes_in(&(next..range.end)), self.bytes_in(&(next..next + 1)))?;
-            let count = (buffer.len().div_ceil(self.block) as u64).max(1);
-            let ticket = self.volume.start(Transfer::Read, next * self.stride(), buffer);
-            let finished = ticket.map_or_else(|refused| refused, |ticket| ticket.wait());
-            finished.result?;
-            let buffer = finished.buffer.ok_or(DiskError::Dead)?;
-            let mut state = self.state.borrow_mut();
-            for (number, bytes) in (next..).zip(buffer.chunks(self.block)) {
-                let (here, there) = self.overlap(sector, out.len(), number, bytes.len());
-                if !here.is_empty() {
-                    out[there].copy_from_slice(&bytes[here]);
-                }
-                if out.len() < LARGE {
-                    // Without room for it, it is read again when it is wanted again.
-                    let _ = state.blocks.put(number, bytes);
-                }
-            }
-            next += count;
-        }
-        Ok(())
-    }
-
-    fn write_piece(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
-        let range = self.range(sector, data.len());
-        let is_whole = data.len() == self.bytes_in(&range);
-        if data.len() >= LARGE && is_whole {
-            return self.write_past(sector, data, range);
-        }
-        // One that the cache may keep.
-        let most = (LARGE / self.block).max(1) * self.block;
-        if is_whole && data.len() > most {
-            let (first, rest) = data.split_at(most);
-            self.write_piece(sector, first)?;
-            return self.write_piece(sector + (most / SECTOR) as u64, rest);
-        }
-        self.make_room(range.end - range.start)?;
-        self.wait_for(&range);
-        if !is_whole && !self.state.borrow().blocks.has(range.start) {
-            let _lock = self.lock(range.clone());
-            self.fetch(sector, &mut [], range.clone())?;
-            self.keep(sector, data, range)?;
-        } else {
-            self.keep(sector, data, range)?;
-        }
-        if self.policy == Policy::WriteThrough { self.write_back(u64::MAX) } else { Ok(()) }
-    }
-
-    /// Puts data into blocks, which are here or written as a whole.
-    fn keep(&self, sector: u64, data: &[u8], range: Range<u64>) -> Result<(), DiskError> {
-        let since = self.now();
-        let mut state = self.state.borrow_mut();
-        let was_clean = state.blocks.dirty.is_empty();
-        for number in range {
-            let length = self.bytes_in(&(number..number + 1));
-            let (here, there) = self.overlap(sector, data.len(), number, length);
-            match state.blocks.get(number) {
-                Some(block) => block[here].copy_from_slice(&data[there]),
-                None if here.len() == length => {
-                    state.blocks.put(number, &data[there]).ok_or(DiskError::OutOfMemory)?;
-                }
-                None => return Err(DiskError::OutOfMemory),
-            }
-            state.blocks.soil(number, since);
-        }
-        drop(state);
-        if was_clean {
-            self.soiled.announce();
-        }
-        Ok(())
-    }
-
-    /// The number and the time of a new write.
-    fn now(&self) -> Since {
-        let mut state = self.state.borrow_mut();
-        state.sequence += 1;
-        Since { sequence: state.sequence, at: self.volume.now() }
-    }
-
-    /// Writes whole blocks past the cache, and through those that are here.
-    fn write_past(&self, sector: u64, data: &[u8], range: Range<u64>) -> Result<(), DiskError> {
-        self.wait_for(&range);
-        let _lock = self.lock(range.clone());
-        // No copy of old contents may come after these.
-        while self.state.borrow().blocks.writing.range(range.clone()).next().is_some() {
-            self.changed.wait();
-        }
-        let since = self.now();
-        self.state.borrow_mut().direct += 1;
-        let mut here = Vec::new();
-        {
-            let mut state = self.state.borrow_mut();
-            for (number, bytes) in range.zip(data.chunks(self.block)) {
-                if let Some(block) = state.blocks.get(number) {
-                    block.copy_from_slice(bytes);
-                    let since = state.blocks.dirty.remove(&number).unwrap_or(since);
-                    state.blocks.writing.insert(number, since);
-                    here.push(number);
-                }
-            }
-        }
-        let result = self.send(sector, data);
-        let mut state = self.state.borrow_mut();
-        state.direct -= 1;
-        state.written += 1;
-        for number in here {
-            // What could not be written is tried again like any other block.
-            if let (Some(since), true) = (state.blocks.writing.remove(&number), result.is_err()) {
-                state.blocks.soil(number, since);
-            }
-        }
-        drop(state);
-        self.changed.announce();
-        result
-    }
-
-    /// Writes to the disk, and waits for it.
-    fn send(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
-        let mut at = sector;
-        let mut rest = data;
-        while !rest.is_empty() {
-            let mut buffer = self.volume.buffer_up_to(rest.len(), self.block)?;
-            let length = buffer.len().min(rest.len());
-            let (piece, behind) = rest.split_at(length);
-            buffer.set_len(length).map_err(|_| DiskError::OutOfMemory)?;
-            buffer.copy_from_slice(piece);
-            let ticket = self.volume.start(Transfer::Write, at, buffer);
-            ticket.map_or_else(|refused| refused, |ticket| ticket.wait()).result?;
-            at += (length / SECTOR) as u64;
-            rest = behind;
-        }
-        Ok(())
     }
 }
 

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use toro_core::Instant;
 use toro_core::driver::block::{BlockCompletion, BlockError, BlockOperation};
 
+use super::chain::unlink;
+use super::finish::hand_back;
 use super::record::{NONE, Phase, Tries};
-use super::{DiskError, MOST_RESETS, Queue, State, hand_back, unlink};
+use super::{DiskError, MOST_RESETS, Queue, State};
 
 impl Queue {
     /// Whether a request takes longer than the queue's patience; if not, when to look again.
