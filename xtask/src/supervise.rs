@@ -8,7 +8,10 @@
 //! ```text
 //!   xtask test --> [ cargo test --> test program --> ... ]    one group, ended as a whole
 //! ```
+//!
+//! Commands of which each keeps one processor busy run beside each other, in lanes.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -28,7 +31,7 @@ const LONG_DEADLINE: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long the programs of a group may take to obey a request to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs commands one after the other.
+/// Runs commands.
 pub struct Supervisor {
     sender: Sender<Event>,
     events: Receiver<Event>,
@@ -53,6 +56,43 @@ pub enum Ended {
     Badly,
     /// Not by itself within the deadline.
     Hung,
+}
+
+/// Commands with names, to run one after the other.
+pub type Lane<'a> = VecDeque<(&'a str, &'a mut Command)>;
+
+/// What happens to a command of a lane, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// It begins.
+    Begin,
+    /// It wrote a line.
+    Line(&'a str),
+    /// It ended.
+    End(Ended),
+}
+
+/// A command that runs.
+struct Running<'a> {
+    name: &'a str,
+    child: Child,
+    deadline: Instant,
+    has_output_ended: bool,
+}
+
+impl Running<'_> {
+    /// How it ended, if it has; it is ended if it takes too long.
+    fn ended(&mut self) -> Option<Ended> {
+        if self.has_output_ended
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            return Some(if status.success() { Ended::Well } else { Ended::Badly });
+        }
+        (Instant::now() >= self.deadline).then(|| {
+            end_group(&mut self.child);
+            Ended::Hung
+        })
+    }
 }
 
 impl Supervisor {
@@ -87,34 +127,75 @@ impl Supervisor {
     ///
     /// A signal failure when a signal asks the tool to stop; the command has ended then.
     pub fn run(&self, command: &mut Command, mut each_line: impl FnMut(&str)) -> Result<Ended, Failure> {
-        let mut child = match command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
-                return Ok(Ended::Badly);
-            }
-        };
-        self.read(&mut child);
-        let deadline = Instant::now() + self.deadline;
-        let mut output_ended = false;
+        let mut ended = Ended::Badly;
+        let lane = Lane::from([("", command)]);
+        self.run_lanes(vec![lane], |_, progress| match progress {
+            Progress::Begin => {}
+            Progress::Line(line) => each_line(line),
+            Progress::End(how) => ended = how,
+        })?;
+        Ok(ended)
+    }
+
+    /// Runs the commands of all lanes, those of one lane one after the other, and says what happens as it does.
+    ///
+    /// # Errors
+    ///
+    /// A signal failure when a signal asks the tool to stop; all commands have ended then.
+    pub fn run_lanes(&self, lanes: Vec<Lane<'_>>, mut tell: impl FnMut(&str, Progress<'_>)) -> Result<(), Failure> {
+        let mut lanes: Vec<(Lane<'_>, Option<Running<'_>>)> = lanes.into_iter().map(|lane| (lane, None)).collect();
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(100));
-            match self.events.recv_timeout(wait) {
-                Ok(Event::Line(from, line)) if from == child.id() => each_line(&line),
-                Ok(Event::OutputEnd(from)) if from == child.id() => output_ended = true,
+            for (lane, running) in &mut lanes {
+                if let Some(ended) = running.as_mut().and_then(Running::ended)
+                    && let Some(Running { name, .. }) = running.take()
+                {
+                    tell(name, Progress::End(ended));
+                }
+                while running.is_none()
+                    && let Some((name, command)) = lane.pop_front()
+                {
+                    tell(name, Progress::Begin);
+                    *running = self.start(name, command);
+                    if running.is_none() {
+                        tell(name, Progress::End(Ended::Badly));
+                    }
+                }
+            }
+            if lanes.iter().all(|(_, running)| running.is_none()) {
+                return Ok(());
+            }
+            let mut all = lanes.iter_mut().filter_map(|(_, running)| running.as_mut());
+            match self.events.recv_timeout(Duration::from_millis(100)) {
+                Ok(Event::Line(from, line)) => {
+                    // Else it is of a straggler of an earlier command.
+                    if let Some(running) = all.find(|running| running.child.id() == from) {
+                        tell(running.name, Progress::Line(&line));
+                    }
+                }
+                Ok(Event::OutputEnd(from)) => {
+                    if let Some(running) = all.find(|running| running.child.id() == from) {
+                        running.has_output_ended = true;
+                    }
+                }
                 Ok(Event::Signal(signal)) => {
-                    end_group(&mut child);
+                    all.for_each(|running| end_group(&mut running.child));
                     return Err(Failure::new(FailureKind::Signal(signal), format!("stopped by signal {signal}")));
                 }
-                // A straggler of an earlier command, or nothing.
-                Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
-            if output_ended && let Ok(Some(status)) = child.try_wait() {
-                return Ok(if status.success() { Ended::Well } else { Ended::Badly });
+        }
+    }
+
+    /// Starts a command; `None` if that cannot be done, which is said.
+    fn start<'a>(&self, name: &'a str, command: &mut Command) -> Option<Running<'a>> {
+        match command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
+            Ok(mut child) => {
+                self.read(&mut child);
+                Some(Running { name, child, deadline: Instant::now() + self.deadline, has_output_ended: false })
             }
-            if Instant::now() >= deadline {
-                end_group(&mut child);
-                return Ok(Ended::Hung);
+            Err(error) => {
+                eprintln!("xtask: cannot run {}: {error}", command.get_program().to_string_lossy());
+                None
             }
         }
     }
@@ -172,6 +253,27 @@ mod tests {
         assert_eq!((ended, lines), (Ok(Ended::Badly), vec!["one".to_owned(), "two".to_owned()]));
         assert_eq!(supervisor.run(&mut shell("true"), |_| ()), Ok(Ended::Well));
         assert_eq!(supervisor.run(&mut Command::new("/no/such/program"), |_| ()), Ok(Ended::Badly));
+    }
+
+    #[test]
+    fn lanes_run_beside_each_other_and_each_in_its_order() {
+        let _alone = ALONE.lock();
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        // Each end of the pipe waits for the other to be opened.
+        let mut one = shell(&format!("mkfifo {0} && echo x > {0}", pipe.display()));
+        let mut other = shell(&format!("until [ -p {0} ]; do sleep 0.01; done; cat {0}", pipe.display()));
+        let mut last = shell("exit 1");
+        let lanes = vec![Lane::from([("writer", &mut one), ("last", &mut last)]), Lane::from([("reader", &mut other)])];
+        let mut told = Vec::new();
+        let tell = |name: &str, progress: Progress<'_>| told.push(format!("{name} {progress:?}"));
+        Supervisor::new().unwrap().run_lanes(lanes, tell).unwrap();
+        let place =
+            |what: &str| told.iter().position(|line| line == what).unwrap_or_else(|| panic!("{what}: {told:?}"));
+        assert!(place("reader Begin") < place("reader Line(\"x\")"));
+        assert!(place("writer End(Well)") < place("last Begin") && place("last Begin") < place("last End(Badly)"));
+        assert!(place("reader Line(\"x\")") < place("reader End(Well)"));
+        assert_eq!(told.len(), 7, "{told:?}");
     }
 
     #[test]

@@ -8,12 +8,12 @@
 //!   test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::process::Command;
 
 use crate::exit::Failure;
-use crate::supervise::{Ended, Supervisor};
+use crate::supervise::{Ended, Lane, Progress, Supervisor};
 
 /// Numbers of tests, and the names of those that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,19 +37,29 @@ impl Tally {
     ///
     /// A signal failure when a signal asks the tool to stop.
     pub fn run_tests(&mut self, supervisor: &Supervisor, name: &str, command: &mut Command) -> Result<(), Failure> {
-        announce(name);
-        let failed_before = self.failed;
-        let ended = supervisor.run(command, |line| {
-            println!("{line}");
-            self.read_line(name, line);
-        })?;
-        match ended {
-            Ended::Well => {}
-            Ended::Badly if self.failed > failed_before => {}
-            Ended::Badly => self.fail(name),
-            Ended::Hung => self.fail(&format!("{name} hung")),
-        }
-        Ok(())
+        self.run_lanes(supervisor, vec![Lane::from([(name, command)])])
+    }
+
+    /// Runs commands like that, those of different lanes beside each other: their lines come mixed, each whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_tests`](Self::run_tests).
+    pub fn run_lanes(&mut self, supervisor: &Supervisor, lanes: Vec<Lane<'_>>) -> Result<(), Failure> {
+        let mut failed_of = BTreeMap::new();
+        supervisor.run_lanes(lanes, |name, progress| match progress {
+            Progress::Begin => announce(name),
+            Progress::Line(line) => {
+                println!("{line}");
+                let failed_before = self.failed;
+                self.read_line(name, line);
+                *failed_of.entry(name.to_owned()).or_insert(0) += self.failed - failed_before;
+            }
+            Progress::End(Ended::Well) => {}
+            Progress::End(Ended::Badly) if failed_of.get(name).is_some_and(|&failed| failed > 0) => {}
+            Progress::End(Ended::Badly) => self.fail(name),
+            Progress::End(Ended::Hung) => self.fail(&format!("{name} hung")),
+        })
     }
 
     /// Runs `command` as one check named `name`: its exit status is the verdict.

@@ -7,7 +7,7 @@
 //! | Miri | the crates that share memory with devices and between cores | Miri, where a nightly toolchain is |
 //! | boot | images in virtual machines, through `cargo xtask run` as users type it | QEMU |
 //!
-//! A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
+//! The last two run beside each other. A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
 //! run even after a failure.
 
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ use crate::cli::{ParentEnd, TestArgs};
 use crate::exit::{Failure, FailureKind};
 use crate::image;
 use crate::setup::{self, Needs, Program};
-use crate::supervise::Supervisor;
+use crate::supervise::{Lane, Supervisor};
 use crate::tally::Tally;
 
 /// A part of the tests that Miri runs.
@@ -33,6 +33,9 @@ struct MiriRun {
 
 /// How many schedules Miri tries where there is a choice, if the command line does not say.
 pub const SEEDS: u32 = 2;
+
+/// The last group.
+const BOOT: &str = "boot tests";
 
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
@@ -155,28 +158,33 @@ pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
 ///
 /// A signal failure when a signal asks the tool to stop.
 pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+    let mut boot = boot(args);
     if args.long {
-        return boot(args, supervisor, tally);
+        return tally.run_tests(supervisor, BOOT, &mut boot);
     }
     let filter = args.filter.as_deref();
     let mut host = cargo(&["test", "--no-fail-fast"]);
     tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter.as_slice())))?;
     let mut kernel = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]);
     tally.run_tests(supervisor, "kernel on the host", kernel.args(libtest_filter(filter.as_slice())))?;
-    if args.quick {
+    let mut miri = if args.quick {
         tally.skip("Miri", "--quick");
+        Vec::new()
     } else {
-        miri(filter, args.seeds, supervisor, tally)?;
-    }
-    boot(args, supervisor, tally)
+        miri(filter, args.seeds, tally)
+    };
+    // Neither uses more than one processor for most of the time.
+    let miri = miri.iter_mut().map(|(name, command)| (name.as_str(), command)).collect();
+    tally.run_lanes(supervisor, vec![miri, Lane::from([(BOOT, &mut boot)])])
 }
 
-/// The crates that Miri can check, under the nightly toolchain.
-fn miri(filter: Option<&str>, seeds: u32, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+/// Miri on the crates that it can check, under the nightly toolchain: names and commands.
+fn miri(filter: Option<&str>, seeds: u32, tally: &mut Tally) -> Vec<(String, Command)> {
     if let Err(reason) = prepare_miri() {
         tally.skip("Miri", &reason);
-        return Ok(());
+        return Vec::new();
     }
+    let mut groups = Vec::new();
     for MiriRun { package, targets, names, machine, flags } in MIRI {
         let mut group = format!("Miri: {package} {}", targets.join(" "));
         if let Some(machine) = machine {
@@ -193,9 +201,9 @@ fn miri(filter: Option<&str>, seeds: u32, supervisor: &Supervisor, tally: &mut T
         // Libtest knows alternatives only: a filter of the user's replaces the choice made here.
         command.args(libtest_filter(if filter.is_some() { filter.as_slice() } else { names }));
         command.env("MIRIFLAGS", flags.replace("SEEDS", &seeds.to_string()));
-        tally.run_tests(supervisor, &group, &mut command)?;
+        groups.push((group, command));
     }
-    Ok(())
+    groups
 }
 
 /// Whether rustup does this.
@@ -225,7 +233,7 @@ fn prepare_miri() -> Result<(), String> {
 }
 
 /// The boot tests, which run this very tool.
-fn boot(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+fn boot(args: &TestArgs) -> Command {
     // The link names this tool even when cargo has put a new one in its place.
     let this = format!("/proc/{}/exe", std::process::id());
     let mut command = cargo(&["run", "--quiet", "--package", "boot-tests", "--", "--xtask", &this]);
@@ -238,7 +246,7 @@ fn boot(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(
     if let Some(filter) = &args.filter {
         command.args(["--filter", filter]);
     }
-    tally.run_tests(supervisor, "boot tests", &mut command)
+    command
 }
 
 /// Cargo in this workspace, with the toolchain that runs this tool. It ends with this process.
