@@ -55,8 +55,10 @@ const POLL_TIME: Duration = Duration::from_micros(50);
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
 const RARER: u32 = 4;
-/// Pauses between two looks at the clock, which costs as much as a few of them.
+/// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
+/// them.
 const PAUSES: u32 = 4;
+const LOOKS: u32 = 4;
 /// How many threads run, one after the other, before timers and devices have their turn.
 const BUDGET: u32 = 64;
 
@@ -227,10 +229,13 @@ impl Core {
 
     /// Lets time pass between two looks, unless another core sends something.
     fn pause(from: Instant, length: Duration) {
-        loop {
-            (0..PAUSES).for_each(|_| core::hint::spin_loop());
-            if !Port::own().inbox.is_empty() || Instant::now().saturating_duration_since(from) >= length {
-                return;
+        let port = Port::own();
+        while Instant::now().saturating_duration_since(from) < length {
+            for _ in 0..LOOKS {
+                (0..PAUSES).for_each(|_| core::hint::spin_loop());
+                if !port.inbox.is_empty() {
+                    return;
+                }
             }
         }
     }

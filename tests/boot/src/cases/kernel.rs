@@ -147,7 +147,8 @@ pub fn cases() -> Vec<Case> {
         let name = format!("kernel::{}_panic_among_lines_of_other_cores_is_readable", profile.name);
         cases.push(Case::new(name, move |tool| in_parallel(tool, &among_lines(profile), nothing_is_garbled)));
     }
-    cases.push(Case::new("kernel::very_many_of_everything_pass_and_lose_no_memory", |tool| pass(tool, &stress())));
+    cases.push(Case::new("kernel::many_of_everything_pass_and_lose_no_memory", |tool| pass(tool, &stress())));
+    cases.push(Case::new("kernel::very_many_of_everything_pass_and_lose_no_memory", |tool| pass(tool, &full())).long());
     cases.push(Case::new("kernel::planted_failure_on_the_last_core_is_seen", planted));
     cases.push(Case::new("kernel::thread_that_holds_its_core_is_named", watchdog));
     for (test, status) in [("exit", 42), ("error", 1)] {
@@ -175,16 +176,25 @@ fn passing(profile: Profile, machine: &'static str) -> Vec<Boot> {
     cpus.iter().map(boot).collect()
 }
 
-/// The full numbers once, smaller ones with other numbers of cores and for an image that checks its arithmetic.
+/// The test `stress`, with words for its numbers.
+fn stressing(profile: Profile, cpus: u32, words: &str) -> Boot {
+    let words = format!("test=stress cores={cpus} {words}");
+    Boot { machine: "microvm", cpus, profile, memory: MUCH_MEMORY, words }
+}
+
+/// Millions, in the test's own numbers.
+fn full() -> Vec<Boot> {
+    [2, 4].map(|cpus| stressing(RELEASE, cpus, "")).into()
+}
+
+/// Some of everything, with several numbers of cores, and less for an image that checks its arithmetic.
 fn stress() -> Vec<Boot> {
-    let boot = |profile, cpus, words: &str| {
-        let words = format!("test=stress cores={cpus} {words}");
-        Boot { machine: "microvm", cpus, profile, memory: MUCH_MEMORY, words }
-    };
+    let boot = stressing;
+    const MANY: &str = "spawns=200000 switches=2000000 messages=2000000 pieces=200000";
     const FEW: &str = "spawns=50000 switches=500000 messages=500000 pieces=50000";
     const FEWER: &str = "spawns=5000 switches=50000 messages=50000 pieces=5000";
     vec![
-        boot(RELEASE, 2, ""),
+        boot(RELEASE, 2, MANY),
         boot(RELEASE, 1, FEW),
         boot(RELEASE, 4, FEW),
         boot(RELEASE, 8, FEW),
