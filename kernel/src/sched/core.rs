@@ -55,6 +55,8 @@ const POLL_TIME: Duration = Duration::from_micros(50);
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
 const RARER: u32 = 4;
+/// But not less than this: no device answers that fast, and messages of other cores are looked for meanwhile.
+const LEAST_PAUSE: Duration = Duration::from_nanos(800);
 /// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
 /// them.
 const PAUSES: u32 = 4;
@@ -223,7 +225,7 @@ impl Core {
             if idle >= POLL_TIME {
                 return;
             }
-            Self::pause(now, idle / RARER);
+            Self::pause(now, (idle / RARER).max(LEAST_PAUSE));
         }
     }
 
