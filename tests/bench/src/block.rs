@@ -6,7 +6,7 @@
 //!
 //! Each guest is booted twice per repetition: under the counting plugin for instructions and accesses to registers, and
 //! without it for times, which are the guest's own. All that the one processor executes between the markers counts, its
-//! interrupts and its idle loop included. [`report`](crate::report) says how guests report.
+//! interrupts and its idle loop included. [`report`] says how guests report.
 
 use std::path::PathBuf;
 use std::time::Duration;
