@@ -49,6 +49,8 @@ mod pass;
 mod plan;
 #[path = "block-check/stamp.rs"]
 mod stamp;
+#[path = "block-check/words.rs"]
+mod words;
 
 use alloc::format;
 use alloc::string::String;

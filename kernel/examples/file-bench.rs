@@ -36,6 +36,9 @@
 
 extern crate alloc;
 
+#[path = "block-check/words.rs"]
+mod words;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,6 +47,7 @@ use core::time::Duration;
 use toro::fs::File;
 use toro::io::{Error, ErrorKind, Result as IoResult};
 use toro::time::Instant;
+use words::bytes;
 
 toro::entry!(main);
 
@@ -78,19 +82,6 @@ fn run(path: &str, size: Option<u64>, block: u64) -> IoResult<()> {
     sums.push(read(&file, "again", size, block, 0..blocks)?);
     sums.push(read(&file, "random", size, block, shuffled(blocks).into_iter())?);
     if sums.iter().all(|sum| Some(sum) == sums.first()) { Ok(()) } else { Err(Error::other("the sums differ")) }
-}
-
-/// A number of bytes on the command line.
-fn bytes(name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = toro::env::option(name) else { return Ok(None) };
-    let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
-        Some(digits) if text.ends_with('K') => (digits, 1 << 10),
-        Some(digits) if text.ends_with('M') => (digits, 1 << 20),
-        Some(digits) => (digits, 1 << 30),
-        None => (text, 1),
-    };
-    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    bytes.map(Some).ok_or_else(|| format!("{name}={text}: expected a number of bytes, such as 64M"))
 }
 
 /// Writes `size` bytes, and makes them stable; gives their sum.

@@ -10,6 +10,7 @@ use toro::fs::block::{self, Disk};
 
 use super::plan::Order;
 use super::stamp::SECTOR;
+use super::words::bytes;
 
 /// What is done with the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,19 +126,6 @@ fn number(name: &str, usual: u64, allowed: RangeInclusive<u64>) -> Result<u64, S
     let Some(text) = toro::env::option(name) else { return Ok(usual) };
     let number = text.parse().ok().filter(|number| allowed.contains(number));
     number.ok_or_else(|| format!("{name}={text}: expected a number from {} to {}", allowed.start(), allowed.end()))
-}
-
-/// A number of bytes on the command line.
-fn bytes(name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = toro::env::option(name) else { return Ok(None) };
-    let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
-        Some(digits) if text.ends_with('K') => (digits, 1 << 10),
-        Some(digits) if text.ends_with('M') => (digits, 1 << 20),
-        Some(digits) => (digits, 1 << 30),
-        None => (text, 1),
-    };
-    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    bytes.map(Some).ok_or_else(|| format!("{name}={text}: expected a number of bytes, such as 64M"))
 }
 
 /// One of several words on the command line; the first is the usual one.
