@@ -8,7 +8,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU16;
 
-use toro_core::driver::net::{Burst, Frame, LinkState, MacAddress, NetDevice, NetLimits};
+use toro_core::driver::net::{Burst, Changes, Frame, LinkState, MacAddress, NetDevice, NetLimits, ReceiveFilter};
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Resources};
 use toro_core::{Clock, Dma, DmaBuf};
 use virtio_queue_rt::attach::{BoxedTransport, Opened, matches, open_divided};
@@ -160,7 +160,7 @@ impl<T: Transport, D: Borrow<Running<T>> + Send> NetDevice for VirtioNet<T, D> {
     }
 
     fn limits(&self) -> NetLimits {
-        NetLimits { max_frame: self.traits.max_frame, transmit_slots: usize::from(self.pair.transmit.capacity()) }
+        NetLimits::plain(self.traits.max_frame, usize::from(self.pair.transmit.capacity()))
     }
 
     fn link(&mut self) -> LinkState {
@@ -171,6 +171,15 @@ impl<T: Transport, D: Borrow<Running<T>> + Send> NetDevice for VirtioNet<T, D> {
             Ok(status) if status & config::LINK_UP != 0 => LinkState::Up,
             _ => LinkState::Down,
         }
+    }
+
+    fn changes(&mut self) -> Result<Changes, DeviceFault> {
+        Ok(Changes::default())
+    }
+
+    fn set_filter(&mut self, _: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+        // Without the control queue's commands the device passes everything.
+        Ok(())
     }
 
     fn receive(&mut self, out: &mut Burst<Frame>) -> Result<(), DeviceFault> {
@@ -218,7 +227,10 @@ impl<T: Transport, D: Borrow<Running<T>> + Send> NetDevice for VirtioNet<T, D> {
         self.pair.transmit.fault().map_or(Ok(()), Err)
     }
 
-    fn frame(&mut self) -> Option<Frame> {
+    fn frame(&mut self, len: usize) -> Option<Frame> {
+        if len > self.traits.max_frame {
+            return None;
+        }
         let mut buffer = match self.pair.transmit_pool.take() {
             Some(buffer) => buffer,
             None => {

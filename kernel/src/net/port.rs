@@ -128,7 +128,7 @@ impl Port {
 
     /// A copy of a frame, as if it had been received; `None` while no frame is free.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut frame = self.spare.take().or_else(|| self.device.frame())?;
+        let mut frame = self.spare.take().or_else(|| self.device.frame(self.max_frame))?;
         frame.set_len(bytes.len()).ok()?;
         frame.copy_from_slice(bytes);
         Some(frame)
@@ -202,12 +202,12 @@ impl Port {
             self.flush();
         }
         if self.spare.is_none() {
-            self.spare = self.device.frame();
+            self.spare = self.device.frame(self.max_frame);
         }
         if self.spare.is_none() && self.is_backed_up() {
             // Handing frames over may let the device return some.
             self.flush();
-            self.spare = self.device.frame();
+            self.spare = self.device.frame(self.max_frame);
         }
         self.spare.is_some() && self.outgoing.room() > 0
     }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard};
 
-use toro_core::driver::net::{Burst, Frame, LinkState, MacAddress, NetDevice, NetLimits};
+use toro_core::driver::net::{Burst, Changes, Frame, LinkState, MacAddress, NetDevice, NetLimits, ReceiveFilter};
 use toro_core::driver::{Armed, DeviceFault};
 use toro_core::{BusAddr, DmaBlock, DmaMemory, DmaPool};
 
@@ -133,11 +133,19 @@ impl NetDevice for CableEnd {
     }
 
     fn limits(&self) -> NetLimits {
-        NetLimits { max_frame: 1514, transmit_slots: 256 }
+        NetLimits::plain(1514, 256)
     }
 
     fn link(&mut self) -> LinkState {
         LinkState::Up
+    }
+
+    fn changes(&mut self) -> Result<Changes, DeviceFault> {
+        Ok(Changes::default())
+    }
+
+    fn set_filter(&mut self, _: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+        Ok(())
     }
 
     fn receive(&mut self, out: &mut Burst<Frame>) -> Result<(), DeviceFault> {
@@ -175,7 +183,10 @@ impl NetDevice for CableEnd {
         Ok(())
     }
 
-    fn frame(&mut self) -> Option<Frame> {
+    fn frame(&mut self, len: usize) -> Option<Frame> {
+        if len > self.limits().max_frame {
+            return None;
+        }
         let mut buffer = self.pool.take()?;
         buffer.reset(16).ok()?;
         Some(Frame::from_buffer(buffer))

@@ -38,8 +38,33 @@ impl fmt::Debug for MacAddress {
 pub struct NetLimits {
     /// Longest Ethernet frame in bytes, header included, frame check sequence not (1,514 on plain Ethernet).
     pub max_frame: usize,
-    /// How many frames the transmit ring holds.
+    /// How many frames the transmit ring holds, if each takes as little of it as can be.
     pub transmit_slots: usize,
+    /// What the device does of the work on transmitted frames.
+    pub offloads: Offloads,
+}
+
+impl NetLimits {
+    /// Those of an interface that takes no work over.
+    pub const fn plain(max_frame: usize, transmit_slots: usize) -> Self {
+        Self { max_frame, transmit_slots, offloads: Offloads::NONE }
+    }
+}
+
+/// What a device does of the work on transmitted frames. What it does on received ones is noted in each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// It completes checksums ([`Checksum::Partial`]).
+    pub checksum: bool,
+    /// The longest frame with [`Segmentation`] over IPv4 that it takes, header included; 0: none.
+    pub max_tcp4: usize,
+    /// The same over IPv6.
+    pub max_tcp6: usize,
+}
+
+impl Offloads {
+    /// No work at all.
+    pub const NONE: Self = Self { checksum: false, max_tcp4: 0, max_tcp6: 0 };
 }
 
 /// Whether frames can pass.
@@ -51,23 +76,105 @@ pub enum LinkState {
     Down,
 }
 
+/// What has changed about an interface since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The new state of the link, if it has changed.
+    pub link: Option<LinkState>,
+    /// Others ought to be told the interface's addresses anew, because it has moved in the network (as with a guest
+    /// that was migrated). The driver has acknowledged the wish.
+    pub announce: bool,
+}
+
+/// The state of a frame's TCP or UDP checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// Received: nobody has looked at it. To transmit: it is complete, and goes out as it is.
+    #[default]
+    Plain,
+    /// Received: the device found it right. To transmit: as `Plain`.
+    Verified,
+    /// The field holds the sum of the pseudo header only. To transmit: the device sums the frame from `start` to its end
+    /// and puts the result at `start + offset`. Received: the sender has left it to a device and none has done it yet; the
+    /// bytes were never on a wire, so there is nothing to verify.
+    Partial {
+        /// Where summing starts, from the start of the frame.
+        start: u16,
+        /// Where the sum goes, from `start`.
+        offset: u16,
+    },
+}
+
+/// A frame that stands for several: a TCP segment longer than the link's, to be cut (transmitted), or put together from
+/// several (received). Its checksum is [`Checksum::Partial`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segmentation {
+    /// What carries TCP.
+    pub over: SegmentationKind,
+    /// How many payload bytes go into each frame but the last.
+    pub segment_size: core::num::NonZeroU16,
+    /// Length of the Ethernet, IP and TCP headers. In received frames it is 0: the stack reads the headers anyway.
+    pub header_len: u16,
+}
+
+/// What carries a TCP segment that is to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentationKind {
+    /// IPv4.
+    Tcp4,
+    /// IPv6.
+    Tcp6,
+}
+
+/// What is known about a frame besides its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// The state of its checksum.
+    pub checksum: Checksum,
+    /// It stands for several.
+    pub segmentation: Option<Segmentation>,
+    /// Received: the next frame of the burst holds the bytes that follow, without headers. Never set in the last frame
+    /// of a burst, nor by a driver that was not told to merge.
+    pub continues: bool,
+}
+
 /// An Ethernet frame in memory that the device can reach: destination, source, type, payload.
 ///
 /// As a slice it is the frame's bytes. It keeps some headroom in front, where drivers put headers of their own.
 #[derive(Debug)]
 pub struct Frame {
     buffer: DmaBuf,
+    notes: Notes,
 }
 
 impl Frame {
-    /// Calls a buffer's contents a frame.
+    /// Calls a buffer's contents a frame, of which nothing else is known.
     pub fn from_buffer(buffer: DmaBuf) -> Self {
-        Self { buffer }
+        Self { buffer, notes: Notes::default() }
     }
 
-    /// The buffer underneath.
+    /// What is known about it.
+    pub fn notes(&self) -> Notes {
+        self.notes
+    }
+
+    /// Says what is known about it.
+    pub fn set_notes(&mut self, notes: Notes) {
+        self.notes = notes;
+    }
+
+    /// The buffer underneath. The notes are lost.
     pub fn into_buffer(self) -> DmaBuf {
         self.buffer
+    }
+
+    /// Makes the frame longer by `bytes` in front of its first byte. What they hold is left from before.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`](crate::dma::TooLong) without so much headroom; the frame is unchanged.
+    pub fn push_front(&mut self, bytes: usize) -> Result<(), crate::dma::TooLong> {
+        self.buffer.push_front(bytes)
     }
 
     /// Sets how many bytes the frame has, at most [`Frame::capacity`].
@@ -83,6 +190,21 @@ impl Frame {
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
+}
+
+/// Which frames an interface shall receive, besides those to its own address and to everyone.
+///
+/// It is the least: a device may pass more, and those that cannot filter pass everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveFilter<'a> {
+    /// Everything.
+    pub promiscuous: bool,
+    /// All frames to groups.
+    pub all_multicast: bool,
+    /// Frames to these other addresses.
+    pub unicast: &'a [MacAddress],
+    /// Frames to these groups.
+    pub multicast: &'a [MacAddress],
 }
 
 impl core::ops::Deref for Frame {
@@ -189,8 +311,9 @@ impl<T> fmt::Debug for Burst<T> {
 ///
 /// 1. Frames come out of [`receive`](Self::receive) in the order in which they arrived, each once.
 /// 2. [`transmit`](Self::transmit) takes frames from the front, in order, and leaves those that it could not take.
-/// 3. After `arm` answered [`Armed::Idle`], the next received frame raises an interrupt.
+/// 3. After `arm` answered [`Armed::Idle`], the next received frame and the next change raise an interrupt.
 /// 4. Nothing that the device does makes a method panic or loop without end.
+/// 5. A frame whose [`Notes`] ask for more than the [`Offloads`] promise, or make no sense, is not sent, and counted.
 ///
 /// What an implementer owes besides: no method blocks, and dropping the object leaves no memory to the device
 /// that will be used for something else.
@@ -204,7 +327,22 @@ pub trait NetDevice: Send {
     /// Whether frames can pass now.
     fn link(&mut self) -> LinkState;
 
-    /// Moves received frames into `out` until it is full or none is waiting, and gives the device new buffers.
+    /// What has changed since the last call. It costs next to nothing while nothing has.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol.
+    fn changes(&mut self) -> Result<Changes, DeviceFault>;
+
+    /// Asks the device to receive at least these frames. It may take effect some time later.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol.
+    fn set_filter(&mut self, filter: &ReceiveFilter<'_>) -> Result<(), DeviceFault>;
+
+    /// Moves received frames into `out` until it is full or none is waiting, and gives the device new buffers. All frames
+    /// of a packet that takes several come in one call.
     ///
     /// # Errors
     ///
@@ -218,8 +356,9 @@ pub trait NetDevice: Send {
     /// The device broke the protocol; the frames not yet taken stay in the burst.
     fn transmit(&mut self, frames: &mut Burst<Frame>) -> Result<(), DeviceFault>;
 
-    /// An empty frame to fill and transmit, with this device's headroom; `None` while too many are in use.
-    fn frame(&mut self) -> Option<Frame>;
+    /// An empty frame to fill and transmit, with this device's headroom and room for `len` bytes; `None` while too many
+    /// are in use, and always for a length beyond all its [`limits`](Self::limits).
+    fn frame(&mut self, len: usize) -> Option<Frame>;
 
     /// Asks for an interrupt at the next received frame, then looks once more.
     ///

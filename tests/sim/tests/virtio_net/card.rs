@@ -114,7 +114,7 @@ impl Nic {
 
     /// A frame of the driver's with these bytes.
     pub fn frame(&mut self, bytes: &[u8]) -> Frame {
-        let mut frame = self.net.frame().expect("frames are free");
+        let mut frame = self.net.frame(60).expect("frames are free");
         frame.set_len(bytes.len()).expect("frames are long enough");
         frame.copy_from_slice(bytes);
         frame

@@ -5,7 +5,7 @@ use crate::card::*;
 /// The fault is the answer of everything from now on, and nothing panics.
 fn is_dead(nic: &mut Nic, fault: DeviceFault) {
     assert_eq!(nic.net.arm(), Err(fault));
-    let frames = std::iter::from_fn(|| nic.net.frame()).take(BURST).count();
+    let frames = std::iter::from_fn(|| nic.net.frame(60)).take(BURST).count();
     assert!(frames <= BURST);
     assert_eq!(nic.net.arm(), Err(fault));
     let _ = (nic.net.link(), nic.net.mac(), nic.net.counters(), format!("{:?}", nic.net));
@@ -79,7 +79,7 @@ fn a_fault_found_while_looking_for_a_frame_is_reported_by_arm() {
     let mut nic = Setup { options, ..Setup::small(8) }.nic();
     assert!(nic.fill(0, 8).is_empty());
     nic.transmit.push(99, 0);
-    assert!(nic.net.frame().is_none());
+    assert!(nic.net.frame(60).is_none());
     assert_eq!(nic.net.arm(), Err(DeviceFault::UsedIdOutOfRange { id: 99 }));
 }
 

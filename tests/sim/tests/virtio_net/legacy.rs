@@ -17,7 +17,7 @@ fn net_29_a_legacy_header_has_ten_bytes() {
 
         // Out, with dirt where the header goes; the buffer comes back and leaves again.
         for round in 0..40 {
-            let mut frame = nic.net.frame().expect("frames are free");
+            let mut frame = nic.net.frame(60).expect("frames are free");
             frame.set_len(LONGEST).expect("frames are long enough");
             frame.fill(round);
             let mut burst = Burst::new();

@@ -75,13 +75,13 @@ fn a_transmit_completion_wakes_who_was_left_without_a_frame() {
         let mut nic = Setup { features, options, ..Setup::small(8) }.nic();
         assert!(nic.fill(0, 8).is_empty());
         nic.on_the_wire();
-        let held: Vec<_> = std::iter::from_fn(|| nic.net.frame()).collect();
+        let held: Vec<_> = std::iter::from_fn(|| nic.net.frame(60)).collect();
         assert_eq!(held.len(), 4, "the ring has the others, and the card is not done with them");
         assert_eq!(nic.net.arm(), Ok(Armed::Idle));
         nic.complete(1);
         assert!(nic.transmit.wants_interrupt(), "somebody waits for this");
         assert_eq!(nic.net.arm(), Ok(Armed::WorkPending));
-        assert!(nic.net.frame().is_some());
+        assert!(nic.net.frame(60).is_some());
         // Nobody waits any more.
         assert_eq!(nic.net.arm(), Ok(Armed::Idle));
         nic.complete(1);
@@ -96,17 +96,17 @@ fn frames_that_the_card_is_done_with_are_found_when_they_are_needed() {
     for round in 0..20 {
         assert!(nic.fill(round, 8).is_empty());
         nic.on_the_wire();
-        assert!(nic.net.frame().is_none());
+        assert!(nic.net.frame(60).is_none());
         nic.complete(8);
-        assert!(nic.net.frame().is_some());
+        assert!(nic.net.frame(60).is_some());
     }
 }
 
 #[test]
 fn whoever_holds_all_frames_himself_does_not_wait_for_the_card() {
     let mut nic = Setup { features: 0, ..Setup::small(8) }.nic();
-    let held: Vec<_> = std::iter::from_fn(|| nic.net.frame()).collect();
-    assert!(nic.net.frame().is_none());
+    let held: Vec<_> = std::iter::from_fn(|| nic.net.frame(60)).collect();
+    assert!(nic.net.frame(60).is_none());
     assert_eq!(nic.net.arm(), Ok(Armed::Idle));
     drop(held);
     assert!(nic.fill(0, 1).is_empty());

@@ -19,7 +19,7 @@ fn deliver(queue: &mut DeviceQueue, i: usize) {
 }
 
 fn transmit(net: &mut dyn NetDevice, i: usize) {
-    let mut frame = net.frame().expect("frames are free");
+    let mut frame = net.frame(60).expect("frames are free");
     frame.set_len(60).expect("frames are long enough");
     frame.copy_from_slice(&numbered(i));
     let mut burst = Burst::new();
@@ -99,7 +99,7 @@ fn hd_vq_1_3_a_lie_to_one_pair_is_a_fault_of_that_pair_alone() {
     queues[1].push(0, 0);
     for _ in 0..16 {
         let mut burst = Burst::new();
-        while let Some(mut frame) = pairs[0].frame().filter(|_| burst.room() > 0) {
+        while let Some(mut frame) = pairs[0].frame(60).filter(|_| burst.room() > 0) {
             frame.set_len(60).expect("frames are long enough");
             burst.push(frame).expect("there is room");
         }
