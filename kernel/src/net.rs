@@ -63,7 +63,7 @@ mod time_wait;
 mod timers;
 mod udp;
 
-pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use address::{Addressing, AddressingError, StaticAddress};
 pub use config::{BufferSizes, Config};

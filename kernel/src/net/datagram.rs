@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 
 use super::interface::{Interface, Queues};
 use super::stack::UdpId;
@@ -15,7 +15,7 @@ pub struct UdpSocket {
     interface: &'static Interface,
     /// `None` only in `drop`.
     id: Option<UdpId>,
-    local: SocketAddrV4,
+    local: SocketAddr,
     queues: Queues,
     read_timeout: Cell<Option<Duration>>,
     write_timeout: Cell<Option<Duration>>,
@@ -70,7 +70,7 @@ impl UdpSocket {
         let (len, remote) = self
             .interface
             .block(self.queues.readable(), self.read_timeout.get(), |stack| stack.receive_from(self.id(), buffer))?;
-        Ok((len, remote.into()))
+        Ok((len, remote))
     }
 
     /// Sets how long receiving waits; `None`: for ever.
@@ -99,7 +99,7 @@ impl UdpSocket {
     ///
     /// None; the signature is that of `std`.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.local.into())
+        Ok(self.local)
     }
 }
 

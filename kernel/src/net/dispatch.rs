@@ -12,7 +12,7 @@
 //! is dropped here already is what smoltcp would misunderstand (fragments: it is built without reassembly and would
 //! take them for whole) or must not meet (the unspecified address as a source, to which it would answer).
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, TcpSeqNumber, UdpPacket,
@@ -98,7 +98,7 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     }
     match ip.next_header() {
         IpProtocol::Tcp => match TcpPacket::new_checked(ip.payload()) {
-            Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, ip.src_addr(), ip.dst_addr())),
+            Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, ip.src_addr().into(), ip.dst_addr().into())),
             _ => Traffic::Foreign,
         },
         IpProtocol::Udp => match UdpPacket::new_checked(ip.payload()) {
@@ -109,7 +109,7 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     }
 }
 
-fn describe(tcp: &TcpPacket<&[u8]>, source: Ipv4Addr, destination: Ipv4Addr) -> Segment {
+fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAddr) -> Segment {
     let kind = if tcp.rst() {
         SegmentKind::Reset
     } else if tcp.syn() {
@@ -119,10 +119,8 @@ fn describe(tcp: &TcpPacket<&[u8]>, source: Ipv4Addr, destination: Ipv4Addr) -> 
     } else {
         SegmentKind::Other
     };
-    let flow = Flow {
-        local: SocketAddrV4::new(destination, tcp.dst_port()),
-        remote: SocketAddrV4::new(source, tcp.src_port()),
-    };
+    let flow =
+        Flow { local: SocketAddr::new(destination, tcp.dst_port()), remote: SocketAddr::new(source, tcp.src_port()) };
     let acknowledged = tcp.ack().then(|| tcp.ack_number());
     Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged }
 }
@@ -139,6 +137,7 @@ pub(super) fn is_intact(frame: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
+    use core::net::Ipv4Addr;
 
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{EthernetAddress, EthernetRepr, Ipv4Repr, TcpControl, TcpRepr};
@@ -199,8 +198,8 @@ mod tests {
     #[test]
     fn a_segment_is_described_by_its_ends_and_its_flags() {
         let found = tcp(&segment(TcpControl::None, Some(1), b"hello"));
-        assert_eq!(found.flow.local, SocketAddrV4::new(HERE, 80));
-        assert_eq!(found.flow.remote, SocketAddrV4::new(THERE, 5000));
+        assert_eq!(found.flow.local, SocketAddr::from((HERE, 80)));
+        assert_eq!(found.flow.remote, SocketAddr::from((THERE, 5000)));
         assert_eq!((found.kind, found.sequence, found.len), (SegmentKind::Other, TcpSeqNumber(7), 5));
         assert_eq!(tcp(&segment(TcpControl::Syn, None, b"")).kind, SegmentKind::Open);
         assert_eq!(tcp(&segment(TcpControl::Syn, Some(1), b"")).kind, SegmentKind::Answer);

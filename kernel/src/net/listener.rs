@@ -5,12 +5,12 @@
 //! a second later, and by then there may be room.
 
 use alloc::collections::VecDeque;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 /// A port that connections may be opened to.
 pub(super) struct Listener<S> {
     /// Which of our addresses it is bound to; unspecified: any.
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) signal: S,
     backlog: usize,
     half_open: usize,
@@ -19,11 +19,11 @@ pub(super) struct Listener<S> {
 }
 
 impl<S> Listener<S> {
-    pub(super) fn new(address: Ipv4Addr, backlog: usize, signal: S) -> Self {
+    pub(super) fn new(address: IpAddr, backlog: usize, signal: S) -> Self {
         Self { address, signal, backlog: backlog.max(1), half_open: 0, queue: VecDeque::new() }
     }
 
-    pub(super) fn listens_to(&self, address: Ipv4Addr) -> bool {
+    pub(super) fn listens_to(&self, address: IpAddr) -> bool {
         self.address.is_unspecified() || self.address == address
     }
 

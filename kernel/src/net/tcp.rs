@@ -19,7 +19,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::SocketAddr;
 
 use super::interface::{Interface, Queues};
 use super::stack::{Accepted, Coalescing, ConnectionId, ListenerId};
@@ -38,9 +38,9 @@ pub(super) fn check_timeout(timeout: Option<Duration>) -> Result<Option<Duration
 }
 
 /// The stack speaks IPv4.
-pub(super) fn ipv4(address: SocketAddr) -> Result<SocketAddrV4> {
+pub(super) fn ipv4(address: SocketAddr) -> Result<SocketAddr> {
     match address {
-        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V4(_) => Ok(address),
         SocketAddr::V6(_) => Err(ErrorKind::Unsupported.into()),
     }
 }
@@ -50,7 +50,7 @@ pub struct TcpListener {
     interface: &'static Interface,
     /// `None` only in `drop`.
     id: Option<ListenerId>,
-    local: SocketAddrV4,
+    local: SocketAddr,
     queues: Queues,
     timeout: Cell<Option<Duration>>,
 }
@@ -93,7 +93,7 @@ impl TcpListener {
             .interface
             .block(self.queues.readable(), self.timeout.get(), |stack| stack.accept(self.id.as_ref().expect(LIVE)))?;
         let Accepted { id, local, remote, signal, .. } = accepted;
-        Ok((TcpStream::new(self.interface, id, local, remote, signal), remote.into()))
+        Ok((TcpStream::new(self.interface, id, local, remote, signal), remote))
     }
 
     /// An endless iterator over connections, as [`accept`](Self::accept) gives them.
@@ -117,7 +117,7 @@ impl TcpListener {
     ///
     /// None; the signature is that of `std`.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.local.into())
+        Ok(self.local)
     }
 }
 
@@ -171,8 +171,8 @@ pub struct TcpStream {
     interface: &'static Interface,
     /// `None` only in `drop`.
     id: Option<ConnectionId>,
-    local: SocketAddrV4,
-    remote: SocketAddrV4,
+    local: SocketAddr,
+    remote: SocketAddr,
     queues: Queues,
     read_timeout: Cell<Option<Duration>>,
     write_timeout: Cell<Option<Duration>>,
@@ -183,8 +183,8 @@ impl TcpStream {
     fn new(
         interface: &'static Interface,
         id: ConnectionId,
-        local: SocketAddrV4,
-        remote: SocketAddrV4,
+        local: SocketAddr,
+        remote: SocketAddr,
         queues: Queues,
     ) -> Self {
         Self {
@@ -334,7 +334,7 @@ impl TcpStream {
     ///
     /// None; the signature is that of `std`.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        Ok(self.remote.into())
+        Ok(self.remote)
     }
 
     /// Our end.
@@ -343,7 +343,7 @@ impl TcpStream {
     ///
     /// None; the signature is that of `std`.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.local.into())
+        Ok(self.local)
     }
 
     /// Sets how long reading waits; `None`: for ever.

@@ -5,7 +5,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::udp;
@@ -26,7 +26,7 @@ const DATAGRAMS: usize = 64;
 pub(super) struct UdpEndpoint<S> {
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
-    pub(super) local: SocketAddrV4,
+    pub(super) local: SocketAddr,
     pub(super) signal: S,
 }
 
@@ -34,7 +34,7 @@ impl<S: Signal> UdpEndpoint<S> {
     /// Bytes of its buffers.
     pub(super) const MEMORY: usize = RECEIVE + TRANSMIT;
 
-    pub(super) fn new(local: SocketAddrV4, signal: S) -> Result<Self, NetError> {
+    pub(super) fn new(local: SocketAddr, signal: S) -> Result<Self, NetError> {
         let receive = buffer(RECEIVE).ok_or(NetError::Exhausted)?;
         let transmit = buffer(TRANSMIT).ok_or(NetError::Exhausted)?;
         let mut socket = udp::Socket::new(
@@ -44,7 +44,7 @@ impl<S: Signal> UdpEndpoint<S> {
         let bound = if local.ip().is_unspecified() {
             socket.bind(local.port())
         } else {
-            socket.bind((IpAddress::Ipv4(*local.ip()), local.port()))
+            socket.bind((IpAddress::from(local.ip()), local.port()))
         };
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
@@ -74,12 +74,11 @@ impl<S: Signal> UdpEndpoint<S> {
     }
 
     /// Queues a datagram.
-    pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddrV4) -> Result<(), NetError> {
+    pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if bytes.len() > TRANSMIT {
             return Err(NetError::MessageTooLong);
         }
-        let remote = IpEndpoint::new(IpAddress::Ipv4(*remote.ip()), remote.port());
-        match self.socket().send_slice(bytes, remote) {
+        match self.socket().send_slice(bytes, IpEndpoint::from(remote)) {
             Ok(()) => Ok(()),
             Err(udp::SendError::BufferFull) => Err(NetError::WouldBlock),
             Err(udp::SendError::Unaddressable) => Err(NetError::InvalidInput),
@@ -87,11 +86,10 @@ impl<S: Signal> UdpEndpoint<S> {
     }
 
     /// Takes the oldest datagram, or as much of it as fits; the rest of it is lost.
-    pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddrV4), NetError> {
+    pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let (bytes, metadata) = self.socket().recv().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());
         into[..len].copy_from_slice(&bytes[..len]);
-        let IpAddress::Ipv4(address) = metadata.endpoint.addr;
-        Ok((len, SocketAddrV4::new(address, metadata.endpoint.port)))
+        Ok((len, metadata.endpoint.into()))
     }
 }

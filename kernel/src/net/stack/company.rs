@@ -71,7 +71,7 @@ impl<S: Signal> Stack<S> {
                 let local = segment.flow.local;
                 let listener = self.listeners.get(&local.port()).filter(|_| segment.kind == SegmentKind::Open);
                 self.flows.get(&segment.flow).is_some()
-                    || listener.is_some_and(|listener| listener.listens_to(*local.ip()))
+                    || listener.is_some_and(|listener| listener.listens_to(local.ip()))
             }
             Traffic::Udp(port) => self.udp_ports.contains_key(port),
             Traffic::Arp | Traffic::System | Traffic::Foreign => false,

@@ -61,7 +61,7 @@ impl<S: Signal> Stack<S> {
         connection.before_egress(now, &self.config);
         let before = connection.snapshot();
         // smoltcp closes a socket by itself for two reasons.
-        let has_address = self.link.is_own(*connection.flow.local.ip());
+        let has_address = self.link.is_own(connection.flow.local.ip());
         let turn = self.link.egress(now, &mut connection.socket.set);
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::{IpAddress, IpListenEndpoint};
+use smoltcp::wire::IpListenEndpoint;
 use toro_core::Instant;
 use toro_core::driver::net::Frame;
 
@@ -140,8 +140,8 @@ impl<S: Signal> Stack<S> {
     /// Processes a segment that belongs to no connection: it may open one, else smoltcp answers with a reset.
     fn stray_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
         let Flow { local, remote: _ } = segment.flow;
-        let listener = self.listeners.get_mut(&local.port()).filter(|listener| listener.listens_to(*local.ip()));
-        let Some(listener) = listener.filter(|_| segment.kind == SegmentKind::Open && self.link.is_own(*local.ip()))
+        let listener = self.listeners.get_mut(&local.port()).filter(|listener| listener.listens_to(local.ip()));
+        let Some(listener) = listener.filter(|_| segment.kind == SegmentKind::Open && self.link.is_own(local.ip()))
         else {
             return self.system_ingress(now, frame);
         };
@@ -153,7 +153,7 @@ impl<S: Signal> Stack<S> {
             self.link.port.counters.out_of_memory += 1;
             return;
         };
-        let endpoint = IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
+        let endpoint = IpListenEndpoint::from(local);
         if socket.get_mut().listen(endpoint).is_ok() {
             self.link.ingress(now, frame, &mut socket.set);
         }

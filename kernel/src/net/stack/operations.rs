@@ -3,9 +3,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 use super::{Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner, Wire};
@@ -33,9 +33,9 @@ pub struct Accepted<S> {
     /// The connection.
     pub id: ConnectionId,
     /// Its end here.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// Its end there.
-    pub remote: SocketAddrV4,
+    pub remote: SocketAddr,
     /// What the stack calls when the connection becomes ready.
     pub signal: S,
 }
@@ -52,11 +52,11 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::Exhausted`]: no port is free.
     pub fn listen(
         &mut self,
-        local: SocketAddrV4,
+        local: SocketAddr,
         backlog: usize,
         signal: S,
-    ) -> Result<(ListenerId, SocketAddrV4), NetError> {
-        self.check_local(*local.ip())?;
+    ) -> Result<(ListenerId, SocketAddr), NetError> {
+        self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
                 let listeners = &self.listeners;
@@ -65,8 +65,8 @@ impl<S: Signal> Stack<S> {
             port if self.listeners.contains_key(&port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        self.listeners.insert(port, Listener::new(*local.ip(), backlog, signal));
-        Ok((ListenerId(port), SocketAddrV4::new(*local.ip(), port)))
+        self.listeners.insert(port, Listener::new(local.ip(), backlog, signal));
+        Ok((ListenerId(port), SocketAddr::new(local.ip(), port)))
     }
 
     /// Takes the connection that has waited longest.
@@ -112,26 +112,24 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::NetworkDown`]: the device has failed;
     /// - [`NetError::InvalidInput`]: the port is 0;
     /// - [`NetError::Exhausted`]: no memory or no local port is left.
-    pub fn connect(&mut self, remote: SocketAddrV4, signal: S) -> Result<(ConnectionId, SocketAddrV4), NetError> {
+    pub fn connect(&mut self, remote: SocketAddr, signal: S) -> Result<(ConnectionId, SocketAddr), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        let own = self.address().filter(|_| self.link.is_reachable(*remote.ip()));
-        let own = own.ok_or(NetError::NetworkUnreachable)?;
+        let own = self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?;
         let (flows, listeners) = (&self.flows, &self.listeners);
-        let flow_from = |port| Flow { local: SocketAddrV4::new(own, port), remote };
+        let flow_from = |port| Flow { local: SocketAddr::new(own, port), remote };
         let port = self
             .ephemeral
             .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
             .ok_or(NetError::Exhausted)?;
         let flow = flow_from(port);
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
-        let there = IpEndpoint::new(IpAddress::Ipv4(*remote.ip()), remote.port());
-        let here = IpEndpoint::new(IpAddress::Ipv4(own), port);
-        if socket.get_mut().connect(self.link.context(), there, here).is_err() {
+        let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
+        if socket.get_mut().connect(self.link.context(), ends.0, ends.1).is_err() {
             self.pool.give_back(socket);
             return Err(NetError::InvalidInput);
         }
@@ -336,7 +334,7 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn check_local(&self, address: Ipv4Addr) -> Result<(), NetError> {
+    fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
         if address.is_unspecified() || self.link.is_own(address) {
             return Ok(());
         }
@@ -360,8 +358,8 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory.
-    pub fn bind_udp(&mut self, local: SocketAddrV4, signal: S) -> Result<(UdpId, SocketAddrV4), NetError> {
-        self.check_local(*local.ip())?;
+    pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
                 let taken = &self.udp_ports;
@@ -370,7 +368,7 @@ impl<S: Signal> Stack<S> {
             port if self.udp_ports.contains_key(&port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        let local = SocketAddrV4::new(*local.ip(), port);
+        let local = SocketAddr::new(local.ip(), port);
         self.pool.reserve(UdpEndpoint::<S>::MEMORY).map_err(|_| NetError::Exhausted)?;
         let endpoint =
             UdpEndpoint::new(local, signal).inspect_err(|_| self.pool.unreserve(UdpEndpoint::<S>::MEMORY))?;
@@ -387,7 +385,7 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
     /// - [`NetError::InvalidInput`]: the address or port is unspecified.
-    pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddrV4) -> Result<(), NetError> {
+    pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
@@ -397,7 +395,7 @@ impl<S: Signal> Stack<S> {
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        if !self.link.is_deliverable(*remote.ip()) {
+        if !self.link.is_deliverable(remote.ip()) {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
@@ -411,7 +409,7 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// [`NetError::WouldBlock`] while there is none; [`NetError::NetworkDown`] after the device has failed.
-    pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddrV4), NetError> {
+    pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use toro_core::Instant;
@@ -118,12 +118,12 @@ impl World {
     }
 
     fn listen(&mut self, backlog: usize) -> ListenerId {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         self.server.listen(any, backlog, Count::default()).expect("the port is free").0
     }
 
     fn connect(&mut self) -> ConnectionId {
-        let server = SocketAddrV4::new(SERVER, PORT);
+        let server = SocketAddr::from((SERVER, PORT));
         self.client.connect(server, Count::default()).expect("there is room for a connection").0
     }
 
