@@ -45,11 +45,13 @@ mod flow;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
+mod limits;
 mod link;
 mod listener;
 mod pool;
 mod port;
 mod ports;
+mod readiness;
 mod share;
 mod signal;
 mod slab;
@@ -67,12 +69,16 @@ pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, Socket
 
 pub use address::{Addressing, AddressingError, StaticAddress};
 pub use config::{BufferSizes, Config};
+pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
 pub use interface::{attach, attach_queues, is_attached, local_address, wait_until_configured};
+pub use limits::{LimitError, Limits};
+pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
+pub use udp::Broadcast;

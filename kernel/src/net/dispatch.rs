@@ -15,7 +15,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, TcpSeqNumber, UdpPacket,
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber, UdpPacket,
 };
 use toro_core::driver::net::MacAddress;
 
@@ -123,6 +123,23 @@ fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAddr) -> Segm
         Flow { local: SocketAddr::new(destination, tcp.dst_port()), remote: SocketAddr::new(source, tcp.src_port()) };
     let acknowledged = tcp.ack().then(|| tcp.ack_number());
     Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged }
+}
+
+/// Who sent a datagram, for sockets that have a peer.
+pub(super) fn udp_source(frame: &[u8]) -> Option<SocketAddr> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let ports = |bytes| UdpPacket::new_checked(bytes).ok().map(|udp: UdpPacket<&[u8]>| udp.src_port());
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
+        }
+        EthernetProtocol::Ipv6 => {
+            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the checksums of a TCP segment are right, for frames that smoltcp does not get to see.

@@ -99,6 +99,12 @@ impl Link {
         is_reachable.then(|| own.address().into())
     }
 
+    /// Whether everybody on the network hears what is sent to this address.
+    pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        address.is_broadcast() || self.address().is_some_and(|own| own.broadcast() == Some(address))
+    }
+
     /// Whether a datagram to this address can leave: that of a reachable host, of a group, or everyone's.
     pub(super) fn is_deliverable(&self, address: IpAddr) -> bool {
         let (IpAddr::V4(group), Some(own)) = (address, self.address()) else { return false };

@@ -38,7 +38,7 @@
 //!
 //! Nothing that a frame says panics or leaves the stack in disorder. Bad checksums and impossible headers are
 //! dropped. A device fault ends all connections with [`NetError::NetworkDown`]. Limits answer to the application
-//! with [`NetError::Exhausted`], and to peers with silence.
+//! with [`NetError::Exhausted`] and [`NetError::LimitReached`], and to peers with silence.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -73,6 +73,7 @@ mod company;
 mod egress;
 mod ingress;
 mod operations;
+mod options;
 #[cfg(test)]
 mod tests;
 
@@ -97,6 +98,8 @@ pub struct Counters {
     pub socket_polls: u64,
     /// SYNs dropped because a backlog was full.
     pub backlog_full: u64,
+    /// SYNs dropped because there were as many connections as [`Limits`](super::Limits) allow.
+    pub limit_reached: u64,
     /// SYNs dropped because there was no memory for another connection.
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.

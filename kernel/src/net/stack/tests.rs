@@ -19,7 +19,10 @@ use crate::net::testing::{Cable, CableEnd};
 
 mod company;
 mod faults;
+mod limits;
+mod options;
 mod peers;
+mod readiness;
 mod tcp;
 mod udp_dhcp;
 
