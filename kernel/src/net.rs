@@ -48,6 +48,7 @@ mod key_queue;
 mod limits;
 mod link;
 mod listener;
+mod loopback;
 mod pool;
 mod port;
 mod ports;

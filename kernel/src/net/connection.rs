@@ -58,6 +58,15 @@ pub(super) enum Wire {
     Detached,
 }
 
+/// Which way a connection's segments go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// Through the device.
+    Wire,
+    /// Back to where they came from: both ends are here.
+    Loopback,
+}
+
 /// What becomes of a connection after its turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
@@ -90,6 +99,7 @@ pub(super) struct Connection<S> {
     pub(super) flow: Flow,
     pub(super) owner: Owner,
     pub(super) wire: Wire,
+    pub(super) path: Path,
     pub(super) signal: S,
     /// Why it ended, unless in good order.
     end: Option<NetError>,
@@ -109,6 +119,7 @@ impl<S: Signal> Connection<S> {
             flow,
             owner,
             wire: Wire::Attached,
+            path: Path::Wire,
             signal,
             end: None,
             reported: None,

@@ -93,7 +93,12 @@ pub(super) fn classify(frame: &[u8], mac: MacAddress) -> Traffic {
 }
 
 fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
-    if ip.more_frags() || ip.frag_offset() != 0 || ip.src_addr().is_unspecified() {
+    let (source, destination) = (ip.src_addr(), ip.dst_addr());
+    if ip.more_frags() || ip.frag_offset() != 0 || source.is_unspecified() {
+        return Traffic::Foreign;
+    }
+    // No host says these on a wire (RFC 1122 §3.2.1.3), nor speaks to itself there.
+    if source.is_loopback() || destination.is_loopback() || source == destination {
         return Traffic::Foreign;
     }
     match ip.next_header() {
@@ -109,7 +114,7 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     }
 }
 
-fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAddr) -> Segment {
+pub(super) fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAddr) -> Segment {
     let kind = if tcp.rst() {
         SegmentKind::Reset
     } else if tcp.syn() {

@@ -3,10 +3,11 @@
 use toro_core::Instant;
 
 use super::{Slot, Stack, Target};
-use crate::net::connection::{Fate, Owner, Wire};
+use crate::net::connection::{Fate, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::link::Turn;
+use crate::net::loopback;
 use crate::net::port::Sent;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TIME_WAIT, TimeWait};
@@ -61,11 +62,24 @@ impl<S: Signal> Stack<S> {
         connection.before_egress(now, &self.config);
         let before = connection.snapshot();
         // smoltcp closes a socket by itself for two reasons.
-        let has_address = self.link.is_own(connection.flow.local.ip());
-        let turn = self.link.egress(now, &mut connection.socket.set);
-        if let Some(sent) = self.link.port.take_sent() {
-            connection.note_sent(sent);
-        }
+        let local = connection.flow.local.ip();
+        let has_address = loopback::source_for(local).is_some() || self.link.is_own(local);
+        let turn = match connection.path {
+            Path::Wire => {
+                let turn = self.link.egress(now, &mut connection.socket.set);
+                if let Some(sent) = self.link.port.take_sent() {
+                    connection.note_sent(sent);
+                }
+                turn
+            }
+            Path::Loopback => {
+                if !has_address {
+                    // smoltcp does not notice on an interface that takes every address.
+                    connection.fail(NetError::NetworkDown);
+                }
+                self.loopback.egress(now, &mut connection.socket.set)
+            }
+        };
         connection.after_egress(before, if has_address { NetError::TimedOut } else { NetError::NetworkDown });
         let (Turn::Done(next) | Turn::AwaitsNeighbor(next)) = turn else { return turn };
         let fate = connection.fate(now, next);

@@ -20,6 +20,7 @@ use crate::net::testing::{Cable, CableEnd};
 mod company;
 mod faults;
 mod limits;
+mod loopback;
 mod options;
 mod peers;
 mod readiness;
