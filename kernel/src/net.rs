@@ -49,6 +49,10 @@ mod limits;
 mod link;
 mod listener;
 mod loopback;
+#[cfg(target_os = "none")]
+mod patience;
+#[cfg(target_os = "none")]
+mod poll;
 mod pool;
 mod port;
 mod ports;
@@ -75,11 +79,13 @@ pub use connection::KeepAlive;
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, is_attached, local_address, wait_until_configured};
+pub use interface::{attach, attach_queues, is_attached, local_address, set_limits, wait_until_configured};
 pub use limits::{LimitError, Limits};
+#[cfg(target_os = "none")]
+pub use poll::{PollEntry, Pollable, poll};
 pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]
-pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
+pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
 pub use udp::Broadcast;

@@ -20,6 +20,10 @@ use super::company::{Group, Place};
 use super::config::Config;
 use super::error::NetError;
 use super::flow::mix;
+use super::limits::{Limits, number};
+use super::patience::Wait;
+use super::poll::Waiting;
+use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
 use super::stack::{Activity, Stack};
@@ -60,6 +64,14 @@ impl Queues {
     pub(super) fn writable(&self) -> &WaitQueue {
         &self.0.writable
     }
+
+    /// Where to wait for any of `wanted`. Errors and ends wake both queues.
+    pub(crate) fn wanted(&self, wanted: Readiness) -> impl Iterator<Item = &WaitQueue> + Clone {
+        let writes = wanted.contains(Readiness::WRITABLE);
+        let reads = wanted.intersects(Readiness::READABLE | Readiness::READ_CLOSED) || !writes;
+        let queues = [(reads, self.readable()), (writes, self.writable())];
+        queues.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, queue)| queue)
+    }
 }
 
 impl Signal for Queues {
@@ -93,26 +105,27 @@ impl Interface {
         self.stack.try_borrow_mut().expect("a closure that has bytes of a socket neither waits nor uses sockets")
     }
 
-    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock`.
-    pub(super) fn block<T>(
+    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock` or the
+    /// patience is at its end.
+    pub(super) fn wait<T>(
         &self,
         queue: &WaitQueue,
-        patience: Option<Duration>,
+        wait: Wait,
         mut attempt: impl FnMut(&mut Stack<Queues>) -> core::result::Result<T, NetError>,
     ) -> Result<T> {
-        let mut deadline = None;
+        let mut waiting = Waiting::new(wait);
         let mut last = Wake::Notified;
         loop {
             let outcome = attempt(&mut self.stack());
             match outcome {
+                Err(NetError::WouldBlock) if last == Wake::TimedOut && wait == Wait::Not => {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
                 Err(NetError::WouldBlock) if last == Wake::TimedOut => return Err(ErrorKind::TimedOut.into()),
                 Err(NetError::WouldBlock) => {}
                 other => return other.map_err(Into::into),
             }
-            if deadline.is_none() {
-                deadline = patience.map(|patience| Instant::now().saturating_add(patience));
-            }
-            last = queue.wait_until(deadline);
+            last = waiting.wait(core::iter::once(queue));
         }
     }
 }
@@ -230,7 +243,8 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     let mac = device.mac();
     let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
     let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
-    let config = Config { addressing, seed: seed(mac.0), memory, seat, ..Config::default() };
+    let memory = memory_word().unwrap_or(memory);
+    let config = Config { addressing, seed: seed(mac.0), memory, limits: limits(), seat, ..Config::default() };
     let configured = Queues::default();
     let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
     let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
@@ -240,6 +254,39 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     }
     register_poller(Box::new(StackPoller { interface, company, address: None }));
     Ok(())
+}
+
+/// What the application has said of limits.
+static LIMITS: spin::Mutex<Option<Limits>> = spin::Mutex::new(None);
+
+/// The limits for a core's sockets: the command line's, else the application's, else the usual ones.
+fn limits() -> Limits {
+    let mut limits = LIMITS.lock().unwrap_or_default();
+    if let Err(error) = limits.read(env::option) {
+        log::error!("net: {error}");
+    }
+    limits
+}
+
+/// What the word `net.memory=` says, in bytes.
+fn memory_word() -> Option<usize> {
+    match number("net.memory", &env::option) {
+        Ok(mebibytes) => mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+        Err(error) => {
+            log::error!("net: {error}");
+            None
+        }
+    }
+}
+
+/// Sets how many sockets a core may have: for this core from now on, and for those whose device is attached later. An
+/// application that wants to be first calls it from the function that it names as `owners:` in [`entry!`](crate::entry).
+/// The [words](Limits) of the command line go before it. Sockets that there are already stay.
+pub fn set_limits(limits: Limits) {
+    *LIMITS.lock() = Some(limits);
+    if let Ok(interface) = Interface::current() {
+        interface.stack().set_limits(self::limits());
+    }
 }
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
@@ -269,9 +316,11 @@ pub fn local_address() -> Option<Ipv4Addr> {
 /// - [`ErrorKind::TimedOut`]: no DHCP server has answered in time.
 pub fn wait_until_configured(timeout: Duration) -> Result<Ipv4Addr> {
     let interface = Interface::current()?;
-    interface.block(interface.configured.readable(), Some(timeout), |stack| match (stack.address(), stack.fault()) {
-        (_, Some(_)) => Err(NetError::NetworkDown),
-        (Some(address), None) => Ok(address),
-        (None, None) => Err(NetError::WouldBlock),
+    interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| {
+        match (stack.address(), stack.fault()) {
+            (_, Some(_)) => Err(NetError::NetworkDown),
+            (Some(address), None) => Ok(address),
+            (None, None) => Err(NetError::WouldBlock),
+        }
     })
 }

@@ -11,8 +11,8 @@
 //! | `net.backlog=N` | the largest backlog: handshakes, and connections that nobody has accepted, of a listener | 4096 |
 //! | `net.memory=MIB` | mebibytes for the buffers of all sockets of a core | a quarter of the core's share of the memory |
 //!
-//! `net.descriptors=N` belongs to [`crate::socket`]. An application has its say through `net::set_limits`, for
-//! all sockets that are made afterwards; the command line goes before it.
+//! `net.descriptors=N` belongs to [`crate::socket`]. An application has its say through `net::set_limits`;
+//! the command line goes before it.
 //!
 //! # Failure
 //!

@@ -57,6 +57,7 @@ use super::connection::Connection;
 use super::error::NetError;
 use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
+use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
 use super::loopback::Loopback;
@@ -204,6 +205,11 @@ impl<S: Signal> Stack<S> {
         }
         stack.dirty.push(SYSTEM);
         stack
+    }
+
+    /// Changes how many sockets there may be. Those that there are stay, and so do the backlogs of listeners.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
     }
 
     /// The interface's address, once it has one.

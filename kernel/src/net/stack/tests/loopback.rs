@@ -306,7 +306,7 @@ fn a_socket_of_loopback_does_not_speak_on_the_wire() {
 fn loopback_addresses_are_not_believed_on_the_wire() {
     // A frame of a real client, with one of its addresses changed.
     let mut world = World::new();
-    let listener = world.listen(8);
+    let _listener = world.listen(8);
     world.client.connect(SocketAddr::new(SERVER.into(), PORT), Count::default()).expect("there is room");
     world.cable.from(0).full = false;
     let mut syn = None;
@@ -346,7 +346,6 @@ fn loopback_addresses_are_not_believed_on_the_wire() {
     world.cable.inject(0, &syn);
     let _ = world.server.poll(world.now);
     assert_eq!(world.server.usage().sockets, 1);
-    drop(listener);
 }
 
 /// Corrects an Internet checksum for four bytes that have changed (RFC 1624).
