@@ -33,6 +33,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
@@ -42,17 +43,20 @@ mod datagram;
 mod dispatch;
 mod error;
 mod flow;
+mod headers;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
 mod link;
 mod listener;
+mod offload;
 mod pool;
 mod port;
 mod ports;
 mod share;
 mod signal;
 mod slab;
+mod split;
 pub mod stack;
 mod system;
 #[cfg(target_os = "none")]

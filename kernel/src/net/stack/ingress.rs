@@ -9,7 +9,7 @@ use toro_core::driver::net::Frame;
 
 use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner};
-use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact};
+use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify};
 use crate::net::flow::Flow;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
@@ -22,7 +22,6 @@ impl<S: Signal> Stack<S> {
     pub(super) fn take_in(&mut self, now: Instant) {
         let mut held: Option<(Frame, Segment)> = None;
         while let Some(frame) = self.link.port.receive_frame() {
-            self.link.port.counters.received += 1;
             let traffic = classify(&frame, self.link.mac());
             let Some(frame) = self.set_aside(frame, &traffic) else { continue };
             if let Some((bare, previous)) = held.take() {
@@ -88,19 +87,27 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn connection_ingress(&mut self, now: Instant, key: u32, frame: Frame, segment: &Segment) {
+    fn connection_ingress(&mut self, now: Instant, key: u32, mut frame: Frame, segment: &Segment) {
         let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
         if segment.kind == SegmentKind::Open && connection.is_synchronized() {
             // smoltcp ignores it, but a peer that has restarted needs to hear that we have not.
-            if is_intact(&frame)
-                && let Some(sent) = connection.challenge(now)
-            {
+            if let Some(sent) = connection.challenge(now) {
                 acknowledge(&mut self.link.port, &frame, &segment.flow, sent);
             }
             return;
         }
+        if segment.kind == SegmentKind::Answer && connection.state() == State::SynSent {
+            connection.set_segment_size(self.link.port.agree_on_segments(&mut frame));
+        }
         let before = connection.snapshot();
+        let merged = segment.len > self.link.port.merged_beyond(&frame);
+        if merged {
+            connection.hurry();
+        }
         self.link.ingress(now, frame, &mut connection.socket.set);
+        if merged {
+            connection.take_time();
+        }
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);
         }
@@ -117,9 +124,6 @@ impl<S: Signal> Stack<S> {
     }
 
     fn time_wait_ingress(&mut self, now: Instant, entry: TimeWait, frame: Frame, segment: &Segment) {
-        if !is_intact(&frame) {
-            return;
-        }
         match entry.judge(segment) {
             Verdict::Ignore => {}
             Verdict::Acknowledge => acknowledge(&mut self.link.port, &frame, &segment.flow, entry.sent),
@@ -138,7 +142,7 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Processes a segment that belongs to no connection: it may open one, else smoltcp answers with a reset.
-    fn stray_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
+    fn stray_ingress(&mut self, now: Instant, mut frame: Frame, segment: &Segment) {
         let Flow { local, remote: _ } = segment.flow;
         let listener = self.listeners.get_mut(&local.port()).filter(|listener| listener.listens_to(local.ip()));
         let Some(listener) = listener.filter(|_| segment.kind == SegmentKind::Open && self.link.is_own(local.ip()))
@@ -154,6 +158,7 @@ impl<S: Signal> Stack<S> {
             return;
         };
         let endpoint = IpListenEndpoint::from(local);
+        let segment_size = self.link.port.agree_on_segments(&mut frame);
         if socket.get_mut().listen(endpoint).is_ok() {
             self.link.ingress(now, frame, &mut socket.set);
         }
@@ -163,7 +168,8 @@ impl<S: Signal> Stack<S> {
             return;
         }
         listener.opened();
-        let connection = Connection::new(socket, segment.flow, Owner::HalfOpen(local.port()), S::default());
+        let mut connection = Connection::new(socket, segment.flow, Owner::HalfOpen(local.port()), S::default());
+        connection.set_segment_size(segment_size);
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(segment.flow, Target::Connection(key));
         self.dirty.push(key);
