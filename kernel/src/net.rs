@@ -33,6 +33,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
@@ -42,6 +43,7 @@ mod datagram;
 mod dispatch;
 mod error;
 mod flow;
+mod headers;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
@@ -49,6 +51,7 @@ mod limits;
 mod link;
 mod listener;
 mod loopback;
+mod offload;
 #[cfg(target_os = "none")]
 mod patience;
 #[cfg(target_os = "none")]
@@ -60,6 +63,7 @@ mod readiness;
 mod share;
 mod signal;
 mod slab;
+mod split;
 pub mod stack;
 mod system;
 #[cfg(target_os = "none")]

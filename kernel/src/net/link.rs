@@ -14,7 +14,7 @@ use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
 use super::address::is_host;
-use super::port::{Port, ethernet_address};
+use super::port::{Port, Wish, ethernet_address};
 
 /// How many segments one socket may send before the next one has its turn.
 pub(super) const TURN: usize = 64;
@@ -147,8 +147,9 @@ impl Link {
         self.note_resolution(now);
     }
 
-    /// Lets the socket of `set` send what it has to send.
-    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Turn {
+    /// Lets the socket of `set` send what it has to send, which may be what it wishes for.
+    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>, wish: Wish) -> Turn {
+        self.port.expect(wish);
         let at = to_smol(now);
         self.port.clear_refusal();
         self.port.take_sent();

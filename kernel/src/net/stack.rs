@@ -107,6 +107,12 @@ pub struct Counters {
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.
     pub answers_lost: u64,
+    /// Frames that were dropped because a checksum was wrong.
+    pub bad_checksums: u64,
+    /// Packets that arrived in several buffers.
+    pub merged: u64,
+    /// Those of them that were lost, or a part of them was: malformed, or there was nothing to copy them into.
+    pub merged_lost: u64,
     /// Frames that arrived here and concern other stacks.
     pub strays: u64,
     /// Those of them that were lost because nobody came for them.

@@ -10,7 +10,7 @@ use toro_core::driver::net::Frame;
 
 use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner, Path, Snapshot};
-use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact, udp_source};
+use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, udp_source};
 use crate::net::flow::Flow;
 use crate::net::pool::PooledSocket;
 use crate::net::signal::Signal;
@@ -24,7 +24,6 @@ impl<S: Signal> Stack<S> {
     pub(super) fn take_in(&mut self, now: Instant) {
         let mut held: Option<(Frame, Segment)> = None;
         while let Some(frame) = self.link.port.receive_frame() {
-            self.link.port.counters.received += 1;
             let traffic = classify(&frame, self.link.mac());
             let Some(frame) = self.set_aside(frame, &traffic) else { continue };
             if let Some((bare, previous)) = held.take() {
@@ -91,7 +90,7 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn connection_ingress(&mut self, now: Instant, key: u32, frame: Frame, segment: &Segment) {
+    fn connection_ingress(&mut self, now: Instant, key: u32, mut frame: Frame, segment: &Segment) {
         let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
         if connection.path == Path::Loopback {
             // Both ends are here: nothing about it comes by the wire.
@@ -99,15 +98,23 @@ impl<S: Signal> Stack<S> {
         }
         if segment.kind == SegmentKind::Open && connection.is_synchronized() {
             // smoltcp ignores it, but a peer that has restarted needs to hear that we have not.
-            if is_intact(&frame)
-                && let Some(sent) = connection.challenge(now)
-            {
+            if let Some(sent) = connection.challenge(now) {
                 acknowledge(&mut self.link.port, &frame, &segment.flow, sent);
             }
             return;
         }
+        if segment.kind == SegmentKind::Answer && connection.state() == State::SynSent {
+            connection.set_segment_size(self.link.port.agree_on_segments(&mut frame));
+        }
         let before = connection.snapshot();
+        let merged = segment.len > self.link.port.merged_beyond(&frame);
+        if merged {
+            connection.hurry();
+        }
         self.link.ingress(now, frame, &mut connection.socket.set);
+        if merged {
+            connection.take_time();
+        }
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);
         }
@@ -130,9 +137,6 @@ impl<S: Signal> Stack<S> {
     }
 
     fn time_wait_ingress(&mut self, now: Instant, entry: TimeWait, frame: Frame, segment: &Segment) {
-        if !is_intact(&frame) {
-            return;
-        }
         match entry.judge(segment) {
             Verdict::Ignore => {}
             Verdict::Acknowledge => acknowledge(&mut self.link.port, &frame, &segment.flow, entry.sent),
@@ -151,7 +155,7 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Processes a segment that belongs to no connection: it may open one, else smoltcp answers with a reset.
-    fn stray_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
+    fn stray_ingress(&mut self, now: Instant, mut frame: Frame, segment: &Segment) {
         if self.is_local(segment.flow.remote.ip()) {
             // What we say to ourselves does not come by the wire.
             return;
@@ -160,6 +164,7 @@ impl<S: Signal> Stack<S> {
             return self.system_ingress(now, frame);
         }
         let Some(mut socket) = self.socket_for(segment.flow.local.port()) else { return };
+        let segment_size = self.link.port.agree_on_segments(&mut frame);
         if socket.get_mut().listen(IpListenEndpoint::from(segment.flow.local)).is_ok() {
             self.link.ingress(now, frame, &mut socket.set);
         }
@@ -168,7 +173,7 @@ impl<S: Signal> Stack<S> {
             self.pool.give_back(socket);
             return;
         }
-        self.half_open(socket, segment.flow, Path::Wire);
+        self.half_open(socket, segment.flow, Path::Wire, segment_size);
     }
 
     /// Whether somebody listens to this end, and it is ours.
@@ -194,13 +199,14 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Takes a socket that has answered a SYN among the connections of its listener.
-    pub(super) fn half_open(&mut self, socket: PooledSocket, flow: Flow, path: Path) {
+    pub(super) fn half_open(&mut self, socket: PooledSocket, flow: Flow, path: Path, segment_size: Option<u16>) {
         let port = flow.local.port();
         if let Some(listener) = self.listeners.get_mut(&port) {
             listener.opened();
         }
         let mut connection = Connection::new(socket, flow, Owner::HalfOpen(port), S::default());
         connection.path = path;
+        connection.set_segment_size(segment_size);
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);

@@ -74,7 +74,7 @@ impl<S: Signal> Stack<S> {
             self.pool.give_back(socket);
             return;
         }
-        self.half_open(socket, segment.flow, Path::Loopback);
+        self.half_open(socket, segment.flow, Path::Loopback, None);
     }
 
     /// Gives a datagram to the socket of ours that it is for. If there is none, it is lost.
