@@ -48,7 +48,6 @@ mod key_queue;
 mod limits;
 mod link;
 mod listener;
-#[cfg(target_os = "none")]
 mod patience;
 #[cfg(target_os = "none")]
 mod poll;
@@ -78,13 +77,22 @@ pub use connection::KeepAlive;
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
+pub(crate) use interface::{Interface, Queues};
+#[cfg(target_os = "none")]
 pub use interface::{attach, attach_queues, is_attached, local_address, set_limits, wait_until_configured};
+#[cfg(target_os = "none")]
+pub(crate) use limits::number;
 pub use limits::{LimitError, Limits};
+pub(crate) use patience::Wait;
+#[cfg(target_os = "none")]
+pub(crate) use poll::Waiting;
 #[cfg(target_os = "none")]
 pub use poll::{PollEntry, Pollable, poll};
 pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
+pub(crate) use stack::HOP_LIMIT;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
 pub use udp::Broadcast;
+pub(crate) use udp::CAPACITIES as UDP_CAPACITIES;

@@ -46,7 +46,7 @@ core_local! {
 
 /// Where threads wait for a socket.
 #[derive(Clone, Default)]
-pub(super) struct Queues(Rc<Queue>);
+pub(crate) struct Queues(Rc<Queue>);
 
 #[derive(Default)]
 struct Queue {
@@ -56,12 +56,12 @@ struct Queue {
 
 impl Queues {
     /// Threads that want to read or to accept.
-    pub(super) fn readable(&self) -> &WaitQueue {
+    pub(crate) fn readable(&self) -> &WaitQueue {
         &self.0.readable
     }
 
     /// Threads that want to write or to connect.
-    pub(super) fn writable(&self) -> &WaitQueue {
+    pub(crate) fn writable(&self) -> &WaitQueue {
         &self.0.writable
     }
 
@@ -85,14 +85,14 @@ impl Signal for Queues {
 }
 
 /// A core's network interface. It stays for the life of the machine.
-pub(super) struct Interface {
+pub(crate) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
 }
 
 impl Interface {
     /// The interface of the calling core.
-    pub(super) fn current() -> Result<&'static Self> {
+    pub(crate) fn current() -> Result<&'static Self> {
         INTERFACE.get().get().ok_or_else(|| ErrorKind::NetworkDown.into())
     }
 
@@ -101,13 +101,13 @@ impl Interface {
     /// # Panics
     ///
     /// If a closure that looks at bytes in the stack calls the network again.
-    pub(super) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
+    pub(crate) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
         self.stack.try_borrow_mut().expect("a closure that has bytes of a socket neither waits nor uses sockets")
     }
 
     /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock` or the
     /// patience is at its end.
-    pub(super) fn wait<T>(
+    pub(crate) fn wait<T>(
         &self,
         queue: &WaitQueue,
         wait: Wait,

@@ -76,9 +76,10 @@ mod ingress;
 mod operations;
 mod options;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
+pub(crate) use options::HOP_LIMIT;
 
 /// The number of the system set among the sockets.
 const SYSTEM: u32 = 0;

@@ -23,6 +23,8 @@ use super::signal::Signal;
 const RECEIVE: usize = 32 << 10;
 /// Bytes of datagrams to send that can wait.
 const TRANSMIT: usize = 16 << 10;
+/// How many bytes can wait, to be read and to be sent.
+pub(crate) const CAPACITIES: (usize, usize) = (RECEIVE, TRANSMIT);
 /// Datagrams that can wait, in each direction.
 const DATAGRAMS: usize = 64;
 
@@ -157,6 +159,12 @@ impl<S: Signal> UdpEndpoint<S> {
         let len = bytes.len().min(into.len());
         into[..len].copy_from_slice(&bytes[..len]);
         Ok((len, metadata.endpoint.into()))
+    }
+
+    /// How long the oldest datagram is, if there is one.
+    pub(super) fn next_len(&mut self) -> Option<usize> {
+        self.discard_strangers();
+        self.socket().peek().ok().map(|(bytes, _)| bytes.len())
     }
 
     /// Copies the oldest datagram, or as much of it as fits, and leaves it.

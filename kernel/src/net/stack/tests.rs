@@ -26,13 +26,13 @@ mod readiness;
 mod tcp;
 mod udp_dhcp;
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-const PORT: u16 = 80;
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub(crate) const PORT: u16 = 80;
 
 /// Counts its calls.
 #[derive(Clone, Default, Debug)]
-struct Count(Rc<Cell<(u32, u32)>>);
+pub(crate) struct Count(Rc<Cell<(u32, u32)>>);
 
 impl Signal for Count {
     fn readable(&self) {
@@ -47,16 +47,16 @@ impl Signal for Count {
 }
 
 impl Count {
-    fn readable_calls(&self) -> u32 {
+    pub(crate) fn readable_calls(&self) -> u32 {
         self.0.get().0
     }
 
-    fn writable_calls(&self) -> u32 {
+    pub(crate) fn writable_calls(&self) -> u32 {
         self.0.get().1
     }
 }
 
-fn fixed(address: Ipv4Addr) -> Config {
+pub(crate) fn fixed(address: Ipv4Addr) -> Config {
     Config {
         addressing: Addressing::Static(StaticAddress { address, prefix: 24, gateway: None }),
         seed: u64::from(u32::from(address)),
@@ -65,20 +65,20 @@ fn fixed(address: Ipv4Addr) -> Config {
 }
 
 /// Two stacks, a cable and a clock.
-struct World {
-    server: Stack<Count>,
-    client: Stack<Count>,
+pub(crate) struct World {
+    pub(crate) server: Stack<Count>,
+    pub(crate) client: Stack<Count>,
     /// The client is end 0, the server end 1.
     cable: Cable,
     now: Instant,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(fixed(SERVER), fixed(CLIENT))
     }
 
-    fn with(server: Config, client: Config) -> Self {
+    pub(crate) fn with(server: Config, client: Config) -> Self {
         let (cable, client_end, server_end) = Cable::new();
         let now = Instant::from_nanos(5_000_000_000);
         Self {
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Lets both run until nothing moves any more at this time.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let server = self.server.poll(self.now);
             let client = self.client.poll(self.now);
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Lets time pass, stopping at each deadline.
-    fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now.saturating_add(duration);
         self.settle();
         for _ in 0..1_000_000 {
