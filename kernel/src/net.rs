@@ -1,4 +1,4 @@
-//! The network: TCP, UDP, ICMP, ARP and DHCP over one Ethernet device, and sockets with the API of `std::net`.
+//! The network: TCP, UDP, ICMP over IPv4 and IPv6 on one Ethernet device, and sockets with the API of `std::net`.
 //!
 //! ```text
 //!   TcpListener TcpStream UdpSocket     block the calling thread only                        (on bare metal)
@@ -22,9 +22,14 @@
 //!
 //! # Addresses
 //!
-//! IPv4, from DHCP or from the command line: see [`Addressing`] for the word `ip=`. A connection to the guest's own
-//! address or to 127.0.0.1 is not possible: there is no loopback interface. IPv6 will need a wider address in the
-//! flow table, in `dispatch` and in the public API; smoltcp has the rest.
+//! IPv4 from DHCP or from the command line ([`Addressing`], the word `ip=`), IPv6 from routers or from the command line
+//! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are always there, and a socket that is
+//! bound to `[::]` serves both. A connection to the guest's own address or to 127.0.0.1 is not possible: there is no
+//! loopback interface.
+//!
+//! Not there: putting fragments together, of either family; path MTU discovery (segments are as long as the link allows,
+//! or as the peer's maximum segment size says, which routers in front of narrower links usually lower); the scope of
+//! link-local addresses, because a core has one link.
 //!
 //! # Failure
 //!
@@ -33,14 +38,19 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod address6;
+mod advertisement;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
+mod configuration;
 mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
+mod discovery;
 mod dispatch;
 mod error;
+mod extension;
 mod flow;
 #[cfg(target_os = "none")]
 mod interface;
@@ -48,6 +58,7 @@ mod key_queue;
 mod limits;
 mod link;
 mod listener;
+mod neighbor;
 mod patience;
 #[cfg(target_os = "none")]
 mod poll;
@@ -55,6 +66,7 @@ mod pool;
 mod port;
 mod ports;
 mod readiness;
+mod refusal;
 mod share;
 mod signal;
 mod slab;
@@ -71,7 +83,9 @@ mod udp;
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use address::{Addressing, AddressingError, StaticAddress};
+pub use address6::{Addressing6, Addressing6Error, StaticAddress6};
 pub use config::{BufferSizes, Config};
+pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, NetworkAddress6};
 pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
@@ -79,7 +93,10 @@ pub use error::NetError;
 #[cfg(target_os = "none")]
 pub(crate) use interface::{Interface, Queues};
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, is_attached, local_address, set_limits, wait_until_configured};
+pub use interface::{
+    attach, attach_queues, configuration, is_attached, local_address, set_limits, wait_until_configured,
+    wait_until_configured_any, wait_until_configured6,
+};
 #[cfg(target_os = "none")]
 pub(crate) use limits::number;
 pub use limits::{LimitError, Limits};

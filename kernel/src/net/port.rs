@@ -32,10 +32,10 @@ use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket,
-    TcpSeqNumber,
+    ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, Ipv4Packet,
+    Ipv6Packet, TcpPacket, TcpSeqNumber,
 };
-use toro_core::driver::net::{Burst, Frame, MacAddress, NetDevice};
+use toro_core::driver::net::{Burst, Changes, Frame, MacAddress, NetDevice};
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::stack::Counters;
@@ -69,7 +69,7 @@ pub(super) struct Port {
     fault: Option<DeviceFault>,
     /// The last TCP segment that was written.
     sent: Option<Sent>,
-    /// An ARP request was written since this was last asked.
+    /// An ARP request or a neighbour solicitation was written since this was last asked.
     neighbor_wanted: bool,
     pub(super) counters: Counters,
 }
@@ -174,9 +174,20 @@ impl Port {
         self.sent.take()
     }
 
-    /// Whether an ARP request was written since the last call.
+    /// Whether an ARP request or a neighbour solicitation was written since the last call.
     pub(super) fn take_neighbor_wanted(&mut self) -> bool {
         core::mem::take(&mut self.neighbor_wanted)
+    }
+
+    /// What has changed about the link since the last call.
+    pub(super) fn changes(&mut self) -> Changes {
+        if self.fault.is_some() {
+            return Changes::default();
+        }
+        self.device.changes().unwrap_or_else(|fault| {
+            self.fault = Some(fault);
+            Changes::default()
+        })
     }
 
     pub(super) fn arm(&mut self) -> Armed {
@@ -240,12 +251,19 @@ impl Port {
             EthernetProtocol::Ipv4 => {
                 if let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload())
                     && ip.next_header() == IpProtocol::Tcp
-                    && let Ok(tcp) = TcpPacket::new_checked(ip.payload())
-                    && tcp.ack()
-                    && !tcp.rst()
                 {
-                    let next = tcp.seq_number() + tcp.segment_len();
-                    self.sent = Some(Sent { next, acknowledged: tcp.ack_number() });
+                    self.snoop_tcp(ip.payload());
+                }
+            }
+            EthernetProtocol::Ipv6 => {
+                let Ok(ip) = Ipv6Packet::new_checked(ethernet.payload()) else { return };
+                match ip.next_header() {
+                    IpProtocol::Tcp => self.snoop_tcp(ip.payload()),
+                    IpProtocol::Icmpv6 => {
+                        let kind = ip.payload().first().map(|&kind| Icmpv6Message::from(kind));
+                        self.neighbor_wanted |= kind == Some(Icmpv6Message::NeighborSolicit);
+                    }
+                    _ => {}
                 }
             }
             EthernetProtocol::Arp => {
@@ -254,6 +272,16 @@ impl Port {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn snoop_tcp(&mut self, segment: &[u8]) {
+        if let Ok(tcp) = TcpPacket::new_checked(segment)
+            && tcp.ack()
+            && !tcp.rst()
+        {
+            let next = tcp.seq_number() + tcp.segment_len();
+            self.sent = Some(Sent { next, acknowledged: tcp.ack_number() });
         }
     }
 }

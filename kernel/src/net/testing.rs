@@ -44,6 +44,14 @@ unsafe impl DmaMemory for Heap {
 
 static HEAP: Heap = Heap;
 
+/// A frame with these bytes.
+pub(super) fn frame_of(bytes: &[u8]) -> Frame {
+    let mut pool = DmaPool::new(&HEAP, 1, 2048).expect("the host has memory");
+    let mut buffer = pool.take().expect("nobody else has taken one");
+    buffer.extend(bytes).expect("no test needs more");
+    Frame::from_buffer(buffer)
+}
+
 /// Decides which frames get lost.
 pub(super) type Loss = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
@@ -63,6 +71,10 @@ pub(super) struct Lane {
     pub(super) slots: Option<usize>,
     /// The device at the beginning of this lane has broken down.
     pub(super) fault: Option<DeviceFault>,
+    /// What the device at the beginning of this lane will say about its link, once.
+    pub(super) changes: Changes,
+    /// The groups that this device shall receive, as it was last told.
+    pub(super) filter: Vec<MacAddress>,
 }
 
 impl Lane {
@@ -141,10 +153,11 @@ impl NetDevice for CableEnd {
     }
 
     fn changes(&mut self) -> Result<Changes, DeviceFault> {
-        Ok(Changes::default())
+        Ok(core::mem::take(&mut self.out.lock().expect("unpoisoned").changes))
     }
 
-    fn set_filter(&mut self, _: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+    fn set_filter(&mut self, filter: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+        self.out.lock().expect("unpoisoned").filter = filter.multicast.to_vec();
         Ok(())
     }
 

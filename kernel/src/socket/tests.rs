@@ -1,21 +1,25 @@
 //! The table over two stacks and a cable, without waiting.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::errno::Errno;
 use super::table::{Closing, Table};
 use super::*;
 use crate::net::stack::Stack;
-use crate::net::stack::tests::{CLIENT, Count, SERVER, World};
+use crate::net::stack::tests::{Count, Family, V4};
 
 mod datagrams;
 mod options;
 mod readiness;
 mod streams;
 
+type World = crate::net::stack::tests::World<V4>;
+
+const SERVER: IpAddr = V4::SERVER;
+const CLIENT: IpAddr = V4::CLIENT;
 const PORT: u16 = 7000;
-const HERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), PORT);
+const HERE: SocketAddr = SocketAddr::new(V4::ANY, PORT);
 
 /// A table with its stack.
 struct Side<'a> {

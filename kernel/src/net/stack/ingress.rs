@@ -10,6 +10,7 @@ use toro_core::driver::net::Frame;
 use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner};
 use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact, udp_source};
+use crate::net::extension::take_off;
 use crate::net::flow::Flow;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
@@ -21,8 +22,11 @@ impl<S: Signal> Stack<S> {
     /// follows another of the same connection, only the last is processed.
     pub(super) fn take_in(&mut self, now: Instant) {
         let mut held: Option<(Frame, Segment)> = None;
-        while let Some(frame) = self.link.port.receive_frame() {
+        while let Some(mut frame) = self.link.port.receive_frame() {
             self.link.port.counters.received += 1;
+            if take_off(&mut frame).is_err() {
+                continue;
+            }
             let traffic = classify(&frame, self.link.mac());
             let Some(frame) = self.set_aside(frame, &traffic) else { continue };
             if let Some((bare, previous)) = held.take() {
@@ -48,10 +52,11 @@ impl<S: Signal> Stack<S> {
         match traffic {
             Traffic::Foreign => {}
             Traffic::Tcp(segment) => self.tcp_ingress(now, frame, &segment),
-            Traffic::Udp(port) => {
-                let key = self.udp_ports.get(&port).copied();
+            Traffic::Udp(local) => {
+                let key = self.udp_ports.get(&local.port()).copied();
                 if let Some(key) = key
                     && let Some(Slot::Udp(endpoint)) = self.slots.get_mut(key)
+                    && endpoint.serves(local.ip())
                     && (endpoint.peer().is_none()
                         || udp_source(&frame).is_some_and(|source| endpoint.listens_to(source)))
                 {
@@ -61,15 +66,11 @@ impl<S: Signal> Stack<S> {
                     self.system_ingress(now, frame);
                 }
             }
-            Traffic::Arp => {
-                self.system_ingress(now, frame);
-                if self.link.is_resolving(now) {
-                    while let Some(key) = self.awaiting_neighbor.pop() {
-                        self.dirty.push(key);
-                    }
-                }
-            }
-            Traffic::System => self.system_ingress(now, frame),
+            Traffic::Arp => self.resolution_ingress(now, frame),
+            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
+            Traffic::Router => self.router_ingress(now, &frame),
+            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
+            Traffic::System | Traffic::Query => self.system_ingress(now, frame),
         }
     }
 
@@ -81,9 +82,19 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn system_ingress(&mut self, now: Instant, frame: Frame) {
+    /// Lets smoltcp learn where a neighbour is, and wakes who may have waited for that.
+    pub(super) fn resolution_ingress(&mut self, now: Instant, frame: Frame) {
+        self.system_ingress(now, frame);
+        if self.link.is_resolving(now) {
+            while let Some(key) = self.awaiting_neighbor.pop() {
+                self.dirty.push(key);
+            }
+        }
+    }
+
+    pub(super) fn system_ingress(&mut self, now: Instant, frame: Frame) {
         self.link.ingress(now, frame, &mut self.system.set);
-        self.follow_lease();
+        self.follow_lease(now);
         if self.system.has_client() {
             self.dirty.push(SYSTEM);
         }

@@ -43,7 +43,8 @@ pub struct Accepted<S> {
 /// Listeners.
 impl<S: Signal> Stack<S> {
     /// Lets peers open connections to a port; port 0 stands for one that is free. At most `backlog` connections
-    /// wait to be accepted.
+    /// wait to be accepted. `0.0.0.0` stands for all addresses of IPv4, `[::]` for all of both families; a peer's
+    /// address is always given in its own family.
     ///
     /// # Errors
     ///
@@ -67,6 +68,7 @@ impl<S: Signal> Stack<S> {
     ///
     /// As for [`listen`](Self::listen).
     pub fn reserve(&mut self, local: SocketAddr, signal: S) -> Result<(ListenerId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -164,6 +166,7 @@ impl<S: Signal> Stack<S> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
@@ -402,6 +405,12 @@ impl<S: Signal> Stack<S> {
     }
 }
 
+/// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
+/// so that nothing need say which.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether short pieces are held back to go with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalescing {
@@ -420,6 +429,7 @@ impl<S: Signal> Stack<S> {
     /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory;
     /// [`NetError::LimitReached`] when there are as many UDP sockets as allowed.
     pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -449,12 +459,13 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
-    /// - [`NetError::InvalidInput`]: the address or port is unspecified.
+    /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
-        if bytes.len() > self.link.max_datagram() {
+        let remote = canonical(remote);
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
             return Err(NetError::MessageTooLong);
         }
         if remote.ip().is_unspecified() || remote.port() == 0 {
@@ -464,6 +475,9 @@ impl<S: Signal> Stack<S> {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if !endpoint.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
+        }
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);
         }
@@ -481,6 +495,15 @@ impl<S: Signal> Stack<S> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// Where nobody has received a datagram of this socket, as its host has reported since the last call. Anybody could
+    /// have said so; only a socket that speaks with one peer, and with this one, should take it for more than a rumour.
+    pub fn take_refusal(&mut self, id: &UdpId) -> Option<SocketAddr> {
+        match self.slots.get_mut(id.0) {
+            Some(Slot::Udp(endpoint)) => endpoint.take_refusal(),
+            _ => None,
+        }
     }
 
     /// Gives a UDP socket up. What is queued and not sent is lost.
