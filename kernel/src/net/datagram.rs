@@ -24,8 +24,8 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Receives datagrams for a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free.
+    /// Receives datagrams for a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput): the datagram does not fit into a frame, or the address
-    ///   or port is unspecified;
+    ///   or port is unspecified, or of the other family than the one that the socket is bound to;
     /// - [`NetworkUnreachable`](ErrorKind::NetworkUnreachable): there is no way there;
     /// - [`PermissionDenied`](ErrorKind::PermissionDenied): to everybody, without [`set_broadcast`](Self::set_broadcast);
     /// - [`TimedOut`](ErrorKind::TimedOut): no room came up in time;

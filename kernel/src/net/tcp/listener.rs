@@ -25,8 +25,9 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Accepts connections to a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free. At most 128 connections wait to be accepted.
+    /// Accepts connections to a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free. At most 128 connections
+    /// wait to be accepted.
     ///
     /// # Errors
     ///
