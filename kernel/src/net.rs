@@ -91,6 +91,8 @@ mod tcp;
 mod testing;
 mod time_wait;
 mod timers;
+#[cfg(target_os = "none")]
+mod to_socket_addrs;
 mod udp;
 
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -102,6 +104,8 @@ pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, Networ
 pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
+#[cfg(target_os = "none")]
+pub use dns::lookup_host;
 pub use error::NetError;
 #[cfg(target_os = "none")]
 pub(crate) use interface::{Interface, Queues};
@@ -124,5 +128,7 @@ pub use signal::Signal;
 pub(crate) use stack::HOP_LIMIT;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
+#[cfg(target_os = "none")]
+pub use to_socket_addrs::ToSocketAddrs;
 pub use udp::Broadcast;
 pub(crate) use udp::CAPACITIES as UDP_CAPACITIES;

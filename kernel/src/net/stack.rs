@@ -43,7 +43,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use toro_core::Instant;
@@ -254,7 +254,7 @@ impl<S: Signal> Stack<S> {
     }
 
     /// DNS servers, best first: those of [`Config`], of a DHCP server, and of routers.
-    pub fn dns_servers(&self) -> &[IpAddr] {
+    pub fn dns_servers(&self) -> &[SocketAddr] {
         &self.configuration.dns_servers
     }
 
