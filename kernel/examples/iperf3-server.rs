@@ -25,6 +25,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/homes.rs"]
 mod homes;
 #[path = "iperf3-server/parameters.rs"]
@@ -139,7 +141,7 @@ impl Desk {
 }
 
 fn serve(port: u16, tests: u64, copying: Copying) -> Result<(), String> {
-    homes::await_address()?;
+    address::await_address()?;
     let listener =
         TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map_err(|error| format!("cannot listen: {error}"))?;
     listener.set_timeout(Some(Duration::from_secs(1))).map_err(|error| format!("cannot set a timeout: {error}"))?;

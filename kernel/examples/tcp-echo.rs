@@ -17,6 +17,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/everywhere.rs"]
 mod everywhere;
 #[path = "network/homes.rs"]

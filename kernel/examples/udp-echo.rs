@@ -14,6 +14,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/everywhere.rs"]
 mod everywhere;
 #[path = "network/homes.rs"]

@@ -56,10 +56,13 @@ mod datagram;
 mod discovery;
 mod dispatch;
 mod dns;
+mod echo;
 mod error;
 mod extension;
 mod flow;
 mod headers;
+#[cfg(target_os = "none")]
+mod icmp;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
@@ -106,7 +109,10 @@ pub use connection::KeepAlive;
 pub use datagram::UdpSocket;
 #[cfg(target_os = "none")]
 pub use dns::lookup_host;
+pub use echo::EchoReply;
 pub use error::NetError;
+#[cfg(target_os = "none")]
+pub use icmp::{IcmpSocket, ping};
 #[cfg(target_os = "none")]
 pub(crate) use interface::{Interface, Queues};
 #[cfg(target_os = "none")]
