@@ -36,6 +36,8 @@ pub enum Program {
     Virtiofsd,
     /// curl, a client for the web server's tests
     Curl,
+    /// iperf3, which measures a guest's network
+    Iperf3,
     /// gdb, to look into a guest
     Gdb,
     /// ip, which makes network devices for tests
@@ -64,6 +66,7 @@ impl Program {
                 None => false,
             },
             Self::Curl => qemu::in_path("curl").is_some(),
+            Self::Iperf3 => qemu::in_path("iperf3").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
             Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
@@ -81,6 +84,7 @@ impl Program {
             Self::Qemu => "QEMU",
             Self::Virtiofsd => "virtiofsd",
             Self::Curl => "curl",
+            Self::Iperf3 => "iperf3",
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
             Self::StorageDaemon => "qemu-storage-daemon",
@@ -104,6 +108,7 @@ impl Program {
                 User::Ordinary => vec!["qemu-system-common", "uidmap"],
             },
             Self::Curl => vec!["curl"],
+            Self::Iperf3 => vec!["iperf3"],
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
             Self::StorageDaemon => vec!["qemu-system-common"],
@@ -334,6 +339,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Qemu => qemu,
                 Program::Virtiofsd => virtiofsd,
                 Program::Curl => "curl",
+                Program::Iperf3 => "iperf3",
                 Program::Gdb => "gdb",
                 Program::Dosfstools => "dosfstools",
                 Program::Mtools => "mtools",

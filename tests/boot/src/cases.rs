@@ -10,6 +10,7 @@
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
+//! | [`talk`] | examples that talk to the host: echo, iperf3, ping, http, names |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
 //! | [`ata`] | disks and a CD-ROM drive of an IDE controller, by DMA and PIO |
@@ -36,6 +37,7 @@ pub mod queues;
 pub mod refusals;
 pub mod resizing;
 pub mod stopping;
+pub mod talk;
 pub mod tree;
 pub mod web;
 
@@ -51,6 +53,7 @@ pub fn all() -> Vec<Case> {
         hello::cases(),
         kernel::cases(),
         examples::cases(),
+        talk::cases(),
         files::cases(),
         matrix::cases(),
         ata::cases(),
