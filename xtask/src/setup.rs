@@ -50,6 +50,8 @@ pub enum Program {
     CppCompiler,
     /// sgdisk, which makes GUID partition tables
     Gdisk,
+    /// dpdk-testpmd, a network device for drivers in an ordinary process
+    Testpmd,
     /// fdisk and sfdisk, which make partition tables of both kinds
     Fdisk,
 }
@@ -71,6 +73,7 @@ impl Program {
             Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
             Self::Mtools => is_installed("mcopy"),
             Self::Gdisk => is_installed("sgdisk"),
+            Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
         }
     }
@@ -88,6 +91,7 @@ impl Program {
             Self::Mtools => "mtools",
             Self::CppCompiler => "a C++ compiler",
             Self::Gdisk => "gdisk",
+            Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
         }
     }
@@ -111,6 +115,8 @@ impl Program {
             Self::Mtools => vec!["mtools"],
             Self::CppCompiler => vec!["g++"],
             Self::Gdisk => vec!["gdisk"],
+            // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
+            Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
         }
     }
@@ -341,6 +347,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
                 Program::Gdisk => gdisk,
+                Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
             })
             .collect();

@@ -9,6 +9,7 @@
 //!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
+//!   bench net-host     frames per second in ordinary processes, beside DPDK's driver ([`net_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
 //!
@@ -40,6 +41,7 @@ mod linux;
 mod litmus;
 mod machine;
 mod memory;
+mod net_host;
 mod network;
 mod options;
 mod report;
@@ -80,6 +82,8 @@ enum What {
     Ring(ring::Options),
     /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
     BlockHost(block_host::Options),
+    /// Frames per second of our network driver and DPDK's, in ordinary processes, against the same vhost-user device
+    NetHost(net_host::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
     Litmus(litmus::Options),
 }
@@ -94,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Fs(options) => fs::run(options),
         What::Ring(options) => ring::run(options),
         What::BlockHost(options) => block_host::run(options),
+        What::NetHost(options) => net_host::run(options),
         What::Litmus(options) => litmus::run(options),
     }
 }
