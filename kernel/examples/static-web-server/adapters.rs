@@ -26,13 +26,14 @@ use crate::{
     accept::{Listener, Work},
     bundled::Bundled,
     connection::{Connection, ConnectionError, Environment},
+    copied::Copied,
     date::UnixTime,
     serve::Server,
-    storage::{Either, Entry, EntryKind, Metadata, Node, Storage, StorageError, StoredFile},
+    storage::{Entry, EntryKind, Metadata, Node, OneOf, Storage, StorageError, StoredFile},
 };
 
-/// What this server serves: a share of the host, or the site inside the image.
-pub type Site = Either<Share, Bundled>;
+/// What this server serves: a share of the host, a copy of it, or the site inside the image.
+pub type Site = OneOf<Share, Copied, Bundled>;
 
 /// How long the accepting thread waits after a failure that may pass, such as a lack of memory.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -6,6 +6,7 @@
 //!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
 //!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
 //!   bench block   instructions, register accesses and time per read of a disk ([`block`])
+//!   bench net     instructions and register accesses per HTTP request over tap, streams, many connections ([`net`])
 //!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
@@ -41,6 +42,7 @@ mod linux;
 mod litmus;
 mod machine;
 mod memory;
+mod net;
 mod net_host;
 mod network;
 mod options;
@@ -76,6 +78,8 @@ enum What {
     Scale(scale::Options),
     /// Guest instructions, accesses to registers and time per read of a disk, on every device that we have a driver for
     Block(block::Options),
+    /// Guest instructions and accesses to registers per HTTP request, streams and many connections, on each network card
+    Net(net::Options),
     /// Guest instructions and time of reading files: by virtio-fs, and from a disk with a FAT file system
     Fs(fs::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
@@ -95,6 +99,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Sched(options) => sched::run(options),
         What::Scale(options) => scale::run(options),
         What::Block(options) => block::run(options),
+        What::Net(options) => net::run(options),
         What::Fs(options) => fs::run(options),
         What::Ring(options) => ring::run(options),
         What::BlockHost(options) => block_host::run(options),
