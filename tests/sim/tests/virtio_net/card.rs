@@ -35,6 +35,8 @@ pub struct Setup {
     pub config: Vec<u8>,
     pub sizes: [u16; 2],
     pub options: Options,
+    /// A legacy card that does not leave the layout of requests open.
+    pub fixed_layout: bool,
 }
 
 impl Default for Setup {
@@ -45,6 +47,7 @@ impl Default for Setup {
             config: config(MAC, 1, 1500),
             sizes: [256, 256],
             options: Options::default(),
+            fixed_layout: false,
         }
     }
 }
@@ -54,9 +57,16 @@ impl Setup {
         Self { sizes: [size, size], ..Self::default() }
     }
 
+    fn version(&self) -> u64 {
+        match (self.bus.is_legacy(), self.fixed_layout) {
+            (false, _) => VERSION_1,
+            (true, false) => ANY_LAYOUT,
+            (true, true) => 0,
+        }
+    }
+
     pub fn device(&self) -> Device {
-        let version = if self.bus.is_legacy() { ANY_LAYOUT } else { VERSION_1 };
-        Device::new(1, version | self.features, &self.sizes, &self.config)
+        Device::new(1, self.version() | self.features, &self.sizes, &self.config)
     }
 
     pub fn attach(self) -> Result<Nic, AttachError> {
@@ -66,8 +76,9 @@ impl Setup {
     pub fn attach_with(self, memory: &'static SimMemory) -> (Device, Result<Nic, AttachError>) {
         let device = self.device();
         let nic = VirtioNet::new(transport(&device, self.bus), memory, &CLOCK, &self.options).map(|net| {
-            let has_event_idx = self.features & EVENT_IDX != 0;
-            let [receive, transmit] = [0, 1].map(|i| DeviceQueue::new(memory, device.queue(i), has_event_idx));
+            // The byte order of legacy rings is ours, too.
+            let negotiated = device.state().accepted | VERSION_1;
+            let [receive, transmit] = [0, 1].map(|i| DeviceQueue::negotiated(memory, device.queue(i), negotiated));
             Nic { memory, device: device.clone(), net, receive, transmit, sent: VecDeque::new() }
         });
         (device, nic)
