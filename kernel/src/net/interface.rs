@@ -13,7 +13,7 @@ use core::cell::{OnceCell, RefCell, RefMut};
 use core::net::Ipv4Addr;
 use core::num::NonZeroU16;
 
-use toro_core::driver::net::NetDevice;
+use toro_core::driver::net::{MacAddress, NetDevice};
 
 use super::address::{Addressing, StaticAddress};
 use super::company::{Group, Place};
@@ -21,6 +21,7 @@ use super::config::Config;
 use super::error::NetError;
 use super::flow::mix;
 use super::limits::{Limits, number};
+use super::no_wire::NoWire;
 use super::patience::Wait;
 use super::poll::Waiting;
 use super::readiness::Readiness;
@@ -84,16 +85,43 @@ impl Signal for Queues {
     }
 }
 
+/// How far a core's packets get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// As far as its network device.
+    Wire,
+    /// Back to the core: it has no device.
+    Loopback,
+}
+
 /// A core's network interface. It stays for the life of the machine.
 pub(super) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
+    reach: Reach,
 }
 
 impl Interface {
-    /// The interface of the calling core.
-    pub(super) fn current() -> Result<&'static Self> {
-        INTERFACE.get().get().ok_or_else(|| ErrorKind::NetworkDown.into())
+    /// The interface of the calling core. Where there is no device, it is one that reaches the core itself.
+    pub(super) fn current() -> &'static Self {
+        Self::existing().unwrap_or_else(|| {
+            let config = Config { addressing: Addressing::Shared, ..config(NoWire.mac()) };
+            Self::start(Box::new(NoWire), config, Reach::Loopback, None)
+        })
+    }
+
+    /// The interface of the calling core, if there is one already.
+    fn existing() -> Option<&'static Self> {
+        INTERFACE.get().get()
+    }
+
+    /// Makes the calling core's interface and has it polled.
+    fn start(device: Box<dyn NetDevice>, config: Config, reach: Reach, company: Place) -> &'static Self {
+        let configured = Queues::default();
+        let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
+        let interface = INTERFACE.get().get_or_init(|| Self { stack: RefCell::new(stack), configured, reach });
+        register_poller(Box::new(StackPoller { interface, company, address: None }));
+        interface
     }
 
     /// The stack, for one operation.
@@ -197,7 +225,8 @@ impl Poller for StackPoller {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::AlreadyExists`] if this core has a network device already. The new one is dropped.
+/// [`ErrorKind::AlreadyExists`] if this core has a network device already, or has begun to talk to itself without one. The
+/// new device is dropped.
 pub fn attach(name: &str, device: Box<dyn NetDevice>) -> Result<()> {
     attach_seat(name, device, Seat::ALONE, None)
 }
@@ -236,24 +265,26 @@ fn addressing(name: &str) -> Addressing {
 }
 
 fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Place) -> Result<()> {
-    if INTERFACE.get().get().is_some() {
+    if Interface::existing().is_some() {
         return Err(ErrorKind::AlreadyExists.into());
     }
     let addressing = if seat.index() == 0 { addressing(name) } else { Addressing::Shared };
     let mac = device.mac();
-    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
-    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
-    let memory = memory_word().unwrap_or(memory);
-    let config = Config { addressing, seed: seed(mac.0), memory, limits: limits(), seat, ..Config::default() };
-    let configured = Queues::default();
-    let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
-    let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
+    let config = Config { addressing, seat, ..config(mac) };
     match company {
         None => log::info!("net: attached {mac}"),
         Some(_) => log::info!("net: attached {mac}, queue pair {} on core {}", seat.index(), cores::current()),
     }
-    register_poller(Box::new(StackPoller { interface, company, address: None }));
+    Interface::start(device, config, Reach::Wire, company);
     Ok(())
+}
+
+/// What does not depend on the device.
+fn config(mac: MacAddress) -> Config {
+    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let memory = memory_word().unwrap_or(memory);
+    Config { seed: seed(mac.0), memory, limits: limits(), ..Config::default() }
 }
 
 /// What the application has said of limits.
@@ -284,7 +315,7 @@ fn memory_word() -> Option<usize> {
 /// The [words](Limits) of the command line go before it. Sockets that there are already stay.
 pub fn set_limits(limits: Limits) {
     *LIMITS.lock() = Some(limits);
-    if let Ok(interface) = Interface::current() {
+    if let Some(interface) = Interface::existing() {
         interface.stack().set_limits(self::limits());
     }
 }
@@ -298,14 +329,14 @@ fn seed(mac: [u8; 6]) -> u64 {
     mix(mix(mix(crate::arch::cpu::time_stamp()) ^ day) ^ mac)
 }
 
-/// Whether this core has a network interface.
+/// Whether this core has a network device.
 pub fn is_attached() -> bool {
-    Interface::current().is_ok()
+    Interface::existing().is_some_and(|interface| interface.reach == Reach::Wire)
 }
 
 /// The address of this core's interface, once it has one.
 pub fn local_address() -> Option<Ipv4Addr> {
-    Interface::current().ok()?.stack().address()
+    Interface::existing()?.stack().address()
 }
 
 /// Waits until the interface has an address, and returns it.
@@ -315,7 +346,8 @@ pub fn local_address() -> Option<Ipv4Addr> {
 /// - [`ErrorKind::NetworkDown`]: this core has no network device, or it has failed;
 /// - [`ErrorKind::TimedOut`]: no DHCP server has answered in time.
 pub fn wait_until_configured(timeout: Duration) -> Result<Ipv4Addr> {
-    let interface = Interface::current()?;
+    let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
+    let interface = interface.ok_or(ErrorKind::NetworkDown)?;
     interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| {
         match (stack.address(), stack.fault()) {
             (_, Some(_)) => Err(NetError::NetworkDown),

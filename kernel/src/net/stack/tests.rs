@@ -15,11 +15,13 @@ use crate::net::address::{Addressing, StaticAddress};
 use crate::net::config::{BufferSizes, Config};
 use crate::net::error::NetError;
 use crate::net::signal::Signal;
-use crate::net::testing::{Cable, CableEnd};
+use crate::net::testing::{Cable, CableEnd, Gear};
 
 mod company;
 mod faults;
 mod limits;
+mod loopback;
+mod offloads;
 mod options;
 mod peers;
 mod readiness;
@@ -79,7 +81,11 @@ impl World {
     }
 
     fn with(server: Config, client: Config) -> Self {
-        let (cable, client_end, server_end) = Cable::new();
+        Self::between((server, Gear::PLAIN), (client, Gear::PLAIN))
+    }
+
+    fn between((server, server_gear): (Config, Gear), (client, client_gear): (Config, Gear)) -> Self {
+        let (cable, client_end, server_end) = Cable::between(client_gear, server_gear);
         let now = Instant::from_nanos(5_000_000_000);
         Self {
             server: Stack::new(Box::new(server_end), server, Count::default(), now),
