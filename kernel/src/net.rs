@@ -46,6 +46,7 @@ mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
 mod dispatch;
+mod dns;
 mod error;
 mod flow;
 mod headers;
