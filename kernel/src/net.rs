@@ -22,9 +22,14 @@
 //!
 //! # Addresses
 //!
-//! IPv4, from DHCP or from the command line: see [`Addressing`] for the word `ip=`. A connection to the guest's own
-//! address or to 127.0.0.1 is not possible: there is no loopback interface. IPv6 will need a wider address in the
-//! flow table, in `dispatch` and in the public API; smoltcp has the rest.
+//! IPv4, from DHCP or from the command line: see [`Addressing`] for the word `ip=`. IPv6 will need more in `dispatch`;
+//! smoltcp has the rest.
+//!
+//! # Loopback
+//!
+//! 127.0.0.0/8, ::1 and the interface's own addresses lead back to the same core, also to one without a network device:
+//! `loopback` says how. Each core talks to itself only. What listens on another core cannot be reached in this way, just as
+//! that core's sockets are not this one's; for messages between cores there is [`sync::mpsc`](crate::sync::mpsc).
 //!
 //! # Failure
 //!
@@ -33,6 +38,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
@@ -40,19 +46,32 @@ mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
 mod dispatch;
+mod dns;
 mod error;
 mod flow;
+mod headers;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
+mod limits;
 mod link;
 mod listener;
+mod loopback;
+#[cfg(target_os = "none")]
+mod no_wire;
+mod offload;
+#[cfg(target_os = "none")]
+mod patience;
+#[cfg(target_os = "none")]
+mod poll;
 mod pool;
 mod port;
 mod ports;
+mod readiness;
 mod share;
 mod signal;
 mod slab;
+mod split;
 pub mod stack;
 mod system;
 #[cfg(target_os = "none")]
@@ -63,16 +82,24 @@ mod time_wait;
 mod timers;
 mod udp;
 
-pub use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use address::{Addressing, AddressingError, StaticAddress};
 pub use config::{BufferSizes, Config};
+pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, counters, is_attached, local_address, usage, wait_until_configured};
+pub use interface::{
+    attach, attach_queues, counters, is_attached, local_address, set_limits, usage, wait_until_configured,
+};
+pub use limits::{LimitError, Limits};
+#[cfg(target_os = "none")]
+pub use poll::{PollEntry, Pollable, poll};
+pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]
-pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
+pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
+pub use udp::Broadcast;

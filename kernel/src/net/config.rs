@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::address::Addressing;
+use super::limits::Limits;
 use super::share::Seat;
 
 /// What can be chosen about a stack.
@@ -17,6 +18,8 @@ pub struct Config {
     pub seed: u64,
     /// Bytes that the buffers of all sockets may take up together.
     pub memory: usize,
+    /// How many sockets there may be.
+    pub limits: Limits,
     /// Buffers of a connection while memory is plentiful.
     pub large: BufferSizes,
     /// Buffers of a connection while it is not.
@@ -38,6 +41,7 @@ impl Default for Config {
             seat: Seat::ALONE,
             seed: 0,
             memory: 12 << 20,
+            limits: Limits::default(),
             large: BufferSizes { receive: 16 << 10, transmit: 64 << 10 },
             small: BufferSizes { receive: 4 << 10, transmit: 16 << 10 },
             handshake_timeout: Duration::from_secs(15),

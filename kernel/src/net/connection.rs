@@ -18,20 +18,33 @@
 use core::time::Duration;
 
 use smoltcp::socket::tcp::{RecvError, Socket, State};
+use smoltcp::time::Duration as SmolDuration;
 use toro_core::Instant;
 
 use super::config::Config;
 use super::dispatch::SegmentKind;
 use super::error::NetError;
 use super::flow::Flow;
+use super::offload::Sent;
 use super::pool::PooledSocket;
-use super::port::Sent;
+use super::port::Wish;
 use super::signal::Signal;
+
+mod options;
+
+pub use options::KeepAlive;
+use options::Watch;
 
 /// At most this often an unexpected SYN is answered (RFC 5961 §7).
 const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A TIME-WAIT socket whose next deadline is at least this far away has acknowledged everything.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// What a peer takes in one segment that says nothing about it (RFC 9293 §3.7.1), and the least that smoltcp believes.
+const DEFAULT_SEGMENT_SIZE: u16 = 536;
+const LEAST_SEGMENT_SIZE: u16 = 48;
+/// How long an acknowledgement waits for an answer to ride on: smoltcp's own choice.
+const ACKNOWLEDGEMENT_DELAY: SmolDuration = SmolDuration::from_millis(10);
 
 /// Who holds a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +64,15 @@ pub(super) enum Owner {
 pub(super) enum Wire {
     Attached,
     Detached,
+}
+
+/// Which way a connection's segments go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// Through the device.
+    Wire,
+    /// Back to where they came from: both ends are here.
+    Loopback,
 }
 
 /// What becomes of a connection after its turn.
@@ -85,10 +107,16 @@ pub(super) struct Connection<S> {
     pub(super) flow: Flow,
     pub(super) owner: Owner,
     pub(super) wire: Wire,
+    pub(super) path: Path,
     pub(super) signal: S,
     /// Why it ended, unless in good order.
     end: Option<NetError>,
+    /// What of this somebody has asked for, who will not be told again.
+    reported: Option<NetError>,
+    watch: Option<Watch>,
     sent: Option<Sent>,
+    /// How many bytes the peer takes in one segment, if it has said so.
+    segment_size: u16,
     discards: bool,
     linger: Option<Linger>,
     next_challenge: Option<Instant>,
@@ -101,9 +129,13 @@ impl<S: Signal> Connection<S> {
             flow,
             owner,
             wire: Wire::Attached,
+            path: Path::Wire,
             signal,
             end: None,
+            reported: None,
+            watch: None,
             sent: None,
+            segment_size: DEFAULT_SEGMENT_SIZE,
             discards: false,
             linger: None,
             next_challenge: None,
@@ -135,6 +167,29 @@ impl<S: Signal> Connection<S> {
         }
     }
 
+    /// Learns what the peer's SYN says about its segments.
+    pub(super) fn set_segment_size(&mut self, stated: Option<u16>) {
+        // As smoltcp does, zero counts as not stated.
+        let stated = stated.filter(|&size| size != 0).unwrap_or(DEFAULT_SEGMENT_SIZE);
+        self.segment_size = stated.max(LEAST_SEGMENT_SIZE);
+    }
+
+    /// What its turn may bring.
+    pub(super) fn wish(&self) -> Wish {
+        Wish { queued: self.socket.get().send_queue(), segment_size: self.segment_size }
+    }
+
+    /// Has the next segment acknowledged at once: it stands for several, after each second of which an acknowledgement
+    /// is due (RFC 9293 §3.8.6.3), and smoltcp counts it as one.
+    pub(super) fn hurry(&mut self) {
+        self.tcp().set_ack_delay(Some(SmolDuration::ZERO));
+    }
+
+    /// The end of [`hurry`](Self::hurry).
+    pub(super) fn take_time(&mut self) {
+        self.tcp().set_ack_delay(Some(ACKNOWLEDGEMENT_DELAY));
+    }
+
     /// What to answer an unexpected SYN with, if it is time for an answer (RFC 9293 §3.10.7.4, RFC 5961 §4).
     pub(super) fn challenge(&mut self, now: Instant) -> Option<Sent> {
         if self.next_challenge.is_some_and(|at| now < at) {
@@ -149,6 +204,9 @@ impl<S: Signal> Connection<S> {
         if self.state() == State::Closed && before.state != State::Closed && kind == SegmentKind::Reset {
             let refused = before.state == State::SynSent;
             self.end = Some(if refused { NetError::ConnectionRefused } else { NetError::ConnectionReset });
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.hear();
         }
         if self.discards || self.owner == Owner::Orphan {
             self.discard();
@@ -165,8 +223,12 @@ impl<S: Signal> Connection<S> {
             State::SynSent => Some(config.connect_timeout),
             State::SynReceived => Some(config.handshake_timeout),
             _ if queued > 0 => Some(config.peer_timeout),
-            _ => None,
+            _ => self.watch.as_mut().and_then(|watch| watch.patience(now)),
         };
+        if state != State::Closed && self.watch.and_then(|watch| watch.until()).is_some_and(|until| now >= until) {
+            self.watch = None;
+            self.fail(NetError::TimedOut);
+        }
         self.tcp().set_timeout(patience.map(Into::into));
         if self.owner != Owner::Orphan {
             return;
@@ -186,9 +248,10 @@ impl<S: Signal> Connection<S> {
         self.report(before);
     }
 
-    /// When an orphan's patience ends.
-    pub(super) fn linger_until(&self) -> Option<Instant> {
-        self.linger.map(|linger| linger.until)
+    /// When a patience ends of which smoltcp does not know: that with an orphan, or with a peer not heard again.
+    pub(super) fn patience_until(&self) -> Option<Instant> {
+        let linger = self.linger.map(|linger| linger.until);
+        [linger, self.watch.and_then(|watch| watch.until())].into_iter().flatten().min()
     }
 
     /// What becomes of it after a turn in which there was room to send, if its next deadline is `next`. A closed

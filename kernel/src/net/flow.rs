@@ -7,16 +7,21 @@
 //! Remote peers choose the keys. The hash therefore takes a secret from the stack's seed; without it nobody can
 //! find flows that collide.
 //!
-//! IPv6 needs a wider address in [`Flow`] and its bits in `hash`; nothing else here.
-
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
+use core::net::{IpAddr, SocketAddr};
 
 /// The two ends of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flow {
-    pub(super) local: SocketAddrV4,
-    pub(super) remote: SocketAddrV4,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+}
+
+impl Flow {
+    /// The same connection as its other end sees it.
+    pub(super) fn reversed(self) -> Self {
+        Self { local: self.remote, remote: self.local }
+    }
 }
 
 /// Values by flow.
@@ -41,11 +46,23 @@ impl<V> FlowTable<V> {
 
     fn home(&self, flow: &Flow) -> usize {
         let ports = u64::from(flow.local.port()) << 16 | u64::from(flow.remote.port());
-        let ends = u64::from(u32::from(*flow.remote.ip())) << 32 | ports;
-        let local = u64::from(u32::from(*flow.local.ip()));
-        let product = u128::from(ends ^ self.secret[0]) * u128::from((local ^ self.secret[1]).rotate_left(17) | 1);
+        let (remote, local) = (self.word(flow.remote.ip()), self.word(flow.local.ip()));
+        let product =
+            u128::from(remote ^ ports ^ self.secret[0]) * u128::from((local ^ self.secret[1]).rotate_left(17) | 1);
         let hash = mix(product as u64 ^ (product >> 64) as u64);
         hash as usize & (self.places.len() - 1)
+    }
+
+    /// An address in a word. In that of IPv4 the ports have room; that of IPv6 hides the address from those who might
+    /// choose one that makes up for another port.
+    fn word(&self, address: IpAddr) -> u64 {
+        match address {
+            IpAddr::V4(address) => u64::from(u32::from(address)) << 32,
+            IpAddr::V6(address) => {
+                let bits = u128::from(address);
+                mix(mix((bits >> 64) as u64 ^ self.secret[1]) ^ bits as u64)
+            }
+        }
     }
 
     fn find(&self, flow: &Flow) -> Option<usize> {
@@ -129,14 +146,20 @@ pub(super) const fn mix(mut x: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
-    use core::net::Ipv4Addr;
+    use core::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
     fn flow(n: u32) -> Flow {
+        // Half of them in each family.
+        if n.is_multiple_of(2) {
+            let remote = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16 / 8), (n % 8) as u16 + 1000);
+            let local = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 15), 80);
+            return Flow { local: local.into(), remote: remote.into() };
+        }
         Flow {
-            local: SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 15), 80),
-            remote: SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + n / 8), (n % 8) as u16 + 1000),
+            local: SocketAddr::from((Ipv4Addr::new(10, 0, 2, 15), 80)),
+            remote: SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + n / 8), (n % 8) as u16 + 1000)),
         }
     }
 

@@ -13,13 +13,18 @@ use core::cell::{OnceCell, RefCell, RefMut};
 use core::net::Ipv4Addr;
 use core::num::NonZeroU16;
 
-use toro_core::driver::net::NetDevice;
+use toro_core::driver::net::{MacAddress, NetDevice};
 
 use super::address::{Addressing, StaticAddress};
 use super::company::{Group, Place};
 use super::config::Config;
 use super::error::NetError;
 use super::flow::mix;
+use super::limits::{Limits, number};
+use super::no_wire::NoWire;
+use super::patience::Wait;
+use super::poll::Waiting;
+use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
 use super::stack::{Activity, Counters, Stack, Usage};
@@ -60,6 +65,14 @@ impl Queues {
     pub(super) fn writable(&self) -> &WaitQueue {
         &self.0.writable
     }
+
+    /// Where to wait for any of `wanted`. Errors and ends wake both queues.
+    pub(crate) fn wanted(&self, wanted: Readiness) -> impl Iterator<Item = &WaitQueue> + Clone {
+        let writes = wanted.contains(Readiness::WRITABLE);
+        let reads = wanted.intersects(Readiness::READABLE | Readiness::READ_CLOSED) || !writes;
+        let queues = [(reads, self.readable()), (writes, self.writable())];
+        queues.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, queue)| queue)
+    }
 }
 
 impl Signal for Queues {
@@ -72,16 +85,43 @@ impl Signal for Queues {
     }
 }
 
+/// How far a core's packets get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// As far as its network device.
+    Wire,
+    /// Back to the core: it has no device.
+    Loopback,
+}
+
 /// A core's network interface. It stays for the life of the machine.
 pub(super) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
+    reach: Reach,
 }
 
 impl Interface {
-    /// The interface of the calling core.
-    pub(super) fn current() -> Result<&'static Self> {
-        INTERFACE.get().get().ok_or_else(|| ErrorKind::NetworkDown.into())
+    /// The interface of the calling core. Where there is no device, it is one that reaches the core itself.
+    pub(super) fn current() -> &'static Self {
+        Self::existing().unwrap_or_else(|| {
+            let config = Config { addressing: Addressing::Shared, ..config(NoWire.mac()) };
+            Self::start(Box::new(NoWire), config, Reach::Loopback, None)
+        })
+    }
+
+    /// The interface of the calling core, if there is one already.
+    fn existing() -> Option<&'static Self> {
+        INTERFACE.get().get()
+    }
+
+    /// Makes the calling core's interface and has it polled.
+    fn start(device: Box<dyn NetDevice>, config: Config, reach: Reach, company: Place) -> &'static Self {
+        let configured = Queues::default();
+        let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
+        let interface = INTERFACE.get().get_or_init(|| Self { stack: RefCell::new(stack), configured, reach });
+        register_poller(Box::new(StackPoller { interface, company, address: None }));
+        interface
     }
 
     /// The stack, for one operation.
@@ -93,26 +133,27 @@ impl Interface {
         self.stack.try_borrow_mut().expect("a closure that has bytes of a socket neither waits nor uses sockets")
     }
 
-    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock`.
-    pub(super) fn block<T>(
+    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock` or the
+    /// patience is at its end.
+    pub(super) fn wait<T>(
         &self,
         queue: &WaitQueue,
-        patience: Option<Duration>,
+        wait: Wait,
         mut attempt: impl FnMut(&mut Stack<Queues>) -> core::result::Result<T, NetError>,
     ) -> Result<T> {
-        let mut deadline = None;
+        let mut waiting = Waiting::new(wait);
         let mut last = Wake::Notified;
         loop {
             let outcome = attempt(&mut self.stack());
             match outcome {
+                Err(NetError::WouldBlock) if last == Wake::TimedOut && wait == Wait::Not => {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
                 Err(NetError::WouldBlock) if last == Wake::TimedOut => return Err(ErrorKind::TimedOut.into()),
                 Err(NetError::WouldBlock) => {}
                 other => return other.map_err(Into::into),
             }
-            if deadline.is_none() {
-                deadline = patience.map(|patience| Instant::now().saturating_add(patience));
-            }
-            last = queue.wait_until(deadline);
+            last = waiting.wait(core::iter::once(queue));
         }
     }
 }
@@ -184,7 +225,8 @@ impl Poller for StackPoller {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::AlreadyExists`] if this core has a network device already. The new one is dropped.
+/// [`ErrorKind::AlreadyExists`] if this core has a network device already, or has begun to talk to itself without one. The
+/// new device is dropped.
 pub fn attach(name: &str, device: Box<dyn NetDevice>) -> Result<()> {
     attach_seat(name, device, Seat::ALONE, None)
 }
@@ -223,23 +265,59 @@ fn addressing(name: &str) -> Addressing {
 }
 
 fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Place) -> Result<()> {
-    if INTERFACE.get().get().is_some() {
+    if Interface::existing().is_some() {
         return Err(ErrorKind::AlreadyExists.into());
     }
     let addressing = if seat.index() == 0 { addressing(name) } else { Addressing::Shared };
     let mac = device.mac();
-    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
-    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
-    let config = Config { addressing, seed: seed(mac.0), memory, seat, ..Config::default() };
-    let configured = Queues::default();
-    let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
-    let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
+    let config = Config { addressing, seat, ..config(mac) };
     match company {
         None => log::info!("net: attached {mac}"),
         Some(_) => log::info!("net: attached {mac}, queue pair {} on core {}", seat.index(), cores::current()),
     }
-    register_poller(Box::new(StackPoller { interface, company, address: None }));
+    Interface::start(device, config, Reach::Wire, company);
     Ok(())
+}
+
+/// What does not depend on the device.
+fn config(mac: MacAddress) -> Config {
+    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let memory = memory_word().unwrap_or(memory);
+    Config { seed: seed(mac.0), memory, limits: limits(), ..Config::default() }
+}
+
+/// What the application has said of limits.
+static LIMITS: spin::Mutex<Option<Limits>> = spin::Mutex::new(None);
+
+/// The limits for a core's sockets: the command line's, else the application's, else the usual ones.
+fn limits() -> Limits {
+    let mut limits = LIMITS.lock().unwrap_or_default();
+    if let Err(error) = limits.read(env::option) {
+        log::error!("net: {error}");
+    }
+    limits
+}
+
+/// What the word `net.memory=` says, in bytes.
+fn memory_word() -> Option<usize> {
+    match number("net.memory", &env::option) {
+        Ok(mebibytes) => mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+        Err(error) => {
+            log::error!("net: {error}");
+            None
+        }
+    }
+}
+
+/// Sets how many sockets a core may have: for this core from now on, and for those whose device is attached later. An
+/// application that wants to be first calls it from the function that it names as `owners:` in [`entry!`](crate::entry).
+/// The [words](Limits) of the command line go before it. Sockets that there are already stay.
+pub fn set_limits(limits: Limits) {
+    *LIMITS.lock() = Some(limits);
+    if let Some(interface) = Interface::existing() {
+        interface.stack().set_limits(self::limits());
+    }
 }
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
@@ -251,24 +329,24 @@ fn seed(mac: [u8; 6]) -> u64 {
     mix(mix(mix(crate::arch::cpu::time_stamp()) ^ day) ^ mac)
 }
 
-/// Whether this core has a network interface.
+/// Whether this core has a network device.
 pub fn is_attached() -> bool {
-    Interface::current().is_ok()
+    Interface::existing().is_some_and(|interface| interface.reach == Reach::Wire)
 }
 
 /// The address of this core's interface, once it has one.
 pub fn local_address() -> Option<Ipv4Addr> {
-    Interface::current().ok()?.stack().address()
+    Interface::existing()?.stack().address()
 }
 
 /// How much this core's network holds at the moment; none if the core has no network device.
 pub fn usage() -> Option<Usage> {
-    Some(Interface::current().ok()?.stack().usage())
+    Some(Interface::existing()?.stack().usage())
 }
 
 /// What this core's network has done so far; none if the core has no network device.
 pub fn counters() -> Option<Counters> {
-    Some(Interface::current().ok()?.stack().counters())
+    Some(Interface::existing()?.stack().counters())
 }
 
 /// Waits until the interface has an address, and returns it.
@@ -278,10 +356,13 @@ pub fn counters() -> Option<Counters> {
 /// - [`ErrorKind::NetworkDown`]: this core has no network device, or it has failed;
 /// - [`ErrorKind::TimedOut`]: no DHCP server has answered in time.
 pub fn wait_until_configured(timeout: Duration) -> Result<Ipv4Addr> {
-    let interface = Interface::current()?;
-    interface.block(interface.configured.readable(), Some(timeout), |stack| match (stack.address(), stack.fault()) {
-        (_, Some(_)) => Err(NetError::NetworkDown),
-        (Some(address), None) => Ok(address),
-        (None, None) => Err(NetError::WouldBlock),
+    let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
+    let interface = interface.ok_or(ErrorKind::NetworkDown)?;
+    interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| {
+        match (stack.address(), stack.fault()) {
+            (_, Some(_)) => Err(NetError::NetworkDown),
+            (Some(address), None) => Ok(address),
+            (None, None) => Err(NetError::WouldBlock),
+        }
     })
 }

@@ -4,7 +4,7 @@
 //! here takes one such set. What a look costs then does not depend on how many sockets there are.
 
 use alloc::boxed::Box;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
@@ -14,12 +14,12 @@ use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
 use super::address::is_host;
-use super::port::{Port, ethernet_address};
+use super::port::{Port, Wish, ethernet_address};
 
 /// How many segments one socket may send before the next one has its turn.
-const TURN: usize = 64;
+pub(super) const TURN: usize = 64;
 /// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
-const STUCK: Duration = Duration::from_millis(1);
+pub(super) const STUCK: Duration = Duration::from_millis(1);
 /// How long an answer to an ARP request is waited for before its requesters count as ordinary sockets again.
 const RESOLUTION: Duration = Duration::from_secs(3);
 
@@ -69,35 +69,47 @@ impl Link {
 
     /// The interface's address, once it has one.
     pub(super) fn address(&self) -> Option<Ipv4Cidr> {
-        self.interface.ip_addrs().iter().map(|IpCidr::Ipv4(cidr)| *cidr).next()
+        self.interface.ip_addrs().iter().find_map(|cidr| match cidr {
+            IpCidr::Ipv4(cidr) => Some(*cidr),
+            IpCidr::Ipv6(_) => None,
+        })
     }
 
     /// The way to other networks, if there is one.
     pub(super) fn gateway(&self) -> Option<Ipv4Addr> {
         let route = self.interface.routes().get_default_ipv4_route()?;
-        let IpAddress::Ipv4(gateway) = route.via_router;
-        Some(gateway)
+        match route.via_router {
+            IpAddress::Ipv4(gateway) => Some(gateway),
+            IpAddress::Ipv6(_) => None,
+        }
     }
 
     /// Whether this is the interface's own address.
-    pub(super) fn is_own(&self, address: Ipv4Addr) -> bool {
-        self.address().is_some_and(|cidr| cidr.address() == address)
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        self.interface.ip_addrs().iter().any(|cidr| cidr.address() == address.into())
     }
 
-    /// Whether a host with this address can be reached.
-    pub(super) fn is_reachable(&self, address: Ipv4Addr) -> bool {
-        let Some(own) = self.address() else { return false };
-        is_host(address)
+    /// The address of ours from which a host with this one can be reached, if it can.
+    pub(super) fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
+        let (IpAddr::V4(address), Some(own)) = (address, self.address()) else { return None };
+        let is_reachable = is_host(address)
             && own.address() != address
             && own.broadcast() != Some(address)
-            && (own.contains_addr(&address) || self.interface.routes().get_default_ipv4_route().is_some())
+            && (own.contains_addr(&address) || self.interface.routes().get_default_ipv4_route().is_some());
+        is_reachable.then(|| own.address().into())
+    }
+
+    /// Whether everybody on the network hears what is sent to this address.
+    pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        address.is_broadcast() || self.address().is_some_and(|own| own.broadcast() == Some(address))
     }
 
     /// Whether a datagram to this address can leave: that of a reachable host, of a group, or everyone's.
-    pub(super) fn is_deliverable(&self, address: Ipv4Addr) -> bool {
-        let Some(own) = self.address() else { return false };
-        let to_many = address.is_broadcast() || address.is_multicast() || own.broadcast() == Some(address);
-        to_many || self.is_reachable(address)
+    pub(super) fn is_deliverable(&self, address: IpAddr) -> bool {
+        let (IpAddr::V4(group), Some(own)) = (address, self.address()) else { return false };
+        let to_many = group.is_broadcast() || group.is_multicast() || own.broadcast() == Some(group);
+        to_many || self.source_for(address).is_some()
     }
 
     /// The longest datagram that a frame can carry.
@@ -135,8 +147,9 @@ impl Link {
         self.note_resolution(now);
     }
 
-    /// Lets the socket of `set` send what it has to send.
-    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Turn {
+    /// Lets the socket of `set` send what it has to send, which may be what it wishes for.
+    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>, wish: Wish) -> Turn {
+        self.port.expect(wish);
         let at = to_smol(now);
         self.port.clear_refusal();
         self.port.take_sent();
@@ -176,11 +189,11 @@ impl Link {
 }
 
 /// smoltcp counts microseconds.
-fn to_smol(at: Instant) -> SmolInstant {
+pub(super) fn to_smol(at: Instant) -> SmolInstant {
     SmolInstant::from_micros(i64::try_from(at.as_nanos() / 1_000).unwrap_or(i64::MAX))
 }
 
 /// Rounds nothing: `to_smol` of the result is `at` again.
-fn from_smol(at: SmolInstant) -> Instant {
+pub(super) fn from_smol(at: SmolInstant) -> Instant {
     Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1_000))
 }

@@ -226,7 +226,7 @@ pub(super) fn silence(frame: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
-    use core::net::SocketAddrV4;
+    use core::net::SocketAddr;
 
     use proptest::prelude::*;
     use smoltcp::wire::{EthernetAddress, EthernetProtocol, EthernetRepr, TcpSeqNumber};
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn segment(port: u16) -> Traffic {
-        let flow = Flow { local: SocketAddrV4::new(HERE, port), remote: SocketAddrV4::new(THERE, 5000) };
+        let flow = Flow { local: SocketAddr::from((HERE, port)), remote: SocketAddr::from((THERE, 5000)) };
         let sequence = TcpSeqNumber(0);
         Traffic::Tcp(Segment { flow, kind: SegmentKind::Other, sequence, len: 1, acknowledged: None })
     }

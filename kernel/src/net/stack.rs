@@ -38,7 +38,7 @@
 //!
 //! Nothing that a frame says panics or leaves the stack in disorder. Bad checksums and impossible headers are
 //! dropped. A device fault ends all connections with [`NetError::NetworkDown`]. Limits answer to the application
-//! with [`NetError::Exhausted`], and to peers with silence.
+//! with [`NetError::Exhausted`] and [`NetError::LimitReached`], and to peers with silence.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -57,8 +57,10 @@ use super::connection::Connection;
 use super::error::NetError;
 use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
+use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
+use super::loopback::Loopback;
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
 use super::share::Stray;
@@ -72,7 +74,9 @@ use super::udp::UdpEndpoint;
 mod company;
 mod egress;
 mod ingress;
+mod loopback;
 mod operations;
+mod options;
 #[cfg(test)]
 mod tests;
 
@@ -97,10 +101,18 @@ pub struct Counters {
     pub socket_polls: u64,
     /// SYNs dropped because a backlog was full.
     pub backlog_full: u64,
+    /// SYNs dropped because there were as many connections as [`Limits`](super::Limits) allow.
+    pub limit_reached: u64,
     /// SYNs dropped because there was no memory for another connection.
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.
     pub answers_lost: u64,
+    /// Frames that were dropped because a checksum was wrong.
+    pub bad_checksums: u64,
+    /// Packets that arrived in several buffers.
+    pub merged: u64,
+    /// Those of them that were lost, or a part of them was: malformed, or there was nothing to copy them into.
+    pub merged_lost: u64,
     /// Frames that arrived here and concern other stacks.
     pub strays: u64,
     /// Those of them that were lost because nobody came for them.
@@ -145,6 +157,7 @@ enum Target {
 /// A network stack. See the [module](self) documentation.
 pub struct Stack<S> {
     link: Link,
+    loopback: Loopback,
     config: Config,
     slots: Slab<Slot<S>>,
     system: System,
@@ -175,6 +188,7 @@ impl<S: Signal> Stack<S> {
         debug_assert_eq!(system, SYSTEM, "the first number of a slab is 0");
         let mut stack = Self {
             link: Link::new(device, config.seed, now),
+            loopback: Loopback::new(config.seed.rotate_left(32), now),
             slots,
             system: System::new(config.addressing),
             pool: SocketPool::new(&config),
@@ -197,6 +211,11 @@ impl<S: Signal> Stack<S> {
         }
         stack.dirty.push(SYSTEM);
         stack
+    }
+
+    /// Changes how many sockets there may be. Those that there are stay, and so do the backlogs of listeners.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
     }
 
     /// The interface's address, once it has one.
@@ -238,6 +257,7 @@ impl<S: Signal> Stack<S> {
         self.link.port.flush();
         self.link.port.fetch();
         self.take_in(now);
+        let returned = self.take_in_loopback(now);
         self.link.port.flush();
         if self.fault().is_some() {
             self.fail_all();
@@ -245,7 +265,11 @@ impl<S: Signal> Stack<S> {
         let waits = refused || self.link.port.is_backed_up();
         self.retry_at = waits.then(|| now.saturating_add(RETRY));
         let moved = before != (self.counters().received, self.counters().transmitted);
-        if moved || (!refused && !self.dirty.is_empty()) { Activity::Some } else { Activity::None }
+        if moved || returned || !self.loopback.is_empty() || (!refused && !self.dirty.is_empty()) {
+            Activity::Some
+        } else {
+            Activity::None
+        }
     }
 
     /// When to poll again at the latest, even if no frame arrives.
@@ -255,7 +279,7 @@ impl<S: Signal> Stack<S> {
 
     /// Asks the device for an interrupt at the next frame, then looks once more.
     pub fn arm(&mut self) -> Armed {
-        if !self.strays.is_empty() {
+        if !self.strays.is_empty() || !self.loopback.is_empty() {
             return Armed::WorkPending;
         }
         // What waits for room in the device is retried at a deadline; the rest of the dirty queue is work.

@@ -15,15 +15,13 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    EthernetFrame, EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
-};
+use smoltcp::wire::{EthernetFrame, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr};
 use toro_core::Instant;
 
 use super::dispatch::{Segment, SegmentKind};
 use super::flow::Flow;
-use super::port::{Port, Sent};
+use super::offload::{Sent, checksums};
+use super::port::Port;
 
 /// How long a connection is remembered: as smoltcp does, enough for a few retransmissions of a FIN.
 pub(super) const TIME_WAIT: Duration = Duration::from_secs(10);
@@ -114,25 +112,15 @@ pub(super) fn acknowledge(port: &mut Port, frame: &[u8], flow: &Flow, sent: Sent
         timestamp: None,
         payload: &[],
     };
-    let ip = Ipv4Repr {
-        src_addr: *flow.local.ip(),
-        dst_addr: *flow.remote.ip(),
-        next_header: IpProtocol::Tcp,
-        payload_len: tcp.buffer_len(),
-        hop_limit: 64,
-    };
+    let (here, there) = (IpAddress::from(flow.local.ip()), IpAddress::from(flow.remote.ip()));
+    let ip = IpRepr::new(here, there, IpProtocol::Tcp, tcp.buffer_len(), 64);
     let ethernet =
         EthernetRepr { src_addr: received.dst_addr(), dst_addr: received.src_addr(), ethertype: received.ethertype() };
-    let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.buffer_len());
-    let checksums = ChecksumCapabilities::default();
+    let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.header_len());
+    let checksums = checksums();
     port.write(tcp_at + tcp.buffer_len(), |bytes| {
         ethernet.emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
-        ip.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[ip_at..]), &checksums);
-        tcp.emit(
-            &mut TcpPacket::new_unchecked(&mut bytes[tcp_at..]),
-            &IpAddress::Ipv4(ip.src_addr),
-            &IpAddress::Ipv4(ip.dst_addr),
-            &checksums,
-        );
+        ip.emit(&mut bytes[ip_at..], &checksums);
+        tcp.emit(&mut TcpPacket::new_unchecked(&mut bytes[tcp_at..]), &here, &there, &checksums);
     });
 }

@@ -37,7 +37,10 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Takes in a frame that arrived at another stack, as if it had arrived here and concerned nobody else.
-    pub fn deliver(&mut self, now: Instant, frame: Frame) {
+    pub fn deliver(&mut self, now: Instant, mut frame: Frame) {
+        if !self.link.port.admit(&mut frame) {
+            return;
+        }
         let traffic = classify(&frame, self.link.mac());
         self.route(now, frame, traffic);
     }
@@ -47,7 +50,10 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// Gives it back if there is none.
-    pub fn claim(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
+    pub fn claim(&mut self, now: Instant, mut frame: Frame) -> Result<(), Frame> {
+        if !self.link.port.admit(&mut frame) {
+            return Ok(());
+        }
         let traffic = classify(&frame, self.link.mac());
         if !self.knows(&traffic) {
             return Err(frame);
@@ -71,7 +77,7 @@ impl<S: Signal> Stack<S> {
                 let local = segment.flow.local;
                 let listener = self.listeners.get(&local.port()).filter(|_| segment.kind == SegmentKind::Open);
                 self.flows.get(&segment.flow).is_some()
-                    || listener.is_some_and(|listener| listener.listens_to(*local.ip()))
+                    || listener.is_some_and(|listener| listener.listens_to(local.ip()))
             }
             Traffic::Udp(port) => self.udp_ports.contains_key(port),
             Traffic::Arp | Traffic::System | Traffic::Foreign => false,

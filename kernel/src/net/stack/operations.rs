@@ -3,29 +3,29 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 use super::{Slot, Stack, Target};
-use crate::net::connection::{Connection, Owner, Wire};
+use crate::net::connection::{Connection, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::listener::Listener;
 use crate::net::signal::Signal;
-use crate::net::udp::UdpEndpoint;
+use crate::net::udp::{Broadcast, UdpEndpoint};
 
 /// A listener. It can neither be copied nor made: whoever has it owns the listener.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ListenerId(u16);
+pub struct ListenerId(pub(super) u16);
 
 /// A TCP connection. It can neither be copied nor made: whoever has it owns the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConnectionId(u32);
+pub struct ConnectionId(pub(super) u32);
 
 /// A UDP socket. It can neither be copied nor made: whoever has it owns the socket.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UdpId(u32);
+pub struct UdpId(pub(super) u32);
 
 /// A connection that a peer has opened.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub struct Accepted<S> {
     /// The connection.
     pub id: ConnectionId,
     /// Its end here.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// Its end there.
-    pub remote: SocketAddrV4,
+    pub remote: SocketAddr,
     /// What the stack calls when the connection becomes ready.
     pub signal: S,
 }
@@ -52,11 +52,22 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::Exhausted`]: no port is free.
     pub fn listen(
         &mut self,
-        local: SocketAddrV4,
+        local: SocketAddr,
         backlog: usize,
         signal: S,
-    ) -> Result<(ListenerId, SocketAddrV4), NetError> {
-        self.check_local(*local.ip())?;
+    ) -> Result<(ListenerId, SocketAddr), NetError> {
+        let (id, local) = self.reserve(local, signal)?;
+        self.start_listening(&id, backlog)?;
+        Ok((id, local))
+    }
+
+    /// Takes a port without listening to it: to peers it is closed. Port 0 stands for one that is free.
+    ///
+    /// # Errors
+    ///
+    /// As for [`listen`](Self::listen).
+    pub fn reserve(&mut self, local: SocketAddr, signal: S) -> Result<(ListenerId, SocketAddr), NetError> {
+        self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
                 let listeners = &self.listeners;
@@ -65,8 +76,20 @@ impl<S: Signal> Stack<S> {
             port if self.listeners.contains_key(&port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        self.listeners.insert(port, Listener::new(*local.ip(), backlog, signal));
-        Ok((ListenerId(port), SocketAddrV4::new(*local.ip(), port)))
+        self.listeners.insert(port, Listener::new(local.ip(), signal));
+        Ok((ListenerId(port), SocketAddr::new(local.ip(), port)))
+    }
+
+    /// Begins to listen to a port that was taken, or changes the backlog: at least one, at most what the
+    /// [limits](crate::net::Limits) allow.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn start_listening(&mut self, id: &ListenerId, backlog: usize) -> Result<(), NetError> {
+        let listener = self.listeners.get_mut(&id.0).ok_or(NetError::InvalidInput)?;
+        listener.listen(backlog, &self.config.limits);
+        Ok(())
     }
 
     /// Takes the connection that has waited longest.
@@ -111,31 +134,75 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::NetworkUnreachable`]: there is no way to the address, or the interface has none of its own;
     /// - [`NetError::NetworkDown`]: the device has failed;
     /// - [`NetError::InvalidInput`]: the port is 0;
-    /// - [`NetError::Exhausted`]: no memory or no local port is left.
-    pub fn connect(&mut self, remote: SocketAddrV4, signal: S) -> Result<(ConnectionId, SocketAddrV4), NetError> {
+    /// - [`NetError::Exhausted`]: no memory or no local port is left;
+    /// - [`NetError::LimitReached`]: there are as many connections as allowed.
+    pub fn connect(&mut self, remote: SocketAddr, signal: S) -> Result<(ConnectionId, SocketAddr), NetError> {
+        self.connect_through(None, remote, signal)
+    }
+
+    /// The same from a port that was [taken](Self::reserve), and stays so until it is given up. It cannot be one that
+    /// somebody listens to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and [`NetError::AddressInUse`] if there is such a connection from this port.
+    pub fn connect_from(
+        &mut self,
+        from: &ListenerId,
+        remote: SocketAddr,
+        signal: S,
+    ) -> Result<(ConnectionId, SocketAddr), NetError> {
+        self.connect_through(Some(from.0), remote, signal)
+    }
+
+    fn connect_through(
+        &mut self,
+        from: Option<u16>,
+        remote: SocketAddr,
+        signal: S,
+    ) -> Result<(ConnectionId, SocketAddr), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        let own = self.address().filter(|_| self.link.is_reachable(*remote.ip()));
-        let own = own.ok_or(NetError::NetworkUnreachable)?;
+        let (path, own) = match self.local_source_for(remote.ip()) {
+            Some(own) => (Path::Loopback, own),
+            None => (Path::Wire, self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?),
+        };
         let (flows, listeners) = (&self.flows, &self.listeners);
-        let flow_from = |port| Flow { local: SocketAddrV4::new(own, port), remote };
-        let port = self
-            .ephemeral
-            .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
-            .ok_or(NetError::Exhausted)?;
+        let flow_from = |port| Flow { local: SocketAddr::new(own, port), remote };
+        let is_free = |port| {
+            // Over loopback the other end must be free, too, and not be this one.
+            let flow = flow_from(port);
+            flows.get(&flow).is_none()
+                && (path == Path::Wire || (flow.local != remote && flows.get(&flow.reversed()).is_none()))
+        };
+        let port = match from {
+            Some(port) if !is_free(port) => return Err(NetError::AddressInUse),
+            Some(port) => port,
+            None => self
+                .ephemeral
+                .pick(|port| !listeners.contains_key(&port) && is_free(port))
+                .ok_or(NetError::Exhausted)?,
+        };
         let flow = flow_from(port);
+        if self.has_all_connections() {
+            return Err(NetError::LimitReached);
+        }
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
-        let there = IpEndpoint::new(IpAddress::Ipv4(*remote.ip()), remote.port());
-        let here = IpEndpoint::new(IpAddress::Ipv4(own), port);
-        if socket.get_mut().connect(self.link.context(), there, here).is_err() {
+        let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
+        let context = match path {
+            Path::Wire => self.link.context(),
+            Path::Loopback => self.loopback.context(),
+        };
+        if socket.get_mut().connect(context, ends.0, ends.1).is_err() {
             self.pool.give_back(socket);
             return Err(NetError::InvalidInput);
         }
-        let connection = Connection::new(socket, flow, Owner::Application, signal);
+        let mut connection = Connection::new(socket, flow, Owner::Application, signal);
+        connection.path = path;
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);
@@ -322,22 +389,27 @@ impl<S: Signal> Stack<S> {
         self.dirty.push(key);
     }
 
-    fn connection(&self, id: &ConnectionId) -> Result<&Connection<S>, NetError> {
+    pub(super) fn connection(&self, id: &ConnectionId) -> Result<&Connection<S>, NetError> {
         match self.slots.get(id.0) {
             Some(Slot::Tcp(connection)) => Ok(connection),
             _ => Err(NetError::NotConnected),
         }
     }
 
-    fn connection_mut(&mut self, id: &ConnectionId) -> Result<&mut Connection<S>, NetError> {
+    pub(super) fn connection_mut(&mut self, id: &ConnectionId) -> Result<&mut Connection<S>, NetError> {
         match self.slots.get_mut(id.0) {
             Some(Slot::Tcp(connection)) => Ok(connection),
             _ => Err(NetError::NotConnected),
         }
     }
 
-    fn check_local(&self, address: Ipv4Addr) -> Result<(), NetError> {
-        if address.is_unspecified() || self.link.is_own(address) {
+    /// Whether there are as many TCP connections as allowed, of whatever kind.
+    pub(super) fn has_all_connections(&self) -> bool {
+        self.pool.in_use() >= self.config.limits.tcp_sockets
+    }
+
+    fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
+        if address.is_unspecified() || self.is_local(address) {
             return Ok(());
         }
         Err(NetError::AddressNotAvailable)
@@ -359,9 +431,10 @@ impl<S: Signal> Stack<S> {
     ///
     /// # Errors
     ///
-    /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory.
-    pub fn bind_udp(&mut self, local: SocketAddrV4, signal: S) -> Result<(UdpId, SocketAddrV4), NetError> {
-        self.check_local(*local.ip())?;
+    /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory;
+    /// [`NetError::LimitReached`] when there are as many UDP sockets as allowed.
+    pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
                 let taken = &self.udp_ports;
@@ -370,7 +443,10 @@ impl<S: Signal> Stack<S> {
             port if self.udp_ports.contains_key(&port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        let local = SocketAddrV4::new(*local.ip(), port);
+        let local = SocketAddr::new(local.ip(), port);
+        if self.udp_ports.len() >= self.config.limits.udp_sockets {
+            return Err(NetError::LimitReached);
+        }
         self.pool.reserve(UdpEndpoint::<S>::MEMORY).map_err(|_| NetError::Exhausted)?;
         let endpoint =
             UdpEndpoint::new(local, signal).inspect_err(|_| self.pool.unreserve(UdpEndpoint::<S>::MEMORY))?;
@@ -385,22 +461,33 @@ impl<S: Signal> Stack<S> {
     ///
     /// - [`NetError::WouldBlock`]: no room now;
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
+    /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
     /// - [`NetError::InvalidInput`]: the address or port is unspecified.
-    pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddrV4) -> Result<(), NetError> {
+    pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
-        }
-        if bytes.len() > self.link.max_datagram() {
-            return Err(NetError::MessageTooLong);
         }
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        if !self.link.is_deliverable(*remote.ip()) {
+        if self.is_local(remote.ip()) {
+            return self.send_to_ourselves(id.0, bytes, remote);
+        }
+        if bytes.len() > self.link.max_datagram() {
+            return Err(NetError::MessageTooLong);
+        }
+        if !self.link.is_deliverable(remote.ip()) {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if endpoint.local.ip().is_loopback() {
+            // It would leave by the wire.
+            return Err(NetError::NetworkUnreachable);
+        }
+        if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
+            return Err(NetError::PermissionDenied);
+        }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);
         Ok(())
@@ -411,7 +498,7 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// [`NetError::WouldBlock`] while there is none; [`NetError::NetworkDown`] after the device has failed.
-    pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddrV4), NetError> {
+    pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use toro_core::Instant;
@@ -15,11 +15,16 @@ use crate::net::address::{Addressing, StaticAddress};
 use crate::net::config::{BufferSizes, Config};
 use crate::net::error::NetError;
 use crate::net::signal::Signal;
-use crate::net::testing::{Cable, CableEnd};
+use crate::net::testing::{Cable, CableEnd, Gear};
 
 mod company;
 mod faults;
+mod limits;
+mod loopback;
+mod offloads;
+mod options;
 mod peers;
+mod readiness;
 mod tcp;
 mod udp_dhcp;
 
@@ -76,7 +81,11 @@ impl World {
     }
 
     fn with(server: Config, client: Config) -> Self {
-        let (cable, client_end, server_end) = Cable::new();
+        Self::between((server, Gear::PLAIN), (client, Gear::PLAIN))
+    }
+
+    fn between((server, server_gear): (Config, Gear), (client, client_gear): (Config, Gear)) -> Self {
+        let (cable, client_end, server_end) = Cable::between(client_gear, server_gear);
         let now = Instant::from_nanos(5_000_000_000);
         Self {
             server: Stack::new(Box::new(server_end), server, Count::default(), now),
@@ -118,12 +127,12 @@ impl World {
     }
 
     fn listen(&mut self, backlog: usize) -> ListenerId {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         self.server.listen(any, backlog, Count::default()).expect("the port is free").0
     }
 
     fn connect(&mut self) -> ConnectionId {
-        let server = SocketAddrV4::new(SERVER, PORT);
+        let server = SocketAddr::from((SERVER, PORT));
         self.client.connect(server, Count::default()).expect("there is room for a connection").0
     }
 

@@ -7,6 +7,7 @@ use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol};
 
 use super::*;
 use crate::net::share::{Seat, Stray};
+use crate::net::udp::Broadcast;
 
 const STACKS: u16 = 3;
 
@@ -122,12 +123,12 @@ impl Company {
     }
 
     fn listen(&mut self, index: usize) -> ListenerId {
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         self.stacks[index].listen(any, 8, Count::default()).expect("the port is free").0
     }
 
     fn connect(&mut self) -> ConnectionId {
-        let server = SocketAddrV4::new(SERVER, PORT);
+        let server = SocketAddr::from((SERVER, PORT));
         let (client, _) = self.client.connect(server, Count::default()).expect("there is room");
         self.pass(Duration::from_millis(20));
         client
@@ -153,9 +154,9 @@ fn a_connection_that_a_stack_opens_works_wherever_the_answers_arrive() {
     for steer in steers {
         for index in 0..3 {
             let mut company = Company::new(steer);
-            let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
             let (listener, _) = company.client.listen(any, 8, Count::default()).expect("the port is free");
-            let there = SocketAddrV4::new(CLIENT, PORT);
+            let there = SocketAddr::from((CLIENT, PORT));
             let (opened, local) = company.stacks[index].connect(there, Count::default()).expect("there is room");
             assert_eq!(seat(0).owner_of_port(local.port()), Some(index as u16));
             company.pass(Duration::from_millis(100));
@@ -199,9 +200,9 @@ fn whoever_listens_alone_is_found() {
     // In the range of chosen ports, and not by the stack that such a port would be given to.
     for at in 0..3 {
         let mut company = Company::new(|_| 2);
-        let local = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 50_000);
+        let local = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 50_000));
         let (listener, _) = company.stacks[at].listen(local, 8, Count::default()).expect("the port is free");
-        let there = SocketAddrV4::new(SERVER, 50_000);
+        let there = SocketAddr::from((SERVER, 50_000));
         let _client = company.client.connect(there, Count::default()).expect("there is room");
         company.pass(Duration::from_millis(20));
         assert!(company.stacks[at].accept(&listener).is_ok());
@@ -219,17 +220,18 @@ fn where_nobody_listens_one_stack_refuses() {
 fn datagrams_find_the_stack_that_has_their_port() {
     for steer in [(|_| 0) as Steer, |_| 1, |_| 2] {
         let mut company = Company::new(steer);
-        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let (server, _) = company.stacks[1].bind_udp(any(53), Count::default()).expect("the port is free");
         let (client, from) = company.client.bind_udp(any(0), Count::default()).expect("a port is free");
-        company.client.send_to(&client, b"question", SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        company.client.send_to(&client, b"question", SocketAddr::from((SERVER, 53))).expect("there is room");
         company.pass(Duration::from_millis(20));
         let mut buffer = [0; 100];
-        let from = SocketAddrV4::new(CLIENT, from.port());
+        let from = SocketAddr::from((CLIENT, from.port()));
         assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((8, from)));
         // To everyone: each that has the port.
+        company.client.set_broadcast(&client, Broadcast::Allowed).expect("it is bound");
         let others = [0, 2].map(|i| company.stacks[i].bind_udp(any(53), Count::default()).expect("it is free here").0);
-        company.client.send_to(&client, b"all", SocketAddrV4::new(Ipv4Addr::BROADCAST, 53)).expect("there is room");
+        company.client.send_to(&client, b"all", SocketAddr::from((Ipv4Addr::BROADCAST, 53))).expect("there is room");
         company.pass(Duration::from_millis(20));
         assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((3, from)));
         for (index, socket) in [0, 2].into_iter().zip(&others) {
@@ -247,8 +249,8 @@ fn a_request_for_our_address_is_answered_once_and_teaches_everybody_who_asks() {
     let accepted = company.stacks[1].accept(&listener).expect("the handshake is complete");
     company.talk(&client, 1, &accepted.id);
     assert_eq!(company.arp, [0, 1], "one reply, and nobody had to ask back");
-    let there = SocketAddrV4::new(CLIENT, PORT);
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+    let there = SocketAddr::from((CLIENT, PORT));
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let _listener = company.client.listen(any, 8, Count::default()).expect("the port is free");
     for index in [0, 2] {
         let (opened, _) = company.stacks[index].connect(there, Count::default()).expect("there is room");
@@ -262,7 +264,7 @@ fn a_request_for_our_address_is_answered_once_and_teaches_everybody_who_asks() {
 fn the_answer_to_one_stacks_request_teaches_everybody() {
     // Of what the client says the first stack never sees anything but what is carried to it.
     let mut company = Company::new(|_| 2);
-    let there = SocketAddrV4::new(CLIENT, PORT);
+    let there = SocketAddr::from((CLIENT, PORT));
     let (opened, _) = company.stacks[0].connect(there, Count::default()).expect("there is room");
     company.pass(Duration::from_millis(100));
     assert_eq!(company.stacks[0].established(&opened), Err(NetError::ConnectionRefused), "nobody listens there");
@@ -297,7 +299,7 @@ fn a_lease_that_arrives_anywhere_is_the_first_stacks_and_the_others_are_told() {
         company.stacks[index].set_address(Some(lease));
         assert_eq!(company.stacks[index].configuration(), Some(lease));
     }
-    let far = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 80);
+    let far = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
     let (connection, _) = company.stacks[2].connect(far, Count::default()).expect("through the gateway");
     // Who leases by himself is not told.
     company.stacks[0].set_address(None);
@@ -327,11 +329,11 @@ fn an_address_is_announced_to_who_waits_for_it_and_only_when_it_changes() {
 #[test]
 fn strays_that_nobody_comes_for_are_lost_and_counted() {
     let mut company = Company::new(|_| 0);
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let (client, _) = company.client.bind_udp(any, Count::default()).expect("a port is free");
     company.pass(Duration::from_millis(1));
     for _ in 0..400 {
-        company.client.send_to(&client, b"?", SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        company.client.send_to(&client, b"?", SocketAddr::from((SERVER, 53))).expect("there is room");
         for _ in 0..4 {
             let _ = company.client.poll(company.now);
             company.exchange();

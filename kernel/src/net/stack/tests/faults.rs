@@ -171,7 +171,7 @@ fn a_broken_device_is_told_to_everybody() {
     world.server.send(&orphan.id, b"lost").expect("it is open");
     world.server.close(orphan.id);
     let reading = Count::default();
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 53);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53));
     let (datagrams, _) = world.server.bind_udp(any, reading.clone()).expect("the port is free");
     world.cable.from(1).fault = Some(DeviceFault::NeedsReset);
     let _ = world.server.poll(world.now);
@@ -182,7 +182,7 @@ fn a_broken_device_is_told_to_everybody() {
     assert_eq!(world.server.accept(&listener).err(), Some(NetError::NetworkDown));
     assert!(reading.readable_calls() > 0, "who waits for datagrams is woken");
     assert_eq!(world.server.receive_from(&datagrams, &mut buffer), Err(NetError::NetworkDown));
-    let there = SocketAddrV4::new(CLIENT, PORT);
+    let there = SocketAddr::from((CLIENT, PORT));
     assert_eq!(world.server.connect(there, Count::default()).err(), Some(NetError::NetworkDown));
     world.server.close(server.id);
     assert_eq!(world.server.usage().pooled_in_use, 0);

@@ -61,7 +61,7 @@ impl Pair {
         let (cable, client_end, server_end) = Cable::new();
         let now = Instant::from_nanos(5_000_000_000);
         let mut server = Stack::new(Box::new(server_end), fixed(SERVER), Count::default(), now);
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         let (listener, _) = server.listen(any, 8, Count::default()).expect("the port is free");
         (Self { server, peer: Peer::new(client_end, 1), cable, now }, listener)
     }
@@ -154,7 +154,7 @@ fn a_plain_smoltcp_client_exchanges_data_with_the_stack() {
     let client = pair.peer.connect(50_000);
     pair.pass(5);
     let server = pair.server.accept(&listener).expect("the handshake is complete");
-    assert_eq!(server.remote, SocketAddrV4::new(CLIENT, 50_000));
+    assert_eq!(server.remote, SocketAddr::from((CLIENT, 50_000)));
     let bytes = pattern(100_000);
     let (mut sent, mut received) = (0, Vec::new());
     while received.len() < bytes.len() {

@@ -6,13 +6,13 @@ use super::*;
 fn a_handshake_wakes_both_sides_and_bytes_go_both_ways() {
     let mut world = World::new();
     let listening = Count::default();
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let (listener, local) = world.server.listen(any, 8, listening.clone()).expect("the port is free");
     assert_eq!(local.port(), PORT);
     assert_eq!(world.server.accept(&listener).err(), Some(NetError::WouldBlock));
 
     let connecting = Count::default();
-    let there = SocketAddrV4::new(SERVER, PORT);
+    let there = SocketAddr::from((SERVER, PORT));
     let (client, here) = world.client.connect(there, connecting.clone()).expect("there is room");
     assert_eq!(world.client.established(&client), Err(NetError::WouldBlock));
     world.settle();
@@ -135,11 +135,11 @@ fn connections_beyond_the_memory_are_an_error_here_and_silence_there() {
     let little = |address| Config { memory: 4 * 8192, large: sizes, small: sizes, ..fixed(address) };
     let mut world = World::with(little(SERVER), little(CLIENT));
     let _listener = world.listen(100);
-    let there = SocketAddrV4::new(SERVER, PORT);
+    let there = SocketAddr::from((SERVER, PORT));
     let mut ids: Vec<_> = (0..4).map(|_| world.connect()).collect();
     assert_eq!(world.client.connect(there, Count::default()).err(), Some(NetError::Exhausted));
     assert_eq!(world.client.bind_udp(there, Count::default()).err(), Some(NetError::AddressNotAvailable));
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     assert_eq!(world.client.bind_udp(any, Count::default()).err(), Some(NetError::Exhausted));
     world.pass(Duration::from_secs(1));
     world.client.abort(ids.pop().expect("there are four"));

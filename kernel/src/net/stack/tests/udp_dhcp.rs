@@ -8,8 +8,8 @@ use smoltcp::wire::{
 
 use super::*;
 
-fn any(port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
 #[test]
@@ -20,11 +20,11 @@ fn datagrams_go_both_ways_and_keep_their_borders() {
     let (client, local) = world.client.bind_udp(any(0), Count::default()).expect("a port is free");
     assert_eq!(world.server.bind_udp(any(53), Count::default()).err(), Some(NetError::AddressInUse));
     for text in ["one", "", "three"] {
-        world.client.send_to(&client, text.as_bytes(), SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        world.client.send_to(&client, text.as_bytes(), SocketAddr::from((SERVER, 53))).expect("there is room");
     }
     world.pass(Duration::from_millis(10));
     assert!(reading.readable_calls() > 0);
-    let from = SocketAddrV4::new(CLIENT, local.port());
+    let from = SocketAddr::from((CLIENT, local.port()));
     let mut buffer = [0; 4];
     assert_eq!(world.server.receive_from(&server, &mut buffer), Ok((3, from)));
     assert_eq!(world.server.receive_from(&server, &mut buffer), Ok((0, from)));
@@ -35,19 +35,19 @@ fn datagrams_go_both_ways_and_keep_their_borders() {
     world.pass(Duration::from_millis(10));
     let mut buffer = [0; 2000];
     let answer = world.client.receive_from(&client, &mut buffer);
-    assert_eq!(answer, Ok((6, SocketAddrV4::new(SERVER, 53))));
+    assert_eq!(answer, Ok((6, SocketAddr::from((SERVER, 53)))));
 }
 
 #[test]
 fn a_datagram_is_refused_where_it_cannot_go() {
     let mut world = World::new();
     let (socket, _) = world.client.bind_udp(any(0), Count::default()).expect("a port is free");
-    let there = SocketAddrV4::new(SERVER, 9);
+    let there = SocketAddr::from((SERVER, 9));
     assert_eq!(world.client.send_to(&socket, &[0; 1472], there), Ok(()));
     assert_eq!(world.client.send_to(&socket, &[0; 1473], there), Err(NetError::MessageTooLong));
     assert_eq!(world.client.send_to(&socket, b"", any(9)), Err(NetError::InvalidInput));
-    assert_eq!(world.client.send_to(&socket, b"", SocketAddrV4::new(SERVER, 0)), Err(NetError::InvalidInput));
-    let far = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9);
+    assert_eq!(world.client.send_to(&socket, b"", SocketAddr::from((SERVER, 0))), Err(NetError::InvalidInput));
+    let far = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
     assert_eq!(world.client.send_to(&socket, b"", far), Err(NetError::NetworkUnreachable));
     assert_eq!(world.client.connect(far, Count::default()).err(), Some(NetError::NetworkUnreachable));
     let before = world.client.usage();
@@ -61,13 +61,13 @@ fn a_reader_that_is_too_slow_loses_datagrams_and_nothing_else() {
     let (server, _) = world.server.bind_udp(any(53), Count::default()).expect("the port is free");
     let (client, _) = world.client.bind_udp(any(0), Count::default()).expect("a port is free");
     for _ in 0..200 {
-        world.client.send_to(&client, &[7; 1000], SocketAddrV4::new(SERVER, 53)).expect("there is room");
+        world.client.send_to(&client, &[7; 1000], SocketAddr::from((SERVER, 53))).expect("there is room");
         world.pass(Duration::from_millis(1));
     }
     let mut buffer = [0; 1000];
     let read = core::iter::from_fn(|| world.server.receive_from(&server, &mut buffer).ok()).count();
     assert!((16..200).contains(&read), "{read}");
-    world.client.send_to(&client, &[7; 1000], SocketAddrV4::new(SERVER, 53)).expect("there is room");
+    world.client.send_to(&client, &[7; 1000], SocketAddr::from((SERVER, 53))).expect("there is room");
     world.pass(Duration::from_millis(10));
     assert!(world.server.receive_from(&server, &mut buffer).is_ok());
 }
@@ -187,7 +187,7 @@ fn serve(stack: &mut Stack<Count>, cable: &Cable, now: Instant, address: Ipv4Add
 #[test]
 fn a_lease_gives_the_address_and_the_gateway() {
     let (mut stack, cable, configured, now) = asking();
-    let there = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 80);
+    let there = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
     assert_eq!(stack.address(), None);
     assert_eq!(stack.connect(there, Count::default()).err(), Some(NetError::NetworkUnreachable));
     let seen = serve(&mut stack, &cable, now, SERVER);
@@ -223,7 +223,7 @@ fn a_lease_that_is_not_renewed_runs_out_and_takes_its_connections_along() {
         while stack.poll(now) == Activity::Some {}
         while cable.take_from(1).is_some() {}
         if connection.is_none() && now.as_nanos() > 82_000_000_000 {
-            let there = SocketAddrV4::new(CLIENT, 80);
+            let there = SocketAddr::from((CLIENT, 80));
             connection = Some(stack.connect(there, Count::default()).expect("there is room").0);
         }
         match stack.next_deadline() {
