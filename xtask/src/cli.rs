@@ -57,8 +57,8 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, dosfstools,
-    /// mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
+    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
+    /// dosfstools, mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]

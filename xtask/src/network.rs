@@ -32,6 +32,7 @@ use crate::cli::{Machine, Nic, PortForward, VirtioInterface};
 use crate::exit::Failure;
 use crate::ports::HeldPorts;
 
+mod recording;
 pub mod tap;
 
 use tap::{Tap, TapOption};
@@ -154,6 +155,26 @@ impl Plan {
         self.cards = vec![Card { network, recording: recording(wish, 0) }];
         Ok(())
     }
+}
+
+/// The Ethernet address of card `number`.
+pub fn mac(number: usize) -> recording::Mac {
+    [0x52, 0x54, 0x00, 0x12, 0x34, 0x56_u8.wrapping_add(number as u8)]
+}
+
+/// Brings recordings into order once QEMU has ended.
+///
+/// # Errors
+///
+/// A machine failure where a file cannot be read or written.
+pub fn tidy_recordings(cards: &[Card]) -> Result<(), Failure> {
+    for (number, card) in cards.iter().enumerate() {
+        if let Some(file) = &card.recording {
+            recording::tidy(file, mac(number))
+                .map_err(|error| Failure::machine(format!("the recording {}: {error}", file.display())))?;
+        }
+    }
+    Ok(())
 }
 
 /// How many cards there will be.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{Transport, virtio_device};
 use crate::cli::{Nic, VirtioInterface};
-use crate::network::{Card, Network};
+use crate::network::{Card, Network, mac};
 
 /// How much of a frame is recorded: all of one that is not segmented yet.
 const RECORDED_BYTES: u32 = 128 << 10;
@@ -32,7 +32,8 @@ pub fn network(number: usize, card: &Card) -> String {
 
 /// The `-device` value of card `number`.
 pub fn device(number: usize, card: &Card, nic: Nic, transport: Transport, virtio: VirtioInterface) -> String {
-    let mut properties = format!("netdev=net{number},mac=52:54:00:12:34:{:02x}", 0x56 + number);
+    let mac = mac(number).map(|byte| format!("{byte:02x}")).join(":");
+    let mut properties = format!("netdev=net{number},mac={mac}");
     let interface = match nic {
         Nic::E1000 => return format!("e1000,{properties},romfile="),
         Nic::Virtio => virtio,
