@@ -117,18 +117,23 @@ fn serve(stream: &TcpStream, patience: Duration, others: usize) -> io::Result<()
     let mut buffer = [0; LONGEST_HEAD];
     let (head, filled) = read_head(stream, &mut buffer)?;
     let request = parse(buffer.get(..head).unwrap_or_default());
+    answer_request(stream, request, buffer.get(head..filled).unwrap_or_default(), others)?;
+    // The client is to close first: what a connection leaves behind for a while is then on its side.
+    while stream.read_with(|bytes| (bytes.len(), bytes.len()))? > 0 {}
+    Ok(())
+}
+
+/// Does what a request asks for; `first` came behind its head.
+fn answer_request(stream: &TcpStream, request: Request, first: &[u8], others: usize) -> io::Result<()> {
     match request {
         Request::Send { count, stream: number } => {
             write_all(stream, answer_head("200 OK", count).as_bytes())?;
             send_bytes(stream, count, number)
         }
-        Request::Compare { count, stream: number } => {
-            let first = buffer.get(head..filled).unwrap_or_default();
-            match compare_bytes(stream, first, count, number)? {
-                None => answer(stream, "200 OK", &format!("{count} bytes, as expected\n")),
-                Some(place) => answer(stream, "422 Unprocessable Content", &format!("byte {place} is wrong\n")),
-            }
-        }
+        Request::Compare { count, stream: number } => match compare_bytes(stream, first, count, number)? {
+            None => answer(stream, "200 OK", &format!("{count} bytes, as expected\n")),
+            Some(place) => answer(stream, "422 Unprocessable Content", &format!("byte {place} is wrong\n")),
+        },
         Request::Usage => answer(stream, "200 OK", &usage(others)),
         Request::Quit => {
             answer(stream, "200 OK", "")?;

@@ -91,7 +91,7 @@ impl Soak {
         let line = format!("GET /bytes/{count}/{stream}");
         let trouble = |reason: String| format!("{line}: {reason}");
         let mut connection = self.ask(&line)?;
-        let mut piece = read_head(&mut connection).map_err(trouble)?;
+        let (_, mut piece) = read_head(&mut connection).map_err(trouble)?;
         let mut place = 0;
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -100,8 +100,10 @@ impl Soak {
                 return Err(trouble(format!("byte {} is wrong", place + offset as u64)));
             }
             place += piece.len() as u64;
+            if place >= count {
+                return if place == count { Ok(()) } else { Err(trouble(format!("{place} bytes came"))) };
+            }
             match connection.read(&mut buffer).map_err(|error| trouble(format!("after {place} bytes: {error}")))? {
-                0 if place == count => return Ok(()),
                 0 => return Err(trouble(format!("{place} bytes came"))),
                 length => piece = buffer[..length].to_vec(),
             }
@@ -202,19 +204,23 @@ impl Usage {
     }
 }
 
-/// Reads the head of an answer; gives what came of the body.
+/// Reads the head of an answer; gives the length of the body, and what has come of it.
 ///
 /// # Errors
 ///
 /// What happened, or what was answered other than 200.
-pub fn read_head(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+pub fn read_head(stream: &mut TcpStream) -> Result<(usize, Vec<u8>), String> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let body = bytes.split_off(end + 4);
             let head = String::from_utf8_lossy(&bytes);
-            return if head.starts_with("HTTP/1.1 200 ") { Ok(body) } else { Err(format!("{head}{body:?}")) };
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok());
+            return match length {
+                Some(length) if head.starts_with("HTTP/1.1 200 ") => Ok((length, body)),
+                _ => Err(format!("{head}{}", String::from_utf8_lossy(&body))),
+            };
         }
         match stream.read(&mut buffer).map_err(|error| error.to_string())? {
             0 => return Err(format!("the end after {} bytes", bytes.len())),
@@ -223,13 +229,15 @@ pub fn read_head(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Reads an answer to the end of the connection; gives its body.
+/// Reads an answer; gives its body.
 ///
 /// # Errors
 ///
 /// As for [`read_head`].
 pub fn read_answer(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
-    let mut body = read_head(stream)?;
-    stream.read_to_end(&mut body).map_err(|error| error.to_string())?;
+    let (length, mut body) = read_head(stream)?;
+    let come = body.len().min(length);
+    body.resize(length, 0);
+    stream.read_exact(&mut body[come..]).map_err(|error| error.to_string())?;
     Ok(body)
 }
