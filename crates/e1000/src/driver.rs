@@ -102,6 +102,8 @@ pub struct E1000<R: Registers, C: ConfigSpace> {
     link: LinkState,
     /// The device has said that something about the link has changed.
     is_link_stale: bool,
+    /// A reset is over, of which whoever arms next shall hear: there is room to transmit.
+    has_restarted: bool,
     /// Whether the caller was last told that it cannot transmit now, and waits for a completion.
     is_starved: bool,
     /// Whether completions interrupt.
@@ -156,6 +158,7 @@ impl<R: Registers, C: ConfigSpace> E1000<R, C> {
             watchdog: Watchdog::new(clock.now()),
             link: LinkState::Down,
             is_link_stale: false,
+            has_restarted: false,
             is_starved: false,
             wakes_when_sent: false,
             empty_interrupts: 0,
@@ -204,6 +207,7 @@ impl<R: Registers, C: ConfigSpace> E1000<R, C> {
                     self.start();
                     // Nobody has said how the link is since.
                     self.is_link_stale = true;
+                    self.has_restarted = true;
                     Ok(Turn::Running)
                 }
                 Err(_) => {
@@ -297,7 +301,7 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
     }
 
     fn changes(&mut self) -> Result<Changes, DeviceFault> {
-        if !self.is_link_stale || self.turn()? == Turn::Resetting {
+        if self.turn()? == Turn::Resetting || !self.is_link_stale {
             return Ok(Changes::default());
         }
         self.is_link_stale = false;
@@ -372,7 +376,8 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
             self.watch()?;
         }
         // No interrupt tells the end of a reset; it takes milliseconds.
-        if matches!(self.state, State::Resetting(_)) || self.receive.is_waiting() {
+        let has_restarted = core::mem::take(&mut self.has_restarted);
+        if has_restarted || matches!(self.state, State::Resetting(_)) || self.receive.is_waiting() {
             return Ok(Armed::WorkPending);
         }
         // Whoever holds all frames himself waits for no completion, and must not be woken by one.
@@ -389,10 +394,11 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
             Ok(causes) => causes,
             Err(fault) => return Err(self.fail(fault)),
         };
-        self.is_link_stale |= causes.intersects(Causes::LINK | Causes::SEQUENCE);
+        let has_changed = causes.intersects(Causes::LINK | Causes::SEQUENCE);
+        self.is_link_stale |= has_changed;
         let has_room = self.is_starved && self.reclaim() == Reclaimed::Some;
         self.is_starved &= !has_room;
-        if self.is_link_stale || has_room || self.receive.is_waiting() {
+        if has_changed || has_room || self.receive.is_waiting() {
             return Ok(Armed::WorkPending);
         }
         self.count_empty_interrupt(causes)?;
