@@ -71,7 +71,7 @@ pub use config::{BufferSizes, Config};
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, is_attached, local_address, wait_until_configured};
+pub use interface::{attach, attach_queues, counters, is_attached, local_address, usage, wait_until_configured};
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]

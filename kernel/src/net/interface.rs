@@ -22,7 +22,7 @@ use super::error::NetError;
 use super::flow::mix;
 use super::share::Seat;
 use super::signal::Signal;
-use super::stack::{Activity, Stack};
+use super::stack::{Activity, Counters, Stack, Usage};
 use crate::core::{self as cores, CoreId, run_on};
 use crate::core_local;
 use crate::env;
@@ -259,6 +259,16 @@ pub fn is_attached() -> bool {
 /// The address of this core's interface, once it has one.
 pub fn local_address() -> Option<Ipv4Addr> {
     Interface::current().ok()?.stack().address()
+}
+
+/// How much this core's network holds at the moment; none if the core has no network device.
+pub fn usage() -> Option<Usage> {
+    Some(Interface::current().ok()?.stack().usage())
+}
+
+/// What this core's network has done so far; none if the core has no network device.
+pub fn counters() -> Option<Counters> {
+    Some(Interface::current().ok()?.stack().counters())
 }
 
 /// Waits until the interface has an address, and returns it.
