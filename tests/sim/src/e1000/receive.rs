@@ -134,6 +134,16 @@ impl Chip {
         }
     }
 
+    /// Says of a transmit descriptor that it was sent, whether it was or not.
+    pub fn mark_sent(&mut self, index: u32) {
+        let size = self.ring_size(TDLEN);
+        if size > 0 && self.memory.extent(self.base(TDBAL)) > 0 {
+            let at = self.base(TDBAL) + u64::from(index % size) * 16;
+            let [_, word] = self.fetch(at);
+            self.write_back(at, word | DD);
+        }
+    }
+
     /// What the device says about a good frame.
     fn status(&self, frame: &[u8]) -> u64 {
         if self.nature == Nature::Emulated || self.peek(RXCSUM) & 1 << 9 == 0 {
