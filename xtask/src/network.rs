@@ -14,6 +14,7 @@
 //! | `virtio` | virtio-net with the interface of `--virtio`, which is the modern one | yes | yes |
 //! | `virtio-legacy` | virtio-net with the legacy interface | yes | all virtio devices are legacy then |
 //! | `e1000` | Intel's 82540EM, a PCI card | yes | no |
+//! | `e1000e` | Intel's 82574L, likewise | yes | no |
 //!
 //! # Recordings
 //!
@@ -228,7 +229,7 @@ pub fn plan(wish: &Wish<'_>, http_port: Option<u16>, ports: &mut HeldPorts) -> R
 fn check_combination(wish: &Wish<'_>) -> Result<(), Failure> {
     let refuse = |reason: &str| Err(Failure::input(reason));
     let cards = number_of_cards(wish);
-    if wish.nic == Nic::E1000 && wish.machine == Machine::Microvm && cards > 0 {
+    if !wish.nic.is_virtio() && wish.machine == Machine::Microvm && cards > 0 {
         return refuse("e1000 is a PCI card and microvm has no PCI: use --machine pc or q35, or --nic virtio");
     }
     match wish.network {
@@ -239,7 +240,7 @@ fn check_combination(wish: &Wish<'_>) -> Result<(), Failure> {
         NetworkOption::Tap(_) if wish.port.is_some() => refuse(
             "--port belongs to --net user: over a tap interface all ports are reached at the guest's own address",
         ),
-        NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if wish.nic == Nic::E1000 => {
+        NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if !wish.nic.is_virtio() => {
             refuse("e1000 has one queue: leave out queues=, or use --nic virtio")
         }
         NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if wish.recording.is_some() => {

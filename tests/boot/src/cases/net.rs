@@ -34,7 +34,7 @@ struct Cell {
 
 const USUAL: Cell = Cell { name: "", options: &[], properties: &[], kind: TapKind::Plain, mtu: 1500 };
 
-const CELLS: [Cell; 11] = [
+const CELLS: [Cell; 14] = [
     Cell { name: "microvm", ..USUAL },
     Cell { name: "microvm_legacy", options: &["--nic", "virtio-legacy"], ..USUAL },
     Cell { name: "pc", options: &["--machine", "pc"], ..USUAL },
@@ -89,6 +89,10 @@ const CELLS: [Cell; 11] = [
         mtu: 9000,
         ..USUAL
     },
+    // One interrupts by a line, the other by messages.
+    Cell { name: "pc_e1000", options: &["--machine", "pc", "--nic", "e1000"], ..USUAL },
+    Cell { name: "q35_e1000", options: &["--machine", "q35", "--nic", "e1000"], ..USUAL },
+    Cell { name: "q35_e1000e", options: &["--machine", "q35", "--nic", "e1000e"], ..USUAL },
     // As behind a tunnel.
     Cell { name: "microvm_with_small_packets", mtu: 600, ..USUAL },
 ];
