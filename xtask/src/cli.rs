@@ -57,8 +57,8 @@ pub enum Command {
     Fuzz(FuzzArgs),
     /// Install what `run` and `test` need, and nothing else
     ///
-    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, dosfstools,
-    /// mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
+    /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
+    /// dosfstools, mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup,
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
@@ -170,7 +170,7 @@ pub struct RunArgs {
     /// Example: --net tap,host=192.168.77.1/24,guest=192.168.77.10
     #[arg(long = "net", value_name = "user|tap[,if=..][,host=..][,guest=..][,queues=N]|none", default_value = "user")]
     pub network: NetworkOption,
-    /// Kind of network card; e1000 is for pc and q35, and on microvm virtio-legacy makes all virtio devices legacy
+    /// Kind of network card; e1000 and e1000e are for pc and q35, and on microvm virtio-legacy makes all virtio devices legacy
     #[arg(long, value_enum, default_value_t = Nic::Virtio)]
     pub nic: Nic,
     /// Number of network cards, each on a network of its own; 1 if not said, 0 for none
@@ -294,6 +294,15 @@ pub enum Nic {
     VirtioLegacy,
     /// Intel 82540EM
     E1000,
+    /// Intel 82574L
+    E1000e,
+}
+
+impl Nic {
+    /// Whether it is a virtio device.
+    pub fn is_virtio(self) -> bool {
+        matches!(self, Self::Virtio | Self::VirtioLegacy)
+    }
 }
 
 /// The choice of `--accel`.

@@ -325,6 +325,7 @@ mod tests {
             "ata",
             "block_device",
             "config_space",
+            "e1000",
             "fat",
             "operations",
             "partitions",

@@ -14,6 +14,7 @@
 //! | `virtio` | virtio-net with the interface of `--virtio`, which is the modern one | yes | yes |
 //! | `virtio-legacy` | virtio-net with the legacy interface | yes | all virtio devices are legacy then |
 //! | `e1000` | Intel's 82540EM, a PCI card | yes | no |
+//! | `e1000e` | Intel's 82574L, likewise | yes | no |
 //!
 //! # Recordings
 //!
@@ -32,6 +33,7 @@ use crate::cli::{Machine, Nic, PortForward, VirtioInterface};
 use crate::exit::Failure;
 use crate::ports::HeldPorts;
 
+mod recording;
 pub mod tap;
 
 use tap::{Tap, TapOption};
@@ -156,6 +158,26 @@ impl Plan {
     }
 }
 
+/// The Ethernet address of card `number`.
+pub fn mac(number: usize) -> recording::Mac {
+    [0x52, 0x54, 0x00, 0x12, 0x34, 0x56_u8.wrapping_add(number as u8)]
+}
+
+/// Brings recordings into order once QEMU has ended.
+///
+/// # Errors
+///
+/// A machine failure where a file cannot be read or written.
+pub fn tidy_recordings(cards: &[Card]) -> Result<(), Failure> {
+    for (number, card) in cards.iter().enumerate() {
+        if let Some(file) = &card.recording {
+            recording::tidy(file, mac(number))
+                .map_err(|error| Failure::machine(format!("the recording {}: {error}", file.display())))?;
+        }
+    }
+    Ok(())
+}
+
 /// How many cards there will be.
 pub fn number_of_cards(wish: &Wish<'_>) -> u8 {
     match wish.network {
@@ -207,7 +229,7 @@ pub fn plan(wish: &Wish<'_>, http_port: Option<u16>, ports: &mut HeldPorts) -> R
 fn check_combination(wish: &Wish<'_>) -> Result<(), Failure> {
     let refuse = |reason: &str| Err(Failure::input(reason));
     let cards = number_of_cards(wish);
-    if wish.nic == Nic::E1000 && wish.machine == Machine::Microvm && cards > 0 {
+    if !wish.nic.is_virtio() && wish.machine == Machine::Microvm && cards > 0 {
         return refuse("e1000 is a PCI card and microvm has no PCI: use --machine pc or q35, or --nic virtio");
     }
     match wish.network {
@@ -218,7 +240,7 @@ fn check_combination(wish: &Wish<'_>) -> Result<(), Failure> {
         NetworkOption::Tap(_) if wish.port.is_some() => refuse(
             "--port belongs to --net user: over a tap interface all ports are reached at the guest's own address",
         ),
-        NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if wish.nic == Nic::E1000 => {
+        NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if !wish.nic.is_virtio() => {
             refuse("e1000 has one queue: leave out queues=, or use --nic virtio")
         }
         NetworkOption::Tap(TapOption { queues: Some(2..), .. }) if wish.recording.is_some() => {

@@ -147,7 +147,8 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     guest.stop();
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
-    result
+    let tidied = network::tidy_recordings(&plan.cards);
+    result.and_then(|status| tidied.map(|()| status))
 }
 
 /// Checks that the machine has virtio devices of this interface.

@@ -38,8 +38,10 @@ pub enum Program {
     Curl,
     /// gdb, to look into a guest
     Gdb,
-    /// ip, which makes network devices for tests
+    /// ip, which makes network devices
     Iproute,
+    /// tshark, which looks into recorded frames
+    Tshark,
     /// qemu-storage-daemon, a disk for drivers in an ordinary process
     StorageDaemon,
     /// mkfs.fat and fsck.fat, which make and check FAT file systems
@@ -68,6 +70,7 @@ impl Program {
             Self::Curl => qemu::in_path("curl").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
+            Self::Tshark => qemu::in_path("tshark").is_some(),
             Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
             Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
@@ -86,6 +89,7 @@ impl Program {
             Self::Curl => "curl",
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
+            Self::Tshark => "tshark",
             Self::StorageDaemon => "qemu-storage-daemon",
             Self::Dosfstools => "dosfstools",
             Self::Mtools => "mtools",
@@ -110,6 +114,7 @@ impl Program {
             Self::Curl => vec!["curl"],
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
+            Self::Tshark => vec!["tshark"],
             Self::StorageDaemon => vec!["qemu-system-common"],
             Self::Dosfstools => vec!["dosfstools"],
             Self::Mtools => vec!["mtools"],
@@ -332,8 +337,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 7]| {
-        let [qemu, virtiofsd, ip, storage, cpp, gdisk, fdisk] = names;
+    let list = |names: [&str; 8]| {
+        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -344,6 +349,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Dosfstools => "dosfstools",
                 Program::Mtools => "mtools",
                 Program::Iproute => ip,
+                Program::Tshark => tshark,
                 Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
                 Program::Gdisk => gdisk,
@@ -356,15 +362,33 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
     vec![
         format!(
             "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "iproute", "qemu-img", "gcc-c++", "gdisk", "util-linux"])
+            list([
+                "qemu-system-x86-core",
+                "virtiofsd",
+                "iproute",
+                "wireshark-cli",
+                "qemu-img",
+                "gcc-c++",
+                "gdisk",
+                "util-linux"
+            ])
         ),
         format!(
             "sudo pacman -S {}",
-            list(["qemu-system-x86", "virtiofsd", "iproute2", "qemu-img", "gcc", "gptfdisk", "util-linux"])
+            list([
+                "qemu-system-x86",
+                "virtiofsd",
+                "iproute2",
+                "wireshark-cli",
+                "qemu-img",
+                "gcc",
+                "gptfdisk",
+                "util-linux"
+            ])
         ),
         format!(
             "sudo zypper install {}",
-            list(["qemu-x86", "virtiofsd", "iproute2", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
+            list(["qemu-x86", "virtiofsd", "iproute2", "wireshark", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
         ),
         format!(
             "sudo apk add {}",
@@ -372,6 +396,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-system-x86_64",
                 "virtiofsd",
                 "iproute2",
+                "tshark",
                 "qemu-storage-daemon",
                 "g++",
                 "sgdisk",

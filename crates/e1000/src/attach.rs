@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use toro_core::driver::{AttachError, Attached, DeviceId, Driver, Location, Resources};
 use toro_core::pci::{msi, msix};
 
-use crate::driver::{E1000, Options};
+use crate::driver::E1000;
 use crate::model::Model;
+use crate::options::Options;
 
 struct E1000Driver;
 

@@ -1,8 +1,6 @@
 //! The driver: the device, two rings, and the trait [`NetDevice`].
 
 use core::fmt;
-use core::num::NonZeroU16;
-use core::time::Duration;
 
 use toro_core::driver::net::{
     Burst, Changes, Frame, LinkState, MacAddress, NetDevice, NetLimits, Offloads, ReceiveFilter,
@@ -15,70 +13,12 @@ use crate::card::{Card, Progress, Reach, Reset};
 use crate::filter::Filter;
 use crate::model::Model;
 use crate::offload::MAX_FRAME;
+use crate::options::{Counters, Options, Segmenting};
 use crate::receive::ReceiveRing;
 use crate::registers::Causes;
 use crate::transmit::{LONGEST, Reclaimed, TransmitRing};
 use crate::watchdog::{self, Watchdog};
 use crate::{eeprom, phy};
-
-/// Choices that a platform makes once.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Descriptors of the receive ring, 8 to 4,096; the next power of two counts.
-    pub receive_slots: u16,
-    /// Descriptors of the transmit ring, 16 to 4,096; the next power of two counts.
-    pub transmit_slots: u16,
-    /// Receive buffers beyond those in the ring: how many frames may be held by the stack at once.
-    pub receive_spare: u16,
-    /// Frames that the device cuts into segments: which, and how many buffers of 64 KiB there are for them.
-    pub segmentation: Segmenting,
-    /// The least time between two interrupts, at most 16.7 milliseconds. Some devices have a least time of their own, of
-    /// 128 microseconds.
-    pub interrupt_gap: Duration,
-    /// The interface's address where the device has none.
-    pub fallback_mac: MacAddress,
-}
-
-/// Which TCP segments the device cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Segmenting {
-    /// None.
-    Off,
-    /// Those over IPv4, with this many large buffers.
-    Ipv4(NonZeroU16),
-    /// Those over IPv6 too. The controllers can, but QEMU's 8254x puts the wrong length into the IPv6 header, and its 82574
-    /// cuts them only on some of its networks.
-    Ipv4AndIpv6(NonZeroU16),
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            receive_slots: 256,
-            transmit_slots: 256,
-            receive_spare: 64,
-            segmentation: Segmenting::Ipv4(NonZeroU16::new(8).expect("not zero")),
-            interrupt_gap: Duration::ZERO,
-            // Locally administered; unique only as far as one such device is on the link.
-            fallback_mac: MacAddress([0x02, 0x74, 0x6f, 0x72, 0x6f, 0x02]),
-        }
-    }
-}
-
-/// What did not go as it should since the device was attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Received buffers whose length cannot be that of a frame, or that are pieces of none.
-    pub malformed: u64,
-    /// Received frames that the device says were damaged on the way.
-    pub damaged: u64,
-    /// Frames to transmit that were too short or too long, or whose notes made no sense.
-    pub refused: u64,
-    /// Frames that were lost because the device was reset.
-    pub lost: u64,
-    /// How often that was.
-    pub resets: u64,
-}
 
 /// Interrupts in a row for nothing that are no accident any more.
 const STORM: u16 = 1000;
@@ -102,6 +42,8 @@ pub struct E1000<R: Registers, C: ConfigSpace> {
     link: LinkState,
     /// The device has said that something about the link has changed.
     is_link_stale: bool,
+    /// A reset is over, of which whoever arms next shall hear: there is room to transmit.
+    has_restarted: bool,
     /// Whether the caller was last told that it cannot transmit now, and waits for a completion.
     is_starved: bool,
     /// Whether completions interrupt.
@@ -156,6 +98,7 @@ impl<R: Registers, C: ConfigSpace> E1000<R, C> {
             watchdog: Watchdog::new(clock.now()),
             link: LinkState::Down,
             is_link_stale: false,
+            has_restarted: false,
             is_starved: false,
             wakes_when_sent: false,
             empty_interrupts: 0,
@@ -204,6 +147,7 @@ impl<R: Registers, C: ConfigSpace> E1000<R, C> {
                     self.start();
                     // Nobody has said how the link is since.
                     self.is_link_stale = true;
+                    self.has_restarted = true;
                     Ok(Turn::Running)
                 }
                 Err(_) => {
@@ -297,7 +241,7 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
     }
 
     fn changes(&mut self) -> Result<Changes, DeviceFault> {
-        if !self.is_link_stale || self.turn()? == Turn::Resetting {
+        if self.turn()? == Turn::Resetting || !self.is_link_stale {
             return Ok(Changes::default());
         }
         self.is_link_stale = false;
@@ -372,7 +316,8 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
             self.watch()?;
         }
         // No interrupt tells the end of a reset; it takes milliseconds.
-        if matches!(self.state, State::Resetting(_)) || self.receive.is_waiting() {
+        let has_restarted = core::mem::take(&mut self.has_restarted);
+        if has_restarted || matches!(self.state, State::Resetting(_)) || self.receive.is_waiting() {
             return Ok(Armed::WorkPending);
         }
         // Whoever holds all frames himself waits for no completion, and must not be woken by one.
@@ -389,10 +334,11 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
             Ok(causes) => causes,
             Err(fault) => return Err(self.fail(fault)),
         };
-        self.is_link_stale |= causes.intersects(Causes::LINK | Causes::SEQUENCE);
+        let has_changed = causes.intersects(Causes::LINK | Causes::SEQUENCE);
+        self.is_link_stale |= has_changed;
         let has_room = self.is_starved && self.reclaim() == Reclaimed::Some;
         self.is_starved &= !has_room;
-        if self.is_link_stale || has_room || self.receive.is_waiting() {
+        if has_changed || has_room || self.receive.is_waiting() {
             return Ok(Armed::WorkPending);
         }
         self.count_empty_interrupt(causes)?;

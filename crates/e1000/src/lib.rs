@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `driver`, `attach` | [`E1000`], the interface; the entry for a kernel's list |
+//! | `driver`, `options`, `attach` | [`E1000`], the interface; what is chosen and counted; the entry for a kernel's list |
 //! | `card` | the device as a whole: reset, start, stop |
 //! | `receive`, `transmit`, `ring` | the two rings |
 //! | `offload` | what a frame's notes ask for, as orders to the device |
@@ -45,6 +45,8 @@ mod model;
 #[cfg(feature = "alloc")]
 mod offload;
 #[cfg(feature = "alloc")]
+mod options;
+#[cfg(feature = "alloc")]
 mod phy;
 #[cfg(feature = "alloc")]
 mod receive;
@@ -60,5 +62,7 @@ mod watchdog;
 #[cfg(feature = "alloc")]
 pub use attach::DRIVER;
 #[cfg(feature = "alloc")]
-pub use driver::{Counters, E1000, Options, Segmenting};
+pub use driver::E1000;
 pub use model::Model;
+#[cfg(feature = "alloc")]
+pub use options::{Counters, Options, Segmenting};

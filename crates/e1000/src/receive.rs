@@ -23,8 +23,8 @@ use toro_core::driver::net::{Burst, Checksum, Frame, Notes};
 use toro_core::{Dma, DmaBuf, DmaPool, OutOfDmaMemory, Registers};
 
 use crate::descriptor::{self, ReceiveStatus, Received};
-use crate::driver::Options;
 use crate::offload::{ETHERNET_HEADER_LEN, MAX_FRAME};
+use crate::options::Options;
 use crate::registers::RECEIVE_RING;
 use crate::ring::Ring;
 

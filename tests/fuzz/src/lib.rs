@@ -11,6 +11,7 @@
 //! | [`used_ring()`] | rings, descriptors and buffers of a queue, between any two steps |
 //! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
 //! | [`ata()`] | registers and descriptions of an IDE controller and its drives, under the driver for ATA disks |
+//! | [`e1000()`] | registers and descriptors of a gigabit controller, under its driver |
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
 //! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
@@ -27,6 +28,7 @@ pub mod block_device;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
+pub mod e1000;
 pub mod fat;
 pub mod function;
 pub mod heap;
@@ -86,6 +88,15 @@ pub fn ata(input: &[u8]) {
     }
     let (memory, clock) = LOW.with(|low| *low);
     run_in(memory, Leftovers::None, |memory| _ = ata::body(input, memory, clock));
+}
+
+/// A gigabit controller that lies in its registers and descriptors.
+pub fn e1000(input: &[u8]) {
+    thread_local! {
+        static CLOCK: &'static ide::Clock = ide::Clock::leak();
+    }
+    let clock = CLOCK.with(|clock| *clock);
+    run(Leftovers::None, |memory| _ = e1000::body(input, memory, clock));
 }
 
 /// A queue whose device writes what it likes.

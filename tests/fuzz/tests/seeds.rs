@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fuzz_targets::{block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring};
+use fuzz_targets::{block_device, config_space, e1000, fat, partitions, pci_capabilities, registers, seeds, used_ring};
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
 use virtio_queue_rt::{InitError, TransportError};
@@ -43,6 +43,20 @@ fn each_lie_about_a_used_ring_is_the_fault_that_it_should_be() {
             _ => None,
         };
         assert_eq!(fault, expected, "{name}");
+    }
+}
+
+#[test]
+fn each_lie_of_a_controller_costs_it_what_it_should() {
+    for (name, input) in seeds_of("e1000") {
+        let outcome = e1000::body(&input, SimMemory::leak(), virtio_sim::ide::Clock::leak());
+        let fault = (name == "hd_e1k_5").then_some(DeviceFault::Gone);
+        assert_eq!(outcome.fault, fault, "{name}");
+        assert_eq!(outcome.resets, u64::from(name == "hd_e1k_7"), "{name}");
+        if name.starts_with("obedient") {
+            // Out: twice a plain one, one with a checksum and one in four pieces. In: twice three. And one each in the end.
+            assert_eq!((outcome.sent, outcome.received), (13, 7), "{name}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{Transport, virtio_device};
 use crate::cli::{Nic, VirtioInterface};
-use crate::network::{Card, Network};
+use crate::network::{Card, Network, mac};
 
 /// How much of a frame is recorded: all of one that is not segmented yet.
 const RECORDED_BYTES: u32 = 128 << 10;
@@ -32,9 +32,11 @@ pub fn network(number: usize, card: &Card) -> String {
 
 /// The `-device` value of card `number`.
 pub fn device(number: usize, card: &Card, nic: Nic, transport: Transport, virtio: VirtioInterface) -> String {
-    let mut properties = format!("netdev=net{number},mac=52:54:00:12:34:{:02x}", 0x56 + number);
+    let mac = mac(number).map(|byte| format!("{byte:02x}")).join(":");
+    let mut properties = format!("netdev=net{number},mac={mac}");
     let interface = match nic {
         Nic::E1000 => return format!("e1000,{properties},romfile="),
+        Nic::E1000e => return format!("e1000e,{properties},romfile="),
         Nic::Virtio => virtio,
         Nic::VirtioLegacy => VirtioInterface::Legacy,
     };
@@ -115,6 +117,7 @@ mod tests {
             (Nic::Virtio, "virtio-net-pci,disable-legacy=on,netdev=net0,"),
             (Nic::VirtioLegacy, "virtio-net-pci,disable-legacy=off,disable-modern=on,netdev=net0,"),
             (Nic::E1000, "e1000,netdev=net0,"),
+            (Nic::E1000e, "e1000e,netdev=net0,"),
         ] {
             let device = modern(&card, nic, Transport::Pci);
             assert!(device.starts_with(start) && device.ends_with(",romfile="), "{device}");

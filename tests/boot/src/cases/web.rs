@@ -38,6 +38,10 @@ pub fn cases() -> Vec<Case> {
         let name = format!("web::a_thousand_files_are_identical_on_{machine}");
         cases.push(Case::new(name, move |tool| thousand_files(tool, machine)).slow());
     }
+    for (machine, nic) in [("pc", "e1000"), ("q35", "e1000"), ("q35", "e1000e")] {
+        let name = format!("web::an_{nic}_serves_on_{machine}");
+        cases.push(Case::new(name, move |tool| few_files(tool, &["--machine", machine, "--nic", nic])));
+    }
     cases.push(Case::new("web::dev_image_serves_files", |tool| few_files(tool, &["--dev"])).slow());
     cases
 }
