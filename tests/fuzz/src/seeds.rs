@@ -10,11 +10,12 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 9] {
+pub fn all() -> [(&'static str, Seeds); 10] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
         ("e1000", e1000()),
+        ("virtio_net", crate::virtio_net::seeds()),
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),
