@@ -31,11 +31,10 @@ impl UdpSocket {
     ///
     /// - [`AddrInUse`](ErrorKind::AddrInUse): another socket has the port;
     /// - [`AddrNotAvailable`](ErrorKind::AddrNotAvailable): the address is specified, and not ours;
-    /// - [`NetworkDown`](ErrorKind::NetworkDown): this core has no network device;
     /// - [`OutOfMemory`](ErrorKind::OutOfMemory), [`QuotaExceeded`](ErrorKind::QuotaExceeded): there is no memory for
     ///   another socket, or there are as many as the [limits](crate::net::Limits) allow.
     pub fn bind(address: SocketAddr) -> Result<Self> {
-        let interface = Interface::current()?;
+        let interface = Interface::current();
         let queues = Queues::default();
         let (id, local) = interface.stack().bind_udp(address, queues.clone())?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use smoltcp::wire::IpEndpoint;
 
 use super::{Slot, Stack, Target};
-use crate::net::connection::{Connection, Owner, Wire};
+use crate::net::connection::{Connection, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::listener::Listener;
@@ -170,15 +170,24 @@ impl<S: Signal> Stack<S> {
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        let own = self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?;
+        let (path, own) = match self.local_source_for(remote.ip()) {
+            Some(own) => (Path::Loopback, own),
+            None => (Path::Wire, self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?),
+        };
         let (flows, listeners) = (&self.flows, &self.listeners);
         let flow_from = |port| Flow { local: SocketAddr::new(own, port), remote };
+        let is_free = |port| {
+            // Over loopback the other end must be free, too, and not be this one.
+            let flow = flow_from(port);
+            flows.get(&flow).is_none()
+                && (path == Path::Wire || (flow.local != remote && flows.get(&flow.reversed()).is_none()))
+        };
         let port = match from {
-            Some(port) if flows.get(&flow_from(port)).is_some() => return Err(NetError::AddressInUse),
+            Some(port) if !is_free(port) => return Err(NetError::AddressInUse),
             Some(port) => port,
             None => self
                 .ephemeral
-                .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
+                .pick(|port| !listeners.contains_key(&port) && is_free(port))
                 .ok_or(NetError::Exhausted)?,
         };
         let flow = flow_from(port);
@@ -187,11 +196,16 @@ impl<S: Signal> Stack<S> {
         }
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
         let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
-        if socket.get_mut().connect(self.link.context(), ends.0, ends.1).is_err() {
+        let context = match path {
+            Path::Wire => self.link.context(),
+            Path::Loopback => self.loopback.context(),
+        };
+        if socket.get_mut().connect(context, ends.0, ends.1).is_err() {
             self.pool.give_back(socket);
             return Err(NetError::InvalidInput);
         }
-        let connection = Connection::new(socket, flow, Owner::Application, signal);
+        let mut connection = Connection::new(socket, flow, Owner::Application, signal);
+        connection.path = path;
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);
@@ -398,7 +412,7 @@ impl<S: Signal> Stack<S> {
     }
 
     fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
-        if address.is_unspecified() || self.link.is_own(address) {
+        if address.is_unspecified() || self.is_local(address) {
             return Ok(());
         }
         Err(NetError::AddressNotAvailable)
@@ -465,16 +479,23 @@ impl<S: Signal> Stack<S> {
             return Err(NetError::NetworkDown);
         }
         let remote = canonical(remote);
-        if bytes.len() > self.link.max_datagram(remote.ip()) {
-            return Err(NetError::MessageTooLong);
-        }
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
+        }
+        if self.is_local(remote.ip()) {
+            return self.send_to_ourselves(id.0, bytes, remote);
+        }
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
+            return Err(NetError::MessageTooLong);
         }
         if !self.link.is_deliverable(remote.ip()) {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if endpoint.local.ip().is_loopback() {
+            // It would leave by the wire.
+            return Err(NetError::NetworkUnreachable);
+        }
         if !endpoint.serves(remote.ip()) {
             return Err(NetError::InvalidInput);
         }

@@ -130,7 +130,7 @@ impl<S: Signal> Stack<S> {
             if peer.ip().is_unspecified() || peer.port() == 0 {
                 return Err(NetError::InvalidInput);
             }
-            if !self.link.is_deliverable(peer.ip()) {
+            if !self.is_local(peer.ip()) && !self.link.is_deliverable(peer.ip()) {
                 return Err(NetError::NetworkUnreachable);
             }
         }

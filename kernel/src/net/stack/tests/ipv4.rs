@@ -18,6 +18,8 @@ mod company;
 mod faults;
 #[path = "limits.rs"]
 mod limits;
+#[path = "offloads.rs"]
+mod offloads;
 #[path = "options.rs"]
 mod options;
 #[path = "peers.rs"]
