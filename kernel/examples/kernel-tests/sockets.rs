@@ -18,6 +18,8 @@ mod berkeley;
 mod datagrams;
 #[path = "sockets/ends.rs"]
 mod ends;
+#[path = "sockets/limits.rs"]
+pub mod limits;
 #[path = "sockets/polling.rs"]
 mod polling;
 #[path = "sockets/served.rs"]

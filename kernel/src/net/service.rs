@@ -45,7 +45,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::{PollEntry, Readiness, TcpListener, TcpStream, poll};
+use super::{Linger, PollEntry, Readiness, TcpListener, TcpStream, poll};
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::Progress;
 use crate::thread;
@@ -113,7 +113,8 @@ pub struct Options {
     pub most_clients: usize,
     /// Bytes kept for a client that does not take them, before it is no longer read from.
     pub most_output: usize,
-    /// How long a client may neither say nor take anything; `None`: for ever.
+    /// How long a client may neither say nor take anything; `None`: for ever. One whose session is over and that does not
+    /// take the rest is reset then.
     pub idle: Option<Duration>,
 }
 
@@ -175,8 +176,12 @@ impl Client {
         Ok(progress)
     }
 
-    /// Forgets what it has not taken.
+    /// Forgets what it has not taken. The connection ends with a reset then, lest the peer take what it got for all.
     fn forget(&mut self) {
+        if self.owed() > 0 {
+            // It has no errors.
+            let _ = self.stream.set_linger(Linger::AtMost(Duration::ZERO));
+        }
         self.output.clear();
         self.sent = 0;
     }

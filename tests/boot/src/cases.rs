@@ -9,6 +9,7 @@
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
+//! | [`sockets`] | sockets of a guest against each other and against clients of the host |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
@@ -35,6 +36,7 @@ pub mod outside;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
+pub mod sockets;
 pub mod stopping;
 pub mod tree;
 pub mod web;
@@ -55,6 +57,7 @@ pub fn all() -> Vec<Case> {
         matrix::cases(),
         ata::cases(),
         queues::cases(),
+        sockets::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),

@@ -105,8 +105,26 @@ pub fn run() {
     let slow = client();
     slow.write(b"b").expect("there is room");
     thread::sleep(SHORT);
-    assert_eq!(rest(&client()), b"idle", "somebody who says nothing");
+    let quitter = client();
+    quitter.write(b"q").expect("there is room");
+    assert_eq!(rest(&quitter), b"bye");
     assert_eq!(rest(&slow).len(), MUCH);
+    // Somebody who says nothing; and somebody who never listens, who shall not take a part for the whole.
+    let deaf = client();
+    deaf.write(b"b").expect("there is room");
+    assert_eq!(rest(&client()), b"idle");
+    thread::sleep(SHORT * 10);
+    let mut total = 0;
+    let mut buffer = [0; 1000];
+    let end = loop {
+        match deaf.read(&mut buffer) {
+            Ok(0) => break None,
+            Ok(len) => total += len,
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    // A network in between may have taken it all.
+    assert!(total == MUCH || end == Some(ErrorKind::ConnectionReset), "{total} bytes, then {end:?}");
     // More than may come at a time.
     let crowd: Vec<_> = (0..12).map(|_| client()).collect();
     for client in &crowd {
@@ -123,10 +141,10 @@ pub fn run() {
     assert_eq!(rest(&stopper), b"stopped");
     assert_eq!(rest(&other), b"");
     let Ok(tester) = server.join();
-    assert_eq!(tester.accepted, 19);
-    assert_eq!((tester.ends.len(), tester.idle), (18, 1), "all but the one that was turned away");
+    assert_eq!(tester.accepted, 21);
+    assert_eq!((tester.ends.len(), tester.idle), (20, 1), "all but the one that was turned away");
     let of = |end: End| tester.ends.iter().filter(|&&other| other == end).count();
-    assert_eq!((of(End::Peer), of(End::Service)), (1, 17));
+    assert_eq!((of(End::Peer), of(End::Service)), (1, 19));
     let gone = TcpStream::connect_timeout(&through(), LONG).map(|stream| stream.read(&mut [0; 1]).unwrap_or(0));
     assert!(gone.map_or_else(|error| error.kind() == ErrorKind::ConnectionRefused, |len| len == 0), "nobody listens");
 }
