@@ -67,6 +67,7 @@ impl<S: Signal> Stack<S> {
             Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
             Traffic::Router => self.router_ingress(now, &frame),
             Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
+            Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
             Traffic::System | Traffic::Query => self.system_ingress(now, frame),
         }
     }

@@ -14,6 +14,8 @@ const MOST: usize = V4::MOST;
 
 #[path = "company.rs"]
 mod company;
+#[path = "echo.rs"]
+mod echo;
 #[path = "faults.rs"]
 mod faults;
 #[path = "limits.rs"]
