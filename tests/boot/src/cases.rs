@@ -12,6 +12,7 @@
 //! | [`net_soak`] | the network: many connections and bad clients leave nothing behind |
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
+//! | [`sockets`] | sockets of a guest against each other and against clients of the host |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
@@ -41,6 +42,7 @@ pub mod outside;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
+pub mod sockets;
 pub mod stopping;
 pub mod tree;
 pub mod web;
@@ -64,6 +66,7 @@ pub fn all() -> Vec<Case> {
         net::cases(),
         net_wire::cases(),
         net_soak::cases(),
+        sockets::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),
