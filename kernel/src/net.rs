@@ -1,4 +1,4 @@
-//! The network: TCP, UDP, ICMP, ARP and DHCP over one Ethernet device, and sockets with the API of `std::net`.
+//! The network: TCP, UDP, ICMP over IPv4 and IPv6 on one Ethernet device, and sockets with the API of `std::net`.
 //!
 //! ```text
 //!   TcpListener TcpStream UdpSocket     block the calling thread only                        (on bare metal)
@@ -22,9 +22,14 @@
 //!
 //! # Addresses
 //!
-//! IPv4, from DHCP or from the command line: see [`Addressing`] for the word `ip=`. A connection to the guest's own
-//! address or to 127.0.0.1 is not possible: there is no loopback interface. IPv6 will need a wider address in the
-//! flow table, in `dispatch` and in the public API; smoltcp has the rest.
+//! IPv4 from DHCP or from the command line ([`Addressing`], the word `ip=`), IPv6 from routers or from the command line
+//! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are always there, and a socket that is
+//! bound to `[::]` serves both. A connection to the guest's own address or to 127.0.0.1 is not possible: there is no
+//! loopback interface.
+//!
+//! Not there: putting fragments together, of either family; path MTU discovery (segments are as long as the link allows,
+//! or as the peer's maximum segment size says, which routers in front of narrower links usually lower); the scope of
+//! link-local addresses, because a core has one link.
 //!
 //! # Failure
 //!
@@ -33,15 +38,20 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod address6;
+mod advertisement;
 mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
+mod configuration;
 mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
+mod discovery;
 mod dispatch;
 mod error;
+mod extension;
 mod flow;
 mod headers;
 #[cfg(target_os = "none")]
@@ -49,10 +59,12 @@ mod interface;
 mod key_queue;
 mod link;
 mod listener;
+mod neighbor;
 mod offload;
 mod pool;
 mod port;
 mod ports;
+mod refusal;
 mod share;
 mod signal;
 mod slab;
@@ -70,12 +82,17 @@ mod udp;
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use address::{Addressing, AddressingError, StaticAddress};
+pub use address6::{Addressing6, Addressing6Error, StaticAddress6};
 pub use config::{BufferSizes, Config};
+pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, NetworkAddress6};
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
-pub use interface::{attach, attach_queues, is_attached, local_address, wait_until_configured};
+pub use interface::{
+    attach, attach_queues, configuration, is_attached, local_address, wait_until_configured, wait_until_configured_any,
+    wait_until_configured6,
+};
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
 #[cfg(target_os = "none")]

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use super::interface::{Interface, Queues};
 use super::stack::UdpId;
-use super::tcp::{check_timeout, ipv4};
+use super::tcp::check_timeout;
 use crate::io::Result;
 use crate::time::Duration;
 
@@ -22,20 +22,19 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Receives datagrams for a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free.
+    /// Receives datagrams for a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free.
     ///
     /// # Errors
     ///
     /// - [`AddrInUse`](crate::io::ErrorKind::AddrInUse): another socket has the port;
     /// - [`AddrNotAvailable`](crate::io::ErrorKind::AddrNotAvailable): the address is specified, and not ours;
     /// - [`NetworkDown`](crate::io::ErrorKind::NetworkDown): this core has no network device;
-    /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory): there are too many sockets;
-    /// - [`Unsupported`](crate::io::ErrorKind::Unsupported): an IPv6 address.
+    /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory): there are too many sockets.
     pub fn bind(address: SocketAddr) -> Result<Self> {
         let interface = Interface::current()?;
         let queues = Queues::default();
-        let (id, local) = interface.stack().bind_udp(ipv4(address)?, queues.clone())?;
+        let (id, local) = interface.stack().bind_udp(address, queues.clone())?;
         let (read_timeout, write_timeout) = (Cell::new(None), Cell::new(None));
         Ok(Self { interface, id: Some(id), local, queues, read_timeout, write_timeout })
     }
@@ -49,14 +48,14 @@ impl UdpSocket {
     /// # Errors
     ///
     /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): the datagram does not fit into a frame, or the address
-    ///   or port is unspecified;
+    ///   or port is unspecified, or of the other family than the one that the socket is bound to;
     /// - [`NetworkUnreachable`](crate::io::ErrorKind::NetworkUnreachable): there is no way there;
     /// - [`TimedOut`](crate::io::ErrorKind::TimedOut): no room came up in time;
     /// - [`NetworkDown`](crate::io::ErrorKind::NetworkDown): the device has failed.
     pub fn send_to(&self, bytes: &[u8], address: SocketAddr) -> Result<usize> {
-        let remote = ipv4(address)?;
-        self.interface
-            .block(self.queues.writable(), self.write_timeout.get(), |stack| stack.send_to(self.id(), bytes, remote))?;
+        self.interface.block(self.queues.writable(), self.write_timeout.get(), |stack| {
+            stack.send_to(self.id(), bytes, address)
+        })?;
         Ok(bytes.len())
     }
 

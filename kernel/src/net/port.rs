@@ -38,10 +38,11 @@ use core::num::NonZeroU16;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::EthernetAddress;
-use toro_core::driver::net::{Burst, Checksum, Frame, MacAddress, NetDevice, Notes};
+use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDevice, Notes};
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::checksum::verify;
+use super::extension::take_off;
 use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
 use super::offload::{Offload, Said, Sent, Unsendable};
 use super::split::Splitter;
@@ -82,7 +83,7 @@ pub(super) struct Port {
     fault: Option<DeviceFault>,
     /// The last TCP segment that was written.
     sent: Option<Sent>,
-    /// An ARP request was written since this was last asked.
+    /// An ARP request or a neighbour solicitation was written since this was last asked.
     neighbor_wanted: bool,
     pub(super) counters: Counters,
 }
@@ -144,8 +145,11 @@ impl Port {
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
             let (device, max_frame) = (&mut self.device, self.offload.max_frame());
-            if let Some(part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
-                return Some(part);
+            if let Some(mut part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+                if self.admit(&mut part) {
+                    return Some(part);
+                }
+                continue;
             }
             let mut frame = self.incoming.pop()?;
             self.counters.received += 1;
@@ -157,8 +161,12 @@ impl Port {
         }
     }
 
-    /// Whether a frame may be processed: its checksums are right, as far as anybody can say. Nobody needs to look again.
+    /// Whether a frame may be processed: its checksums are right, as far as anybody can say, and it has no extension
+    /// headers any more. Nobody needs to look again.
     pub(super) fn admit(&mut self, frame: &mut Frame) -> bool {
+        if take_off(frame).is_err() {
+            return false;
+        }
         let notes = frame.notes();
         let Some(headers) = Headers::of(frame) else { return true };
         if !verify(frame, &headers, notes.checksum) {
@@ -238,9 +246,20 @@ impl Port {
         self.sent.take()
     }
 
-    /// Whether an ARP request was written since the last call.
+    /// Whether an ARP request or a neighbour solicitation was written since the last call.
     pub(super) fn take_neighbor_wanted(&mut self) -> bool {
         core::mem::take(&mut self.neighbor_wanted)
+    }
+
+    /// What has changed about the link since the last call.
+    pub(super) fn changes(&mut self) -> Changes {
+        if self.fault.is_some() {
+            return Changes::default();
+        }
+        self.device.changes().unwrap_or_else(|fault| {
+            self.fault = Some(fault);
+            Changes::default()
+        })
     }
 
     pub(super) fn arm(&mut self) -> Armed {

@@ -37,14 +37,6 @@ pub(super) fn check_timeout(timeout: Option<Duration>) -> Result<Option<Duration
     Ok(timeout)
 }
 
-/// The stack speaks IPv4.
-pub(super) fn ipv4(address: SocketAddr) -> Result<SocketAddr> {
-    match address {
-        SocketAddr::V4(_) => Ok(address),
-        SocketAddr::V6(_) => Err(ErrorKind::Unsupported.into()),
-    }
-}
-
 /// A port that accepts connections. Dropping it resets those that nobody has accepted.
 pub struct TcpListener {
     interface: &'static Interface,
@@ -56,15 +48,14 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Accepts connections to a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free. At most 128 connections wait to be accepted.
+    /// Accepts connections to a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free. At most 128 connections wait to be accepted.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::AddrInUse`]: there is a listener for the port;
     /// - [`ErrorKind::AddrNotAvailable`]: the address is specified, and not (or not yet) ours;
-    /// - [`ErrorKind::NetworkDown`]: this core has no network device;
-    /// - [`ErrorKind::Unsupported`]: an IPv6 address.
+    /// - [`ErrorKind::NetworkDown`]: this core has no network device.
     pub fn bind(address: SocketAddr) -> Result<Self> {
         Self::bind_with_backlog(address, BACKLOG)
     }
@@ -78,7 +69,7 @@ impl TcpListener {
     pub fn bind_with_backlog(address: SocketAddr, backlog: usize) -> Result<Self> {
         let interface = Interface::current()?;
         let queues = Queues::default();
-        let (id, local) = interface.stack().listen(ipv4(address)?, backlog, queues.clone())?;
+        let (id, local) = interface.stack().listen(address, backlog, queues.clone())?;
         Ok(Self { interface, id: Some(id), local, queues, timeout: Cell::new(None) })
     }
 
@@ -212,7 +203,7 @@ impl TcpStream {
     /// - [`ErrorKind::NetworkUnreachable`]: there is no way there, or the interface has no address yet;
     /// - [`ErrorKind::NetworkDown`]: this core has no network device, or it has failed;
     /// - [`ErrorKind::OutOfMemory`]: there are too many connections;
-    /// - [`ErrorKind::InvalidInput`], [`ErrorKind::Unsupported`]: port 0, an IPv6 address.
+    /// - [`ErrorKind::InvalidInput`]: port 0.
     pub fn connect(address: SocketAddr) -> Result<Self> {
         Self::connect_within(address, None)
     }
@@ -227,11 +218,10 @@ impl TcpStream {
     }
 
     fn connect_within(address: SocketAddr, timeout: Option<Duration>) -> Result<Self> {
-        let remote = ipv4(address)?;
         let interface = Interface::current()?;
         let queues = Queues::default();
-        let (id, local) = interface.stack().connect(remote, queues.clone())?;
-        let stream = Self::new(interface, id, local, remote, queues);
+        let (id, local) = interface.stack().connect(address, queues.clone())?;
+        let stream = Self::new(interface, id, local, address, queues);
         interface.block(stream.queues.writable(), timeout, |stack| stack.established(stream.id()))?;
         Ok(stream)
     }

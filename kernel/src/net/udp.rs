@@ -5,13 +5,14 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::udp;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::error::NetError;
+use super::listener::takes_in;
 use super::pool::buffer;
 use super::signal::Signal;
 
@@ -28,6 +29,8 @@ pub(super) struct UdpEndpoint<S> {
     handle: SocketHandle,
     pub(super) local: SocketAddr,
     pub(super) signal: S,
+    /// Where a datagram has found nobody, if its owner has not asked yet.
+    refusal: Option<SocketAddr>,
 }
 
 impl<S: Signal> UdpEndpoint<S> {
@@ -49,7 +52,7 @@ impl<S: Signal> UdpEndpoint<S> {
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Ok(Self { set, handle, local, signal })
+        Ok(Self { set, handle, local, signal, refusal: None })
     }
 
     fn socket(&mut self) -> &mut udp::Socket<'static> {
@@ -71,6 +74,23 @@ impl<S: Signal> UdpEndpoint<S> {
         if after.1 && !before.1 {
             self.signal.writable();
         }
+    }
+
+    /// Whether datagrams to an address, of ours or of many, are for it.
+    pub(super) fn serves(&self, address: IpAddr) -> bool {
+        // Of its own family smoltcp knows which.
+        self.local.is_ipv4() == address.is_ipv4() || takes_in(self.local.ip(), address)
+    }
+
+    /// A datagram of ours has found nobody at `remote`.
+    pub(super) fn refused(&mut self, remote: SocketAddr) {
+        self.refusal = Some(remote);
+        self.signal.readable();
+    }
+
+    /// Where a datagram has last found nobody, once.
+    pub(super) fn take_refusal(&mut self) -> Option<SocketAddr> {
+        self.refusal.take()
     }
 
     /// Queues a datagram.

@@ -43,7 +43,8 @@ pub struct Accepted<S> {
 /// Listeners.
 impl<S: Signal> Stack<S> {
     /// Lets peers open connections to a port; port 0 stands for one that is free. At most `backlog` connections
-    /// wait to be accepted.
+    /// wait to be accepted. `0.0.0.0` stands for all addresses of IPv4, `[::]` for all of both families; a peer's
+    /// address is always given in its own family.
     ///
     /// # Errors
     ///
@@ -56,6 +57,7 @@ impl<S: Signal> Stack<S> {
         backlog: usize,
         signal: S,
     ) -> Result<(ListenerId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -116,6 +118,7 @@ impl<S: Signal> Stack<S> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
@@ -342,6 +345,12 @@ impl<S: Signal> Stack<S> {
     }
 }
 
+/// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
+/// so that nothing need say which.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether short pieces are held back to go with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalescing {
@@ -359,6 +368,7 @@ impl<S: Signal> Stack<S> {
     ///
     /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory.
     pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -384,12 +394,13 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::WouldBlock`]: no room now;
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
-    /// - [`NetError::InvalidInput`]: the address or port is unspecified.
+    /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
-        if bytes.len() > self.link.max_datagram() {
+        let remote = canonical(remote);
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
             return Err(NetError::MessageTooLong);
         }
         if remote.ip().is_unspecified() || remote.port() == 0 {
@@ -399,6 +410,9 @@ impl<S: Signal> Stack<S> {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if !endpoint.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
+        }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);
         Ok(())
@@ -413,6 +427,15 @@ impl<S: Signal> Stack<S> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// Where nobody has received a datagram of this socket, as its host has reported since the last call. Anybody could
+    /// have said so; only a socket that speaks with one peer, and with this one, should take it for more than a rumour.
+    pub fn take_refusal(&mut self, id: &UdpId) -> Option<SocketAddr> {
+        match self.slots.get_mut(id.0) {
+            Some(Slot::Udp(endpoint)) => endpoint.take_refusal(),
+            _ => None,
+        }
     }
 
     /// Gives a UDP socket up. What is queued and not sent is lost.
