@@ -144,9 +144,8 @@ impl Port {
     /// several buffers.
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
-            let (device, max_frame) = (&mut self.device, self.offload.max_frame());
-            if let Some(mut part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
-                if self.admit(&mut part) {
+            if !self.splitter.is_empty() {
+                if let Some(part) = self.next_part() {
                     return Some(part);
                 }
                 continue;
@@ -159,6 +158,13 @@ impl Port {
                 return Some(frame);
             }
         }
+    }
+
+    #[inline(never)]
+    fn next_part(&mut self) -> Option<Frame> {
+        let (device, max_frame) = (&mut self.device, self.offload.max_frame());
+        let mut part = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame)?;
+        self.admit(&mut part).then_some(part)
     }
 
     /// Whether a frame may be processed: its checksums are right, as far as anybody can say, and it has no extension

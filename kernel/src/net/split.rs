@@ -75,6 +75,12 @@ impl Splitter {
         }
     }
 
+    /// Whether the next frame is another packet's.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Takes a packet's first buffer, and the others from `burst`.
     pub(super) fn begin(&mut self, first: Frame, burst: &mut Burst<Frame>, counters: &mut Counters) {
         let notes = first.notes();

@@ -187,6 +187,7 @@ pub struct World {
 fn config(address: Ipv4Addr) -> Config {
     Config {
         addressing: Addressing::Static(StaticAddress { address, prefix: 24, gateway: None }),
+        addressing6: toro::net::Addressing6::None,
         seed: 42,
         memory: 1 << 30,
         ..Config::default()
