@@ -9,6 +9,7 @@
 //!   bench net     instructions and register accesses per HTTP request over tap, streams, many connections ([`net`])
 //!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
+//!   bench stack   instructions per request in the network stack alone ([`stack`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
 //!   bench net-host     frames per second in ordinary processes, beside DPDK's driver ([`net_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
@@ -31,12 +32,14 @@ use clap::{Parser, Subcommand};
 mod block;
 mod block_host;
 mod boot;
+mod callgrind;
 mod client;
 mod counters;
 mod cpio;
 mod elf;
 mod fs;
 mod guest;
+mod heap;
 mod image;
 mod linux;
 mod litmus;
@@ -52,6 +55,7 @@ mod scale;
 mod sched;
 mod scratch;
 mod share;
+mod stack;
 mod stats;
 mod table;
 mod toro;
@@ -84,6 +88,8 @@ enum What {
     Fs(fs::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
+    /// Instructions per request in the network stack alone, in this process, at any number of connections
+    Stack(stack::Options),
     /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
     BlockHost(block_host::Options),
     /// Frames per second of our network driver and DPDK's, in ordinary processes, against the same vhost-user device
@@ -102,6 +108,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Net(options) => net::run(options),
         What::Fs(options) => fs::run(options),
         What::Ring(options) => ring::run(options),
+        What::Stack(options) => stack::run(options),
         What::BlockHost(options) => block_host::run(options),
         What::NetHost(options) => net_host::run(options),
         What::Litmus(options) => litmus::run(options),
