@@ -456,8 +456,13 @@ impl Connection {
 
     /// Sends what is owed as far as there is room, and tells the device of everything new.
     fn send(self: &Rc<Self>) -> Work {
-        if self.state.borrow().closed.is_some() {
-            return Work::None;
+        {
+            let state = self.state.borrow();
+            // The rule, as every look of the core's loop comes here.
+            let is_idle = state.releases.is_empty() && state.forgets.is_empty() && !state.unpublished;
+            if is_idle || state.closed.is_some() {
+                return Work::None;
+            }
         }
         self.send_releases();
         self.send_forgets();
