@@ -67,11 +67,12 @@ impl EntityTag {
     }
 
     fn push_hex(&mut self, value: u64) {
-        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
+        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1) as usize;
         let all = hex_digits(value);
-        // At most 16 of 16.
-        for &digit in all.get(16 - digits as usize..).unwrap_or_default() {
-            self.push(digit);
+        let start = usize::from(self.length);
+        if let (Some(place), Some(digits)) = (self.text.get_mut(start..start + digits), all.get(16 - digits..)) {
+            place.copy_from_slice(digits);
+            self.length += digits.len() as u8;
         }
     }
 }
