@@ -144,8 +144,8 @@ fn main() -> Result<(), StartError> {
 /// Serves on the calling core.
 fn serve(config: Config, copied: Option<Copied>) -> Result<(), StartError> {
     let storage = copied.map_or_else(|| site(config.root), |copied| Ok(Site::Copied(copied)))?;
-    let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port).into(), BACKLOG)
-        .map_err(StartError::Listen)?;
+    let listener =
+        TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
     let server = Rc::new(Server { storage, environment: Machine::new(), config });
     toro::println!("listening on http://{address}:{}/", config.port);

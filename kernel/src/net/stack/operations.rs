@@ -43,7 +43,8 @@ pub struct Accepted<S> {
 /// Listeners.
 impl<S: Signal> Stack<S> {
     /// Lets peers open connections to a port; port 0 stands for one that is free. At most `backlog` connections
-    /// wait to be accepted.
+    /// wait to be accepted. `0.0.0.0` stands for all addresses of IPv4, `[::]` for all of both families; a peer's
+    /// address is always given in its own family.
     ///
     /// # Errors
     ///
@@ -67,6 +68,7 @@ impl<S: Signal> Stack<S> {
     ///
     /// As for [`listen`](Self::listen).
     pub fn reserve(&mut self, local: SocketAddr, signal: S) -> Result<(ListenerId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -164,6 +166,7 @@ impl<S: Signal> Stack<S> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
@@ -416,6 +419,12 @@ impl<S: Signal> Stack<S> {
     }
 }
 
+/// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
+/// so that nothing need say which.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether short pieces are held back to go with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalescing {
@@ -434,6 +443,7 @@ impl<S: Signal> Stack<S> {
     /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory;
     /// [`NetError::LimitReached`] when there are as many UDP sockets as allowed.
     pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -463,18 +473,19 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
-    /// - [`NetError::InvalidInput`]: the address or port is unspecified.
+    /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
         if self.is_local(remote.ip()) {
             return self.send_to_ourselves(id.0, bytes, remote);
         }
-        if bytes.len() > self.link.max_datagram() {
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
             return Err(NetError::MessageTooLong);
         }
         if !self.link.is_deliverable(remote.ip()) {
@@ -484,6 +495,9 @@ impl<S: Signal> Stack<S> {
         if endpoint.local.ip().is_loopback() {
             // It would leave by the wire.
             return Err(NetError::NetworkUnreachable);
+        }
+        if !endpoint.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
         }
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);
@@ -502,6 +516,15 @@ impl<S: Signal> Stack<S> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// Where nobody has received a datagram of this socket, as its host has reported since the last call. Anybody could
+    /// have said so; only a socket that speaks with one peer, and with this one, should take it for more than a rumour.
+    pub fn take_refusal(&mut self, id: &UdpId) -> Option<SocketAddr> {
+        match self.slots.get_mut(id.0) {
+            Some(Slot::Udp(endpoint)) => endpoint.take_refusal(),
+            _ => None,
+        }
     }
 
     /// Gives a UDP socket up. What is queued and not sent is lost.

@@ -110,6 +110,11 @@ impl<S: Signal> Stack<S> {
     pub fn capacities(&self, id: &ConnectionId) -> (usize, usize) {
         self.connection(id).map_or((0, 0), |connection| connection.capacities())
     }
+
+    /// The same of the next connection, while memory is plentiful.
+    pub fn usual_capacities(&self) -> (usize, usize) {
+        (self.config.large.receive, self.config.large.transmit)
+    }
 }
 
 /// Options of UDP sockets.
@@ -159,6 +164,11 @@ impl<S: Signal> Stack<S> {
     pub fn peek_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         self.udp_mut(id)?.peek_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// How long the oldest received datagram is, if there is one.
+    pub fn next_datagram_len(&mut self, id: &UdpId) -> Option<usize> {
+        self.udp_mut(id).ok()?.next_len()
     }
 
     /// Lets the socket send to everybody on the network, or not. It may not from the start.

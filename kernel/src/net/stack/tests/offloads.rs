@@ -19,7 +19,7 @@ const GEARS: [Gear; 10] = [
     Gear { sending: Sending::AsIs, buffers: Buffers::Several { size: 1951, headroom: 0 }, ..Gear::FULL },
 ];
 
-fn roomy(address: Ipv4Addr) -> Config {
+fn roomy(address: IpAddr) -> Config {
     Config { large: BufferSizes { receive: 128 << 10, transmit: 128 << 10 }, ..fixed(address) }
 }
 

@@ -7,7 +7,7 @@ use crate::net::connection::KeepAlive;
 use crate::net::udp::Broadcast;
 
 fn any(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    SocketAddr::from((ANY, port))
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_peer_that_cannot_be_reached_is_refused() {
     let refused = |world: &mut World, peer| world.client.connect_udp(&socket, Some(peer));
     assert_eq!(refused(&mut world, any(53)), Err(NetError::InvalidInput));
     assert_eq!(refused(&mut world, SocketAddr::from((SERVER, 0))), Err(NetError::InvalidInput));
-    let far = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 53));
+    let far = SocketAddr::from((FAR, 53));
     assert_eq!(refused(&mut world, far), Err(NetError::NetworkUnreachable));
     assert_eq!(world.client.udp_peer(&socket), None);
 }
