@@ -331,6 +331,7 @@ mod tests {
             "pci_capabilities",
             "registers",
             "used_ring",
+            "virtio_net",
         ];
         assert_eq!(names, expected);
         assert!(targets.iter().all(|target| target.description.ends_with('.')));

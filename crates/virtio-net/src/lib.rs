@@ -44,6 +44,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod conformance;
 #[cfg(feature = "alloc")]
 mod control;
 #[cfg(feature = "alloc")]

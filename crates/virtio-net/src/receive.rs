@@ -89,6 +89,7 @@ impl Assembly {
 
     fn add(&mut self, part: DmaBuf) {
         self.len += part.len();
+        // HD-NET-7, 8.
         self.is_spoilt |= part.is_empty() || self.len > LONGEST_PACKET;
         if !self.is_spoilt {
             // There are at most so many parts as a burst holds.
@@ -157,8 +158,8 @@ impl Receiver {
             let Some(done) = queue.poll()? else { break };
             if assembly.missing > 0 {
                 assembly.missing -= 1;
-                // HD-NET-8: one that was not written, or written beyond its end.
-                assembly.is_spoilt |= done.written == 0 || done.is_overlong;
+                // HD-NET-8.
+                assembly.is_spoilt |= done.is_overlong;
                 let mut part = done.payload;
                 let _ = part.set_len(done.written as usize);
                 assembly.add(part);

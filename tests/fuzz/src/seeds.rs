@@ -10,10 +10,11 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 8] {
+pub fn all() -> [(&'static str, Seeds); 9] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
+        ("virtio_net", crate::virtio_net::seeds()),
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use fuzz_targets::{block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring};
+use fuzz_targets::{
+    block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring, virtio_net,
+};
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
 use virtio_queue_rt::{InitError, TransportError};
@@ -76,6 +78,13 @@ fn a_disk_is_taken_whatever_it_says_unless_it_has_no_capacity() {
     for (name, input) in seeds_of("block_device") {
         let refused = block_device::body(&input, SimMemory::leak());
         assert_eq!(refused.is_some(), name == "hd_cfg_3", "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_card_is_taken_whatever_it_says() {
+    for (name, input) in seeds_of("virtio_net") {
+        assert_eq!(virtio_net::body(&input, SimMemory::leak()), None, "{name}");
     }
 }
 

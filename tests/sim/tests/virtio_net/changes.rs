@@ -172,6 +172,23 @@ fn net_25_a_wish_for_an_announcement_is_told_and_acknowledged() {
 }
 
 #[test]
+fn net_25_a_wish_that_comes_too_early_is_told_later() {
+    for bus in ALL_BUSES {
+        let (mut nic, clock) = stopped(bus);
+        let wish = |nic: &mut Nic| {
+            let _ = nic.net.arm();
+            change(nic, 3);
+            let _ = nic.net.arm();
+            nic.net.changes()
+        };
+        assert_eq!(wish(&mut nic), Ok(ANNOUNCE), "{bus:?}");
+        assert_eq!(wish(&mut nic), Ok(NOTHING), "{bus:?}");
+        clock.advance(100);
+        assert_eq!(nic.net.changes(), Ok(ANNOUNCE), "{bus:?}");
+    }
+}
+
+#[test]
 fn net_25_without_the_feature_the_bit_means_nothing() {
     let clock = StoppedClock::leak();
     let mut nic = Setup { clock, ..Setup::commanded().without(features::GUEST_ANNOUNCE) }.nic();

@@ -90,6 +90,10 @@ fn net_2_hd_cfg_9_an_address_that_the_card_does_not_know_is_in_its_table() {
         let own = nic.net.mac();
         filter(&mut nic, &addresses());
         assert_eq!(nic.obey()[0], table(&[UNICAST[0], UNICAST[1], own], &GROUP));
+        // Which leaves room for one less.
+        let many: Vec<_> = (0..MOST_ADDRESSES as u8).map(|i| MacAddress([2, 0, 0, 0, 1, i])).collect();
+        filter(&mut nic, &ReceiveFilter { unicast: &many, ..ReceiveFilter::default() });
+        assert_eq!(nic.obey(), [PROMISC[1].to_vec(), table(&[], &[])]);
     }
 }
 
@@ -111,7 +115,7 @@ fn net_23_vlans_are_told_one_by_one_and_only_the_last_wish_counts() {
     let vlan = |nic: &mut Nic, id, switch| assert_eq!(nic.net.set_vlan(id, switch), Ok(Ok(())));
     vlan(&mut nic, 5, Switch::On);
     // While the card thinks about the first: on, off and on again.
-    for (id, switch) in [(4095, Switch::On), (70, Switch::On), (70, Switch::Off), (0, Switch::On), (4096, Switch::On)] {
+    for (id, switch) in [(4095, Switch::On), (70, Switch::On), (70, Switch::Off), (0, Switch::On), (4105, Switch::On)] {
         vlan(&mut nic, id, switch);
     }
     assert_eq!(nic.obey(), [[2, 0, 5, 0], [2, 0, 0, 0], [2, 0, 0xff, 0x0f]]);
@@ -151,6 +155,19 @@ fn many_wishes_while_the_card_is_slow_are_few_commands() {
     let commands = nic.obey();
     assert_eq!(commands.len(), 4, "the first table and the last: {commands:?}");
     assert_eq!(commands[3], table(&[], &[MacAddress([1, 0, 0x5e, 0, 3, 0xe7])]));
+}
+
+#[test]
+fn a_switch_that_is_moved_to_and_fro_while_the_card_is_slow_is_told_where_it_is_at_last() {
+    let mut nic = Setup::commanded().nic();
+    for i in 0..11 {
+        filter(&mut nic, &ReceiveFilter { promiscuous: i % 2 == 0, ..ReceiveFilter::default() });
+    }
+    assert_eq!(nic.obey(), [PROMISC[1].to_vec(), table(&[], &[]), ALLMULTI[0].to_vec()]);
+    for i in 0..10 {
+        filter(&mut nic, &ReceiveFilter { promiscuous: i % 2 == 0, ..ReceiveFilter::default() });
+    }
+    assert_eq!(nic.obey(), [PROMISC[0]]);
 }
 
 #[test]

@@ -76,6 +76,14 @@ fn net_30_vq_32_a_legacy_card_that_fixes_the_layout_has_headers_in_descriptors_o
 }
 
 #[test]
+fn net_30_slots_of_divided_frames_are_frames() {
+    let options = Options { receive_slots: 8, transmit_slots: 4, ..Options::default() };
+    let mut nic = Setup { fixed_layout: true, options, ..legacy(Bus::LegacyMmio) }.nic();
+    assert_eq!(nic.net.limits().transmit_slots, 4);
+    assert_eq!(std::iter::from_fn(|| nic.receive.pop()).count(), 8);
+}
+
+#[test]
 fn net_30_a_ring_of_divided_frames_fills_up_and_empties_in_order() {
     for ring in [0, EVENT_IDX, EVENT_IDX | 1 << 28] {
         let setup = Setup { fixed_layout: true, features: ring | features::KNOWN.bits(), ..legacy(Bus::LegacyPci) };

@@ -155,7 +155,8 @@ fn net_4_10_11_more_than_was_promised_or_nonsense_is_refused() {
     for header_len in [0, 14, 53, 1055, 3001, u16::MAX] {
         assert!(is_refused(&mut nic, &bytes, with(header_len)), "headers of {header_len} bytes");
     }
-    assert!(is_refused(&mut nic, &[0; 40], with(54)), "headers longer than the frame");
+    let beyond = cut(OVER_4, 10).segmentation.map(|segmentation| Segmentation { header_len: 61, ..segmentation });
+    assert!(is_refused(&mut nic, &[0; 60], Notes { segmentation: beyond, ..sound }), "headers longer than the frame");
 }
 
 #[test]
