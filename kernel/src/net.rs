@@ -79,6 +79,8 @@ mod port;
 mod ports;
 mod readiness;
 mod refusal;
+#[cfg(target_os = "none")]
+pub mod service;
 mod share;
 mod signal;
 mod slab;
