@@ -88,7 +88,7 @@ pub struct Core {
     new_pollers: RefCell<Vec<Box<dyn Poller>>>,
     /// Threads made here so far.
     spawned: Cell<u64>,
-    /// How long the loop polls on at present: [`LEAST_PAUSE`] to [`POLL_TIME`].
+    /// How long the loop polls on at present: not at all, or [`LEAST_PAUSE`] to [`POLL_TIME`].
     patience: Cell<Duration>,
 }
 
@@ -267,7 +267,11 @@ impl Core {
         let Some(idle_since) = idle_since else { return };
         let is_short = Instant::now().saturating_duration_since(idle_since) <= POLL_TIME;
         let patience = self.patience.get();
-        self.patience.set(if is_short { (patience * 2).min(POLL_TIME) } else { (patience / 2).max(LEAST_PAUSE) });
+        self.patience.set(match (is_short, patience / 2) {
+            (true, _) => (patience * 2).clamp(LEAST_PAUSE, POLL_TIME),
+            (false, half) if half < LEAST_PAUSE => Duration::ZERO,
+            (false, half) => half,
+        });
     }
 
     /// Halts until something happens, unless something has.

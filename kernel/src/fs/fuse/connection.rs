@@ -309,6 +309,10 @@ impl Connection {
             return Work::None;
         }
         let mut work = self.send();
+        if work == Work::None && self.in_flight.get() == 0 {
+            // The rule. A device that fails meanwhile is found out by the next request.
+            return Work::None;
+        }
         loop {
             let next = self.device.borrow_mut().complete();
             let completion = match next {
