@@ -16,7 +16,7 @@ use core::{net::IpAddr, ops::ControlFlow, time::Duration};
 
 use toro::{
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IoSlice},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -132,9 +132,10 @@ impl Connection for Client {
         self.0.read(buffer).map_err(|error| lost_or_late(&error))
     }
 
-    fn write(&mut self, data: &[u8], patience: Duration) -> Result<usize, ConnectionError> {
+    fn write(&mut self, [head, body]: [&[u8]; 2], patience: Duration) -> Result<usize, ConnectionError> {
         self.0.set_write_timeout(Some(patience)).map_err(|error| lost_or_late(&error))?;
-        self.0.write(data).map_err(|error| lost_or_late(&error))
+        let pieces = [IoSlice::new(head), IoSlice::new(body)];
+        self.0.write_vectored(&pieces).map_err(|error| lost_or_late(&error))
     }
 
     fn finish(&mut self) {

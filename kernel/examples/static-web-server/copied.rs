@@ -124,4 +124,7 @@ impl StoredFile for Arc<CopiedFile> {
         }
         Ok(length)
     }
+    fn contents(&self) -> Option<&[u8]> {
+        Some(&self.contents)
+    }
 }

@@ -1,8 +1,8 @@
 //! What the server needs from a tree of files, and the small tree that it brings along.
 //!
 //! The server is written against two traits, so that the very same code answers requests from a share
-//! on a host (through `toro::fs`), from a copy of it in memory, from the bundled site, and, in the host's tests, from a directory of
-//! the machine that runs the tests:
+//! on a host (through `toro::fs`), from a copy of it in memory, from the bundled site, and, in the host's
+//! tests, from a directory of the machine that runs the tests:
 //!
 //! ```text
 //!   open("/a/b.txt") -> Node::File { file, metadata } -> file.read_at(..)*  -> drop closes it
@@ -120,6 +120,11 @@ pub trait StoredFile {
     /// # Errors
     /// [`StorageError`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError>;
+
+    /// All of it, where that lies in memory already: then nothing has to be read.
+    fn contents(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// One of three trees, chosen when the server starts.
@@ -168,6 +173,13 @@ impl<A: StoredFile, B: StoredFile, C: StoredFile> StoredFile for OneOf<A, B, C> 
             Self::Share(file) => file.read_at(buffer, offset),
             Self::Copied(file) => file.read_at(buffer, offset),
             Self::Bundled(file) => file.read_at(buffer, offset),
+        }
+    }
+    fn contents(&self) -> Option<&[u8]> {
+        match self {
+            Self::Share(file) => file.contents(),
+            Self::Copied(file) => file.contents(),
+            Self::Bundled(file) => file.contents(),
         }
     }
 }
