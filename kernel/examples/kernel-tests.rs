@@ -6,6 +6,8 @@
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
 //! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
 //! | `answer` | a server on every core with a network interface, until it has answered the word `connections=N` | 0 |
+//! | `sockets` | sockets of both interfaces, against each other: see `sockets.rs` for its word | 0, or 101 and why |
+//! | `socket-limits` | how many sockets there may be: see `sockets/limits.rs` for its words | 0 |
 //! | `loopback` | every core talks to itself, over TCP and UDP | 0 |
 //! | `messages` | messages between all cores, and waiting for them | 0 |
 //! | `sync` | locks, conditions, barriers, groups, among threads of all cores that wait inside | 0 |
@@ -85,6 +87,8 @@ mod remote_files;
 mod ring;
 #[path = "kernel-tests/series.rs"]
 mod series;
+#[path = "kernel-tests/sockets.rs"]
+mod sockets;
 #[path = "kernel-tests/stress.rs"]
 mod stress;
 #[path = "kernel-tests/sync.rs"]
@@ -141,6 +145,8 @@ fn run(test: &str) -> Result<(), String> {
         "cores" => cores::run(),
         "loopback" => loopback::run(),
         "messages" => messages::run(),
+        "sockets" => sockets::run(),
+        "socket-limits" => sockets::limits::run(),
         "sync" => sync::run(),
         "channels" => channels::run(),
         "timers" => timers::run(),

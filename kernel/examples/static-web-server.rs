@@ -36,6 +36,8 @@ mod conditional;
 mod config;
 #[path = "static-web-server/connection.rs"]
 mod connection;
+#[path = "static-web-server/copied.rs"]
+mod copied;
 #[path = "static-web-server/date.rs"]
 mod date;
 #[path = "static-web-server/input.rs"]
@@ -76,8 +78,10 @@ use toro::{
 use crate::{
     adapters::{Acceptor, Machine, Share, Site},
     bundled::Bundled,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Preload},
+    copied::Copied,
     serve::Server,
+    storage::StorageError,
 };
 
 toro::entry!(main);
@@ -93,6 +97,7 @@ enum StartError {
     Option(ConfigError),
     Core(io::Error),
     Root(&'static str, io::Error),
+    Copy(StorageError),
     Listen(io::Error),
     Address(io::Error),
 }
@@ -103,6 +108,7 @@ impl fmt::Debug for StartError {
             Self::Option(error) => write!(formatter, "{error}"),
             Self::Core(error) => write!(formatter, "no thread for a core: {error}"),
             Self::Root(path, error) => write!(formatter, "root={path}: {error}"),
+            Self::Copy(error) => write!(formatter, "preload=on: {error}"),
             Self::Listen(error) => write!(formatter, "cannot listen: {error}"),
             Self::Address(error) => write!(formatter, "no network address: {error}"),
         }
@@ -118,11 +124,12 @@ fn main() -> Result<(), StartError> {
     }
     let share = config.max_connections.div_ceil(homes.len());
     let config = Config { max_connections: share, ..config };
+    let copied = copied(&config)?;
     let (failures, mut failed) = mpsc::channel(1);
     for core in homes {
-        let failures = failures.clone();
+        let (failures, copied) = (failures.clone(), copied.clone());
         let server = move || {
-            if let Err(error) = serve(config) {
+            if let Err(error) = serve(config, copied) {
                 // Nobody listens any more if another one has failed already.
                 let _ = failures.send(error);
             }
@@ -135,8 +142,8 @@ fn main() -> Result<(), StartError> {
 }
 
 /// Serves on the calling core.
-fn serve(config: Config) -> Result<(), StartError> {
-    let storage = site(config.root)?;
+fn serve(config: Config, copied: Option<Copied>) -> Result<(), StartError> {
+    let storage = copied.map_or_else(|| site(config.root), |copied| Ok(Site::Copied(copied)))?;
     let listener =
         TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
@@ -144,6 +151,14 @@ fn serve(config: Config) -> Result<(), StartError> {
     toro::println!("listening on http://{address}:{}/", config.port);
     accept::accept_all(&mut Acceptor::new(listener, server), config.max_connections);
     Ok(())
+}
+
+/// The files of the site in memory, for all cores, where that is asked for.
+fn copied(config: &Config) -> Result<Option<Copied>, StartError> {
+    match config.preload {
+        Preload::Off => Ok(None),
+        Preload::On => Copied::of(&site(config.root)?).map(Some).map_err(StartError::Copy),
+    }
 }
 
 /// The directory `root`, if one is named; else what is mounted at `/`; else the site in the image.

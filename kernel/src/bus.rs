@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   pci           buses from 0, through bridges --> DeviceId::Pci        + config space, BARs, an MSI message
+//!   lines         the interrupt lines of PCI functions without messages
 //!   ide           what a PCI IDE controller has outside of PCI: ports, interrupt lines
 //!   virtio_mmio   words of the command line     --> DeviceId::VirtioMmio + registers, a routed interrupt line
 //!   owners        the command line or the application says which cores shall own a device
@@ -14,6 +15,8 @@
 mod device;
 #[cfg(target_os = "none")]
 mod ide;
+#[cfg(target_os = "none")]
+mod lines;
 pub(crate) mod owners;
 #[cfg(target_os = "none")]
 pub(crate) mod pci;

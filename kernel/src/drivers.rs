@@ -24,6 +24,8 @@ static DRIVERS: &[&dyn Driver] = &[
     virtio_blk::DRIVER,
     #[cfg(feature = "virtio-net")]
     virtio_net::DRIVER,
+    #[cfg(feature = "e1000")]
+    e1000::DRIVER,
     #[cfg(feature = "virtio-fs")]
     virtio_fs::DRIVER,
     #[cfg(feature = "ata")]
@@ -65,7 +67,9 @@ fn attach(
         return;
     };
     let number = numbers.entry(driver.name()).or_insert(0);
-    let name = format!("{}{number}", driver.name());
+    // A name that ends in a digit is kept apart from the number: `e1000-0`.
+    let dash = if driver.name().ends_with(|last: char| last.is_ascii_digit()) { "-" } else { "" };
+    let name = format!("{}{dash}{number}", driver.name());
     *number += 1;
     let owners = Owners::of(&name, ownership);
     let resources = match device.resources(&owners) {

@@ -82,6 +82,8 @@ mod port;
 mod ports;
 mod readiness;
 mod refusal;
+#[cfg(target_os = "none")]
+pub mod service;
 mod share;
 mod signal;
 mod slab;
@@ -117,8 +119,8 @@ pub use icmp::{IcmpSocket, ping};
 pub(crate) use interface::{Interface, Queues};
 #[cfg(target_os = "none")]
 pub use interface::{
-    attach, attach_queues, configuration, is_attached, local_address, set_limits, wait_until_configured,
-    wait_until_configured_any, wait_until_configured6,
+    attach, attach_queues, configuration, counters, is_attached, local_address, set_limits, usage,
+    wait_until_configured, wait_until_configured_any, wait_until_configured6,
 };
 #[cfg(target_os = "none")]
 pub(crate) use limits::number;

@@ -33,15 +33,15 @@
 //! | function | difference |
 //! |---|---|
 //! | `socket` | `AF_INET`, `AF_INET6`; `SOCK_STREAM`, `SOCK_DGRAM`, each with `SOCK_NONBLOCK`; protocol 0 or the one there is. `SOCK_CLOEXEC` is nothing. Works without a network device. |
-//! | `bind` | An IPv6 socket does not take IPv4-mapped addresses. |
+//! | `bind` | An `AF_INET6` socket takes IPv4 addresses as well, as they are or mapped into IPv6, here and everywhere. `[::]` stands for both families, and the port is then taken for both: there is one table of ports. |
 //! | `listen` | Without `bind` it takes a free port, as on Linux. The backlog counts handshakes, too; 0 is 1. A connection beyond it waits, and is not refused. |
-//! | `accept`, `accept4` | The new socket has the options of the listening one; whether it waits, only `accept4` says. |
-//! | `connect` | A socket for streams that failed can be used again. For one for datagrams, [`disconnect`] is what C says with `AF_UNSPEC`; that nobody listens there is not noticed (`ECONNREFUSED`), as ICMP is not looked at. The second call after a non-blocking one answers 0, as on Linux, then `EISCONN`. |
+//! | `accept`, `accept4` | A peer's address is given in its own family, never mapped into IPv6. The new socket has the options of the listening one; whether it waits, only `accept4` says. |
+//! | `connect` | A socket for streams that failed can be used again. For one for datagrams, [`disconnect`] is what C says with `AF_UNSPEC`. The second call after a non-blocking one answers 0, as on Linux, then `EISCONN`. |
 //! | `send`, `sendto` | `MSG_DONTWAIT`, `MSG_NOSIGNAL`. There are no signals: `EPIPE` comes alone. No `MSG_OOB`, no `sendmsg`. |
 //! | `recv`, `recvfrom` | `MSG_PEEK`, `MSG_DONTWAIT`, `MSG_WAITALL` (not together with `MSG_PEEK`), `MSG_TRUNC` for datagrams, as on Linux. The error of a broken connection is told each time, not once. No `MSG_OOB`, no `recvmsg`. |
 //! | `shutdown` | Only of connections; a datagram socket with a peer answers `EOPNOTSUPP`. |
 //! | `close` | With `SO_LINGER`, a connection whose time is over is reset, and the answer is `EAGAIN`; on Linux it goes on in the background. A thread that waits with the socket wakes up with `EBADF`. |
-//! | `getsockname`, `getpeername` | None. |
+//! | `getsockname`, `getpeername` | As for `accept`. |
 //! | `setsockopt`, `getsockopt` | Values are typed ([`OptionValue`]). See the next table. |
 //! | `poll` | `POLLPRI` and the bands never come. `POLLHUP` and `POLLOUT` come together, as on Linux: writing fails at once. Without a socket and a timeout the answer is `EINVAL`: nothing could end it. |
 //! | `select` | Sets have [`FD_SETSIZE`] members, larger numbers cannot be put in. The timeout is not changed. Nothing is ever exceptional. |
@@ -59,7 +59,7 @@
 //! | `SO_ERROR`, `SO_TYPE`, `SO_ACCEPTCONN`, `SO_DOMAIN`, `SO_PROTOCOL` | To be read only. |
 //! | `SO_BROADCAST` | As it should be. |
 //! | `IP_TTL`, `IPV6_UNICAST_HOPS` | 1 to 255; -1 stands for 64. |
-//! | `IPV6_V6ONLY` | Always on. |
+//! | `IPV6_V6ONLY` | Always off. |
 //!
 //! # Cores
 //!

@@ -30,6 +30,7 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
     match arguments.first().and_then(|name| name.to_str()) {
         Some("web" | "boot" | "fs") => vec![Program::Qemu, Program::Virtiofsd],
         Some("sched" | "scale" | "block") => vec![Program::Qemu],
+        Some("net-host") => vec![Program::Testpmd],
         Some("block-host") => vec![Program::StorageDaemon],
         _ => Vec::new(),
     }

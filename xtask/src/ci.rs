@@ -51,7 +51,7 @@ fn code(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Re
         "clippy, kernel and applications",
         cargo(&["clippy"]).args(kernel).args(["--examples", "--target", TARGET, "--", "-D", "warnings"]),
     )?;
-    for features in ["", "virtio-blk", "virtio-net", "virtio-fs"] {
+    for features in ["", "virtio-blk", "virtio-net", "virtio-fs", "e1000"] {
         let mut command = cargo(&["check", "--target", TARGET, "--no-default-features", "--features", features]);
         check(&format!("kernel with only the drivers [{features}]"), command.args(kernel))?;
     }

@@ -325,12 +325,14 @@ mod tests {
             "ata",
             "block_device",
             "config_space",
+            "e1000",
             "fat",
             "operations",
             "partitions",
             "pci_capabilities",
             "registers",
             "used_ring",
+            "virtio_net",
         ];
         assert_eq!(names, expected);
         assert!(targets.iter().all(|target| target.description.ends_with('.')));

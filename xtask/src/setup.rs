@@ -40,8 +40,10 @@ pub enum Program {
     Iperf3,
     /// gdb, to look into a guest
     Gdb,
-    /// ip, which makes network devices for tests
+    /// ip, which makes network devices
     Iproute,
+    /// tshark, which looks into recorded frames
+    Tshark,
     /// qemu-storage-daemon, a disk for drivers in an ordinary process
     StorageDaemon,
     /// mkfs.fat and fsck.fat, which make and check FAT file systems
@@ -52,6 +54,8 @@ pub enum Program {
     CppCompiler,
     /// sgdisk, which makes GUID partition tables
     Gdisk,
+    /// dpdk-testpmd, a network device for drivers in an ordinary process
+    Testpmd,
     /// fdisk and sfdisk, which make partition tables of both kinds
     Fdisk,
 }
@@ -69,11 +73,13 @@ impl Program {
             Self::Iperf3 => qemu::in_path("iperf3").is_some(),
             Self::Gdb => qemu::in_path("gdb").is_some(),
             Self::Iproute => qemu::in_path("ip").is_some(),
+            Self::Tshark => qemu::in_path("tshark").is_some(),
             Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
             Self::CppCompiler => qemu::in_path("c++").is_some(),
             Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
             Self::Mtools => is_installed("mcopy"),
             Self::Gdisk => is_installed("sgdisk"),
+            Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
         }
     }
@@ -87,11 +93,13 @@ impl Program {
             Self::Iperf3 => "iperf3",
             Self::Gdb => "gdb",
             Self::Iproute => "iproute2",
+            Self::Tshark => "tshark",
             Self::StorageDaemon => "qemu-storage-daemon",
             Self::Dosfstools => "dosfstools",
             Self::Mtools => "mtools",
             Self::CppCompiler => "a C++ compiler",
             Self::Gdisk => "gdisk",
+            Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
         }
     }
@@ -111,11 +119,14 @@ impl Program {
             Self::Iperf3 => vec!["iperf3"],
             Self::Gdb => vec!["gdb"],
             Self::Iproute => vec!["iproute2"],
+            Self::Tshark => vec!["tshark"],
             Self::StorageDaemon => vec!["qemu-system-common"],
             Self::Dosfstools => vec!["dosfstools"],
             Self::Mtools => vec!["mtools"],
             Self::CppCompiler => vec!["g++"],
             Self::Gdisk => vec!["gdisk"],
+            // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
+            Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
         }
     }
@@ -331,8 +342,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 7]| {
-        let [qemu, virtiofsd, ip, storage, cpp, gdisk, fdisk] = names;
+    let list = |names: [&str; 8]| {
+        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -344,9 +355,11 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Dosfstools => "dosfstools",
                 Program::Mtools => "mtools",
                 Program::Iproute => ip,
+                Program::Tshark => tshark,
                 Program::StorageDaemon => storage,
                 Program::CppCompiler => cpp,
                 Program::Gdisk => gdisk,
+                Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
             })
             .collect();
@@ -355,15 +368,33 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
     vec![
         format!(
             "sudo dnf install {}",
-            list(["qemu-system-x86-core", "virtiofsd", "iproute", "qemu-img", "gcc-c++", "gdisk", "util-linux"])
+            list([
+                "qemu-system-x86-core",
+                "virtiofsd",
+                "iproute",
+                "wireshark-cli",
+                "qemu-img",
+                "gcc-c++",
+                "gdisk",
+                "util-linux"
+            ])
         ),
         format!(
             "sudo pacman -S {}",
-            list(["qemu-system-x86", "virtiofsd", "iproute2", "qemu-img", "gcc", "gptfdisk", "util-linux"])
+            list([
+                "qemu-system-x86",
+                "virtiofsd",
+                "iproute2",
+                "wireshark-cli",
+                "qemu-img",
+                "gcc",
+                "gptfdisk",
+                "util-linux"
+            ])
         ),
         format!(
             "sudo zypper install {}",
-            list(["qemu-x86", "virtiofsd", "iproute2", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
+            list(["qemu-x86", "virtiofsd", "iproute2", "wireshark", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
         ),
         format!(
             "sudo apk add {}",
@@ -371,6 +402,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-system-x86_64",
                 "virtiofsd",
                 "iproute2",
+                "tshark",
                 "qemu-storage-daemon",
                 "g++",
                 "sgdisk",

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod bar;
 pub mod capability;
+pub mod msi;
 pub mod msix;
 
 use bitflags::bitflags;
@@ -82,6 +83,10 @@ pub const HEADER_TYPE: u16 = 0x0e;
 pub const BAR0: u16 = 0x10;
 /// Offset of the pointer to the first capability.
 pub const CAPABILITIES_POINTER: u16 = 0x34;
+/// Offset of the byte in which the firmware has noted where the interrupt line leads; on a PC, an ISA interrupt.
+pub const INTERRUPT_LINE: u16 = 0x3c;
+/// Offset of the byte that says which interrupt pin the function has; 0 for none.
+pub const INTERRUPT_PIN: u16 = 0x3d;
 
 bitflags! {
     /// The command register (PCI Local Bus 3.0 §6.2.2).

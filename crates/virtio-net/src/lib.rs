@@ -44,16 +44,31 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod conformance;
 #[cfg(feature = "alloc")]
 mod control;
 #[cfg(feature = "alloc")]
 mod driver;
 pub mod features;
 #[cfg(feature = "alloc")]
+mod filter;
+#[cfg(feature = "alloc")]
+mod framing;
+#[cfg(feature = "alloc")]
+mod header;
+#[cfg(feature = "alloc")]
 mod pair;
 #[cfg(feature = "alloc")]
+mod receive;
+#[cfg(feature = "alloc")]
 mod setup;
+#[cfg(feature = "alloc")]
+mod transmit;
+#[cfg(feature = "alloc")]
+mod watch;
 pub mod wire;
 
 #[cfg(feature = "alloc")]
-pub use driver::{Counters, DRIVER, Options, QueuePair, VirtioNet};
+pub use driver::{Counters, DRIVER, Duplex, NotNegotiated, Options, QueuePair, Speed, VirtioNet};
+#[cfg(feature = "alloc")]
+pub use filter::{MOST_ADDRESSES, Switch};

@@ -16,7 +16,7 @@ use core::{net::IpAddr, ops::ControlFlow, time::Duration};
 
 use toro::{
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IoSlice},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -26,13 +26,14 @@ use crate::{
     accept::{Listener, Work},
     bundled::Bundled,
     connection::{Connection, ConnectionError, Environment},
+    copied::Copied,
     date::UnixTime,
     serve::Server,
-    storage::{Either, Entry, EntryKind, Metadata, Node, Storage, StorageError, StoredFile},
+    storage::{Entry, EntryKind, Metadata, Node, OneOf, Storage, StorageError, StoredFile},
 };
 
-/// What this server serves: a share of the host, or the site inside the image.
-pub type Site = Either<Share, Bundled>;
+/// What this server serves: a share of the host, a copy of it, or the site inside the image.
+pub type Site = OneOf<Share, Copied, Bundled>;
 
 /// How long the accepting thread waits after a failure that may pass, such as a lack of memory.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -131,9 +132,10 @@ impl Connection for Client {
         self.0.read(buffer).map_err(|error| lost_or_late(&error))
     }
 
-    fn write(&mut self, data: &[u8], patience: Duration) -> Result<usize, ConnectionError> {
+    fn write(&mut self, [head, body]: [&[u8]; 2], patience: Duration) -> Result<usize, ConnectionError> {
         self.0.set_write_timeout(Some(patience)).map_err(|error| lost_or_late(&error))?;
-        self.0.write(data).map_err(|error| lost_or_late(&error))
+        let pieces = [IoSlice::new(head), IoSlice::new(body)];
+        self.0.write_vectored(&pieces).map_err(|error| lost_or_late(&error))
     }
 
     fn finish(&mut self) {

@@ -74,6 +74,10 @@ impl StoredFile for &'static BundledFile {
         }
         Ok(length)
     }
+
+    fn contents(&self) -> Option<&[u8]> {
+        Some(self.contents)
+    }
 }
 
 /// FNV-1a in 64 bits: changed contents are a changed tag, and nobody attacks the files of our own image.

@@ -67,13 +67,27 @@ impl EntityTag {
     }
 
     fn push_hex(&mut self, value: u64) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
-        for index in (0..digits).rev() {
-            let nibble = (value >> (index * 4) & 15) as usize;
-            self.push(DIGITS.get(nibble).copied().unwrap_or(b'0'));
+        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1) as usize;
+        let all = hex_digits(value);
+        let start = usize::from(self.length);
+        if let (Some(place), Some(digits)) = (self.text.get_mut(start..start + digits), all.get(16 - digits..)) {
+            place.copy_from_slice(digits);
+            self.length += digits.len() as u8;
         }
     }
+}
+
+/// The 16 digits of `value`, all of them computed at once.
+fn hex_digits(value: u64) -> [u8; 16] {
+    const ONES: u128 = u128::MAX / 0xff;
+    /// How far the upper halves move, and where halves are then.
+    const HALVES: [(u32, u128); 4] =
+        [(32, u128::MAX / 0x1_0000_0001), (16, u128::MAX / 0x1_0001), (8, u128::MAX / 0x101), (4, u128::MAX / 0x11)];
+    // Each half into a place of its own, then each quarter, down to a nibble in each byte.
+    let nibbles = HALVES.iter().fold(u128::from(value), |wide, (shift, place)| (wide | wide << shift) & place);
+    // To 10 and more, 6 carries into bit 4.
+    let letters = (nibbles + ONES * 6) >> 4 & ONES;
+    (nibbles + ONES * u128::from(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 /// What the preconditions of a request say.

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `port=` | TCP port to listen on, 1 to 65535 | 80 |
 //! | `root=` | directory that is served | `/`, or the bundled site where nothing is mounted |
-//! | `max-connections=` | connections served at once, 1 to 4096; one more is answered 503 | 128 |
+//! | `preload=` | `on` or `off`: read all files into memory at the start, and serve them from there | `off` |
+//! | `max-connections=` | connections served at once, 1 to 65536; one more is answered 503 | 128 |
 //! | `access-log=` | `on` or `off`: a line on the console per request | `on` |
 //! | `header-timeout=` | seconds in which the whole head of a request must arrive | 10 |
 //! | `idle-timeout=` | seconds that an open connection may wait for its next request | 15 |
@@ -24,6 +25,15 @@ pub enum AccessLog {
     Off,
 }
 
+/// Where files are when they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preload {
+    /// In memory, all of them, as they were at the start.
+    On,
+    /// Where they have been.
+    Off,
+}
+
 /// All options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -31,6 +41,8 @@ pub struct Config {
     pub port: u16,
     /// Directory that is served, absolute, if one is named.
     pub root: Option<&'static str>,
+    /// Whether files are served from memory.
+    pub preload: Preload,
     /// Connections served at once.
     pub max_connections: usize,
     /// Whether requests are logged.
@@ -48,6 +60,7 @@ impl Default for Config {
         Self {
             port: 80,
             root: None,
+            preload: Preload::Off,
             max_connections: 128,
             access_log: AccessLog::On,
             header_timeout: Duration::from_secs(10),
@@ -96,17 +109,13 @@ impl Config {
         };
         config.port = number("port", u64::from(config.port), 1..=65_535, "a port from 1 to 65535")? as u16;
         config.max_connections =
-            number("max-connections", config.max_connections as u64, 1..=4_096, "a number from 1 to 4096")? as usize;
+            number("max-connections", config.max_connections as u64, 1..=65_536, "a number from 1 to 65536")? as usize;
         config.header_timeout = seconds("header-timeout", config.header_timeout)?;
         config.idle_timeout = seconds("idle-timeout", config.idle_timeout)?;
         config.write_timeout = seconds("write-timeout", config.write_timeout)?;
-        config.access_log = match lookup("access-log") {
-            None | Some("on") => AccessLog::On,
-            Some("off") => AccessLog::Off,
-            Some(value) => {
-                return Err(ConfigError { option: "access-log", value, expected: "on or off" });
-            }
-        };
+        config.access_log =
+            choose("access-log", lookup("access-log"), config.access_log, AccessLog::On, AccessLog::Off)?;
+        config.preload = choose("preload", lookup("preload"), config.preload, Preload::On, Preload::Off)?;
         if let Some(value) = lookup("root") {
             if !value.starts_with('/') {
                 let expected = "a path that begins with a slash";
@@ -115,5 +124,15 @@ impl Config {
             config.root = Some(value);
         }
         Ok(config)
+    }
+}
+
+/// What `word` says, the value of an option that is on or off.
+fn choose<T>(option: &'static str, word: Option<&'static str>, default: T, on: T, off: T) -> Result<T, ConfigError> {
+    match word {
+        None => Ok(default),
+        Some("on") => Ok(on),
+        Some("off") => Ok(off),
+        Some(value) => Err(ConfigError { option, value, expected: "on or off" }),
     }
 }

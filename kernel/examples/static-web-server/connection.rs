@@ -41,12 +41,12 @@ pub trait Connection {
     /// [`ConnectionError`].
     fn read(&mut self, buffer: &mut [u8], patience: Duration) -> Result<usize, ConnectionError>;
 
-    /// Writes at least one byte of `data`, which is not empty, waiting at most `patience`, which is not
-    /// zero. Returns how many.
+    /// Writes at least one byte of the two pieces, the second behind the first, as if they were one. They are
+    /// not both empty. Waits at most `patience`, which is not zero. Returns how many bytes.
     ///
     /// # Errors
     /// [`ConnectionError`].
-    fn write(&mut self, data: &[u8], patience: Duration) -> Result<usize, ConnectionError>;
+    fn write(&mut self, pieces: [&[u8]; 2], patience: Duration) -> Result<usize, ConnectionError>;
 
     /// Says that we will write no more. Reading goes on.
     fn finish(&mut self);
@@ -64,28 +64,34 @@ pub trait Environment {
     fn log(&self, line: &str);
 }
 
-/// Writes all of `data`, which must be taken within `patience`.
+/// Writes all of the two pieces, which must be taken within `patience`.
 ///
 /// # Errors
 /// [`ConnectionError`]; how much was written is then unknown.
 pub fn write_all(
     connection: &mut impl Connection,
     environment: &impl Environment,
-    data: &[u8],
+    pieces: [&[u8]; 2],
     patience: Duration,
 ) -> Result<(), ConnectionError> {
+    let [mut head, mut body] = pieces;
     let deadline = environment.monotonic() + patience;
-    let mut rest = data;
-    while !rest.is_empty() {
-        let left = deadline.saturating_sub(environment.monotonic());
+    let mut left = patience;
+    while !head.is_empty() || !body.is_empty() {
         if left.is_zero() {
             return Err(ConnectionError::TimedOut);
         }
-        let taken = connection.write(rest, left)?;
-        rest = match rest.get(taken..) {
-            Some(tail) if taken > 0 => tail,
-            _ => return Err(ConnectionError::Lost),
-        };
+        let taken = connection.write([head, body], left)?;
+        let of_head = taken.min(head.len());
+        if taken == 0 || taken - of_head > body.len() {
+            return Err(ConnectionError::Lost);
+        }
+        head = head.get(of_head..).unwrap_or_default();
+        body = body.get(taken - of_head..).unwrap_or_default();
+        if head.is_empty() && body.is_empty() {
+            break;
+        }
+        left = deadline.saturating_sub(environment.monotonic());
     }
     Ok(())
 }

@@ -10,8 +10,9 @@
 //! A path that ends with a slash is first tried with `index.html` behind it, so the usual request for a
 //! directory costs one open like any other.
 //!
-//! Head and contents share one buffer of [`BUFFER_LENGTH`]: a small file leaves in a single write, a large
-//! one in buffers of that size, whatever its length. What the head promised is what is sent. A file that
+//! Contents that lie in memory are sent from there, together with the head. Others share a buffer of
+//! [`BUFFER_LENGTH`] with it: a small file leaves in a single write, a large one in buffers of that size,
+//! whatever its length. What the head promised is what is sent. A file that
 //! has grown meanwhile is cut at the promised length; of a file that has shrunk, or cannot be read any
 //! more, nothing can be sent instead, and the connection is closed so that the client notices. As long as
 //! nothing has left yet, the answer is 500.
@@ -66,6 +67,8 @@ pub struct Responder<'a, S, E, C> {
     output: Vec<u8>,
     path: Vec<u8>,
     dates: DateCache,
+    /// The same for when files have changed: often the same file is asked for again.
+    modified: DateCache,
 }
 
 /// What every response to one request needs.
@@ -80,8 +83,8 @@ struct Exchange {
 impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
     /// A responder with empty buffers.
     pub fn new(server: &'a Server<S, E>, connection: &'a mut C) -> Self {
-        let dates = DateCache::default();
-        Self { server, connection, output: Vec::new(), path: Vec::new(), dates }
+        let (dates, modified) = (DateCache::default(), DateCache::default());
+        Self { server, connection, output: Vec::new(), path: Vec::new(), dates, modified }
     }
 
     /// Answers a request whose head was understood.
@@ -215,7 +218,7 @@ impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
         head = head.field("ETag", tag.as_bytes());
         if let Some(modified) = modified {
             // RFC 9110 §8.8.2.1: never later than Date.
-            let date = HttpDate::new(modified.min(exchange.now));
+            let date = self.modified.at(modified.min(exchange.now));
             head = head.field("Last-Modified", date.as_bytes());
         }
         head.end(exchange.persistence);
@@ -232,6 +235,34 @@ impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
 
     /// Sends `self.output`, which holds a head, followed by `count` bytes of `file` from `first` on.
     fn stream(&mut self, file: &impl StoredFile, first: u64, count: u64) -> Streamed {
+        match file.contents().map(|contents| part_of(contents, first, count)) {
+            Some(Some(part)) => self.stream_from_memory(part),
+            Some(None) => Streamed::Unsent,
+            None => self.stream_through_buffer(file, first, count),
+        }
+    }
+
+    /// Sends `self.output` and `contents` from where they lie, each [`BUFFER_LENGTH`] of them in its own time.
+    fn stream_from_memory(&mut self, contents: &[u8]) -> Streamed {
+        let Server { environment, config, .. } = self.server;
+        let mut head: &[u8] = &self.output;
+        let mut sent = 0;
+        // Once also for no contents, for the head's sake.
+        loop {
+            let rest = contents.get(sent..).unwrap_or_default();
+            let part = rest.get(..BUFFER_LENGTH).unwrap_or(rest);
+            if write_all(self.connection, environment, [head, part], config.write_timeout).is_err() {
+                return Streamed::Broken { sent: sent as u64 };
+            }
+            sent += part.len();
+            head = &[];
+            if sent == contents.len() {
+                return Streamed::Complete;
+            }
+        }
+    }
+
+    fn stream_through_buffer(&mut self, file: &impl StoredFile, first: u64, count: u64) -> Streamed {
         let mut sent = 0;
         let mut head = self.output.len();
         loop {
@@ -314,7 +345,7 @@ impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
     fn write(&mut self, length: usize) -> Result<(), ConnectionError> {
         let patience = self.server.config.write_timeout;
         for part in self.output.get(..length).unwrap_or_default().chunks(BUFFER_LENGTH) {
-            write_all(self.connection, &self.server.environment, part, patience)?;
+            write_all(self.connection, &self.server.environment, [part, &[]], patience)?;
         }
         Ok(())
     }
@@ -340,6 +371,12 @@ enum Streamed {
     },
     /// The file failed before anything was sent.
     Unsent,
+}
+
+/// `count` bytes of `contents` from `first` on, if there are as many.
+fn part_of(contents: &[u8], first: u64, count: u64) -> Option<&[u8]> {
+    let start = usize::try_from(first).ok()?;
+    contents.get(start..start.checked_add(usize::try_from(count).ok()?)?)
 }
 
 /// Fills `buffer` from `offset` on; an end of the file before that is an error.

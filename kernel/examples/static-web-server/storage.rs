@@ -1,8 +1,8 @@
 //! What the server needs from a tree of files, and the small tree that it brings along.
 //!
 //! The server is written against two traits, so that the very same code answers requests from a share
-//! on a host (through `toro::fs`), from the bundled site, and, in the host's tests, from a directory of
-//! the machine that runs the tests:
+//! on a host (through `toro::fs`), from a copy of it in memory, from the bundled site, and, in the host's
+//! tests, from a directory of the machine that runs the tests:
 //!
 //! ```text
 //!   open("/a/b.txt") -> Node::File { file, metadata } -> file.read_at(..)*  -> drop closes it
@@ -120,29 +120,38 @@ pub trait StoredFile {
     /// # Errors
     /// [`StorageError`].
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError>;
+
+    /// All of it, where that lies in memory already: then nothing has to be read.
+    fn contents(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
-/// One of two trees, chosen when the server starts.
-pub enum Either<A, B> {
+/// One of three trees, chosen when the server starts.
+pub enum OneOf<A, B, C> {
     /// A directory that somebody shares with us.
     Share(A),
+    /// A copy of it in memory.
+    Copied(B),
     /// The site inside the image.
-    Bundled(B),
+    Bundled(C),
 }
 
-impl<A: Storage, B: Storage> Storage for Either<A, B> {
-    type File = Either<A::File, B::File>;
+impl<A: Storage, B: Storage, C: Storage> Storage for OneOf<A, B, C> {
+    type File = OneOf<A::File, B::File, C::File>;
 
     fn open(&self, path: &[u8]) -> Result<Node<Self::File>, StorageError> {
         Ok(match self {
-            Self::Share(share) => share.open(path)?.map(Either::Share),
-            Self::Bundled(bundled) => bundled.open(path)?.map(Either::Bundled),
+            Self::Share(share) => share.open(path)?.map(OneOf::Share),
+            Self::Copied(copied) => copied.open(path)?.map(OneOf::Copied),
+            Self::Bundled(bundled) => bundled.open(path)?.map(OneOf::Bundled),
         })
     }
 
     fn list(&self, path: &[u8], visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), StorageError> {
         match self {
             Self::Share(share) => share.list(path, visit),
+            Self::Copied(copied) => copied.list(path, visit),
             Self::Bundled(bundled) => bundled.list(path, visit),
         }
     }
@@ -158,11 +167,19 @@ impl<F> Node<F> {
     }
 }
 
-impl<A: StoredFile, B: StoredFile> StoredFile for Either<A, B> {
+impl<A: StoredFile, B: StoredFile, C: StoredFile> StoredFile for OneOf<A, B, C> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         match self {
             Self::Share(file) => file.read_at(buffer, offset),
+            Self::Copied(file) => file.read_at(buffer, offset),
             Self::Bundled(file) => file.read_at(buffer, offset),
+        }
+    }
+    fn contents(&self) -> Option<&[u8]> {
+        match self {
+            Self::Share(file) => file.contents(),
+            Self::Copied(file) => file.contents(),
+            Self::Bundled(file) => file.contents(),
         }
     }
 }

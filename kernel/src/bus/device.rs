@@ -6,6 +6,7 @@ use core::num::NonZeroU16;
 use toro_core::driver::{DeviceId, Resources};
 
 use super::owners::Owners;
+use crate::core::CoreId;
 use crate::mm::dma::DMA;
 use crate::time::CLOCK;
 
@@ -32,6 +33,8 @@ pub(crate) enum BusError {
     OutOfVectors,
     /// Its interrupt line leads nowhere.
     Route(crate::arch::ioapic::RouteError),
+    /// Its interrupt line leads to this core already, which owns another device on it.
+    SharedLine(CoreId),
 }
 
 impl fmt::Display for BusError {
@@ -40,6 +43,7 @@ impl fmt::Display for BusError {
             Self::Registers(error) => write!(f, "registers: {error}"),
             Self::OutOfVectors => f.write_str("no interrupt vector left"),
             Self::Route(error) => write!(f, "interrupt line: {error}"),
+            Self::SharedLine(core) => write!(f, "its interrupt line is shared with a device of core {core}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A device belongs to one core, or, if it can be divided, each of its parts does: a core polls what is its own, is
 //! interrupted by it, and needs no lock. Devices are named by their driver and a running number, `virtio-net0`,
-//! `virtio-net1`, `virtio-fs0`, in the order in which the buses find them. Who decides, the first that says something:
+//! `virtio-net1`, `virtio-fs0`, `e1000-0`, in the order in which the buses find them. Who decides, the first that says something:
 //!
 //! 1. the command line: `owner=DEVICE:CORES`, where `CORES` is a list such as `1`, `0,2` or `0-3`, or `all`;
 //! 2. the application: the function that [`entry!`](crate::entry) names as `owners`;

@@ -13,9 +13,10 @@ use toro_core::driver::{DeviceId, Location, PciFunction, Resources};
 use toro_core::io::{IoWindow, Mmio};
 use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, bars};
+use toro_core::pci::capability::{MSI, MSI_X, capabilities};
 use toro_core::pci::{self, ConfigSpace};
 
-use super::{BusError, Found, Owners, ide, resources};
+use super::{BusError, Found, Owners, ide, lines, resources};
 use crate::core::CoreId;
 use crate::{acpi, arch, mm};
 
@@ -169,11 +170,16 @@ impl Found for Function {
             let function = PciFunction { config: Box::new(config), bars: windows, messages: Vec::new() };
             return Ok(resources(Location::Pci(function), owners));
         }
-        let message = |core: &CoreId| {
-            let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
-            Ok(vector.message(core.index()))
+        let messages = if capabilities(&config).any(|capability| matches!(capability.id, MSI | MSI_X)) {
+            let message = |core: &CoreId| {
+                let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
+                Ok(vector.message(core.index()))
+            };
+            owners.cores().iter().map(message).collect::<Result<_, _>>()?
+        } else {
+            lines::route(&config, owners.first())?;
+            Vec::new()
         };
-        let messages = owners.cores().iter().map(message).collect::<Result<_, _>>()?;
         let function = PciFunction { config: Box::new(config), bars: windows, messages };
         Ok(resources(Location::Pci(function), owners))
     }

@@ -27,6 +27,7 @@ pub(super) struct Sum(u64);
 
 impl Sum {
     /// Adds bytes that begin at an even place of what is summed.
+    #[inline]
     pub(super) fn add(self, bytes: &[u8]) -> Self {
         let mut sum = self.0;
         let (blocks, rest) = bytes.as_chunks::<64>();
@@ -37,10 +38,15 @@ impl Sum {
         for word in words {
             sum = around(sum, u64::from_ne_bytes(*word));
         }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            sum = around(sum, u64::from_ne_bytes(last));
+        let (halves, rest) = rest.as_chunks::<4>();
+        for half in halves {
+            sum = around(sum, u64::from(u32::from_ne_bytes(*half)));
+        }
+        match *rest {
+            [a] => sum = around(sum, u64::from(u16::from_ne_bytes([a, 0]))),
+            [a, b] => sum = around(sum, u64::from(u16::from_ne_bytes([a, b]))),
+            [a, b, c] => sum = around(sum, u64::from(u32::from_ne_bytes([a, b, c, 0]))),
+            _ => {}
         }
         Self(sum)
     }

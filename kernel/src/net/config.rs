@@ -51,7 +51,7 @@ impl Default for Config {
             seed: 0,
             memory: 12 << 20,
             limits: Limits::default(),
-            large: BufferSizes { receive: 16 << 10, transmit: 64 << 10 },
+            large: BufferSizes { receive: 16 << 10, transmit: 256 << 10 },
             small: BufferSizes { receive: 4 << 10, transmit: 16 << 10 },
             handshake_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(20),

@@ -101,7 +101,8 @@ impl UdpSocket {
     }
 
     /// Names the peer, to which [`send`](Self::send) sends and from which alone datagrams are received from now on. Nothing
-    /// is sent for it; that nobody listens there is not noticed, as the answers of ICMP are not looked at.
+    /// is sent for it. If its host reports later that nobody listens there, the next call answers
+    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused).
     ///
     /// # Errors
     ///
@@ -196,14 +197,14 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Why the socket is of no use any more, if so.
+    /// Why the next call fails, for the first who asks: the peer's host has reported that nobody listens there, or the
+    /// device has failed.
     ///
     /// # Errors
     ///
     /// None; the signature is that of `std`.
     pub fn take_error(&self) -> Result<Option<Error>> {
-        let failed = self.readiness().contains(Readiness::ERROR);
-        Ok(failed.then(|| ErrorKind::NetworkDown.into()))
+        Ok(self.interface.stack().take_udp_error(self.id()).map(Into::into))
     }
 
     /// How long receiving waits.

@@ -30,7 +30,7 @@ use super::poll::Waiting;
 use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
-use super::stack::{Activity, Stack};
+use super::stack::{Activity, Counters, Stack, Usage};
 use crate::core::{self as cores, CoreId, run_on};
 use crate::core_local;
 use crate::env;
@@ -379,6 +379,16 @@ pub fn local_address() -> Option<Ipv4Addr> {
 pub fn configuration() -> Result<Configuration> {
     let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
     Ok(interface.ok_or(ErrorKind::NetworkDown)?.stack().configuration().clone())
+}
+
+/// How much this core's network holds at the moment; none if the core has no network device.
+pub fn usage() -> Option<Usage> {
+    Some(Interface::existing()?.stack().usage())
+}
+
+/// What this core's network has done so far; none if the core has no network device.
+pub fn counters() -> Option<Counters> {
+    Some(Interface::existing()?.stack().counters())
 }
 
 /// Waits until the interface has an IPv4 address, and returns it.

@@ -26,6 +26,7 @@ impl KeyQueue {
     }
 
     /// Adds a socket at the end, unless it is in the queue.
+    #[inline]
     pub(super) fn push(&mut self, key: u32) {
         if self.enter(key) {
             self.queue.push_back(key);
@@ -46,12 +47,19 @@ impl KeyQueue {
         Some(key)
     }
 
+    #[inline]
     fn enter(&mut self, key: u32) -> bool {
-        let index = key as usize;
-        if index >= self.queued.len() {
-            self.queued.resize(index + 1, false);
+        match self.queued.get_mut(key as usize) {
+            Some(queued) => !core::mem::replace(queued, true),
+            None => self.enter_first(key),
         }
-        !core::mem::replace(&mut self.queued[index], true)
+    }
+
+    #[cold]
+    fn enter_first(&mut self, key: u32) -> bool {
+        self.queued.resize(key as usize + 1, false);
+        self.queued[key as usize] = true;
+        true
     }
 }
 

@@ -197,19 +197,23 @@ impl Link {
         self.port.clear_refusal();
         self.port.take_sent();
         let mut sent = 0;
-        loop {
+        // smoltcp says when a socket wants to send more, which costs less than letting it try in vain.
+        let next = loop {
             self.port.counters.socket_polls += 1;
-            match self.interface.poll_egress(at, &mut self.port, set) {
+            let result = self.interface.poll_egress(at, &mut self.port, set);
+            if self.port.is_refusing() {
+                return Turn::Refused;
+            }
+            let due = self.interface.poll_at(at, set);
+            match result {
+                PollResult::SocketStateChanged if due.is_none_or(|due| due > at) => break due,
                 PollResult::SocketStateChanged if sent == TURN => return Turn::More,
                 PollResult::SocketStateChanged => sent += 1,
-                PollResult::None => break,
+                PollResult::None => break due,
             }
-        }
-        if self.port.is_refusing() {
-            return Turn::Refused;
-        }
+        };
         self.note_resolution(now);
-        let next = self.interface.poll_at(at, set).map(|due| {
+        let next = next.map(|due| {
             // A due time that has passed although the socket just had its turn: never spin on it.
             if due <= at { now.saturating_add(STUCK) } else { from_smol(due) }
         });

@@ -35,10 +35,12 @@ enum Class {
 }
 
 impl PooledSocket {
+    #[inline]
     pub(super) fn get(&self) -> &tcp::Socket<'static> {
         self.set.get(self.handle)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }

@@ -144,27 +144,35 @@ impl Port {
     /// several buffers.
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
-            let (device, max_frame) = (&mut self.device, self.offload.max_frame());
-            if let Some(mut part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
-                let len = part.len();
-                // Nothing that makes one packet of several puts extension headers in front.
-                if take_off(&mut part).is_err() || part.len() != len {
-                    continue;
+            if !self.splitter.is_empty() {
+                if let Some(part) = self.next_part() {
+                    return Some(part);
                 }
-                return Some(part);
+                continue;
             }
             let mut frame = self.incoming.pop()?;
             self.counters.received += 1;
             if frame.notes().continues {
                 self.splitter.begin(frame, &mut self.incoming, &mut self.counters);
-            } else if take_off(&mut frame).is_ok() && self.admit(&mut frame) {
+            } else if self.admit(&mut frame) {
                 return Some(frame);
             }
         }
     }
 
-    /// Whether a frame may be processed: its checksums are right, as far as anybody can say. Nobody needs to look again.
+    #[inline(never)]
+    fn next_part(&mut self) -> Option<Frame> {
+        let (device, max_frame) = (&mut self.device, self.offload.max_frame());
+        let mut part = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame)?;
+        self.admit(&mut part).then_some(part)
+    }
+
+    /// Whether a frame may be processed: its checksums are right, as far as anybody can say, and it has no extension
+    /// headers any more. Nobody needs to look again.
     pub(super) fn admit(&mut self, frame: &mut Frame) -> bool {
+        if take_off(frame).is_err() {
+            return false;
+        }
         let notes = frame.notes();
         let Some(headers) = Headers::of(frame) else { return true };
         if !verify(frame, &headers, notes.checksum) {

@@ -80,6 +80,7 @@ impl<S: Signal> UdpEndpoint<S> {
     /// Names the peer, or says that there is none.
     pub(super) fn connect(&mut self, peer: Option<SocketAddr>) {
         self.peer = peer;
+        self.refusal = None;
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -155,6 +156,20 @@ impl<S: Signal> UdpEndpoint<S> {
         self.signal.readable();
     }
 
+    /// Whether the peer's host has said that nobody listens there, and nobody has been told.
+    pub(super) fn is_refused(&self) -> bool {
+        self.peer.is_some() && self.refusal == self.peer
+    }
+
+    /// Why the next operation of a socket that has a peer fails, once.
+    pub(super) fn take_error(&mut self) -> Option<NetError> {
+        if !self.is_refused() {
+            return None;
+        }
+        self.refusal = None;
+        Some(NetError::ConnectionRefused)
+    }
+
     /// Where a datagram has last found nobody, once.
     pub(super) fn take_refusal(&mut self) -> Option<SocketAddr> {
         self.refusal.take()
@@ -162,6 +177,9 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Queues a datagram.
     pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
+        if let Some(error) = self.take_error() {
+            return Err(error);
+        }
         if bytes.len() > TRANSMIT {
             return Err(NetError::MessageTooLong);
         }
@@ -174,6 +192,9 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Takes the oldest datagram, or as much of it as fits; the rest of it is lost.
     pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
+        if let Some(error) = self.take_error() {
+            return Err(error);
+        }
         self.discard_strangers();
         let (bytes, metadata) = self.socket().recv().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());
@@ -189,6 +210,9 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Copies the oldest datagram, or as much of it as fits, and leaves it.
     pub(super) fn peek_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
+        if let Some(error) = self.take_error() {
+            return Err(error);
+        }
         self.discard_strangers();
         let (bytes, metadata) = self.socket().peek().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());

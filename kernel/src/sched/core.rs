@@ -4,7 +4,7 @@
 //!   loop:  take threads out of the inbox
 //!          run ready threads, BUDGET switches at most
 //!          fire timers, poll the pollers ------------- something happened? again
-//!          keep polling for POLL_TIME, ever less often
+//!          keep polling for a while, ever less often
 //!          lie down, arm every poller, each looks once more, and so does the core
 //!                                        ------------- work pending?       again
 //!          set the timer for the next deadline, halt
@@ -12,6 +12,13 @@
 //!
 //! A thread that stops hands the core over to the next one that is ready, directly; the loop has its turn when the
 //! budget is used up or nobody is ready.
+//!
+//! # How long it polls
+//!
+//! Until [`POLL_TIME`] has passed where that pays, which each sleep tells. One from which something woke the core before
+//! polling would have ended anyway was superfluous, and the core polls twice as long the next time. After one that lasted
+//! longer, all polling before it was in vain, and the core polls half as long. So a server whose clients take their time
+//! sleeps at once, and one that is busy does not sleep.
 //!
 //! # Who may end a wait
 //!
@@ -48,7 +55,7 @@ use crate::core_local;
 use crate::mm::{heap, tlb};
 use crate::time::Instant;
 
-/// How long the loop polls on before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
+/// How long the loop polls on, at most, before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
 /// several microseconds, more than most packets of a busy connection take to follow each other.
 const POLL_TIME: Duration = Duration::from_micros(50);
 /// Between two looks passes this part of the time for which there has been nothing to do. So looks become rarer, which saves
@@ -81,6 +88,8 @@ pub struct Core {
     new_pollers: RefCell<Vec<Box<dyn Poller>>>,
     /// Threads made here so far.
     spawned: Cell<u64>,
+    /// How long the loop polls on at present: not at all, or [`LEAST_PAUSE`] to [`POLL_TIME`].
+    patience: Cell<Duration>,
 }
 
 impl Core {
@@ -93,6 +102,7 @@ impl Core {
             pollers: RefCell::new(Vec::new()),
             new_pollers: RefCell::new(Vec::new()),
             spawned: Cell::new(0),
+            patience: Cell::new(POLL_TIME),
         }
     }
 
@@ -201,13 +211,14 @@ impl Core {
         watchdog::start();
         interrupt::admit_urgent();
         loop {
-            self.work();
-            self.sleep();
+            let idle_since = self.work();
+            self.sleep(idle_since);
         }
     }
 
-    /// Runs threads and pollers until there has been nothing to do for [`POLL_TIME`].
-    fn work(&self) {
+    /// Runs threads and pollers until there has been nothing to do for so long that polling on is not worth it; since when
+    /// that was so, if there is anything to poll.
+    fn work(&self) -> Option<Instant> {
         let mut idle_since = None;
         loop {
             tlb::pass();
@@ -218,12 +229,12 @@ impl Core {
                 continue;
             }
             if self.pollers.borrow().is_empty() && smp::count() == 1 {
-                return;
+                return None;
             }
             let now = Instant::now();
             let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
-            if idle >= POLL_TIME {
-                return;
+            if idle >= self.patience.get() {
+                return idle_since;
             }
             Self::pause(now, (idle / RARER).max(LEAST_PAUSE));
         }
@@ -251,8 +262,20 @@ impl Core {
         }
     }
 
+    /// Learns from a sleep, at its end, how long to poll: there had been nothing to do since `idle_since`.
+    fn learn(&self, idle_since: Option<Instant>) {
+        let Some(idle_since) = idle_since else { return };
+        let is_short = Instant::now().saturating_duration_since(idle_since) <= POLL_TIME;
+        let patience = self.patience.get();
+        self.patience.set(match (is_short, patience / 2) {
+            (true, _) => (patience * 2).clamp(LEAST_PAUSE, POLL_TIME),
+            (false, half) if half < LEAST_PAUSE => Duration::ZERO,
+            (false, half) => half,
+        });
+    }
+
     /// Halts until something happens, unless something has.
-    fn sleep(&self) {
+    fn sleep(&self, idle_since: Option<Instant>) {
         let port = Port::own();
         interrupt::admit_none();
         port.doorbell.lie_down();
@@ -262,6 +285,7 @@ impl Core {
             let sleep = tlb::fall_asleep();
             interrupt::halt();
             tlb::wake_up(sleep);
+            self.learn(idle_since);
             port.be_hopeful();
             watchdog::wake_up();
         }

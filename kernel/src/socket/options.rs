@@ -214,7 +214,7 @@ impl Options {
                 let limit = u8::try_from(value.positive()?).map_err(|_| Errno::EINVAL)?;
                 self.hop_limit = NonZeroU8::new(limit);
             }
-            Name::Ipv6Only => return if value.flag()? == Switch::On { Ok(()) } else { Err(Errno::EINVAL) },
+            Name::Ipv6Only => return if value.flag()? == Switch::Off { Ok(()) } else { Err(Errno::EINVAL) },
             Name::Kind | Name::Error | Name::Domain | Name::Protocol | Name::Accepts => return Err(Errno::ENOPROTOOPT),
             Name::ReceiveBuffer | Name::SendBuffer => return Err(Errno::ENOPROTOOPT),
         }
@@ -314,7 +314,7 @@ impl<S: Signal> Table<S> {
             Name::KeepAliveInterval => seconds(options.keep_alive_interval).into(),
             Name::KeepAliveProbes => i32::from(options.keep_alive_probes.get()).into(),
             Name::HopLimit => i32::from(options.hop_limit.map_or(crate::net::HOP_LIMIT, NonZeroU8::get)).into(),
-            Name::Ipv6Only => Switch::On.into(),
+            Name::Ipv6Only => Switch::Off.into(),
             Name::Kind => if entry.kind == Kind::Stream { SOCK_STREAM } else { SOCK_DGRAM }.into(),
             Name::Domain => if entry.family == Family::V4 { AF_INET } else { AF_INET6 }.into(),
             Name::Protocol => if entry.kind == Kind::Stream { IPPROTO_TCP } else { IPPROTO_UDP }.into(),
@@ -322,6 +322,9 @@ impl<S: Signal> Table<S> {
             Name::Error => match (&entry.state, stack) {
                 (State::Connection { id, .. }, Some(stack)) => {
                     stack.take_connection_error(id).map_or(0, |error| Errno::from(error).0).into()
+                }
+                (State::Datagrams { id, .. }, Some(stack)) => {
+                    stack.take_udp_error(id).map_or(0, |error| Errno::from(error).0).into()
                 }
                 _ => 0.into(),
             },

@@ -40,11 +40,11 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// Whether this is such an address.
+    /// Whether sockets of this family have to do with such addresses: those of IPv6 with both.
     pub(super) fn has(self, address: SocketAddr) -> bool {
         match self {
             Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
+            Self::V6 => true,
         }
     }
 

@@ -10,6 +10,8 @@
  *     words 80..143       accesses to device registers in memory by each vCPU (with accesses=on)
  *     word 144            markers executed so far (with marks=on)
  *     words 145..208      port instructions executed by each vCPU (with ports=on)
+ *     words 209..272      of the accesses to device registers in memory, those to the named device (with device=)
+ *     words 273..336      of these, those that notify it of a queue
  *     words 512..10751    the first 1024 of them, ten words each: the marker's number in the low half of the
  *                         first and the vCPU that executed it in the high half, then the instructions
  *                         executed by vCPUs 0 to 6 before it, then accesses to device registers in memory
@@ -26,7 +28,8 @@
  * in the middle counts whole. Each vCPU has words of its own, hence no atomics. `rep` string instructions
  * count once per iteration, because QEMU executes them as a loop.
  *
- * Arguments: counters=PATH (must exist, 84 KiB), watch=HEX (up to 8 times), accesses=on, ports=on, marks=on.
+ * Arguments: counters=PATH (must exist, 84 KiB), watch=HEX (up to 8 times), accesses=on, ports=on, marks=on,
+ * device=TEXT: what the names of the device's registers contain, as QEMU calls them ("info mtree" shows them).
  *
  * Only the few functions used are declared. They kept their form in every version of the plugin interface, but
  * for one: from version 3 on, qemu_plugin_insn_data copies the bytes where it returned a pointer to them.
@@ -66,6 +69,7 @@ extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(memory_info, uint64_t);
 extern bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *);
+extern const char *qemu_plugin_hwaddr_device_name(const struct qemu_plugin_hwaddr *);
 
 /* Its two forms; which one this QEMU has is known at run time. */
 extern void qemu_plugin_insn_data(void);
@@ -83,13 +87,15 @@ struct about_qemu {
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
 enum { LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
-enum { MARKS = 144, PORTS = 145, LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 10, ENTRY_VCPUS = 7 };
+enum { MARKS = 144, PORTS = 145, DEVICE = 209, NOTIFICATIONS = 273 };
+enum { LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 10, ENTRY_VCPUS = 7 };
 enum { FILE_SIZE = (LOG + LOG_ENTRIES * ENTRY_WORDS) * 8 };
 enum { MARKER_SIZE = 8, NO_MARKER = -1 };
 
 static volatile uint64_t *words;
 static uint64_t watched[WATCHES];
 static size_t watched_count;
+static const char *device;
 static bool count_accesses;
 static bool count_ports;
 static bool log_marks;
@@ -102,7 +108,13 @@ static void on_block(unsigned int vcpu, void *data) {
 static void on_access(unsigned int vcpu, memory_info info, uint64_t address, void *data) {
     (void)data;
     struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
-    if (where != NULL && qemu_plugin_hwaddr_is_io(where)) words[ACCESSES + vcpu % VCPUS] += 1;
+    if (where == NULL || !qemu_plugin_hwaddr_is_io(where)) return;
+    words[ACCESSES + vcpu % VCPUS] += 1;
+    if (device == NULL) return;
+    const char *name = qemu_plugin_hwaddr_device_name(where);
+    if (name == NULL || strstr(name, device) == NULL) return;
+    words[DEVICE + vcpu % VCPUS] += 1;
+    if (strstr(name, "notify") != NULL) words[NOTIFICATIONS + vcpu % VCPUS] += 1;
 }
 
 static void on_port(unsigned int vcpu, void *data) {
@@ -202,6 +214,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
         if (strncmp(argv[i], "counters=", 9) == 0) path = argv[i] + 9;
         else if (strncmp(argv[i], "watch=", 6) == 0 && watched_count < WATCHES)
             watched[watched_count++] = strtoull(argv[i] + 6, NULL, 16);
+        else if (strncmp(argv[i], "device=", 7) == 0) device = strdup(argv[i] + 7);
         else if (strcmp(argv[i], "accesses=on") == 0) count_accesses = true;
         else if (strcmp(argv[i], "ports=on") == 0) count_ports = true;
         else if (strcmp(argv[i], "marks=on") == 0) log_marks = true;

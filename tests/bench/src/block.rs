@@ -18,7 +18,7 @@ use crate::counters::Plugin;
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::Linux;
-use crate::machine::{ANY_CPU, Accel, Pace, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup, System};
 use crate::options;
 use crate::report::{self, Counts, Line};
 use crate::scratch::Scratch;
@@ -207,6 +207,7 @@ impl<'a> Bench<'a> {
             pace: Pace::Host,
             memory: self.options.memory,
             links: &[],
+            card: Card::Virtio,
             share: None,
             disk: Some(&disk),
             counters: counters.as_ref(),

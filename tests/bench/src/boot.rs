@@ -15,7 +15,7 @@ use crate::counters::Plugin;
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::{self, Linux};
-use crate::machine::{ANY_CPU, Accel, Pace, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup, System};
 use crate::network::{Link, Netdev};
 use crate::options::{self, GuestOptions};
 use crate::scratch::Scratch;
@@ -189,6 +189,7 @@ impl Bench<'_> {
             pace: Pace::Host,
             memory,
             links: subject.link.as_slice(),
+            card: Card::Virtio,
             share: share.as_ref(),
             disk: None,
             counters: None,
@@ -244,6 +245,7 @@ impl Bench<'_> {
                 pace: Pace::Host,
                 memory: guest_options.memory,
                 links: link.as_slice(),
+                card: Card::Virtio,
                 share: share.as_ref(),
                 disk: None,
                 counters: Some(&counters),

@@ -28,6 +28,9 @@ const INSTRUCTIONS: usize = 16;
 const ACCESSES: usize = 80;
 const VCPUS: usize = 64;
 const MARKS: usize = 144;
+const PORTS: usize = 145;
+const DEVICE: usize = 209;
+const NOTIFICATIONS: usize = 273;
 const LOG: usize = 512;
 const LOG_ENTRIES: usize = 1024;
 const ENTRY_WORDS: usize = 10;
@@ -52,6 +55,12 @@ pub struct Reading {
     pub instructions: u64,
     /// Accesses to device registers in memory.
     pub accesses: u64,
+    /// Port instructions, where they are counted.
+    pub ports: u64,
+    /// Of the accesses, those to the named device.
+    pub device: u64,
+    /// Of these, those that notify it of a queue.
+    pub notifications: u64,
     /// For each watched address, the instructions executed before it was first reached.
     pub watched: [Option<u64>; WATCHES],
 }
@@ -112,6 +121,18 @@ impl Plugin {
         Ok(counters)
     }
 
+    /// Counters for one guest of which accesses to one device are counted by themselves: that whose registers have
+    /// names, among those that QEMU gives, that contain `device`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn of_device(&self, name: &str, device: &str) -> Result<Counters> {
+        let mut counters = self.file(name)?;
+        counters.argument += &format!(",accesses=on,ports=on,device={device}");
+        Ok(counters)
+    }
+
     /// Counters for one guest that executes markers; accesses to device registers are not counted.
     ///
     /// # Errors
@@ -160,9 +181,13 @@ impl Counters {
         for (out, word) in watched.iter_mut().zip(&words[WATCH..]) {
             *out = (*word != u64::MAX).then_some(*word);
         }
+        let sum = |first: usize| words[first..first + VCPUS].iter().sum();
         Ok(Reading {
-            instructions: words[INSTRUCTIONS..INSTRUCTIONS + VCPUS].iter().sum(),
-            accesses: words[ACCESSES..ACCESSES + VCPUS].iter().sum(),
+            instructions: sum(INSTRUCTIONS),
+            accesses: sum(ACCESSES),
+            ports: sum(PORTS),
+            device: sum(DEVICE),
+            notifications: sum(NOTIFICATIONS),
             watched,
         })
     }

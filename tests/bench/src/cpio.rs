@@ -7,13 +7,30 @@
 
 /// What the mode of a regular file that anybody may execute is.
 const EXECUTABLE: u32 = 0o100_755;
+/// That of a directory.
+const DIRECTORY: u32 = 0o040_755;
 /// Name of the last entry.
 const TRAILER: &str = "TRAILER!!!";
 
 /// An archive that has one file, `name`, executable.
 pub fn of_one_program(name: &str, contents: &[u8]) -> Vec<u8> {
-    let mut archive = Vec::with_capacity(contents.len() + 512);
-    entry(&mut archive, name, EXECUTABLE, contents);
+    of_programs(&[(name.to_owned(), contents.to_vec())])
+}
+
+/// An archive of executable files, by name. Their directories come with them.
+pub fn of_programs(programs: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = Vec::with_capacity(programs.iter().map(|(_, contents)| contents.len() + 512).sum());
+    let mut made = Vec::new();
+    for (name, contents) in programs {
+        for (end, _) in name.match_indices('/') {
+            let directory = &name[..end];
+            if !made.contains(&directory) {
+                made.push(directory);
+                entry(&mut archive, directory, DIRECTORY, &[]);
+            }
+        }
+        entry(&mut archive, name, EXECUTABLE, contents);
+    }
     entry(&mut archive, TRAILER, 0, &[]);
     archive
 }

@@ -18,7 +18,7 @@ use clap::Args;
 use crate::counters::Plugin;
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
-use crate::machine::{ANY_CPU, Accel, Disk, Machine, Pace, Setup};
+use crate::machine::{ANY_CPU, Accel, Card, Disk, Machine, Pace, Setup};
 use crate::options;
 use crate::report::{self, Counts, Line};
 use crate::scratch::Scratch;
@@ -224,6 +224,7 @@ impl Bench<'_> {
             pace: Pace::Host,
             memory: self.options.memory,
             links: &[],
+            card: Card::Virtio,
             share: share.as_ref(),
             disk: disk.as_ref(),
             counters: counters.as_ref(),

@@ -1,7 +1,7 @@
 //! A running guest: a QEMU process whose serial console is read with a clock in hand.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -118,15 +118,31 @@ impl Guest {
     ///
     /// `limit` (counted from the start of QEMU) passed without a `200` with this body.
     pub fn wait_answer(&mut self, address: SocketAddr, path: &str, body: &[u8], limit: Duration) -> Result<Duration> {
+        let body = body.to_vec();
+        self.wait_served(address, path, move |answer| answer == body, limit)
+    }
+
+    /// The same for a body that is only known by a property.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_answer`](Self::wait_answer).
+    pub fn wait_served(
+        &mut self,
+        address: SocketAddr,
+        path: &str,
+        is_right: impl Fn(&[u8]) -> bool + Clone + Send + 'static,
+        limit: Duration,
+    ) -> Result<Duration> {
         if let Some(line) = self.ready_line {
             self.wait_line(line, limit)?;
         }
         let (sender, answers) = channel();
         while self.started.elapsed() < limit {
-            let (sender, path, body, started) = (sender.clone(), path.to_owned(), body.to_vec(), self.started);
+            let (sender, path, is_right, started) = (sender.clone(), path.to_owned(), is_right.clone(), self.started);
             thread::spawn(move || {
                 let answer = client::fetch(address, &path, Duration::from_secs(2));
-                if answer.is_ok_and(|answer| answer.status == 200 && answer.body == body) {
+                if answer.is_ok_and(|answer| answer.status == 200 && is_right(&answer.body)) {
                     // The receiver is gone when an earlier attempt has won.
                     let _ = sender.send(started.elapsed());
                 }
@@ -141,6 +157,28 @@ impl Guest {
         }
         self.drain();
         bail!("{}: no right answer to GET {path} within {limit:?}; it printed:\n{}", self.name, self.tail())
+    }
+
+    /// Waits until somebody in the guest accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// `limit` (counted from the start of QEMU) passed without that.
+    pub fn wait_connection(&mut self, address: SocketAddr, limit: Duration) -> Result<()> {
+        if let Some(line) = self.ready_line {
+            self.wait_line(line, limit)?;
+        }
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+            self.drain();
+            if let Some(status) = self.qemu.try_wait()? {
+                bail!("{}: QEMU ended ({status}) before it accepted; it printed:\n{}", self.name, self.tail());
+            }
+            if self.started.elapsed() > limit {
+                bail!("{}: nobody accepts at {address} within {limit:?}; it printed:\n{}", self.name, self.tail());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Processor time that QEMU has used so far, all threads.

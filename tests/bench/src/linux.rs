@@ -5,6 +5,8 @@
 //! ```text
 //!   img/vmlinux-cloud      ELF kernel with a PVH entry
 //!   img/full-cloud.cpio    initial file system: drivers, nginx that serves the share under /fs/ on port 80
+//!   img/vmlinux-generic    another kernel of the kind, for hardware that is not virtual (`net` only)
+//!   img/full-generic.cpio  its initial file system, with the driver e1000
 //!   img/tiny.cpio          initial file system: an init that prints LB-UP and restarts
 //!   bin/tsckhz             prints the rate of the host's time stamp counter in kHz
 //! ```
@@ -19,7 +21,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::{Machine, Pace, System};
+use crate::machine::{Card, Machine, Pace, System};
 use crate::network::Link;
 
 /// First line of user space.
@@ -57,6 +59,16 @@ impl Linux {
         Self::open_with(directory, &[])
     }
 
+    /// Checks a work directory that must have what serves on each of `cards`, whatever else it has.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing in it.
+    pub fn open_for_cards(directory: &Path, cards: &[Card]) -> Result<Self> {
+        let files: Vec<_> = cards.iter().flat_map(|card| [kernel(*card), initial(*card)]).collect();
+        Self::open_with(directory, &files)
+    }
+
     fn open_with(directory: &Path, initial: &[&str]) -> Result<Self> {
         for file in ["img/vmlinux-cloud", "bin/tsckhz"].iter().chain(initial) {
             let path = directory.join(file);
@@ -76,6 +88,35 @@ impl Linux {
         let (address, gateway) = (link.guest(), link.gateway());
         let words = format!("lb_mode=http lb_ip={address} lb_gw={gateway} lb_mods={bus},virtio-net,virtiofs lb_fs=1");
         System { ready_line: Some("LB-READY"), ..self.system("full-cloud.cpio", &words) }
+    }
+
+    /// The web server on a card, with files from its initial file system. `overlay` is unpacked over that; `words` are added
+    /// to the command line.
+    ///
+    /// # Errors
+    ///
+    /// The initial file system that results cannot be written to `directory`.
+    pub fn web_server_in_memory(
+        &self,
+        card: Card,
+        link: &Link,
+        overlay: &[u8],
+        directory: &Path,
+        words: &str,
+    ) -> Result<System> {
+        let driver = match card {
+            Card::Virtio => "virtio-pci,virtio-net",
+            Card::E1000 => "e1000",
+        };
+        // Archives behind each other are unpacked one after the other.
+        let path = directory.join(format!("linux-{}.cpio", card.name()));
+        let own = self.directory.join(initial(card));
+        let mut archive = std::fs::read(&own).with_context(|| format!("cannot read {}", own.display()))?;
+        archive.extend_from_slice(overlay);
+        std::fs::write(&path, archive).with_context(|| format!("cannot write {}", path.display()))?;
+        let words = format!("lb_mode=http lb_ip={} lb_gw={} lb_mods={driver} {words}", link.guest(), link.gateway());
+        let system = self.with_initial(path, Pace::Host, words.trim());
+        Ok(System { kernel: self.directory.join(kernel(card)), ready_line: Some("LB-READY"), ..system })
     }
 
     /// A system that prints one line and ends: the floor of its boot time.
@@ -107,5 +148,21 @@ impl Linux {
 
     fn system(&self, initrd: &str, words: &str) -> System {
         self.with_initial(self.directory.join("img").join(initrd), Pace::Host, words)
+    }
+}
+
+/// The kernel that knows a card; that of clouds has no drivers for what is not virtual.
+fn kernel(card: Card) -> &'static str {
+    match card {
+        Card::Virtio => "img/vmlinux-cloud",
+        Card::E1000 => "img/vmlinux-generic",
+    }
+}
+
+/// Its initial file system.
+fn initial(card: Card) -> &'static str {
+    match card {
+        Card::Virtio => "img/full-cloud.cpio",
+        Card::E1000 => "img/full-generic.cpio",
     }
 }

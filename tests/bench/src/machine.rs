@@ -33,11 +33,12 @@ impl Machine {
         }
     }
 
-    /// The network card on its bus: modern, and without a boot ROM that the firmware would run.
-    fn network_card(self) -> &'static str {
-        match self {
-            Self::Microvm => "virtio-net-device",
-            Self::Q35 | Self::Pc => "virtio-net-pci,disable-legacy=on,romfile=",
+    /// A network card on its bus: without a boot ROM that the firmware would run, and modern, if it is virtio's.
+    fn network_card(self, card: Card) -> &'static str {
+        match (card, self) {
+            (Card::Virtio, Self::Microvm) => "virtio-net-device",
+            (Card::Virtio, Self::Q35 | Self::Pc) => "virtio-net-pci,disable-legacy=on,romfile=",
+            (Card::E1000, _) => "e1000,romfile=",
         }
     }
 
@@ -54,6 +55,34 @@ impl Machine {
         match self {
             Self::Microvm => "vhost-user-fs-device",
             Self::Q35 | Self::Pc => "vhost-user-fs-pci",
+        }
+    }
+}
+
+/// Network cards that the guests have drivers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Card {
+    /// virtio-net
+    Virtio,
+    /// Intel 82540EM; needs PCI
+    E1000,
+}
+
+impl Card {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net",
+            Self::E1000 => "e1000",
+        }
+    }
+
+    /// What the names that QEMU gives to its registers contain, on PCI.
+    pub fn registers(self) -> &'static str {
+        match self {
+            // "virtio-pci-notify-virtio-net" and others of this kind.
+            Self::Virtio => "virtio-net",
+            Self::E1000 => "e1000",
         }
     }
 }
@@ -129,6 +158,8 @@ pub struct Setup<'a> {
     pub memory: u32,
     /// Network cards and their other ends.
     pub links: &'a [&'a Link],
+    /// What kind of cards they are.
+    pub card: Card,
     /// Shared directory.
     pub share: Option<&'a Virtiofsd>,
     /// A disk.
@@ -166,7 +197,7 @@ impl Setup<'_> {
         }
         for (number, link) in self.links.iter().enumerate() {
             line.add("-netdev", link.netdev(number));
-            line.add("-device", format!("{},netdev=net{number}", self.machine.network_card()));
+            line.add("-device", format!("{},netdev=net{number}", self.machine.network_card(self.card)));
         }
         if let Some(share) = self.share {
             let mut socket = OsString::from("socket,id=fs0,path=");

@@ -6,9 +6,12 @@
 //!   bench sched   what threads, messages between cores, memory and timers cost ([`sched`])
 //!   bench scale   parallel-sum and the web server on 1, 2 and more cores ([`scale`])
 //!   bench block   instructions, register accesses and time per read of a disk ([`block`])
+//!   bench net     instructions and register accesses per HTTP request over tap, streams, many connections ([`net`])
 //!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
+//!   bench stack   instructions per request in the network stack alone ([`stack`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
+//!   bench net-host     frames per second in ordinary processes, beside DPDK's driver ([`net_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
 //!
@@ -29,17 +32,21 @@ use clap::{Parser, Subcommand};
 mod block;
 mod block_host;
 mod boot;
+mod callgrind;
 mod client;
 mod counters;
 mod cpio;
 mod elf;
 mod fs;
 mod guest;
+mod heap;
 mod image;
 mod linux;
 mod litmus;
 mod machine;
 mod memory;
+mod net;
+mod net_host;
 mod network;
 mod options;
 mod report;
@@ -48,6 +55,7 @@ mod scale;
 mod sched;
 mod scratch;
 mod share;
+mod stack;
 mod stats;
 mod table;
 mod toro;
@@ -74,12 +82,18 @@ enum What {
     Scale(scale::Options),
     /// Guest instructions, accesses to registers and time per read of a disk, on every device that we have a driver for
     Block(block::Options),
+    /// Guest instructions and accesses to registers per HTTP request, streams and many connections, on each network card
+    Net(net::Options),
     /// Guest instructions and time of reading files: by virtio-fs, and from a disk with a FAT file system
     Fs(fs::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
+    /// Instructions per request in the network stack alone, in this process, at any number of connections
+    Stack(stack::Options),
     /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
     BlockHost(block_host::Options),
+    /// Frames per second of our network driver and DPDK's, in ordinary processes, against the same vhost-user device
+    NetHost(net_host::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
     Litmus(litmus::Options),
 }
@@ -91,9 +105,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Sched(options) => sched::run(options),
         What::Scale(options) => scale::run(options),
         What::Block(options) => block::run(options),
+        What::Net(options) => net::run(options),
         What::Fs(options) => fs::run(options),
         What::Ring(options) => ring::run(options),
+        What::Stack(options) => stack::run(options),
         What::BlockHost(options) => block_host::run(options),
+        What::NetHost(options) => net_host::run(options),
         What::Litmus(options) => litmus::run(options),
     }
 }

@@ -25,7 +25,7 @@ use crate::client::{self, Client};
 use crate::counters::{Counters, Plugin};
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
-use crate::machine::{ANY_CPU, Accel, Pace, Setup};
+use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup};
 use crate::network::{Link, Netdev};
 use crate::options::{self, GuestOptions};
 use crate::scratch::Scratch;
@@ -124,6 +124,7 @@ impl Bench<'_> {
             pace: Pace::Host,
             memory: options.memory,
             links,
+            card: Card::Virtio,
             share: None,
             disk: None,
             counters,

@@ -27,7 +27,7 @@ use crate::counters::{Counters, Plugin};
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::Linux;
-use crate::machine::{ANY_CPU, Accel, Pace, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup, System};
 use crate::options::{self, GuestOptions};
 use crate::scratch::Scratch;
 use crate::stats::{Samples, grouped, ratio};
@@ -188,6 +188,7 @@ impl<'a> Bench<'a> {
             pace: self.pace(),
             memory: guest_options.memory,
             links: &[],
+            card: Card::Virtio,
             share: None,
             disk: None,
             counters,

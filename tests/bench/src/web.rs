@@ -16,7 +16,7 @@ use crate::counters::{Counters, Plugin};
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::{self, Linux};
-use crate::machine::{ANY_CPU, Accel, Pace, QEMU, Setup, System};
+use crate::machine::{ANY_CPU, Accel, Card, Pace, QEMU, Setup, System};
 use crate::network::{self, Link, Netdev};
 use crate::options::GuestOptions;
 use crate::scratch::Scratch;
@@ -189,6 +189,7 @@ impl Bench<'_> {
             pace: Pace::Host,
             memory: options.memory,
             links: &[link],
+            card: Card::Virtio,
             share: Some(&share),
             disk: None,
             counters,

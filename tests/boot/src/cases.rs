@@ -8,7 +8,11 @@
 //! | [`fat`] | FAT file systems, with the host's tools on the other side |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
+//! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
+//! | [`net_soak`] | the network: many connections and bad clients leave nothing behind |
+//! | [`net_wire`] | the network: frames as others see them |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
+//! | [`sockets`] | sockets of a guest against each other and against clients of the host |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`talk`] | examples that talk to the host: echo, iperf3, ping, http, names |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
@@ -31,11 +35,15 @@ pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
+pub mod net;
+pub mod net_soak;
+pub mod net_wire;
 pub mod other_os;
 pub mod outside;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
+pub mod sockets;
 pub mod stopping;
 pub mod talk;
 pub mod tree;
@@ -58,6 +66,10 @@ pub fn all() -> Vec<Case> {
         matrix::cases(),
         ata::cases(),
         queues::cases(),
+        net::cases(),
+        net_wire::cases(),
+        net_soak::cases(),
+        sockets::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("virtio-fs", 2, &["toro-core", "virtio-queue-rt", "fuse-proto"]),
     ("virtio-vhost-user", 2, &["toro-core", "virtio-queue-rt"]),
     ("ata", 2, &["toro-core"]),
+    ("e1000", 2, &["toro-core"]),
     (
         "toro",
         3,
@@ -35,6 +36,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
             "virtio-net",
             "virtio-fs",
             "ata",
+            "e1000",
         ],
     ),
 ];
@@ -49,8 +51,17 @@ const THIRD_PARTY_OF_ONE: &[(&str, &str)] = &[("virtio-queue-rt", "spin"), ("vir
 const HOST_ONLY: &[&str] = &["virtio-vhost-user"];
 
 /// Crates in which unsafe code is forbidden as a whole.
-const NO_UNSAFE: &[&str] =
-    &["fuse-proto", "toro-fat", "toro-partitions", "virtio-queue-rt", "virtio-blk", "virtio-net", "virtio-fs", "ata"];
+const NO_UNSAFE: &[&str] = &[
+    "fuse-proto",
+    "toro-fat",
+    "toro-partitions",
+    "virtio-queue-rt",
+    "virtio-blk",
+    "virtio-net",
+    "virtio-fs",
+    "ata",
+    "e1000",
+];
 
 /// What matters of a package: its dependencies, and where its manifest is.
 struct Package {

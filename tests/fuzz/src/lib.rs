@@ -11,9 +11,11 @@
 //! | [`used_ring()`] | rings, descriptors and buffers of a queue, between any two steps |
 //! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
 //! | [`ata()`] | registers and descriptions of an IDE controller and its drives, under the driver for ATA disks |
+//! | [`e1000()`] | registers and descriptors of a gigabit controller, under its driver |
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
 //! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
+//! | [`virtio_net()`] | a network card: its configuration, rings, headers and answers |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
 //! | [`partitions()`] | a partition table |
@@ -27,6 +29,7 @@ pub mod block_device;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
+pub mod e1000;
 pub mod fat;
 pub mod function;
 pub mod heap;
@@ -39,6 +42,7 @@ pub mod registers;
 pub mod script;
 pub mod seeds;
 pub mod used_ring;
+pub mod virtio_net;
 pub mod wires;
 
 use virtio_sim::{SimMemory, ide};
@@ -88,6 +92,15 @@ pub fn ata(input: &[u8]) {
     run_in(memory, Leftovers::None, |memory| _ = ata::body(input, memory, clock));
 }
 
+/// A gigabit controller that lies in its registers and descriptors.
+pub fn e1000(input: &[u8]) {
+    thread_local! {
+        static CLOCK: &'static ide::Clock = ide::Clock::leak();
+    }
+    let clock = CLOCK.with(|clock| *clock);
+    run(Leftovers::None, |memory| _ = e1000::body(input, memory, clock));
+}
+
 /// A queue whose device writes what it likes.
 pub fn used_ring(input: &[u8]) {
     run(Leftovers::None, |memory| _ = used_ring::body(input, memory));
@@ -106,6 +119,11 @@ pub fn config_space(input: &[u8]) {
 /// A disk that says what it likes, at any time.
 pub fn block_device(input: &[u8]) {
     run(Leftovers::Allowed, |memory| _ = block_device::body(input, memory));
+}
+
+/// A network card that says what it likes, at any time.
+pub fn virtio_net(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = virtio_net::body(input, memory));
 }
 
 /// A device that lies in its registers.

@@ -10,10 +10,12 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 8] {
+pub fn all() -> [(&'static str, Seeds); 10] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
+        ("e1000", e1000()),
+        ("virtio_net", crate::virtio_net::seeds()),
         ("used_ring", used_ring()),
         ("registers", registers()),
         ("pci_capabilities", pci_capabilities()),
@@ -43,6 +45,33 @@ fn ata() -> Seeds {
         ("hd_ata_2", lying(0x58, 40)),
         ("hd_ata_3", [&[1, 0, 2, 60, 0, 0, 100, 0, 0][..], &steps].concat()),
         ("hd_ata_4", lying(2, 170)),
+    ]
+}
+
+/// Stories about gigabit controllers.
+fn e1000() -> Seeds {
+    // Frames out, plain, with a checksum, and to be cut.
+    let out = [&[4, 0, 20, 0, 0, 0, 0][..], &[4, 58, 100, 0, 0, 0, 0], &[4, 123, 8, 0, 0, 0, 100], &[5]].concat();
+    // An interrupt, whose causes are the truth.
+    const ARM: [u8; 2] = [6, 0];
+    let steps = [&out[..], &[8, 20, 8, 100, 1, 2], &ARM, &[12, 0, 7, 11, 0, 3, 4, 8, 9, 1, 3], &ARM].concat();
+    // Taking the device into service reads a hundred registers or so, and zeros are the truth, then steps of nothing.
+    let story = |manner: u8, steps: &[u8]| [&[manner, 0][..], &[0; 160], &[13, 1], steps, steps].concat();
+    let scribbled = |index: u8, length: u8, status: u8| [9, length, 0, 0, 0, status, 0, 0, 0, index, 1].to_vec();
+    // Each time a second later: causes, and whether there is a link.
+    let later = |seconds: u8| [13, seconds, 6, 0, 0];
+    let mute = [&[14][..], &out, &later(2), &later(4), &[14], &later(1), &later(1)].concat();
+    vec![
+        ("obedient", story(0, &steps)),
+        ("obedient_and_slow", story(1, &steps)),
+        ("obedient_hardware", story(2, &steps)),
+        ("obedient_82574", story(64, &steps)),
+        ("hd_e1k_1", story(0, &[scribbled(0, 3, 3), scribbled(1, 0, 3)].concat())),
+        ("hd_e1k_2", story(0, &[scribbled(6, 60, 3), scribbled(0, 60, 1), scribbled(1, 60, 1)].concat())),
+        ("hd_e1k_4", [&[4, 1, 0, 0xff, 0xff][..], &[0; 160], &steps].concat()),
+        ("hd_e1k_5", [&[0, 0][..], &[0; 160], &[6, 255, 255, 255, 255, 255], &steps].concat()),
+        ("hd_e1k_6", story(8 | 16, &steps)),
+        ("hd_e1k_7", [&[0, 0][..], &[0; 160], &mute].concat()),
     ]
 }
 

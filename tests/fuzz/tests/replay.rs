@@ -35,4 +35,16 @@ macro_rules! targets {
     };
 }
 
-targets!(ata, block_device, used_ring, operations, registers, pci_capabilities, config_space, fat, partitions);
+targets!(
+    ata,
+    block_device,
+    e1000,
+    used_ring,
+    operations,
+    registers,
+    pci_capabilities,
+    config_space,
+    fat,
+    partitions,
+    virtio_net
+);

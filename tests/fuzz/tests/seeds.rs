@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use fuzz_targets::{block_device, config_space, fat, partitions, pci_capabilities, registers, seeds, used_ring};
+use fuzz_targets::{
+    block_device, config_space, e1000, fat, partitions, pci_capabilities, registers, seeds, used_ring, virtio_net,
+};
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
 use virtio_queue_rt::{InitError, TransportError};
@@ -47,6 +49,20 @@ fn each_lie_about_a_used_ring_is_the_fault_that_it_should_be() {
 }
 
 #[test]
+fn each_lie_of_a_controller_costs_it_what_it_should() {
+    for (name, input) in seeds_of("e1000") {
+        let outcome = e1000::body(&input, SimMemory::leak(), virtio_sim::ide::Clock::leak());
+        let fault = (name == "hd_e1k_5").then_some(DeviceFault::Gone);
+        assert_eq!(outcome.fault, fault, "{name}");
+        assert_eq!(outcome.resets, u64::from(name == "hd_e1k_7"), "{name}");
+        if name.starts_with("obedient") {
+            // Out: twice a plain one, one with a checksum and one in four pieces. In: twice three. And one each in the end.
+            assert_eq!((outcome.sent, outcome.received), (13, 7), "{name}");
+        }
+    }
+}
+
+#[test]
 fn each_lie_of_a_function_costs_it_a_capability() {
     for (name, input) in seeds_of("pci_capabilities") {
         let refused = pci_capabilities::body(&input, SimMemory::leak());
@@ -76,6 +92,13 @@ fn a_disk_is_taken_whatever_it_says_unless_it_has_no_capacity() {
     for (name, input) in seeds_of("block_device") {
         let refused = block_device::body(&input, SimMemory::leak());
         assert_eq!(refused.is_some(), name == "hd_cfg_3", "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_card_is_taken_whatever_it_says() {
+    for (name, input) in seeds_of("virtio_net") {
+        assert_eq!(virtio_net::body(&input, SimMemory::leak()), None, "{name}");
     }
 }
 

@@ -7,7 +7,8 @@
 //!   rings and buffers         <--- SimMemory ------------->  DeviceQueue: pop a chain, write, push
 //! ```
 //!
-//! A drive is behind [`ide`], whose driver has registers and a bus master instead of rings.
+//! A drive is behind [`ide`], whose driver has registers and a bus master instead of rings; a card with rings of another kind
+//! is [`e1000`].
 //!
 //! The device side is written from the specification, shares no code with the driver side, and usually runs as a
 //! second thread, under Miri too. It reads shared memory with the weakest orderings that the specification allows
@@ -17,6 +18,7 @@ pub mod block;
 pub mod bounce;
 pub mod clock;
 pub mod device;
+pub mod e1000;
 pub mod ide;
 pub mod memory;
 pub mod mmio;

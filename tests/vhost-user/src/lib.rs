@@ -3,6 +3,7 @@
 //! ```text
 //!   test process                                     daemon
 //!   VirtioBlk, VirtioFs  over VhostUser  --socket--> qemu-storage-daemon, virtiofsd
+//!   VirtioNet            over VhostUser  --socket--> DPDK's testpmd
 //!   GuestMemory          <----- shared memory -----> the same rings and buffers
 //! ```
 //!
@@ -11,10 +12,12 @@
 //! are in each other's way.
 
 mod daemon;
+mod testpmd;
 
 use std::time::Duration;
 
 pub use daemon::{Access, Backing, Daemon, Disk};
+pub use testpmd::{Forwarding, Rate, Testpmd};
 
 /// How long a device may take for anything. What needs it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     ops::ControlFlow,
     os::unix::{
@@ -125,9 +125,9 @@ impl Connection for Socket {
         self.0.read(buffer).map_err(|error| lost_or_late(&error))
     }
 
-    fn write(&mut self, data: &[u8], patience: Duration) -> Result<usize, ConnectionError> {
+    fn write(&mut self, pieces: [&[u8]; 2], patience: Duration) -> Result<usize, ConnectionError> {
         self.0.set_write_timeout(Some(patience)).map_err(|_| ConnectionError::Lost)?;
-        self.0.write(data).map_err(|error| lost_or_late(&error))
+        self.0.write_vectored(&pieces.map(IoSlice::new)).map_err(|error| lost_or_late(&error))
     }
 
     fn finish(&mut self) {

@@ -23,6 +23,8 @@ pub mod conditional;
 pub mod config;
 #[path = "../../../kernel/examples/static-web-server/connection.rs"]
 pub mod connection;
+#[path = "../../../kernel/examples/static-web-server/copied.rs"]
+pub mod copied;
 #[path = "../../../kernel/examples/static-web-server/date.rs"]
 pub mod date;
 pub mod host;

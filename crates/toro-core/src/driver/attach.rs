@@ -96,9 +96,10 @@ pub struct PciFunction {
     /// Its BARs: index 0 to 5 as in the configuration space; `None` where there is none, or it is the upper half
     /// of a 64-bit one.
     pub bars: [Option<IoWindow>; 6],
-    /// Interrupt messages set aside for this function, for its MSI-X table, one for each owner: number *k* interrupts
-    /// owner *k*. With fewer of them than [`owners`](Resources::owners), the device has no more owners than messages.
-    /// Empty: the driver is polled only.
+    /// Interrupt messages set aside for this function, for its MSI-X table, or the first of them for its MSI, one for
+    /// each owner: number *k* interrupts owner *k*. With fewer of them than [`owners`](Resources::owners), the device has no
+    /// more owners than messages. Empty: the function's interrupt line leads to its one owner, if it has a line; else the
+    /// driver is polled only.
     pub messages: Vec<MsiMessage>,
 }
 

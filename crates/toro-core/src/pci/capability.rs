@@ -5,6 +5,8 @@
 
 use super::{CAPABILITIES_POINTER, ConfigSpace, STATUS};
 
+/// Capability id of MSI.
+pub const MSI: u8 = 0x05;
 /// Capability id of MSI-X.
 pub const MSI_X: u8 = 0x11;
 /// Capability id of vendor-specific capabilities; virtio's are of this kind.

@@ -21,7 +21,8 @@
 //! A core that [`halt`]s admits all vectors. The handler of a device's [`Vector`] sets the vector's flag, acknowledges
 //! the local APIC and returns **with interrupts disabled**, so one interrupt ends a halt. It never touches a driver,
 //! takes no lock and allocates nothing. So a level-triggered line that stays asserted until its driver runs cannot storm:
-//! at most one of its interrupts is taken per halt.
+//! at most one of its interrupts is taken per halt. Nor is it taken twice: an interrupt of a level-triggered line is
+//! acknowledged only when the core halts again. By then the driver has taken the line down, or there is more to do.
 //!
 //! # Ordering
 //!
@@ -223,12 +224,17 @@ pub(super) fn load_table() {
 /// One flag per vector: an interrupt has come since somebody last asked.
 static RAISED: [AtomicBool; 256] = [const { AtomicBool::new(false) }; 256];
 
+/// Which vectors are those of level-triggered lines.
+static IS_LEVEL: [AtomicBool; 256] = [const { AtomicBool::new(false) }; 256];
+
 /// What handlers and the code that they interrupt tell each other.
 struct State {
     /// The core halts, and one interrupt ends that.
     is_halting: AtomicBool,
     /// The timer has fired since somebody last asked.
     timer_fired: AtomicBool,
+    /// The interrupt of a level-triggered line has not been acknowledged yet.
+    owes_end: AtomicBool,
     /// Interrupts taken.
     taken: AtomicU64,
 }
@@ -237,6 +243,7 @@ core_local! {
     static STATE: State = State {
         is_halting: AtomicBool::new(false),
         timer_fired: AtomicBool::new(false),
+        owes_end: AtomicBool::new(false),
         taken: AtomicU64::new(0),
     };
 }
@@ -259,7 +266,12 @@ extern "sysv64" fn dispatch(frame: &mut TrapFrame) {
     if vector == TIMER {
         state.timer_fired.store(true, Ordering::Relaxed);
     }
-    apic::end_of_interrupt();
+    if IS_LEVEL[usize::from(vector)].load(Ordering::Relaxed) {
+        // One interrupt ends a halt, so there is no other that is owed.
+        state.owes_end.store(true, Ordering::Relaxed);
+    } else {
+        apic::end_of_interrupt();
+    }
     let is_urgent = u64::from(vector >> 4) >= URGENT_CLASS;
     if state.is_halting.load(Ordering::Relaxed) || !is_urgent {
         // One interrupt ends a halt; see the module documentation.
@@ -294,6 +306,10 @@ pub fn admit_none() {
 /// returns, with no interrupts admitted: so nothing that came since the caller's last look for work is missed.
 pub fn halt() {
     let state = STATE.get();
+    // Not of an urgent one that came meanwhile: it would be in service before this, and has been acknowledged.
+    if state.owes_end.swap(false, Ordering::Relaxed) {
+        apic::end_of_interrupt();
+    }
     state.is_halting.store(true, Ordering::Relaxed);
     cpu::set_task_priority(0);
     cpu::wait_for_interrupt();
@@ -327,6 +343,17 @@ pub fn allocate_vector() -> Result<Vector, OutOfVectors> {
     NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next <= LAST_DEVICE).then(|| next + 1))
         .map(Vector)
         .map_err(|_| OutOfVectors)
+}
+
+/// The same for a level-triggered line.
+///
+/// # Errors
+///
+/// As [`allocate_vector`].
+pub fn allocate_level_vector() -> Result<Vector, OutOfVectors> {
+    let vector = allocate_vector()?;
+    IS_LEVEL[usize::from(vector.0)].store(true, Ordering::Relaxed);
+    Ok(vector)
 }
 
 impl Vector {

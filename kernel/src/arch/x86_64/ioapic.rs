@@ -3,7 +3,7 @@
 //! Each has two registers in memory, an index and a window; behind the index are two words per pin. A controller is
 //! mapped when the first line of it is routed. Without ACPI there is one, at the usual address, with lines from 0 on.
 //!
-//! Level-triggered lines need no masking in the handler: see [`super::interrupt`].
+//! Level-triggered lines need no masking in the handler, but a vector of their own kind: see [`super::interrupt`].
 
 use core::fmt;
 

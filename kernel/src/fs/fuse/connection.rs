@@ -309,6 +309,10 @@ impl Connection {
             return Work::None;
         }
         let mut work = self.send();
+        if work == Work::None && self.in_flight.get() == 0 {
+            // The rule. A device that fails meanwhile is found out by the next request.
+            return Work::None;
+        }
         loop {
             let next = self.device.borrow_mut().complete();
             let completion = match next {
@@ -456,8 +460,13 @@ impl Connection {
 
     /// Sends what is owed as far as there is room, and tells the device of everything new.
     fn send(self: &Rc<Self>) -> Work {
-        if self.state.borrow().closed.is_some() {
-            return Work::None;
+        {
+            let state = self.state.borrow();
+            // The rule, as every look of the core's loop comes here.
+            let is_idle = state.releases.is_empty() && state.forgets.is_empty() && !state.unpublished;
+            if is_idle || state.closed.is_some() {
+                return Work::None;
+            }
         }
         self.send_releases();
         self.send_forgets();

@@ -31,9 +31,10 @@ impl<S: Signal> Stack<S> {
     pub fn udp_readiness(&mut self, id: &UdpId) -> Readiness {
         let failed = self.failed;
         let Ok(endpoint) = self.udp_mut(id) else { return Readiness::ERROR };
-        Readiness::READABLE.when(failed || endpoint.can_receive())
-            | Readiness::WRITABLE.when(failed || endpoint.has_room())
-            | Readiness::ERROR.when(failed)
+        let is_broken = failed || endpoint.is_refused();
+        Readiness::READABLE.when(is_broken || endpoint.can_receive())
+            | Readiness::WRITABLE.when(is_broken || endpoint.has_room())
+            | Readiness::ERROR.when(is_broken)
     }
 }
 
@@ -136,6 +137,13 @@ impl<S: Signal> Stack<S> {
         }
         self.udp_mut(id)?.connect(peer);
         Ok(())
+    }
+
+    /// Why the next operation fails, for the first who asks: the host of the peer that was named has said that nobody
+    /// listens there, or the device has failed. Anybody could have said the former.
+    pub fn take_udp_error(&mut self, id: &UdpId) -> Option<NetError> {
+        let failed = self.failed.then_some(NetError::NetworkDown);
+        self.udp_mut(id).ok()?.take_error().or(failed)
     }
 
     /// The peer that was named.

@@ -74,8 +74,18 @@ impl TcpListener {
     pub fn accept(&self) -> Result<(TcpStream, SocketAddr)> {
         let accepted =
             self.interface.wait(self.queues.readable(), self.patience.reading(), |stack| stack.accept(self.id()))?;
+        Ok(self.stream(accepted))
+    }
+
+    /// As [`accept`](Self::accept), but never waits.
+    pub(in crate::net) fn accept_now(&self) -> Result<(TcpStream, SocketAddr)> {
+        let accepted = self.interface.stack().accept(self.id())?;
+        Ok(self.stream(accepted))
+    }
+
+    fn stream(&self, accepted: Accepted<Queues>) -> (TcpStream, SocketAddr) {
         let Accepted { id, local, remote, signal, .. } = accepted;
-        Ok((TcpStream::new(self.interface, id, local, remote, signal), remote))
+        (TcpStream::new(self.interface, id, local, remote, signal), remote)
     }
 
     /// An endless iterator over connections, as [`accept`](Self::accept) gives them.

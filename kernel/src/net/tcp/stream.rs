@@ -98,6 +98,16 @@ impl TcpStream {
         Ok(stream)
     }
 
+    /// As [`read`](Self::read), but never waits.
+    pub(in crate::net) fn read_now(&self, buffer: &mut [u8]) -> Result<usize> {
+        Ok(self.interface.stack().receive(self.id(), buffer)?)
+    }
+
+    /// As [`write`](Self::write), but never waits.
+    pub(in crate::net) fn write_now(&self, bytes: &[u8]) -> Result<usize> {
+        Ok(self.interface.stack().send(self.id(), bytes)?)
+    }
+
     fn reading<T>(&self, attempt: impl FnMut(&mut Stack<Queues>) -> core::result::Result<T, NetError>) -> Result<T> {
         self.interface.wait(self.queues.readable(), self.patience.reading(), attempt)
     }

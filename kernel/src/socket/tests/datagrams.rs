@@ -91,3 +91,47 @@ fn everybody_is_sent_to_only_with_the_option() {
     assert_eq!(pair.client().set(fresh, SOL_SOCKET, SO_BROADCAST, 1), Ok(()));
     assert_eq!(pair.client().send_to(fresh, b"all", everybody), Ok(3));
 }
+
+#[test]
+fn a_peer_that_does_not_listen_is_noticed_once_by_whoever_asks_first() {
+    let mut pair = Pair::new();
+    let client = pair.client().socket(SOCK_DGRAM);
+    // Without a peer it is a rumour.
+    assert_eq!(pair.client().send_to(client, b"x", there()), Ok(1));
+    pair.pass(20);
+    assert_eq!(pair.client().recv(client, 0), Err(Errno::EAGAIN));
+    assert_eq!(pair.client().connect(client, there()), Ok(()));
+    let refused = |pair: &mut Pair| {
+        assert_eq!(pair.client().send(client, b"x"), Ok(1));
+        pair.pass(20);
+        assert_eq!(pair.client().events(client, POLLIN), POLLIN | POLLERR);
+    };
+    refused(&mut pair);
+    assert_eq!(pair.client().error(client), ECONNREFUSED);
+    assert_eq!(pair.client().error(client), 0);
+    assert_eq!(pair.client().events(client, POLLIN), 0);
+    refused(&mut pair);
+    assert_eq!(pair.client().recv(client, 0), Err(Errno::ECONNREFUSED));
+    assert_eq!(pair.client().recv(client, 0), Err(Errno::EAGAIN));
+    refused(&mut pair);
+    assert_eq!(pair.client().send(client, b"x"), Err(Errno::ECONNREFUSED));
+    assert_eq!(pair.client().send(client, b"x"), Ok(1));
+}
+
+#[test]
+fn both_families_reach_a_socket_that_asks_for_both() {
+    let mut pair = Pair::new();
+    let server = pair.server().table.socket(AF_INET6, SOCK_DGRAM, 0).expect("there is room");
+    assert_eq!(pair.server().bind(server, "[::]:7000".parse().expect("it is one")), Ok(()));
+    let client = pair.client().socket(SOCK_DGRAM);
+    assert_eq!(pair.client().send_to(client, b"of IPv4", there()), Ok(7));
+    pair.pass(20);
+    let mut buffer = [0; 16];
+    let side = pair.server();
+    let received = side.table.receive(side.stack, server, &mut buffer, 0);
+    let Ok((7, Some(from))) = received else { panic!("{received:?}") };
+    assert_eq!(from.ip(), CLIENT, "in its own family");
+    assert_eq!(pair.server().send_to(server, b"answer", from), Ok(6));
+    pair.pass(20);
+    assert_eq!(pair.client().recv(client, 0), Ok(b"answer".to_vec()));
+}

@@ -1,18 +1,19 @@
 //! Instructions, counted by callgrind.
 //!
-//! Each count is a run of this program in valgrind that does one case and nothing else. Counting is switched on
-//! where `ring_driver_send` or `ring_driver_reap` is entered and off where it is left, or the same for
+//! Each count is a run of this program in valgrind that does one case and nothing else
+//! ([`collected`](crate::callgrind::collected)). Counting is switched on where `ring_driver_send` or `ring_driver_reap` is entered and off where it is left, or the same for
 //! `ring_device_serve`, so that driver and device are told apart to the instruction. Two runs of different length
 //! are made, and their difference is divided by the difference in operations: what happens once, such as the first
 //! lap through a ring, cancels out.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::contender::Who;
 use super::measure::Case;
+use super::one_arguments;
+use crate::callgrind::collected;
 
 /// Operations in the short run, after which all is settled; and in the long one.
 const SHORT: u32 = 4096;
@@ -43,18 +44,7 @@ fn run(who: Who, case: Case, side: Side, operations: u32, scratch: &Path) -> Res
         Side::Driver => "*ring_driver_*",
         Side::Device => "*ring_device_*",
     };
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no"])
-        .arg(format!("--toggle-collect={pattern}"))
-        .arg(format!("--callgrind-out-file={}", scratch.join("callgrind.out").display()))
-        .arg(std::env::current_exe().context("where is this program?")?)
-        .args(super::one_arguments(who, case, operations))
-        .output()
-        .context("cannot run valgrind (Debian: apt install valgrind)")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "valgrind failed:\n{said}");
-    let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<u64>().ok());
-    let collected = collected.with_context(|| format!("valgrind did not say what it counted:\n{said}"))?;
+    let collected = collected(&[pattern], one_arguments(who, case, operations), scratch)?;
     ensure!(collected > u64::from(operations), "nothing matched {pattern}: was a measured function inlined?");
     Ok(collected)
 }

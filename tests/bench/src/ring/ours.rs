@@ -1,12 +1,10 @@
 //! `virtio-queue-rt`, set up through its own front door against a register model.
 
-use std::alloc::{Layout, alloc_zeroed};
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use anyhow::{Context, Result, anyhow};
-use toro_core::{BusAddr, DmaBlock, DmaBuf, DmaMemory, DmaPool};
+use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::queue::Cell;
 use virtio_queue_rt::{Direction, FeatureBits, MmioTransport, Notify, QueueIndex, Reset, Virtqueue};
 use virtio_sim::clock::CLOCK;
@@ -14,25 +12,7 @@ use virtio_sim::{Device, MmioModel};
 
 use super::contender::{BUFFER, Contender, Events, HEADER, Reaped, Shape, UNTOUCHED};
 use super::device::{RingPointers, SIZE};
-
-/// The heap, under bus addresses that are pointers.
-struct Heap;
-
-// SAFETY: zeroed, aligned, exclusive memory of the system allocator.
-unsafe impl DmaMemory for Heap {
-    fn allocate(&self, size: usize, align: usize) -> Option<DmaBlock> {
-        let layout = Layout::from_size_align(size, align).ok()?;
-        // SAFETY: the size is not zero, as the trait says.
-        let cpu = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // SAFETY: the only device is a part of this process and uses pointers.
-        let bus = unsafe { BusAddr::new(cpu.as_ptr().expose_provenance() as u64) };
-        // SAFETY: as the trait demands.
-        Some(unsafe { DmaBlock::new(cpu, bus, size) })
-    }
-
-    // Kept until the process ends, like the queues.
-    unsafe fn release(&self, _: DmaBlock) {}
-}
+use crate::heap::HEAP;
 
 /// Buffers at hand: as many as the queue can hold, on a stack that has room for all of them.
 struct Stack {
@@ -86,9 +66,9 @@ impl<H: Cell, T: Cell> Ours<H, T> {
         let reset = Reset::new(transport, &CLOCK).map_err(|error| anyhow!("{error}"))?;
         let negotiated = reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits);
         let mut negotiated = negotiated.map_err(|error| anyhow!("{error}"))?;
-        let queue = negotiated.queue(QueueIndex(0), SIZE, &Heap).map_err(|error| anyhow!("{error}"))?;
+        let queue = negotiated.queue(QueueIndex(0), SIZE, &HEAP).map_err(|error| anyhow!("{error}"))?;
         negotiated.run();
-        let mut pool = DmaPool::new(&Heap, usize::from(SIZE), BUFFER).map_err(|error| anyhow!("{error}"))?;
+        let mut pool = DmaPool::new(&HEAP, usize::from(SIZE), BUFFER).map_err(|error| anyhow!("{error}"))?;
         let mut stack = Stack { buffers: [const { MaybeUninit::uninit() }; SIZE as usize], len: 0 };
         for _ in 0..SIZE - 1 {
             let mut buffer = pool.take().context("a pool of as many buffers")?;

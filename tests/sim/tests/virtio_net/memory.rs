@@ -3,7 +3,8 @@
 use crate::card::*;
 
 #[test]
-fn traffic_takes_no_memory_beyond_what_the_interface_was_made_with() {
+fn net_1_traffic_writes_no_configuration_and_takes_no_memory_beyond_what_the_interface_was_made_with() {
+    // The card fails the test if its configuration is written (NET-1).
     let mut nic = Setup::small(16).nic();
     let blocks = nic.memory.blocks();
     for round in 0..2000 {

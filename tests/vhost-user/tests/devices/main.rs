@@ -2,4 +2,5 @@
 
 mod disk;
 mod files;
+mod network;
 mod transport;

@@ -54,7 +54,8 @@ impl Connection for Script {
         Ok(length)
     }
 
-    fn write(&mut self, data: &[u8], _: Duration) -> Result<usize, ConnectionError> {
+    fn write(&mut self, pieces: [&[u8]; 2], _: Duration) -> Result<usize, ConnectionError> {
+        let data = pieces.concat();
         let length = data.len().min(700);
         self.received.extend_from_slice(&data[..length]);
         Ok(length)

@@ -45,8 +45,8 @@ impl Connection for Peer<'_> {
         Ok(1)
     }
 
-    fn write(&mut self, data: &[u8], patience: Duration) -> Result<usize, ConnectionError> {
-        assert!(!patience.is_zero() && !data.is_empty());
+    fn write(&mut self, pieces: [&[u8]; 2], patience: Duration) -> Result<usize, ConnectionError> {
+        assert!(!patience.is_zero() && !pieces.concat().is_empty());
         self.clock.seconds.set(self.clock.seconds.get() + 1);
         self.taken += 1;
         Ok(1)
@@ -65,12 +65,12 @@ fn peer(clock: &Slow) -> Peer<'_> {
 fn a_client_that_takes_byte_by_byte_has_one_deadline_for_all_of_them() {
     let clock = Slow::default();
     let mut client = peer(&clock);
-    let written = write_all(&mut client, &clock, &[0; 100], 10 * SECOND);
+    let written = write_all(&mut client, &clock, [&[0; 60], &[0; 40]], 10 * SECOND);
     assert_eq!(written, Err(ConnectionError::TimedOut));
     assert_eq!(client.taken, 10);
 
     let mut client = peer(&clock);
-    assert_eq!(write_all(&mut client, &clock, &[0; 10], 10 * SECOND), Ok(()));
+    assert_eq!(write_all(&mut client, &clock, [&[0; 3], &[0; 7]], 10 * SECOND), Ok(()));
     assert_eq!(client.taken, 10);
 }
 

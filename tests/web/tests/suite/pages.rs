@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::{ops::ControlFlow, time::Duration};
 use web_tests::{
     bundled::Bundled,
-    config::{AccessLog, Config},
+    config::{AccessLog, Config, Preload},
     date::{HttpDate, UnixTime},
     listing::{Completeness, ENTRY_LIMIT, page},
     log::{LINE_LIMIT, Record},
@@ -174,6 +174,7 @@ fn every_option_is_read() {
     let expected = Config {
         port: 8080,
         root: Some("/www"),
+        preload: Preload::On,
         max_connections: 7,
         access_log: AccessLog::Off,
         header_timeout: Duration::from_secs(1),
@@ -183,6 +184,7 @@ fn every_option_is_read() {
     let words = &[
         ("port", "8080"),
         ("root", "/www"),
+        ("preload", "on"),
         ("max-connections", "7"),
         ("access-log", "off"),
         ("header-timeout", "1"),
@@ -203,6 +205,7 @@ fn a_wrong_option_is_an_error_that_says_what_is_right() {
         &[("port", "")],
         &[("root", "www")],
         &[("max-connections", "0")],
+        &[("preload", "yes")],
         &[("header-timeout", "-1")],
         &[("idle-timeout", "1s")],
     ] {

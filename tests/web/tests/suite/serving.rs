@@ -9,9 +9,10 @@ use std::{
 use web_tests::{
     bundled::Bundled,
     config::{AccessLog, Config},
+    copied::Copied,
     host::{Directory, Running},
     respond::BUFFER_LENGTH,
-    storage::Either,
+    storage::OneOf,
 };
 
 use crate::{
@@ -456,7 +457,7 @@ fn every_request_is_logged_unless_the_log_is_off() {
 
 #[test]
 fn the_bundled_site_is_served_where_nothing_is_shared() {
-    let server = Running::start(Either::<Directory, _>::Bundled(Bundled), Config::default());
+    let server = Running::start(OneOf::<Directory, Copied, _>::Bundled(Bundled), Config::default());
     let mut client = Client::new(server.address);
     let index = client.ask("GET", "/", &[]);
     assert_eq!(index.status, 200);
@@ -467,4 +468,35 @@ fn the_bundled_site_is_served_where_nothing_is_shared() {
     let style = client.ask("GET", "/style.css", &[]);
     assert_eq!(style.field("content-type"), Some("text/css; charset=utf-8"));
     assert_eq!(client.ask("GET", "/x", &[]).status, 404);
+}
+
+#[test]
+fn a_copy_is_served_as_the_share_was_when_it_was_made() {
+    let scratch = Scratch::new();
+    scratch.file("a.txt", "hello").file("d/b.bin", pattern(3 * BUFFER_LENGTH + 7)).file("d/e/index.html", "<p>");
+    let original = share(&scratch);
+    let copied = Copied::of(&Directory::new(scratch.path())).expect("everything can be read");
+    let copy = Running::start(copied, Config::default());
+    for path in ["/a.txt", "/d/b.bin", "/d/e/", "/d/e/index.html", "/d", "/d/", "/", "/nothing", "/a.txt/b"] {
+        let [first, second] = [&original.address, &copy.address].map(|&address| ask(address, "GET", path, &[]));
+        assert_eq!((first.status, &first.body), (second.status, &second.body), "{path}");
+        for field in ["etag", "last-modified", "content-type", "location"] {
+            assert_eq!(first.field(field), second.field(field), "{path}: {field}");
+        }
+    }
+    let part = ask(copy.address, "GET", "/d/b.bin", &["Range: bytes=65530-65550"]);
+    assert_eq!((part.status, part.body), (206, pattern(3 * BUFFER_LENGTH + 7)[65_530..=65_550].to_vec()));
+    scratch.file("a.txt", "changed").file("new.txt", "x");
+    assert_eq!(ask(copy.address, "GET", "/a.txt", &[]).body, b"hello");
+    assert_eq!(ask(copy.address, "GET", "/new.txt", &[]).status, 404);
+}
+
+#[test]
+fn what_cannot_be_read_whole_is_not_copied() {
+    let file = Arc::new(Odd::new(4096, 100, End::Eof));
+    assert!(Copied::of(&OddStorage(file)).is_err());
+    let scratch = Scratch::new();
+    scratch.file("d/a.txt", "hello");
+    symlink("..", scratch.path().join("d/up")).expect("a link");
+    assert!(Copied::of(&Directory::new(scratch.path())).is_err(), "a ring of links has no end");
 }

@@ -18,6 +18,8 @@ mod company;
 mod echo;
 #[path = "faults.rs"]
 mod faults;
+#[path = "offloads.rs"]
+mod offloads;
 #[path = "peers.rs"]
 mod peers;
 #[path = "readiness.rs"]
