@@ -189,6 +189,18 @@ impl<T: Transport, D: Borrow<Running<T>>> VirtioNet<T, D> {
         Self { device, pair, mac, watch, control, signalling, is_starved: false, counters, transport: PhantomData }
     }
 
+    /// A frame that some completed transmission gives back.
+    #[cold]
+    fn frame_after_reclaiming(&mut self, len: usize) -> Option<Frame> {
+        let transmit = &mut self.pair.transmit;
+        if len > transmit.longest() {
+            return None;
+        }
+        self.is_starved = true;
+        transmit.reclaim().ok()?;
+        transmit.buffer(len).map(Frame::from_buffer)
+    }
+
     fn running(&self) -> &Running<T> {
         self.device.borrow()
     }
@@ -321,12 +333,10 @@ impl<T: Transport, D: Borrow<Running<T>> + Send> NetDevice for VirtioNet<T, D> {
     }
 
     fn frame(&mut self, len: usize) -> Option<Frame> {
-        if let Some(buffer) = self.pair.transmit.buffer(len)? {
-            return Some(Frame::from_buffer(buffer));
+        match self.pair.transmit.buffer(len) {
+            Some(buffer) => Some(Frame::from_buffer(buffer)),
+            None => self.frame_after_reclaiming(len),
         }
-        self.is_starved = true;
-        self.pair.transmit.reclaim().ok()?;
-        self.pair.transmit.buffer(len)?.map(Frame::from_buffer)
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {

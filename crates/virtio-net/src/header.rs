@@ -41,19 +41,22 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// The header for a frame; `None` if it cannot be sent.
+    /// Whether there is nothing to do about a frame: its header is zeros.
     #[inline(always)]
-    pub fn header(&self, frame: &[u8], notes: Notes) -> Option<Header> {
-        let is_plain = matches!(notes.checksum, Checksum::Plain | Checksum::Verified);
-        if is_plain && notes.segmentation.is_none() && !notes.continues {
-            let is_frame = (ETHERNET_HEADER_LEN..=self.max_frame).contains(&frame.len());
-            return is_frame.then(Header::default);
-        }
-        self.offloading_header(frame, notes)
+    pub fn is_plain(notes: Notes) -> bool {
+        let is_whole = matches!(notes.checksum, Checksum::Plain | Checksum::Verified);
+        is_whole && notes.segmentation.is_none() && !notes.continues
     }
 
-    /// The header for a frame about which there is something to do.
-    fn offloading_header(&self, frame: &[u8], notes: Notes) -> Option<Header> {
+    /// Whether such a frame can have this length.
+    #[inline(always)]
+    pub fn is_frame(&self, len: usize) -> bool {
+        // One comparison: what is too short wraps around.
+        len.wrapping_sub(ETHERNET_HEADER_LEN) <= self.max_frame - ETHERNET_HEADER_LEN
+    }
+
+    /// The header for a frame about which there is something to do; `None` if it cannot be sent.
+    pub fn header(&self, frame: &[u8], notes: Notes) -> Option<Header> {
         let Notes { checksum: Checksum::Partial { start, offset }, segmentation, continues: false } = notes else {
             // Parts of packets are received and not sent; segments without a checksum to complete cannot be cut.
             return None;

@@ -146,56 +146,92 @@ impl Receiver {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let assembly = &mut self.assembly;
+        let (assembly, rules, capacity) = (&mut self.assembly, &self.rules, queue.capacity());
         let mut malformed = 0;
+        let mut too_many = None;
         loop {
-            if assembly.is_waiting() && !hand_over(assembly, &self.rules, out, &mut malformed) {
+            if assembly.is_waiting() && !hand_over(assembly, rules, out, &mut malformed) {
                 break;
             }
             if out.room() == 0 {
                 break;
             }
-            let Some(done) = queue.poll()? else { break };
-            if assembly.missing > 0 {
-                assembly.missing -= 1;
-                // HD-NET-8.
-                assembly.is_spoilt |= done.is_overlong;
-                let mut part = done.payload;
-                let _ = part.set_len(done.written as usize);
-                assembly.add(part);
-                if assembly.missing == 0 && assembly.is_spoilt {
+            // What is taken now is a frame at most, each, so that whatever is completed by it has room. A packet that has
+            // none is completed part by part, and then waits.
+            let most = out.room().saturating_sub(assembly.parts.len()).max(1);
+            let taken = queue.drain_up_to(most as u16, |done| {
+                if too_many.is_some() {
+                    // Nothing that follows makes sense.
+                } else if assembly.missing > 0 {
+                    next(done, assembly, rules, out, &mut malformed);
+                } else if let Some((buffers, header, frame)) = first(done) {
+                    if buffers == 1 {
+                        let said = frame.and_then(|frame| {
+                            let notes = rules.notes(&header, frame.len(), frame.len())?;
+                            Some((frame, notes))
+                        });
+                        match said {
+                            Some((buffer, notes)) => give(out, buffer, notes),
+                            None => malformed += 1,
+                        }
+                    } else if buffers > capacity {
+                        too_many = Some(buffers);
+                    } else {
+                        begin(assembly, buffers, header, frame, &mut malformed);
+                    }
+                } else {
                     malformed += 1;
-                    assembly.clear();
                 }
-                continue;
-            }
-            let Some((buffers, header, frame)) = first(done) else {
-                malformed += 1;
-                continue;
-            };
-            if buffers == 1 {
-                match frame.and_then(|frame| self.rules.notes(&header, frame.len(), frame.len()).map(|n| (frame, n))) {
-                    Some((buffer, notes)) => give(out, buffer, notes),
-                    None => malformed += 1,
-                }
-                continue;
-            }
-            if buffers > queue.capacity() {
-                // HD-NET-5: nothing that follows would make sense.
+            })?;
+            if let Some(buffers) = too_many {
+                // HD-NET-5.
                 return Err(DeviceFault::PacketTooLong { buffers });
             }
-            // HD-NET-4: no buffers at all is a lie about one.
-            let Some(missing) = buffers.checked_sub(1) else {
-                malformed += 1;
-                continue;
-            };
-            assembly.begin(header, missing);
-            match frame {
-                Some(frame) => assembly.add(frame),
-                None => assembly.is_spoilt = true,
+            if taken == 0 {
+                break;
             }
         }
         Ok(malformed)
+    }
+}
+
+/// Takes the first buffer of a packet that has several.
+fn begin(assembly: &mut Assembly, buffers: u16, header: Header, frame: Option<DmaBuf>, malformed: &mut u64) {
+    // HD-NET-4: no buffers at all is a lie about one.
+    let Some(missing) = buffers.checked_sub(1) else {
+        *malformed += 1;
+        return;
+    };
+    assembly.begin(header, missing);
+    match frame {
+        Some(frame) => assembly.add(frame),
+        None => assembly.is_spoilt = true,
+    }
+}
+
+/// Takes the next buffer of a packet, and hands the packet over if it was the last and there is room.
+fn next(
+    done: Done<DmaBuf, (), ()>,
+    assembly: &mut Assembly,
+    rules: &Receiving,
+    out: &mut Burst<Frame>,
+    malformed: &mut u64,
+) {
+    assembly.missing -= 1;
+    // HD-NET-8.
+    assembly.is_spoilt |= done.is_overlong;
+    let mut part = done.payload;
+    let _ = part.set_len(done.written as usize);
+    assembly.add(part);
+    if assembly.missing > 0 {
+        return;
+    }
+    if assembly.is_spoilt {
+        *malformed += 1;
+        assembly.clear();
+    } else {
+        // Without room it waits.
+        let _ = hand_over(assembly, rules, out, malformed);
     }
 }
 
@@ -236,9 +272,8 @@ fn first(done: Done<DmaBuf, (), ()>) -> Option<(u16, Header, Option<DmaBuf>)> {
     if written < HEADER_LEN {
         return None;
     }
-    buffer.set_len(written).ok()?;
     let (header, _) = Header::read_from_prefix(&buffer).ok()?;
-    buffer.pull_front(HEADER_LEN).ok()?;
+    buffer.narrow(HEADER_LEN..written).ok()?;
     let is_start = written >= HEADER_LEN + ETHERNET_HEADER_LEN && !done.is_overlong;
     Some((header.num_buffers.get(), header, is_start.then_some(buffer)))
 }
@@ -253,44 +288,51 @@ fn whole<P: Framing, const CHECKED: bool>(
     header_len: usize,
 ) -> Result<u64, DeviceFault> {
     let mut malformed = 0;
-    let mut room = out.room();
-    while room > 0 {
-        let Some(done) = queue.poll()? else { break };
-        let (mut buffer, written) = (done.payload.unwrap(), done.written as usize);
-        // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be.
-        if written < header_len + ETHERNET_HEADER_LEN || written > header_len + rules.max_frame || done.is_overlong {
-            malformed += 1;
-            continue;
-        }
-        let mut notes = Notes::default();
-        if CHECKED {
-            let len = written - header_len;
-            // The first bytes are the same in both lengths, and there is more than the longer one.
-            match Header::read_from_prefix(&buffer).ok().and_then(|(header, _)| rules.notes(&header, len, len)) {
-                Some(said) => notes = said,
-                None => {
-                    malformed += 1;
-                    continue;
-                }
+    // Where some were dropped there is room for more. The device has no new buffers meanwhile, so this ends.
+    while out.room() > 0 {
+        let taken = queue.drain_up_to(out.room() as u16, |done| {
+            match one::<CHECKED>(done.payload.unwrap(), done.written as usize, rules, header_len) {
+                Some((buffer, notes)) if !done.is_overlong => give(out, buffer, notes),
+                _ => malformed += 1,
             }
+        })?;
+        if taken == 0 {
+            break;
         }
-        if buffer.set_len(written).is_err() || buffer.pull_front(header_len).is_err() {
-            malformed += 1;
-            continue;
-        }
-        give(out, buffer, notes);
-        room -= 1;
     }
     Ok(malformed)
 }
 
+/// The frame in a buffer of which so much was written, if it is one.
+#[inline(always)]
+fn one<const CHECKED: bool>(
+    mut buffer: DmaBuf,
+    written: usize,
+    rules: &Receiving,
+    header_len: usize,
+) -> Option<(DmaBuf, Notes)> {
+    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be.
+    if written < header_len + ETHERNET_HEADER_LEN || written > header_len + rules.max_frame {
+        return None;
+    }
+    let mut notes = Notes::default();
+    if CHECKED {
+        let len = written - header_len;
+        // The first bytes are the same in both lengths, and there is more than the longer one.
+        let (header, _) = Header::ref_from_prefix(&buffer).ok()?;
+        notes = rules.notes(header, len, len)?;
+    }
+    buffer.narrow(header_len..written).ok()?;
+    Some((buffer, notes))
+}
+
 #[inline]
 fn fill<P: Framing>(queue: &mut Virtqueue<P, ()>, pool: &mut DmaPool, headroom: usize, header_len: usize) {
+    let whole = pool.buffer_size() - headroom;
     let mut room = queue.room();
     while room > 0 {
         let Some(mut buffer) = pool.take() else { break };
-        let whole = buffer.total_capacity() - headroom;
-        if buffer.reset(headroom).is_err() || buffer.set_len(whole).is_err() {
+        if (headroom > 0 && buffer.reset(headroom).is_err()) || buffer.set_len(whole).is_err() {
             break;
         }
         let payload = P::wrap(buffer, header_len);

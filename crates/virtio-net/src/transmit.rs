@@ -12,14 +12,14 @@
 //! interrupt unless somebody waits for room.
 
 use toro_core::driver::DeviceFault;
-use toro_core::driver::net::{Burst, Frame};
+use toro_core::driver::net::{Burst, Frame, Notes};
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::{Direction, Running, Transport, Virtqueue};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use crate::framing::{Framing, Queue, with};
 use crate::header::Sending;
-use crate::wire::{HEADER_LEN, Header};
+use crate::wire::HEADER_LEN;
 
 /// One transmit queue, and the buffers that go through it.
 #[derive(Debug)]
@@ -54,17 +54,28 @@ impl Transmitter {
         with!(&mut self.queue, queue => queue.drain(|done| pool.recycle(done.payload.unwrap())))
     }
 
-    /// An empty buffer with room for a header and a frame of `len` bytes. The outer `None`: there is none of that length
-    /// at all; the inner one: all are in use.
-    pub fn buffer(&mut self, len: usize) -> Option<Option<DmaBuf>> {
-        let longest = self.rules.offloads.max_tcp4.max(self.rules.offloads.max_tcp6);
-        let pool = match &mut self.large {
-            _ if len <= self.rules.max_frame => &mut self.pool,
-            Some(large) if len <= longest => large,
-            _ => return None,
+    /// The longest frame that there is.
+    pub fn longest(&self) -> usize {
+        let Sending { max_frame, offloads, .. } = self.rules;
+        max_frame.max(offloads.max_tcp4).max(offloads.max_tcp6)
+    }
+
+    /// An empty buffer with room for a header and a frame of `len` bytes, if one is free and there are so long ones.
+    #[inline]
+    pub fn buffer(&mut self, len: usize) -> Option<DmaBuf> {
+        let mut buffer = match len <= self.rules.max_frame {
+            true => self.pool.take()?,
+            false => self.large_buffer(len)?,
         };
-        let buffer = pool.take().and_then(|mut buffer| buffer.reset(self.header_len).ok().map(|()| buffer));
+        buffer.reset(self.header_len).ok()?;
         Some(buffer)
+    }
+
+    fn large_buffer(&mut self, len: usize) -> Option<DmaBuf> {
+        if len > self.longest() {
+            return None;
+        }
+        self.large.as_mut()?.take()
     }
 }
 
@@ -80,27 +91,34 @@ fn send<P: Framing>(
     let mut room = queue.room();
     while room > 0 {
         let Some(frame) = frames.pop() else { break };
-        let Some(header) = rules.header(&frame, frame.notes()) else {
-            refused += 1;
-            continue;
-        };
         let notes = frame.notes();
+        let mut header = None;
+        if Sending::is_plain(notes) {
+            if !rules.is_frame(frame.len()) {
+                refused += 1;
+                continue;
+            }
+        } else {
+            header = rules.header(&frame, notes);
+            if header.is_none() {
+                refused += 1;
+                continue;
+            }
+        }
         let mut buffer = frame.into_buffer();
         if buffer.push_front(header_len).is_err() {
             refused += 1;
             continue;
         }
-        put(&mut buffer, &header, header_len);
+        match header {
+            // Compared and cleared as the zeros that it is.
+            None => clear(&mut buffer, header_len),
+            Some(header) => buffer[..header_len].copy_from_slice(&header.as_bytes()[..header_len]),
+        }
         let payload = P::wrap(buffer, header_len);
-        // Not before it is there: a device may not be shown less than what was taken.
         let submitted = queue.submit_or((), payload, Direction::ToDevice, (), (), |_, payload, ()| payload);
         if let Err(payload) = submitted {
-            // Cannot be: there is room and the buffer is not empty. The frame stays the caller's all the same.
-            let mut buffer = payload.unwrap();
-            let _ = buffer.pull_front(header_len);
-            let mut frame = Frame::from_buffer(buffer);
-            frame.set_notes(notes);
-            let _ = frames.unpop(frame);
+            unsend(frames, payload.unwrap(), notes, header_len);
             break;
         }
         room -= 1;
@@ -108,16 +126,24 @@ fn send<P: Framing>(
     refused
 }
 
-/// Writes a header to the front of a buffer, unless it is there already.
+/// Puts a frame back that the queue did not take. That cannot be: there is room and the buffer is not empty. The frame
+/// stays the caller's all the same.
+#[cold]
+fn unsend(frames: &mut Burst<Frame>, mut buffer: DmaBuf, notes: Notes, header_len: usize) {
+    let _ = buffer.pull_front(header_len);
+    let mut frame = Frame::from_buffer(buffer);
+    frame.set_notes(notes);
+    let _ = frames.unpop(frame);
+}
+
+/// Makes the header at the front of a buffer zeros, unless it is zeros already.
 #[inline(always)]
-fn put(buffer: &mut DmaBuf, header: &Header, header_len: usize) {
-    if header_len == HEADER_LEN
-        && let Ok((present, _)) = Header::mut_from_prefix(buffer)
+fn clear(buffer: &mut DmaBuf, header_len: usize) {
+    if header_len != HEADER_LEN {
+        buffer[..header_len].fill(0);
+    } else if let Some(header) = buffer.first_chunk_mut::<HEADER_LEN>()
+        && *header != [0; HEADER_LEN]
     {
-        if present != header {
-            *present = *header;
-        }
-    } else {
-        buffer[..header_len].copy_from_slice(&header.as_bytes()[..header_len]);
+        *header = [0; HEADER_LEN];
     }
 }

@@ -365,9 +365,15 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         })
     }
 
-    /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
+    /// As `take_next_here`, where a call does not matter.
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
+        self.take_next_here()
+    }
+
+    /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
+    #[inline(always)]
+    fn take_next_here(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
         let (id, len) = match self.inner.is_in_order {
             false => {
                 let (id, len) = self.inner.rings.used_element(self.inner.next_used);
@@ -441,10 +447,23 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     ///
     /// The device broke the protocol; what was taken out before stays taken out.
     #[inline]
-    pub fn drain(&mut self, mut each: impl FnMut(Done<P, K, T::Value>)) -> Result<u16, DeviceFault> {
-        let finished = self.look()?;
+    pub fn drain(&mut self, each: impl FnMut(Done<P, K, T::Value>)) -> Result<u16, DeviceFault> {
+        self.drain_up_to(u16::MAX, each)
+    }
+
+    /// As [`drain`](Self::drain), but takes at most `most` out.
+    ///
+    /// It becomes part of its caller: what is found out about a request stays in registers. It is for the loops where that
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// As `drain`.
+    #[inline(always)]
+    pub fn drain_up_to(&mut self, most: u16, mut each: impl FnMut(Done<P, K, T::Value>)) -> Result<u16, DeviceFault> {
+        let finished = self.look()?.min(most);
         for _ in 0..finished {
-            each(self.take_next()?);
+            each(self.take_next_here()?);
         }
         Ok(finished)
     }

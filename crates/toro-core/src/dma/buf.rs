@@ -219,6 +219,22 @@ impl DmaBuf {
         Ok(())
     }
 
+    /// Keeps only some of the bytes in use; those in front of them become headroom.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if they are not all in use; nothing has changed.
+    #[inline]
+    pub fn narrow(&mut self, kept: core::ops::Range<usize>) -> Result<(), TooLong> {
+        if kept.start > kept.end || kept.end > self.len() {
+            return Err(TooLong);
+        }
+        let slot = self.slot_mut();
+        slot.start += kept.start as u32;
+        *slot.len.get_mut() = (kept.end - kept.start) as u32;
+        Ok(())
+    }
+
     /// Appends bytes.
     ///
     /// # Errors

@@ -261,7 +261,8 @@ impl<T> Burst<T> {
         if self.len == BURST {
             return Err(item);
         }
-        self.items[(self.first + self.len) % BURST] = Some(item);
+        // The place is empty; said in a way that needs no code to drop what it might hold.
+        core::mem::forget(self.items[(self.first + self.len) % BURST].replace(item));
         self.len += 1;
         Ok(())
     }

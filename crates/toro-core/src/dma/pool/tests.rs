@@ -127,6 +127,24 @@ fn lengths_and_headroom_stay_inside_the_buffer() {
 }
 
 #[test]
+fn a_buffer_is_narrowed_to_bytes_that_are_in_use() {
+    let mut pool = DmaPool::new(heap(), 1, 100).expect("memory");
+    let mut buffer = pool.take().expect("one is free");
+    buffer.extend(b"a header and a frame").expect("there is room");
+    let at = buffer.bus_addr().get();
+    assert_eq!(buffer.bus_addr_at(13).get(), at + 13);
+    #[allow(clippy::reversed_empty_ranges)]
+    for beyond in [0..21, 21..21, 5..4] {
+        assert_eq!(buffer.narrow(beyond), Err(super::super::TooLong));
+        assert_eq!(&buffer[..], b"a header and a frame");
+    }
+    buffer.narrow(13..20).expect("they are in use");
+    assert_eq!((&buffer[..], buffer.headroom(), buffer.bus_addr().get()), (&b"a frame"[..], 13, at + 13));
+    buffer.narrow(7..7).expect("none is some, too");
+    assert_eq!((buffer.len(), buffer.capacity()), (0, 80));
+}
+
+#[test]
 fn a_pool_needs_no_allocator() {
     let memory = heap();
     static STORAGE: PoolStorage<5> = PoolStorage::new();
