@@ -57,6 +57,7 @@ mod interface;
 mod key_queue;
 mod link;
 mod listener;
+mod membership;
 mod neighbor;
 mod pool;
 mod port;

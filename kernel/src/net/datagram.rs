@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::interface::{Interface, Queues};
 use super::stack::UdpId;
@@ -70,6 +70,28 @@ impl UdpSocket {
             .interface
             .block(self.queues.readable(), self.read_timeout.get(), |stack| stack.receive_from(self.id(), buffer))?;
         Ok((len, remote))
+    }
+
+    /// Receives also what is sent to a multicast group, on this core's interface. (`std` has a function for each family,
+    /// and asks which interface.)
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): it is no group, or one of the family that the socket is
+    ///   not bound to;
+    /// - [`AddrInUse`](crate::io::ErrorKind::AddrInUse): the socket is in the group;
+    /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory): sockets are in too many groups, some twenty.
+    pub fn join_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().join_multicast(self.id(), group)?)
+    }
+
+    /// Ends a membership in a group; so does dropping the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrNotAvailable`](crate::io::ErrorKind::AddrNotAvailable): the socket is not in the group.
+    pub fn leave_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().leave_multicast(self.id(), group)?)
     }
 
     /// Sets how long receiving waits; `None`: for ever.

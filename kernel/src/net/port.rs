@@ -35,9 +35,10 @@ use smoltcp::wire::{
     ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, Ipv4Packet,
     Ipv6Packet, TcpPacket, TcpSeqNumber,
 };
-use toro_core::driver::net::{Burst, Changes, Frame, MacAddress, NetDevice};
+use toro_core::driver::net::{Burst, Changes, Frame, MacAddress, NetDevice, ReceiveFilter};
 use toro_core::driver::{Armed, DeviceFault};
 
+use super::membership::correct_report;
 use super::stack::Counters;
 
 /// Shortest and longest Ethernet frame that the stack works with: the least that every IPv4 link carries, and
@@ -179,6 +180,16 @@ impl Port {
         core::mem::take(&mut self.neighbor_wanted)
     }
 
+    /// Asks the device to receive these groups.
+    pub(super) fn receive_groups(&mut self, groups: &[MacAddress]) {
+        let filter = ReceiveFilter { multicast: groups, ..ReceiveFilter::default() };
+        if self.fault.is_none()
+            && let Err(fault) = self.device.set_filter(&filter)
+        {
+            self.fault = Some(fault);
+        }
+    }
+
     /// What has changed about the link since the last call.
     pub(super) fn changes(&mut self) -> Changes {
         if self.fault.is_some() {
@@ -230,6 +241,7 @@ impl Port {
             && frame.set_len(len).is_ok()
         {
             let result = write(&mut frame);
+            correct_report(&mut frame);
             self.snoop(&frame);
             self.counters.transmitted += 1;
             if self.outgoing.push(frame).is_err() {

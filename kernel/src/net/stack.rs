@@ -60,6 +60,7 @@ use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
 use super::link::Link;
 use super::listener::Listener;
+use super::membership::{Answering, Membership};
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
 use super::share::Stray;
@@ -160,6 +161,9 @@ pub struct Stack<S> {
     configuration: Configuration,
     /// How often that has changed.
     configuration_version: u32,
+    membership: Membership,
+    /// A router wants to know of groups.
+    answering: Option<Answering>,
     pool: SocketPool,
     flows: FlowTable<Target>,
     time_wait: TimeWaitQueue,
@@ -197,6 +201,8 @@ impl<S: Signal> Stack<S> {
             lease: None,
             configuration: Configuration::default(),
             configuration_version: 0,
+            membership: Membership::default(),
+            answering: None,
             pool: SocketPool::new(&config),
             flows: FlowTable::new(config.seed),
             time_wait: TimeWaitQueue::new(),
@@ -214,6 +220,7 @@ impl<S: Signal> Stack<S> {
             config,
         };
         stack.reconfigure(now);
+        stack.update_groups();
         stack.dirty.push(SYSTEM);
         stack
     }

@@ -31,6 +31,8 @@ pub(super) struct UdpEndpoint<S> {
     pub(super) signal: S,
     /// Where a datagram has found nobody, if its owner has not asked yet.
     refusal: Option<SocketAddr>,
+    /// The groups that it is in.
+    pub(super) groups: Vec<IpAddr>,
 }
 
 impl<S: Signal> UdpEndpoint<S> {
@@ -52,7 +54,7 @@ impl<S: Signal> UdpEndpoint<S> {
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Ok(Self { set, handle, local, signal, refusal: None })
+        Ok(Self { set, handle, local, signal, refusal: None, groups: Vec::new() })
     }
 
     fn socket(&mut self) -> &mut udp::Socket<'static> {

@@ -438,12 +438,52 @@ impl<S: Signal> Stack<S> {
         }
     }
 
+    /// Lets a socket receive what is sent to a multicast group, and the routers and switches on the link know of it.
+    /// Sockets that are bound to the same family and to the port receive it as soon as any has joined.
+    ///
+    /// # Errors
+    ///
+    /// - [`NetError::InvalidInput`]: it is no group, or one of the family that the socket is not bound to;
+    /// - [`NetError::AddressInUse`]: the socket is in the group;
+    /// - [`NetError::Exhausted`]: sockets are in too many groups.
+    pub fn join_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if !group.is_multicast() || !endpoint.serves(group) {
+            return Err(NetError::InvalidInput);
+        }
+        if endpoint.groups.contains(&group) {
+            return Err(NetError::AddressInUse);
+        }
+        self.membership.join(group).map_err(|_| NetError::Exhausted)?;
+        endpoint.groups.push(group);
+        self.update_groups();
+        Ok(())
+    }
+
+    /// Ends a socket's membership in a group.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::AddressNotAvailable`]: the socket is not in the group.
+    pub fn leave_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        let place = endpoint.groups.iter().position(|other| *other == group);
+        endpoint.groups.swap_remove(place.ok_or(NetError::AddressNotAvailable)?);
+        self.membership.leave(group);
+        self.update_groups();
+        Ok(())
+    }
+
     /// Gives a UDP socket up. What is queued and not sent is lost.
     pub fn close_udp(&mut self, id: UdpId) {
         if let Some(Slot::Udp(endpoint)) = self.slots.remove(id.0) {
             self.timers.cancel(id.0);
             self.udp_ports.remove(&endpoint.local.port());
             self.pool.unreserve(UdpEndpoint::<S>::MEMORY);
+            if !endpoint.groups.is_empty() {
+                endpoint.groups.iter().for_each(|&group| self.membership.leave(group));
+                self.update_groups();
+            }
         }
     }
 }
