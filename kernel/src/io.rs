@@ -2,7 +2,9 @@
 #![deny(unsafe_code)]
 
 mod error;
+mod slices;
 mod traits;
 
 pub use error::{Error, ErrorKind, Result};
+pub use slices::{IoSlice, IoSliceMut};
 pub use traits::{Read, Seek, SeekFrom, Write};

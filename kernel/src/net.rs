@@ -55,13 +55,18 @@ mod flow;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
+mod limits;
 mod link;
 mod listener;
 mod membership;
 mod neighbor;
+mod patience;
+#[cfg(target_os = "none")]
+mod poll;
 mod pool;
 mod port;
 mod ports;
+mod readiness;
 mod refusal;
 mod share;
 mod signal;
@@ -82,15 +87,30 @@ pub use address::{Addressing, AddressingError, StaticAddress};
 pub use address6::{Addressing6, Addressing6Error, StaticAddress6};
 pub use config::{BufferSizes, Config};
 pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, NetworkAddress6};
+pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
 pub use error::NetError;
 #[cfg(target_os = "none")]
+pub(crate) use interface::{Interface, Queues};
+#[cfg(target_os = "none")]
 pub use interface::{
-    attach, attach_queues, configuration, is_attached, local_address, wait_until_configured, wait_until_configured_any,
-    wait_until_configured6,
+    attach, attach_queues, configuration, is_attached, local_address, set_limits, wait_until_configured,
+    wait_until_configured_any, wait_until_configured6,
 };
+#[cfg(target_os = "none")]
+pub(crate) use limits::number;
+pub use limits::{LimitError, Limits};
+pub(crate) use patience::Wait;
+#[cfg(target_os = "none")]
+pub(crate) use poll::Waiting;
+#[cfg(target_os = "none")]
+pub use poll::{PollEntry, Pollable, poll};
+pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
+pub(crate) use stack::HOP_LIMIT;
 #[cfg(target_os = "none")]
-pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
+pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
+pub use udp::Broadcast;
+pub(crate) use udp::CAPACITIES as UDP_CAPACITIES;

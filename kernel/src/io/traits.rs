@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Error, ErrorKind, Result};
+use super::{Error, ErrorKind, IoSlice, IoSliceMut, Result};
 
 /// Bytes that [`Read::read_to_end`] asks for at a time.
 const CHUNK: usize = 16 * 1024;
@@ -18,6 +18,19 @@ pub trait Read {
     ///
     /// Those of the source. Nothing has been read then.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize>;
+
+    /// The same into several pieces, one after the other. Unless a source knows better, it is one read into the first
+    /// piece that is not empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize> {
+        match buffers.iter_mut().find(|piece| !piece.is_empty()) {
+            Some(piece) => self.read(piece),
+            None => self.read(&mut []),
+        }
+    }
 
     /// Fills `buffer`.
     ///
@@ -89,6 +102,19 @@ pub trait Write {
     ///
     /// Those of the sink. Nothing has been written then.
     fn write(&mut self, buffer: &[u8]) -> Result<usize>;
+
+    /// The same from several pieces, one after the other. Unless a sink knows better, it is one write from the first
+    /// piece that is not empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<usize> {
+        match buffers.iter().find(|piece| !piece.is_empty()) {
+            Some(piece) => self.write(piece),
+            None => self.write(&[]),
+        }
+    }
 
     /// Passes on what is buffered.
     ///
@@ -193,17 +219,29 @@ impl<R: Read + ?Sized> Read for &mut R {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         (**self).read(buffer)
     }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize> {
+        (**self).read_vectored(buffers)
+    }
 }
 
 impl<R: Read + ?Sized> Read for Box<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         (**self).read(buffer)
     }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize> {
+        (**self).read_vectored(buffers)
+    }
 }
 
 impl<W: Write + ?Sized> Write for &mut W {
     fn write(&mut self, buffer: &[u8]) -> Result<usize> {
         (**self).write(buffer)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<usize> {
+        (**self).write_vectored(buffers)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -214,6 +252,10 @@ impl<W: Write + ?Sized> Write for &mut W {
 impl<W: Write + ?Sized> Write for Box<W> {
     fn write(&mut self, buffer: &[u8]) -> Result<usize> {
         (**self).write(buffer)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<usize> {
+        (**self).write_vectored(buffers)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -264,6 +306,18 @@ mod tests {
         let mut exact = [0; 5000];
         Trickle(&source, 1).read_exact(&mut exact).unwrap();
         assert_eq!(exact, source[..5000]);
+    }
+
+    #[test]
+    fn without_better_knowledge_the_first_piece_that_is_not_empty_is_used() {
+        let (mut none, mut some, mut more) = ([0; 0], [0; 2], [0; 2]);
+        let mut pieces = [IoSliceMut::new(&mut none), IoSliceMut::new(&mut some), IoSliceMut::new(&mut more)];
+        assert_eq!((&b"abcd"[..]).read_vectored(&mut pieces).unwrap(), 2);
+        assert_eq!((&some, &more), (b"ab", &[0; 2]));
+        let mut sink = Vec::new();
+        let written = sink.write_vectored(&[IoSlice::new(b""), IoSlice::new(b"xy"), IoSlice::new(b"z")]).unwrap();
+        assert_eq!((written, &sink[..]), (2, &b"xy"[..]));
+        assert_eq!(sink.write_vectored(&[]).unwrap(), 0);
     }
 
     #[test]

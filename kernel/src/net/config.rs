@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::address::Addressing;
 use super::address6::Addressing6;
+use super::limits::Limits;
 use super::share::Seat;
 
 /// What can be chosen about a stack.
@@ -24,6 +25,8 @@ pub struct Config {
     pub seed: u64,
     /// Bytes that the buffers of all sockets may take up together.
     pub memory: usize,
+    /// How many sockets there may be.
+    pub limits: Limits,
     /// Buffers of a connection while memory is plentiful.
     pub large: BufferSizes,
     /// Buffers of a connection while it is not.
@@ -47,6 +50,7 @@ impl Default for Config {
             seat: Seat::ALONE,
             seed: 0,
             memory: 12 << 20,
+            limits: Limits::default(),
             large: BufferSizes { receive: 16 << 10, transmit: 64 << 10 },
             small: BufferSizes { receive: 4 << 10, transmit: 16 << 10 },
             handshake_timeout: Duration::from_secs(15),

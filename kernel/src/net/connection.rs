@@ -28,6 +28,11 @@ use super::pool::PooledSocket;
 use super::port::Sent;
 use super::signal::Signal;
 
+mod options;
+
+pub use options::KeepAlive;
+use options::Watch;
+
 /// At most this often an unexpected SYN is answered (RFC 5961 §7).
 const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A TIME-WAIT socket whose next deadline is at least this far away has acknowledged everything.
@@ -88,6 +93,9 @@ pub(super) struct Connection<S> {
     pub(super) signal: S,
     /// Why it ended, unless in good order.
     end: Option<NetError>,
+    /// What of this somebody has asked for, who will not be told again.
+    reported: Option<NetError>,
+    watch: Option<Watch>,
     sent: Option<Sent>,
     discards: bool,
     linger: Option<Linger>,
@@ -103,6 +111,8 @@ impl<S: Signal> Connection<S> {
             wire: Wire::Attached,
             signal,
             end: None,
+            reported: None,
+            watch: None,
             sent: None,
             discards: false,
             linger: None,
@@ -150,6 +160,9 @@ impl<S: Signal> Connection<S> {
             let refused = before.state == State::SynSent;
             self.end = Some(if refused { NetError::ConnectionRefused } else { NetError::ConnectionReset });
         }
+        if let Some(watch) = &mut self.watch {
+            watch.hear();
+        }
         if self.discards || self.owner == Owner::Orphan {
             self.discard();
         }
@@ -165,8 +178,12 @@ impl<S: Signal> Connection<S> {
             State::SynSent => Some(config.connect_timeout),
             State::SynReceived => Some(config.handshake_timeout),
             _ if queued > 0 => Some(config.peer_timeout),
-            _ => None,
+            _ => self.watch.as_mut().and_then(|watch| watch.patience(now)),
         };
+        if state != State::Closed && self.watch.and_then(|watch| watch.until()).is_some_and(|until| now >= until) {
+            self.watch = None;
+            self.fail(NetError::TimedOut);
+        }
         self.tcp().set_timeout(patience.map(Into::into));
         if self.owner != Owner::Orphan {
             return;
@@ -186,9 +203,10 @@ impl<S: Signal> Connection<S> {
         self.report(before);
     }
 
-    /// When an orphan's patience ends.
-    pub(super) fn linger_until(&self) -> Option<Instant> {
-        self.linger.map(|linger| linger.until)
+    /// When a patience ends of which smoltcp does not know: that with an orphan, or with a peer not heard again.
+    pub(super) fn patience_until(&self) -> Option<Instant> {
+        let linger = self.linger.map(|linger| linger.until);
+        [linger, self.watch.and_then(|watch| watch.until())].into_iter().flatten().min()
     }
 
     /// What becomes of it after a turn in which there was room to send, if its next deadline is `next`. A closed

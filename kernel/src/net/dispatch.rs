@@ -192,6 +192,23 @@ fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAddr) -> Segm
     Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged }
 }
 
+/// Who sent a datagram, for sockets that have a peer.
+pub(super) fn udp_source(frame: &[u8]) -> Option<SocketAddr> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    let ports = |bytes| UdpPacket::new_checked(bytes).ok().map(|udp: UdpPacket<&[u8]>| udp.src_port());
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let ip = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
+        }
+        EthernetProtocol::Ipv6 => {
+            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the checksums of a TCP segment are right, for frames that smoltcp does not get to see.
 pub(super) fn is_intact(frame: &[u8]) -> bool {
     let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };

@@ -34,6 +34,10 @@ pub enum NetError {
     InvalidInput,
     /// No memory for another socket, or no free port.
     Exhausted,
+    /// There are as many sockets as [`Limits`](super::Limits) allow.
+    LimitReached,
+    /// The socket may not send to everybody: see [`Stack::set_broadcast`](super::stack::Stack::set_broadcast).
+    PermissionDenied,
 }
 
 impl fmt::Display for NetError {
@@ -52,6 +56,8 @@ impl fmt::Display for NetError {
             Self::MessageTooLong => "the datagram is too long",
             Self::InvalidInput => "invalid address or size",
             Self::Exhausted => "no memory or port for another socket",
+            Self::LimitReached => "there are as many sockets as allowed",
+            Self::PermissionDenied => "the socket may not send to everybody",
         })
     }
 }
@@ -72,6 +78,8 @@ impl From<NetError> for Error {
             NetError::NotConnected => ErrorKind::NotConnected.into(),
             NetError::BrokenPipe => ErrorKind::BrokenPipe.into(),
             NetError::InvalidInput => ErrorKind::InvalidInput.into(),
+            NetError::PermissionDenied => ErrorKind::PermissionDenied.into(),
+            NetError::LimitReached => Self::new(ErrorKind::QuotaExceeded, "there are as many sockets as allowed"),
             NetError::MessageTooLong => Self::new(ErrorKind::InvalidInput, "the datagram is too long"),
             NetError::Exhausted => Self::new(ErrorKind::OutOfMemory, "no memory or port for another socket"),
         }

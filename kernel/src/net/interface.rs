@@ -23,6 +23,10 @@ use super::config::Config;
 use super::configuration::{Configuration, MOST_DNS_SERVERS};
 use super::error::NetError;
 use super::flow::mix;
+use super::limits::{Limits, number};
+use super::patience::Wait;
+use super::poll::Waiting;
+use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
 use super::stack::{Activity, Stack};
@@ -45,7 +49,7 @@ core_local! {
 
 /// Where threads wait for a socket.
 #[derive(Clone, Default)]
-pub(super) struct Queues(Rc<Queue>);
+pub(crate) struct Queues(Rc<Queue>);
 
 #[derive(Default)]
 struct Queue {
@@ -55,13 +59,21 @@ struct Queue {
 
 impl Queues {
     /// Threads that want to read or to accept.
-    pub(super) fn readable(&self) -> &WaitQueue {
+    pub(crate) fn readable(&self) -> &WaitQueue {
         &self.0.readable
     }
 
     /// Threads that want to write or to connect.
-    pub(super) fn writable(&self) -> &WaitQueue {
+    pub(crate) fn writable(&self) -> &WaitQueue {
         &self.0.writable
+    }
+
+    /// Where to wait for any of `wanted`. Errors and ends wake both queues.
+    pub(crate) fn wanted(&self, wanted: Readiness) -> impl Iterator<Item = &WaitQueue> + Clone {
+        let writes = wanted.contains(Readiness::WRITABLE);
+        let reads = wanted.intersects(Readiness::READABLE | Readiness::READ_CLOSED) || !writes;
+        let queues = [(reads, self.readable()), (writes, self.writable())];
+        queues.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, queue)| queue)
     }
 }
 
@@ -76,14 +88,14 @@ impl Signal for Queues {
 }
 
 /// A core's network interface. It stays for the life of the machine.
-pub(super) struct Interface {
+pub(crate) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
 }
 
 impl Interface {
     /// The interface of the calling core.
-    pub(super) fn current() -> Result<&'static Self> {
+    pub(crate) fn current() -> Result<&'static Self> {
         INTERFACE.get().get().ok_or_else(|| ErrorKind::NetworkDown.into())
     }
 
@@ -92,30 +104,31 @@ impl Interface {
     /// # Panics
     ///
     /// If a closure that looks at bytes in the stack calls the network again.
-    pub(super) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
+    pub(crate) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
         self.stack.try_borrow_mut().expect("a closure that has bytes of a socket neither waits nor uses sockets")
     }
 
-    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock`.
-    pub(super) fn block<T>(
+    /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock` or the
+    /// patience is at its end.
+    pub(crate) fn wait<T>(
         &self,
         queue: &WaitQueue,
-        patience: Option<Duration>,
+        wait: Wait,
         mut attempt: impl FnMut(&mut Stack<Queues>) -> core::result::Result<T, NetError>,
     ) -> Result<T> {
-        let mut deadline = None;
+        let mut waiting = Waiting::new(wait);
         let mut last = Wake::Notified;
         loop {
             let outcome = attempt(&mut self.stack());
             match outcome {
+                Err(NetError::WouldBlock) if last == Wake::TimedOut && wait == Wait::Not => {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
                 Err(NetError::WouldBlock) if last == Wake::TimedOut => return Err(ErrorKind::TimedOut.into()),
                 Err(NetError::WouldBlock) => {}
                 other => return other.map_err(Into::into),
             }
-            if deadline.is_none() {
-                deadline = patience.map(|patience| Instant::now().saturating_add(patience));
-            }
-            last = queue.wait_until(deadline);
+            last = waiting.wait(core::iter::once(queue));
         }
     }
 }
@@ -260,8 +273,9 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     let mac = device.mac();
     let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
     let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
-    let seed = seed(mac.0);
-    let config = Config { addressing, addressing6, dns_servers, seed, memory, seat, ..Config::default() };
+    let memory = memory_word().unwrap_or(memory);
+    let (seed, limits) = (seed(mac.0), limits());
+    let config = Config { addressing, addressing6, dns_servers, seed, memory, limits, seat, ..Config::default() };
     let configured = Queues::default();
     let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
     let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
@@ -271,6 +285,39 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     }
     register_poller(Box::new(StackPoller { interface, company, said: Configuration::default(), version: 0 }));
     Ok(())
+}
+
+/// What the application has said of limits.
+static LIMITS: spin::Mutex<Option<Limits>> = spin::Mutex::new(None);
+
+/// The limits for a core's sockets: the command line's, else the application's, else the usual ones.
+fn limits() -> Limits {
+    let mut limits = LIMITS.lock().unwrap_or_default();
+    if let Err(error) = limits.read(env::option) {
+        log::error!("net: {error}");
+    }
+    limits
+}
+
+/// What the word `net.memory=` says, in bytes.
+fn memory_word() -> Option<usize> {
+    match number("net.memory", &env::option) {
+        Ok(mebibytes) => mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20)),
+        Err(error) => {
+            log::error!("net: {error}");
+            None
+        }
+    }
+}
+
+/// Sets how many sockets a core may have: for this core from now on, and for those whose device is attached later. An
+/// application that wants to be first calls it from the function that it names as `owners:` in [`entry!`](crate::entry).
+/// The [words](Limits) of the command line go before it. Sockets that there are already stay.
+pub fn set_limits(limits: Limits) {
+    *LIMITS.lock() = Some(limits);
+    if let Ok(interface) = Interface::current() {
+        interface.stack().set_limits(self::limits());
+    }
 }
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
@@ -338,7 +385,7 @@ pub fn wait_until_configured_any(timeout: Duration) -> Result<IpAddr> {
 /// Waits until there is what `find` looks for in the configuration.
 fn wait_for<T>(timeout: Duration, find: impl Fn(&Configuration) -> Option<T>) -> Result<T> {
     let interface = Interface::current()?;
-    interface.block(interface.configured.readable(), Some(timeout), |stack| match stack.fault() {
+    interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| match stack.fault() {
         Some(_) => Err(NetError::NetworkDown),
         None => find(stack.configuration()).ok_or(NetError::WouldBlock),
     })

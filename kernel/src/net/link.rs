@@ -131,6 +131,12 @@ impl Link {
         self.interface.ipv6_addr().is_some()
     }
 
+    /// Whether everybody on the network hears what is sent to this address.
+    pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        address.is_broadcast() || self.address().is_some_and(|own| own.broadcast() == Some(address))
+    }
+
     /// Whether a datagram to this address can leave: that of a reachable host, of a group, or everyone's.
     pub(super) fn is_deliverable(&self, address: IpAddr) -> bool {
         let to_many = match address {

@@ -38,7 +38,7 @@
 //!
 //! Nothing that a frame says panics or leaves the stack in disorder. Bad checksums and impossible headers are
 //! dropped. A device fault ends all connections with [`NetError::NetworkDown`]. Limits answer to the application
-//! with [`NetError::Exhausted`], and to peers with silence.
+//! with [`NetError::Exhausted`] and [`NetError::LimitReached`], and to peers with silence.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -58,6 +58,7 @@ use super::discovery::Discovery;
 use super::error::NetError;
 use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
+use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
 use super::membership::{Answering, Membership};
@@ -77,11 +78,13 @@ mod company;
 mod egress;
 mod ingress;
 mod operations;
+mod options;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use changes::Watch;
 pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
+pub(crate) use options::HOP_LIMIT;
 
 /// The number of the system set among the sockets.
 const SYSTEM: u32 = 0;
@@ -102,6 +105,8 @@ pub struct Counters {
     pub socket_polls: u64,
     /// SYNs dropped because a backlog was full.
     pub backlog_full: u64,
+    /// SYNs dropped because there were as many connections as [`Limits`](super::Limits) allow.
+    pub limit_reached: u64,
     /// SYNs dropped because there was no memory for another connection.
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.
@@ -223,6 +228,11 @@ impl<S: Signal> Stack<S> {
         stack.update_groups();
         stack.dirty.push(SYSTEM);
         stack
+    }
+
+    /// Changes how many sockets there may be. Those that there are stay, and so do the backlogs of listeners.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
     }
 
     /// The interface's IPv4 address, once it has one.

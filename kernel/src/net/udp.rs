@@ -2,10 +2,14 @@
 //!
 //! Datagrams wait in a ring of [`RECEIVE`] bytes until somebody reads them, and in one of [`TRANSMIT`] bytes until
 //! the device takes them. What arrives while the first is full is lost, as with UDP everywhere.
+//!
+//! A socket may have a peer. Then datagrams of others are not for it: the stack answers them as if there were no socket,
+//! and those that came before the peer was named are thrown away when somebody reads.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::num::NonZeroU8;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::udp;
@@ -20,8 +24,19 @@ use super::signal::Signal;
 const RECEIVE: usize = 32 << 10;
 /// Bytes of datagrams to send that can wait.
 const TRANSMIT: usize = 16 << 10;
+/// How many bytes can wait, to be read and to be sent.
+pub(crate) const CAPACITIES: (usize, usize) = (RECEIVE, TRANSMIT);
 /// Datagrams that can wait, in each direction.
 const DATAGRAMS: usize = 64;
+
+/// Whether a UDP socket may send to everybody on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Refused,
+}
 
 /// A bound UDP socket.
 pub(super) struct UdpEndpoint<S> {
@@ -29,6 +44,9 @@ pub(super) struct UdpEndpoint<S> {
     handle: SocketHandle,
     pub(super) local: SocketAddr,
     pub(super) signal: S,
+    pub(super) broadcast: Broadcast,
+    /// Who alone may send to it.
+    peer: Option<SocketAddr>,
     /// Where a datagram has found nobody, if its owner has not asked yet.
     refusal: Option<SocketAddr>,
     /// The groups that it is in.
@@ -54,27 +72,85 @@ impl<S: Signal> UdpEndpoint<S> {
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Ok(Self { set, handle, local, signal, refusal: None, groups: Vec::new() })
+        Ok(Self {
+            set,
+            handle,
+            local,
+            signal,
+            broadcast: Broadcast::Refused,
+            peer: None,
+            refusal: None,
+            groups: Vec::new(),
+        })
     }
 
     fn socket(&mut self) -> &mut udp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
 
-    /// What its owner could do: how many bytes wait to be read, and whether there is room to send.
-    pub(super) fn readiness(&self) -> (usize, bool) {
-        let socket: &udp::Socket<'_> = self.set.get(self.handle);
-        (socket.recv_queue(), socket.can_send())
+    /// Names the peer, or says that there is none.
+    pub(super) fn connect(&mut self, peer: Option<SocketAddr>) {
+        self.peer = peer;
     }
 
-    /// Tells the owner what has become possible.
-    pub(super) fn report(&self, before: (usize, bool)) {
-        let after = self.readiness();
-        if after.0 > before.0 {
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Whether datagrams from there are for it.
+    pub(super) fn listens_to(&self, remote: SocketAddr) -> bool {
+        self.peer.is_none_or(|peer| peer == remote)
+    }
+
+    /// Whether there is a datagram to read.
+    pub(super) fn can_receive(&mut self) -> bool {
+        self.discard_strangers();
+        self.socket().can_recv()
+    }
+
+    /// Whether there is room for a datagram of an ordinary size.
+    pub(super) fn has_room(&mut self) -> bool {
+        let socket = self.socket();
+        // The ring may have to skip a piece at its end, but no datagram is longer than half of it at an Ethernet's MTU.
+        socket.can_send() && socket.send_queue() <= TRANSMIT / 2
+    }
+
+    pub(super) fn set_hop_limit(&mut self, limit: Option<NonZeroU8>) {
+        self.socket().set_hop_limit(limit.map(NonZeroU8::get));
+    }
+
+    pub(super) fn hop_limit(&mut self) -> Option<NonZeroU8> {
+        self.socket().hop_limit().and_then(NonZeroU8::new)
+    }
+
+    /// How full the transmit ring is: bytes, and whether it takes another datagram.
+    pub(super) fn backlog(&mut self) -> (usize, bool) {
+        let socket = self.socket();
+        (socket.send_queue(), socket.can_send())
+    }
+
+    /// Tells the owner that something has arrived, if so.
+    pub(super) fn report_arrival(&mut self) {
+        // Not by the number of bytes: a datagram may be empty.
+        if self.socket().can_recv() {
             self.signal.readable();
         }
-        if after.1 && !before.1 {
+    }
+
+    /// Tells the owner that there is more room, if so.
+    pub(super) fn report_room(&mut self, before: (usize, bool)) {
+        let after = self.backlog();
+        if after.0 < before.0 || (after.1 && !before.1) {
             self.signal.writable();
+        }
+    }
+
+    /// Throws away what others sent before the peer was named.
+    fn discard_strangers(&mut self) {
+        let Some(peer) = self.peer else { return };
+        let socket = self.socket();
+        while socket.peek().is_ok_and(|(_, metadata)| SocketAddr::from(metadata.endpoint) != peer) {
+            let _ = socket.recv();
         }
     }
 
@@ -109,7 +185,23 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Takes the oldest datagram, or as much of it as fits; the rest of it is lost.
     pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
+        self.discard_strangers();
         let (bytes, metadata) = self.socket().recv().map_err(|_| NetError::WouldBlock)?;
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        Ok((len, metadata.endpoint.into()))
+    }
+
+    /// How long the oldest datagram is, if there is one.
+    pub(super) fn next_len(&mut self) -> Option<usize> {
+        self.discard_strangers();
+        self.socket().peek().ok().map(|(bytes, _)| bytes.len())
+    }
+
+    /// Copies the oldest datagram, or as much of it as fits, and leaves it.
+    pub(super) fn peek_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
+        self.discard_strangers();
+        let (bytes, metadata) = self.socket().peek().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());
         into[..len].copy_from_slice(&bytes[..len]);
         Ok((len, metadata.endpoint.into()))

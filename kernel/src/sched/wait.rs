@@ -69,6 +69,29 @@ impl WaitQueue {
         wake
     }
 
+    /// Waits in several queues at once, until somebody wakes this thread through any of them or `deadline` passes. It
+    /// stands in none of them afterwards. With no queue at all it sleeps.
+    ///
+    /// Who wakes it through one queue takes it out of that one only; that it is not waiting any more is what the others
+    /// find, until it has run again and taken itself out. The price is a look at each queue's other waiters.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_until`](Self::wait_until).
+    pub(crate) fn wait_any<'a>(queues: impl Iterator<Item = &'a Self> + Clone, deadline: Option<Instant>) -> Wake {
+        let wake = Core::current().wait(deadline, |record| {
+            for queue in queues.clone() {
+                queue.waiters.borrow_mut().push_back(Arc::clone(&record));
+            }
+        });
+        let _ = context::with_current(|me| {
+            for queue in queues {
+                queue.waiters.borrow_mut().retain(|other| !core::ptr::eq(&raw const **other, me));
+            }
+        });
+        wake
+    }
+
     /// Wakes the thread that has waited longest; false if there was none.
     pub fn wake_one(&self) -> bool {
         loop {

@@ -50,9 +50,9 @@ impl<S: Signal> Stack<S> {
                 }
             }
             Some(Slot::Udp(endpoint)) => {
-                let before = endpoint.readiness();
+                let before = endpoint.backlog();
                 let turn = self.link.egress(now, &mut endpoint.set);
-                endpoint.report(before);
+                endpoint.report_room(before);
                 turn
             }
             Some(Slot::Tcp(_)) => self.serve_connection(now, key),
@@ -75,7 +75,7 @@ impl<S: Signal> Stack<S> {
         connection.after_egress(before, if has_address { NetError::TimedOut } else { NetError::NetworkDown });
         let (Turn::Done(next) | Turn::AwaitsNeighbor(next)) = turn else { return turn };
         let fate = connection.fate(now, next);
-        let until = connection.linger_until();
+        let until = connection.patience_until();
         match fate {
             Fate::Stay => {
                 let next = earlier(next, until);

@@ -9,7 +9,7 @@ use toro_core::driver::net::Frame;
 
 use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner};
-use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact};
+use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact, udp_source};
 use crate::net::extension::take_off;
 use crate::net::flow::Flow;
 use crate::net::signal::Signal;
@@ -57,10 +57,11 @@ impl<S: Signal> Stack<S> {
                 if let Some(key) = key
                     && let Some(Slot::Udp(endpoint)) = self.slots.get_mut(key)
                     && endpoint.serves(local.ip())
+                    && (endpoint.peer().is_none()
+                        || udp_source(&frame).is_some_and(|source| endpoint.listens_to(source)))
                 {
-                    let before = endpoint.readiness();
                     self.link.ingress(now, frame, &mut endpoint.set);
-                    endpoint.report(before);
+                    endpoint.report_arrival();
                 } else {
                     self.system_ingress(now, frame);
                 }
@@ -159,6 +160,10 @@ impl<S: Signal> Stack<S> {
         };
         if !listener.has_room() {
             self.link.port.counters.backlog_full += 1;
+            return;
+        }
+        if self.pool.in_use() >= self.config.limits.tcp_sockets {
+            self.link.port.counters.limit_reached += 1;
             return;
         }
         let Some(mut socket) = self.pool.take() else {

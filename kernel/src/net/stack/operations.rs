@@ -13,19 +13,19 @@ use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::listener::Listener;
 use crate::net::signal::Signal;
-use crate::net::udp::UdpEndpoint;
+use crate::net::udp::{Broadcast, UdpEndpoint};
 
 /// A listener. It can neither be copied nor made: whoever has it owns the listener.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ListenerId(u16);
+pub struct ListenerId(pub(super) u16);
 
 /// A TCP connection. It can neither be copied nor made: whoever has it owns the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConnectionId(u32);
+pub struct ConnectionId(pub(super) u32);
 
 /// A UDP socket. It can neither be copied nor made: whoever has it owns the socket.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UdpId(u32);
+pub struct UdpId(pub(super) u32);
 
 /// A connection that a peer has opened.
 #[derive(Debug)]
@@ -57,6 +57,17 @@ impl<S: Signal> Stack<S> {
         backlog: usize,
         signal: S,
     ) -> Result<(ListenerId, SocketAddr), NetError> {
+        let (id, local) = self.reserve(local, signal)?;
+        self.start_listening(&id, backlog)?;
+        Ok((id, local))
+    }
+
+    /// Takes a port without listening to it: to peers it is closed. Port 0 stands for one that is free.
+    ///
+    /// # Errors
+    ///
+    /// As for [`listen`](Self::listen).
+    pub fn reserve(&mut self, local: SocketAddr, signal: S) -> Result<(ListenerId, SocketAddr), NetError> {
         let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
@@ -67,8 +78,20 @@ impl<S: Signal> Stack<S> {
             port if self.listeners.contains_key(&port) => return Err(NetError::AddressInUse),
             port => port,
         };
-        self.listeners.insert(port, Listener::new(local.ip(), backlog, signal));
+        self.listeners.insert(port, Listener::new(local.ip(), signal));
         Ok((ListenerId(port), SocketAddr::new(local.ip(), port)))
+    }
+
+    /// Begins to listen to a port that was taken, or changes the backlog: at least one, at most what the
+    /// [limits](crate::net::Limits) allow.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn start_listening(&mut self, id: &ListenerId, backlog: usize) -> Result<(), NetError> {
+        let listener = self.listeners.get_mut(&id.0).ok_or(NetError::InvalidInput)?;
+        listener.listen(backlog, &self.config.limits);
+        Ok(())
     }
 
     /// Takes the connection that has waited longest.
@@ -113,8 +136,33 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::NetworkUnreachable`]: there is no way to the address, or the interface has none of its own;
     /// - [`NetError::NetworkDown`]: the device has failed;
     /// - [`NetError::InvalidInput`]: the port is 0;
-    /// - [`NetError::Exhausted`]: no memory or no local port is left.
+    /// - [`NetError::Exhausted`]: no memory or no local port is left;
+    /// - [`NetError::LimitReached`]: there are as many connections as allowed.
     pub fn connect(&mut self, remote: SocketAddr, signal: S) -> Result<(ConnectionId, SocketAddr), NetError> {
+        self.connect_through(None, remote, signal)
+    }
+
+    /// The same from a port that was [taken](Self::reserve), and stays so until it is given up. It cannot be one that
+    /// somebody listens to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and [`NetError::AddressInUse`] if there is such a connection from this port.
+    pub fn connect_from(
+        &mut self,
+        from: &ListenerId,
+        remote: SocketAddr,
+        signal: S,
+    ) -> Result<(ConnectionId, SocketAddr), NetError> {
+        self.connect_through(Some(from.0), remote, signal)
+    }
+
+    fn connect_through(
+        &mut self,
+        from: Option<u16>,
+        remote: SocketAddr,
+        signal: S,
+    ) -> Result<(ConnectionId, SocketAddr), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
@@ -125,11 +173,18 @@ impl<S: Signal> Stack<S> {
         let own = self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?;
         let (flows, listeners) = (&self.flows, &self.listeners);
         let flow_from = |port| Flow { local: SocketAddr::new(own, port), remote };
-        let port = self
-            .ephemeral
-            .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
-            .ok_or(NetError::Exhausted)?;
+        let port = match from {
+            Some(port) if flows.get(&flow_from(port)).is_some() => return Err(NetError::AddressInUse),
+            Some(port) => port,
+            None => self
+                .ephemeral
+                .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
+                .ok_or(NetError::Exhausted)?,
+        };
         let flow = flow_from(port);
+        if self.has_all_connections() {
+            return Err(NetError::LimitReached);
+        }
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
         let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
         if socket.get_mut().connect(self.link.context(), ends.0, ends.1).is_err() {
@@ -323,18 +378,23 @@ impl<S: Signal> Stack<S> {
         self.dirty.push(key);
     }
 
-    fn connection(&self, id: &ConnectionId) -> Result<&Connection<S>, NetError> {
+    pub(super) fn connection(&self, id: &ConnectionId) -> Result<&Connection<S>, NetError> {
         match self.slots.get(id.0) {
             Some(Slot::Tcp(connection)) => Ok(connection),
             _ => Err(NetError::NotConnected),
         }
     }
 
-    fn connection_mut(&mut self, id: &ConnectionId) -> Result<&mut Connection<S>, NetError> {
+    pub(super) fn connection_mut(&mut self, id: &ConnectionId) -> Result<&mut Connection<S>, NetError> {
         match self.slots.get_mut(id.0) {
             Some(Slot::Tcp(connection)) => Ok(connection),
             _ => Err(NetError::NotConnected),
         }
+    }
+
+    /// Whether there are as many TCP connections as allowed, of whatever kind.
+    pub(super) fn has_all_connections(&self) -> bool {
+        self.pool.in_use() >= self.config.limits.tcp_sockets
     }
 
     fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
@@ -366,7 +426,8 @@ impl<S: Signal> Stack<S> {
     ///
     /// # Errors
     ///
-    /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory.
+    /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory;
+    /// [`NetError::LimitReached`] when there are as many UDP sockets as allowed.
     pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
         let local = canonical(local);
         self.check_local(local.ip())?;
@@ -379,6 +440,9 @@ impl<S: Signal> Stack<S> {
             port => port,
         };
         let local = SocketAddr::new(local.ip(), port);
+        if self.udp_ports.len() >= self.config.limits.udp_sockets {
+            return Err(NetError::LimitReached);
+        }
         self.pool.reserve(UdpEndpoint::<S>::MEMORY).map_err(|_| NetError::Exhausted)?;
         let endpoint =
             UdpEndpoint::new(local, signal).inspect_err(|_| self.pool.unreserve(UdpEndpoint::<S>::MEMORY))?;
@@ -393,6 +457,7 @@ impl<S: Signal> Stack<S> {
     ///
     /// - [`NetError::WouldBlock`]: no room now;
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
+    /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
     /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
@@ -412,6 +477,9 @@ impl<S: Signal> Stack<S> {
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
         if !endpoint.serves(remote.ip()) {
             return Err(NetError::InvalidInput);
+        }
+        if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
+            return Err(NetError::PermissionDenied);
         }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);

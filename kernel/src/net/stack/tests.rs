@@ -26,7 +26,7 @@ mod ipv6;
 mod leases;
 
 /// A family of addresses: most tests run with either.
-trait Family {
+pub(crate) trait Family {
     const SERVER: IpAddr;
     const CLIENT: IpAddr;
     /// All addresses of this host.
@@ -40,7 +40,7 @@ trait Family {
 }
 
 /// IPv4.
-struct V4;
+pub(crate) struct V4;
 
 impl Family for V4 {
     const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 15));
@@ -63,11 +63,11 @@ impl Family for V6 {
     const MOST: usize = 1452;
 }
 
-const PORT: u16 = 80;
+pub(crate) const PORT: u16 = 80;
 
 /// Counts its calls.
 #[derive(Clone, Default, Debug)]
-struct Count(Rc<Cell<(u32, u32)>>);
+pub(crate) struct Count(Rc<Cell<(u32, u32)>>);
 
 impl Signal for Count {
     fn readable(&self) {
@@ -82,11 +82,11 @@ impl Signal for Count {
 }
 
 impl Count {
-    fn readable_calls(&self) -> u32 {
+    pub(crate) fn readable_calls(&self) -> u32 {
         self.0.get().0
     }
 
-    fn writable_calls(&self) -> u32 {
+    pub(crate) fn writable_calls(&self) -> u32 {
         self.0.get().1
     }
 }
@@ -108,21 +108,21 @@ fn fixed(address: IpAddr) -> Config {
 }
 
 /// Two stacks, a cable and a clock.
-struct World<F> {
+pub(crate) struct World<F> {
     family: PhantomData<F>,
-    server: Stack<Count>,
-    client: Stack<Count>,
+    pub(crate) server: Stack<Count>,
+    pub(crate) client: Stack<Count>,
     /// The client is end 0, the server end 1.
     cable: Cable,
     now: Instant,
 }
 
 impl<F: Family> World<F> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(fixed(F::SERVER), fixed(F::CLIENT))
     }
 
-    fn with(server: Config, client: Config) -> Self {
+    pub(crate) fn with(server: Config, client: Config) -> Self {
         let (cable, client_end, server_end) = Cable::new();
         let now = Instant::from_nanos(5_000_000_000);
         Self {
@@ -135,7 +135,7 @@ impl<F: Family> World<F> {
     }
 
     /// Lets both run until nothing moves any more at this time.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let server = self.server.poll(self.now);
             let client = self.client.poll(self.now);
@@ -147,7 +147,7 @@ impl<F: Family> World<F> {
     }
 
     /// Lets time pass, stopping at each deadline.
-    fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now.saturating_add(duration);
         self.settle();
         for _ in 0..1_000_000 {

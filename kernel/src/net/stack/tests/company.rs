@@ -8,6 +8,7 @@ use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol, Ip
 use super::*;
 use crate::net::neighbor::{self, NeighborKind};
 use crate::net::share::{Seat, Stray};
+use crate::net::udp::Broadcast;
 
 const STACKS: u16 = 3;
 
@@ -254,6 +255,7 @@ fn datagrams_find_the_stack_that_has_their_port() {
         let from = SocketAddr::from((CLIENT, from.port()));
         assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((8, from)));
         // To everyone: each that has the port.
+        company.client.set_broadcast(&client, Broadcast::Allowed).expect("it is bound");
         let others = [0, 2].map(|i| company.stacks[i].bind_udp(any(53), Count::default()).expect("it is free here").0);
         company.client.send_to(&client, b"all", SocketAddr::from((EVERYBODY, 53))).expect("there is room");
         company.pass(Duration::from_millis(20));

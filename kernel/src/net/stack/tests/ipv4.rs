@@ -41,8 +41,14 @@ mod company;
 mod faults;
 #[path = "groups.rs"]
 mod groups;
+#[path = "limits.rs"]
+mod limits;
+#[path = "options.rs"]
+mod options;
 #[path = "peers.rs"]
 mod peers;
+#[path = "readiness.rs"]
+mod readiness;
 #[path = "refusals.rs"]
 mod refusals;
 #[path = "shared_leases.rs"]

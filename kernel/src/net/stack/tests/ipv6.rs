@@ -45,6 +45,8 @@ mod faults;
 mod groups;
 #[path = "peers.rs"]
 mod peers;
+#[path = "readiness.rs"]
+mod readiness;
 #[path = "refusals.rs"]
 mod refusals;
 #[path = "tcp.rs"]
