@@ -6,6 +6,7 @@
 //! | `threads` | a thousand threads, joining, sleeping in order, wait queues, locks | 0 |
 //! | `cores` | threads on other cores, calls, parking, scopes, stacks; the word `cores=N` says how many there are | 0 |
 //! | `answer` | a server on every core with a network interface, until it has answered the word `connections=N` | 0 |
+//! | `loopback` | every core talks to itself, over TCP and UDP | 0 |
 //! | `messages` | messages between all cores, and waiting for them | 0 |
 //! | `sync` | locks, conditions, barriers, groups, among threads of all cores that wait inside | 0 |
 //! | `channels` | channels between all cores: order, room, time, ends; unparking | 0 |
@@ -72,6 +73,8 @@ mod files_write;
 mod float;
 #[path = "kernel-tests/interrupts.rs"]
 mod interrupts;
+#[path = "kernel-tests/loopback.rs"]
+mod loopback;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
 #[path = "kernel-tests/messages.rs"]
@@ -136,6 +139,7 @@ fn run(test: &str) -> Result<(), String> {
         "threads" => threads::run(),
         "answer" => answer::run(),
         "cores" => cores::run(),
+        "loopback" => loopback::run(),
         "messages" => messages::run(),
         "sync" => sync::run(),
         "channels" => channels::run(),

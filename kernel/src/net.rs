@@ -24,12 +24,17 @@
 //!
 //! IPv4 from DHCP or from the command line ([`Addressing`], the word `ip=`), IPv6 from routers or from the command line
 //! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are always there, and a socket that is
-//! bound to `[::]` serves both. A connection to the guest's own address or to 127.0.0.1 is not possible: there is no
-//! loopback interface.
+//! bound to `[::]` serves both.
 //!
 //! Not there: putting fragments together, of either family; path MTU discovery (segments are as long as the link allows,
 //! or as the peer's maximum segment size says, which routers in front of narrower links usually lower); the scope of
 //! link-local addresses, because a core has one link.
+//!
+//! # Loopback
+//!
+//! 127.0.0.0/8, ::1 and the interface's own addresses lead back to the same core, also to one without a network device:
+//! `loopback` says how. Each core talks to itself only. What listens on another core cannot be reached in this way, just as
+//! that core's sockets are not this one's; for messages between cores there is [`sync::mpsc`](crate::sync::mpsc).
 //!
 //! # Failure
 //!
@@ -40,6 +45,7 @@
 mod address;
 mod address6;
 mod advertisement;
+mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
@@ -49,17 +55,23 @@ mod connection;
 mod datagram;
 mod discovery;
 mod dispatch;
+mod dns;
 mod error;
 mod extension;
 mod flow;
+mod headers;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
 mod limits;
 mod link;
 mod listener;
+mod loopback;
 mod membership;
 mod neighbor;
+#[cfg(target_os = "none")]
+mod no_wire;
+mod offload;
 mod patience;
 #[cfg(target_os = "none")]
 mod poll;
@@ -71,6 +83,7 @@ mod refusal;
 mod share;
 mod signal;
 mod slab;
+mod split;
 pub mod stack;
 mod system;
 #[cfg(target_os = "none")]
@@ -95,8 +108,8 @@ pub use error::NetError;
 pub(crate) use interface::{Interface, Queues};
 #[cfg(target_os = "none")]
 pub use interface::{
-    attach, attach_queues, configuration, is_attached, local_address, set_limits, wait_until_configured,
-    wait_until_configured_any, wait_until_configured6,
+    attach, attach_queues, configuration, counters, is_attached, local_address, set_limits, usage,
+    wait_until_configured, wait_until_configured_any, wait_until_configured6,
 };
 #[cfg(target_os = "none")]
 pub(crate) use limits::number;

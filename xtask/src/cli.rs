@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::disk::DiskOption;
 use crate::exit::Failure;
+use crate::network::NetworkOption;
 
 /// Builds, runs and tests Toro.
 #[derive(Debug, Parser)]
@@ -152,12 +153,38 @@ pub struct RunArgs {
     /// `package.metadata.toro`), and no forwarding for others. The guest's address is printed when it answers.
     #[arg(long, value_name = "HOST[:GUEST]")]
     pub port: Option<PortForward>,
-    /// Number of network cards, each on a network of its own; 0 for none
+    /// What the guest's network card is plugged into: user, tap or none
+    ///
+    /// `user` is a network that QEMU plays: addresses by DHCP, a way out to the world, and a way in through `--port`.
+    ///
+    /// `tap` is an Ethernet interface of this host, with every protocol and every offload. The guest is told its address,
+    /// and the host reaches it there. After it, separated by commas: `if=NAME`, an interface that is there and up, or the
+    /// name of a new one; `host=ADDRESS/PREFIX`, this host's address (of a new interface: 10.9.N.1/24 for `toroN`);
+    /// `guest=ADDRESS`, `ADDRESS/PREFIX` or `dhcp`, if it is not to be the address after the host's; `queues=N` (virtio; one
+    /// for each processor on PCI and one on microvm, if not said). Making an interface takes root; it ends with QEMU.
+    /// Without root, have one made: sudo ip tuntap add dev tap0 mode tap user $USER && sudo ip addr add 10.9.0.1/24 dev tap0
+    /// && sudo ip link set tap0 up
+    ///
+    /// `none` leaves the card out.
+    ///
+    /// Example: --net tap,host=192.168.77.1/24,guest=192.168.77.10
+    #[arg(long = "net", value_name = "user|tap[,if=..][,host=..][,guest=..][,queues=N]|none", default_value = "user")]
+    pub network: NetworkOption,
+    /// Kind of network card; e1000 is for pc and q35, and on microvm virtio-legacy makes all virtio devices legacy
+    #[arg(long, value_enum, default_value_t = Nic::Virtio)]
+    pub nic: Nic,
+    /// Number of network cards, each on a network of its own; 1 if not said, 0 for none
     ///
     /// They have addresses in 10.0.2.0/24, 10.0.3.0/24 and so on, and are 52:54:00:12:34:56, :57 and so on. Each has a
     /// forwarding to the same port of the guest, from `HOST`, `HOST`+1 and so on.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=i64::from(Machine::MICROVM_DEVICES)))]
-    pub nics: u8,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=i64::from(Machine::MICROVM_DEVICES)))]
+    pub nics: Option<u8>,
+    /// Record what passes through the card in this file, for tcpdump, tshark and Wireshark; FILE.1 and so on for further cards
+    ///
+    /// Frames are recorded as the card hands them over: what it leaves to the host is not done yet, so over a tap interface
+    /// there are frames of up to 64 KiB, and checksums that are not filled in.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
     /// Let the guest wait for a debugger at this TCP port of 127.0.0.1, and print how to attach gdb; 0 takes a free one
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
     pub gdb: Option<u16>,
@@ -256,6 +283,17 @@ pub enum VirtioInterface {
     Transitional,
     /// What was before VIRTIO 1.0: registers in ports, or version 1 of virtio-mmio
     Legacy,
+}
+
+/// The choice of `--nic`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Nic {
+    /// virtio-net, with the interface of `--virtio`
+    Virtio,
+    /// virtio-net with the legacy interface
+    VirtioLegacy,
+    /// Intel 82540EM
+    E1000,
 }
 
 /// The choice of `--accel`.
@@ -368,7 +406,8 @@ mod tests {
     fn defaults_of_run_are_the_documented_ones() {
         let args = run_args("xtask run hello");
         assert_eq!(args.machine, Machine::Microvm);
-        assert_eq!((args.memory, args.cpus, args.nics), (128, 1, 1));
+        assert_eq!((args.memory, args.cpus, args.nics), (128, 1, None));
+        assert_eq!((args.network, args.nic, args.pcap), (NetworkOption::User, Nic::Virtio, None));
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
@@ -378,7 +417,7 @@ mod tests {
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --accel tcg --dev \
+            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
@@ -389,7 +428,8 @@ mod tests {
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
-        assert_eq!(args.nics, 3);
+        assert_eq!((args.nics, args.nic), (Some(3), Nic::VirtioLegacy));
+        assert_eq!((args.network, args.pcap), ("tap,queues=2".parse().unwrap(), Some(PathBuf::from("a.pcap"))));
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
@@ -421,6 +461,9 @@ mod tests {
             "xtask run hello --port x",
             "xtask run hello --timeout 0",
             "xtask run hello --nics 9",
+            "xtask run hello --net bridge",
+            "xtask run hello --net tap,host=10.0.0.1",
+            "xtask run hello --nic ne2000",
             "xtask run hello --disk a,if=scsi",
             "xtask frobnicate",
             "xtask test --seeds 0",

@@ -29,6 +29,7 @@ mod disk;
 mod exit;
 mod fuzz;
 mod image;
+mod network;
 mod ports;
 mod qemu;
 mod run;

@@ -5,9 +5,8 @@
 //! ```
 //!
 //! Every machine has nothing but what a Toro guest uses (`-nodefaults`): a serial console on standard output, a debug
-//! exit device that carries the exit status, virtio network cards, each on a user-mode network of QEMU's, and, with a share,
-//! a virtio-fs device whose back end is virtiofsd. Virtio devices are modern (VIRTIO 1.x), unless other interfaces are asked
-//! for.
+//! exit device that carries the exit status, network cards ([`card`]), and, with a share, a virtio-fs device whose back end
+//! is virtiofsd. Virtio devices are modern (VIRTIO 1.x), unless other interfaces are asked for.
 //!
 //! The guest's memory is a shared memfd, because virtiofsd writes file data straight into it.
 //!
@@ -20,10 +19,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cli::{Machine, PortForward, VirtioInterface};
+use crate::cli::{Machine, Nic, VirtioInterface};
 use crate::disk::Disk;
 use crate::exit::Failure;
+use crate::network::Card;
 
+mod card;
 mod disk;
 
 /// The program's name, looked up in `PATH`.
@@ -67,6 +68,8 @@ pub struct Vm<'a> {
     pub executor: Executor,
     /// The guest's command line.
     pub command_line: &'a str,
+    /// Kind of the network cards.
+    pub nic: Nic,
     /// The network cards.
     pub cards: &'a [Card],
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
@@ -77,13 +80,6 @@ pub struct Vm<'a> {
     pub gdb: Option<u16>,
     /// The user's own arguments for QEMU, appended last.
     pub extra: &'a [OsString],
-}
-
-/// A network card, on a network of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Card {
-    /// A port of 127.0.0.1 that leads to one of the guest's, through this card.
-    pub forward: Option<PortForward>,
 }
 
 /// How virtio devices appear to the guest.
@@ -146,9 +142,11 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     option("-device", "isa-debug-exit,iobase=0xf4,iosize=4".to_owned());
 
     for (number, card) in vm.cards.iter().enumerate() {
-        option("-netdev", user_network(number, card));
-        let properties = format!("netdev=net{number},mac=52:54:00:12:34:{:02x}", 0x56 + number);
-        option("-device", virtio_device("virtio-net", transport, vm.virtio, &properties, ",romfile="));
+        option("-netdev", card::network(number, card));
+        option("-device", card::device(number, card, vm.nic, transport, vm.virtio));
+        if let Some(file) = &card.recording {
+            option("-object", card::recording(number, file));
+        }
     }
     if let Some(descriptor) = vm.share {
         option("-chardev", format!("socket,id=fs0,fd={descriptor}"));
@@ -173,13 +171,6 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     }
     arguments.extend(vm.extra.iter().cloned());
     arguments
-}
-
-/// The `-netdev` value for a card. Networks differ in their third byte, so that a guest can tell which way to send.
-fn user_network(number: usize, card: &Card) -> String {
-    let forward =
-        card.forward.map_or(String::new(), |port| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest));
-    format!("user,id=net{number},net=10.0.{}.0/24{forward}", 2 + number)
 }
 
 /// One `-device` value: `model` on the transport, with its properties; `pci_only` ones on PCI alone.
@@ -258,7 +249,8 @@ mod tests {
             cpus: 1,
             executor: Executor::Tcg,
             command_line: "",
-            cards: &[Card { forward: None }],
+            nic: Nic::Virtio,
+            cards: &[Card::user(None)],
             share: None,
             disks: &[],
             gdb: None,
@@ -320,33 +312,6 @@ mod tests {
     }
 
     #[test]
-    fn port_is_forwarded_from_the_loopback_address_only() {
-        assert!(!line(|_| ()).contains("hostfwd"));
-        let line = line(|vm| vm.cards = &[Card { forward: Some(PortForward { host: 8080, guest: 80 }) }]);
-        assert!(line.contains("-netdev user,id=net0,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:8080-:80 "));
-    }
-
-    #[test]
-    fn each_card_has_an_address_and_a_network_of_its_own() {
-        for machine in [Machine::Microvm, Machine::Pc, Machine::Q35] {
-            let line = line(|vm| {
-                vm.machine = machine;
-                vm.cards = &[
-                    Card { forward: Some(PortForward { host: 8080, guest: 80 }) },
-                    Card { forward: Some(PortForward { host: 8081, guest: 80 }) },
-                    Card { forward: None },
-                ];
-            });
-            assert!(line.contains("-netdev user,id=net0,net=10.0.2.0/24,hostfwd=tcp:127.0.0.1:8080-:80 "));
-            assert!(line.contains("-netdev user,id=net1,net=10.0.3.0/24,hostfwd=tcp:127.0.0.1:8081-:80 "));
-            assert!(line.contains("-netdev user,id=net2,net=10.0.4.0/24 "));
-            for (number, mac) in ["52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:58"].iter().enumerate() {
-                assert!(line.contains(&format!(",netdev=net{number},mac={mac}")), "{line}");
-            }
-        }
-    }
-
-    #[test]
     fn the_guest_waits_for_its_debugger_on_the_loopback_address() {
         assert!(!line(|_| ()).contains("-gdb") && !line(|_| ()).contains("-S"));
         let line = line(|vm| vm.gdb = Some(1234));
@@ -372,6 +337,7 @@ mod tests {
                 cpus: 1,
                 executor: Executor::Tcg,
                 command_line,
+                nic: Nic::Virtio,
                 cards: &[],
                 share: None,
                 disks: &[],

@@ -11,7 +11,7 @@
 //! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,13 @@ use std::time::{Duration, Instant};
 use crate::accel;
 use crate::backlog;
 use crate::child;
-use crate::cli::{Machine, ParentEnd, PortForward, RunArgs, VirtioInterface};
+use crate::cli::{Machine, ParentEnd, RunArgs, VirtioInterface};
 use crate::disk::{self, Place};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
+use crate::network::{self, Wish};
 use crate::ports::HeldPorts;
-use crate::qemu::{self, Card, Vm};
+use crate::qemu::{self, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 use crate::symbolize::Symbolizer;
@@ -46,14 +47,25 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
-    check_interface(args.machine, args.virtio, args.share.is_some())?;
-    check_room(args.machine, args.nics, args.share.is_some(), disk::virtio_devices(&args.disks))?;
-    let place = Place { machine: args.machine, virtio: args.virtio, cpus: args.cpus };
+    let wish = Wish {
+        network: &args.network,
+        nic: args.nic,
+        cards: args.nics,
+        port: args.port,
+        recording: args.pcap.as_deref(),
+        machine: args.machine,
+        cpus: args.cpus,
+    };
+    let virtio = network::interface_of_devices(args.machine, args.nic, args.virtio);
+    check_interface(args.machine, virtio, args.share.is_some())?;
+    let cards = network::number_of_cards(&wish);
+    check_room(args.machine, cards, args.share.is_some(), disk::virtio_devices(&args.disks))?;
+    let place = Place { machine: args.machine, virtio, cpus: args.cpus };
     let disks = disk::check(&args.disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
     let mut ports = HeldPorts::default();
-    let cards = choose_cards(args.nics, args.port, application.http_port, &mut ports)?;
+    let mut plan = network::plan(&wish, application.http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
 
     let mut programs = vec![Program::Qemu];
@@ -63,7 +75,11 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     if gdb.is_some() {
         programs.push(Program::Gdb);
     }
+    if plan.needs_iproute() {
+        programs.push(Program::Iproute);
+    }
     setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
+    plan.complete(&wish, application.http_port, &image::target_directory())?;
     let version = qemu::check_version()?;
     let executor = accel::decide(args.accel, &version, &image::target_directory())?;
     let image = application.build(&args.build)?;
@@ -79,15 +95,19 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         virtiofsd = Some(server);
         inherited.push(descriptor);
     }
+    // Of two words for the same thing the guest takes the second.
+    let words = [plan.words.as_str(), args.append.as_deref().unwrap_or_default()];
+    let command_line = words.iter().filter(|words| !words.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let arguments = qemu::arguments(&Vm {
         image: &image,
         machine: args.machine,
-        virtio: args.virtio,
+        virtio,
         memory_mib: args.memory,
         cpus: args.cpus,
         executor,
-        command_line: args.append.as_deref().unwrap_or_default(),
-        cards: &cards,
+        command_line: &command_line,
+        nic: args.nic,
+        cards: &plan.cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
         disks: &disks,
         gdb,
@@ -113,11 +133,13 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
     };
     guest.forward_output(&sender);
-    for port in cards.iter().filter_map(|card| card.forward) {
-        let pid = guest.child.id();
-        std::thread::spawn(move || backlog::lengthen(pid, port.host));
+    for &address in &plan.web {
+        if address.ip().is_loopback() {
+            let pid = guest.child.id();
+            std::thread::spawn(move || backlog::lengthen(pid, address.port()));
+        }
         let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
-        std::thread::spawn(move || announce_web_address(port.host, &serving, &sender));
+        std::thread::spawn(move || announce_web_address(address, &serving, &sender));
     }
     // QEMU may not listen yet, but gdb tries again for a while.
     let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(&image, port)));
@@ -168,30 +190,6 @@ fn check_share(share: &Path) -> Result<PathBuf, Failure> {
     Ok(directory)
 }
 
-/// So many cards, with the forwarding that the user asked for, or the usual one for an application that serves HTTP. The
-/// card after one whose port of the host was given takes the next port; port 0 is a free one for each.
-fn choose_cards(
-    count: u8,
-    asked: Option<PortForward>,
-    http_port: Option<u16>,
-    ports: &mut HeldPorts,
-) -> Result<Vec<Card>, Failure> {
-    let usual = http_port.map(|guest| PortForward { guest, ..PortForward::default() });
-    let Some(PortForward { host, guest }) = asked.or(usual) else {
-        return Ok(vec![Card::default(); count.into()]);
-    };
-    let card = |number: u8| {
-        let host = match host {
-            0 => 0,
-            first => first.checked_add(number.into()).ok_or_else(|| {
-                Failure::input(format!("there are no {count} ports from {first} on, one for each network card"))
-            })?,
-        };
-        Ok(Card { forward: Some(PortForward { host: ports.take(host)?, guest }) })
-    };
-    (0..count).map(card).collect()
-}
-
 /// What to type to attach gdb to the guest. The image says what processor it is for, so gdb needs not be told, though the
 /// guest's starts in 32-bit mode.
 fn debugger_command(image: &Path, port: u16) -> String {
@@ -209,8 +207,8 @@ enum Event {
     OutputEnd,
     /// QEMU itself said something.
     QemuMessage(String),
-    /// The guest answered an HTTP request on this port of the host.
-    WebAnswer(u16),
+    /// The guest answered an HTTP request at this address.
+    WebAnswer(SocketAddr),
     /// A signal asks the tool to stop.
     Signal(i32),
 }
@@ -259,7 +257,7 @@ impl Guest {
                 Ok(Event::Line(line)) => self.show(&line)?,
                 Ok(Event::OutputEnd) => output_ended = true,
                 Ok(Event::QemuMessage(message)) => eprintln!("{message}"),
-                Ok(Event::WebAnswer(port)) => print_line(&format!("http://127.0.0.1:{port}/"))?,
+                Ok(Event::WebAnswer(address)) => print_line(&format!("http://{address}/"))?,
                 Ok(Event::Signal(signal)) => {
                     return Err(Failure::new(FailureKind::Signal(signal), stop_message(signal)));
                 }
@@ -335,16 +333,16 @@ fn cannot_wait(error: std::io::Error) -> Failure {
 ///
 /// It asks when the guest says that it listens, or after a while: QEMU accepts connections before there is anybody to
 /// answer, and delivers their requests late.
-fn announce_web_address(port: u16, serving: &AtomicBool, sender: &Sender<Event>) {
+fn announce_web_address(address: SocketAddr, serving: &AtomicBool, sender: &Sender<Event>) {
     const SILENCE: Duration = Duration::from_secs(5);
     let started = Instant::now();
     loop {
         std::thread::sleep(Duration::from_millis(10));
         let is_time = serving.load(Ordering::Relaxed) || started.elapsed() > SILENCE;
-        match is_time.then(|| ask(port)).flatten() {
+        match is_time.then(|| ask(address)).flatten() {
             None => {}
             Some(Server::Web) => {
-                let _ = sender.send(Event::WebAnswer(port));
+                let _ = sender.send(Event::WebAnswer(address));
                 return;
             }
             Some(Server::Other) => return,
@@ -361,16 +359,15 @@ enum Server {
     Other,
 }
 
-/// Who answers on `port` within a moment. QEMU accepts the connection even before the guest has a network, so only an
-/// answer counts.
-fn ask(port: u16) -> Option<Server> {
-    let patience = Some(Duration::from_secs(1));
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+/// Who answers at `address` within a moment. QEMU accepts a connection to a port of ours even before the guest has a network,
+/// so only an answer counts.
+fn ask(address: SocketAddr) -> Option<Server> {
+    let patience = Duration::from_secs(1);
     let attempt = || -> std::io::Result<Server> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
-        let request = "HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: cargo-xtask\r\nConnection: close\r\n\r\n";
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let request = "HEAD / HTTP/1.1\r\nHost: toro\r\nUser-Agent: cargo-xtask\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes())?;
         let mut start = [0; 5];
         stream.read_exact(&mut start)?;
@@ -410,12 +407,6 @@ mod tests {
         assert_eq!(check(Machine::Microvm, Transitional, false), Err(FailureKind::Input));
     }
 
-    fn hosts(count: u8, asked: PortForward, ports: &mut HeldPorts) -> Result<Vec<u16>, Failure> {
-        let cards = choose_cards(count, Some(asked), Some(80), ports)?;
-        assert!(cards.iter().all(|card| card.forward.unwrap().guest == asked.guest));
-        Ok(cards.iter().map(|card| card.forward.unwrap().host).collect())
-    }
-
     #[test]
     fn more_devices_than_a_machine_has_are_refused() {
         for (machine, nics, has_share, disks) in [
@@ -440,43 +431,6 @@ mod tests {
     }
 
     #[test]
-    fn port_zero_becomes_a_free_port_for_each_card() {
-        let mut hosts = hosts(3, PortForward { host: 0, guest: 81 }, &mut HeldPorts::default()).unwrap();
-        hosts.sort_unstable();
-        hosts.dedup();
-        assert!(hosts.len() == 3 && hosts[0] != 0);
-    }
-
-    #[test]
-    fn further_cards_take_the_ports_that_follow() {
-        // Another process may have one of three ports in a row; not of every three.
-        let found = (20_000..30_000).step_by(3).find_map(|host| {
-            let hosts = hosts(3, PortForward { host, guest: 81 }, &mut HeldPorts::default()).ok()?;
-            Some((host, hosts))
-        });
-        let (host, hosts) = found.unwrap();
-        assert_eq!(hosts, [host, host + 1, host + 2]);
-
-        let mut ports = HeldPorts::default();
-        ports.take(host + 1).unwrap();
-        let failure = self::hosts(3, PortForward { host, guest: 81 }, &mut ports).unwrap_err();
-        assert_eq!(failure.kind(), FailureKind::Input);
-        assert!(failure.to_string().contains(&format!("port {} ", host + 1)));
-    }
-
-    #[test]
-    fn ports_end_at_65535() {
-        let mut ports = HeldPorts::default();
-        let failure = hosts(3, PortForward { host: 65_534, guest: 80 }, &mut ports).unwrap_err();
-        assert_eq!(failure.kind(), FailureKind::Input);
-    }
-
-    #[test]
-    fn application_without_http_gets_no_forwarding_unless_asked() {
-        assert_eq!(choose_cards(2, None, None, &mut HeldPorts::default()), Ok(vec![Card { forward: None }; 2]));
-    }
-
-    #[test]
     fn the_command_for_the_debugger_can_be_pasted() {
         let command = |image| debugger_command(Path::new(image), 1234);
         assert_eq!(command("/a/b-c_1.0"), "gdb /a/b-c_1.0 -ex 'target remote 127.0.0.1:1234'");
@@ -485,8 +439,8 @@ mod tests {
 
     #[test]
     fn only_an_answer_in_http_is_a_web_servers() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
         let answer = std::thread::spawn(move || {
             drop(listener.accept().unwrap());
             for answer in ["ERR unknown command\n", "HTTP/1.1 200 OK\r\n\r\n"] {
@@ -494,7 +448,7 @@ mod tests {
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
-        assert_eq!([ask(port), ask(port), ask(port)], [None, Some(Server::Other), Some(Server::Web)]);
+        assert_eq!([ask(address), ask(address), ask(address)], [None, Some(Server::Other), Some(Server::Web)]);
         answer.join().unwrap();
     }
 }

@@ -102,6 +102,11 @@ pub enum DeviceFault {
         /// How many requests the device had been given.
         in_flight: u16,
     },
+    /// A received packet claims to lie in more buffers than the device had been given.
+    PacketTooLong {
+        /// How many buffers it claims.
+        buffers: u16,
+    },
     /// The device says that it needs a reset (DEVICE_NEEDS_RESET).
     NeedsReset,
     /// The device no longer answers: its registers read as all ones.
@@ -116,6 +121,9 @@ impl fmt::Display for DeviceFault {
             Self::UsedIdOutOfOrder { id } => write!(f, "used element names descriptor {id}, out of order"),
             Self::UsedIndexJump { advance, in_flight } => {
                 write!(f, "used index moved by {advance} with {in_flight} requests in flight")
+            }
+            Self::PacketTooLong { buffers } => {
+                write!(f, "received packet claims {buffers} buffers, more than the queue has")
             }
             Self::NeedsReset => f.write_str("the device asks for a reset"),
             Self::Gone => f.write_str("the device is gone"),

@@ -1,4 +1,4 @@
-//! The driver: two queues, two pools, and the trait [`NetDevice`].
+//! The driver: [`VirtioNet`] and the trait [`NetDevice`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,15 +10,18 @@ use core::num::NonZeroU16;
 
 use toro_core::driver::net::{Burst, Changes, Frame, LinkState, MacAddress, NetDevice, NetLimits, ReceiveFilter};
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Resources};
-use toro_core::{Clock, Dma, DmaBuf};
+use toro_core::{Clock, Dma};
 use virtio_queue_rt::attach::{BoxedTransport, Opened, matches, open_divided};
-use virtio_queue_rt::{DeviceType, Direction, Running, Transport};
-use zerocopy::FromBytes;
+use virtio_queue_rt::transport::Signalling;
+use virtio_queue_rt::{DeviceType, Running, Transport};
 
+use crate::control::Control;
 use crate::features;
+use crate::filter::Switch;
 use crate::pair::Pair;
-use crate::setup::{Platform, Traits, take_into_service};
-use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, config};
+use crate::setup::{Card, Platform, take_into_service};
+use crate::watch::{Watch, link_of, status};
+use crate::wire::config;
 
 /// Choices that a platform makes once.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +30,24 @@ pub struct Options {
     pub receive_slots: u16,
     /// The most descriptors to use in the transmit queue.
     pub transmit_slots: u16,
-    /// Receive buffers beyond those in the ring: how many frames may be held by the stack at once.
+    /// Receive buffers beyond those in the ring: how many frames may be held by the stack at once. And frames to transmit
+    /// beyond those in their ring.
     pub receive_spare: u16,
     /// The interface's address where the device names none.
     pub fallback_mac: MacAddress,
+    /// The largest maximum transmission unit that is accepted, in bytes; with a device that names a larger one it is 1500,
+    /// as with one that names none. Where it is larger than that there are fewer buffers, of the same size together.
+    pub largest_mtu: u16,
+    /// Whether packets may come in uncut that are longer than the link's, in several buffers each
+    /// ([`Notes::continues`](toro_core::driver::net::Notes::continues)), where the device can do that.
+    pub large_receive: Switch,
+    /// The size of receive buffers in bytes where a packet may take several: 128 bytes of headroom included, and at least
+    /// what an ordinary frame takes.
+    pub merged_buffer: u16,
+    /// How many frames of 64 KiB there are for segments that the device is to cut, where it can; with 0 it is not asked to.
+    pub large_frames: u16,
+    /// Whether frames with a VLAN tag are received only if [`VirtioNet::set_vlan`] said so, where the device can do that.
+    pub vlan_filter: Switch,
 }
 
 impl Default for Options {
@@ -41,6 +58,13 @@ impl Default for Options {
             receive_spare: 64,
             // Locally administered; unique only as far as one such device is on the link.
             fallback_mac: MacAddress([0x02, 0x74, 0x6f, 0x72, 0x6f, 0x01]),
+            largest_mtu: 9216,
+            large_receive: Switch::On,
+            // A packet of 64 KiB takes 35 of these. Those of a page would be half as many, and take twice the memory: they
+            // wait in the ring empty, and most frames are short.
+            merged_buffer: 2048,
+            large_frames: 16,
+            vlan_filter: Switch::Off,
         }
     }
 }
@@ -48,11 +72,44 @@ impl Default for Options {
 /// What did not go as it should since the device was attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Received buffers whose length cannot be that of a frame.
+    /// Received packets whose length, header or number of buffers cannot be true.
     pub malformed: u64,
-    /// Frames to transmit that were too short, too long, or without headroom for the header.
+    /// Frames to transmit that were too short, too long, without headroom for the header, or that asked for more than the
+    /// device can do.
     pub refused: u64,
+    /// Commands that the device refused or did not answer.
+    pub failed_commands: u64,
 }
+
+/// How fast the link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speed {
+    /// Megabits per second, if it is known.
+    pub megabits: Option<u32>,
+    /// Whether both directions can be used at once, if it is known.
+    pub duplex: Option<Duplex>,
+}
+
+/// Whether both directions of a link can be used at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplex {
+    /// One at a time.
+    Half,
+    /// Both.
+    Full,
+}
+
+/// The device has nothing by which it could be told that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNegotiated;
+
+impl fmt::Display for NotNegotiated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not negotiated with the device")
+    }
+}
+
+impl core::error::Error for NotNegotiated {}
 
 /// A network interface, or one queue pair of one.
 ///
@@ -60,14 +117,19 @@ pub struct Counters {
 pub struct VirtioNet<T: Transport, D: Borrow<Running<T>> = Running<T>> {
     device: D,
     pair: Pair,
-    traits: Traits,
+    mac: MacAddress,
+    watch: Watch,
+    /// The first pair's alone.
+    control: Option<Control>,
+    signalling: Signalling,
     /// Whether the caller was last told that it cannot transmit now, and waits for a completion.
     is_starved: bool,
     counters: Counters,
     transport: PhantomData<fn() -> T>,
 }
 
-/// One queue pair of an interface that has several: all that they share is the device's registers.
+/// One queue pair of an interface that has several: all that they share is the device's registers, and what the first
+/// one has seen of the link.
 pub type QueuePair<T> = VirtioNet<T, Arc<Running<T>>>;
 
 impl<T: Transport> VirtioNet<T> {
@@ -78,15 +140,17 @@ impl<T: Transport> VirtioNet<T> {
     ///
     /// Why the device cannot be used; it is left marked FAILED or reset.
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
-        let card = take_into_service(transport, Platform { memory, clock, options }, 1)?;
-        let pair = card.pairs.into_iter().next().ok_or(AttachError::Resources("a queue"))?;
-        Ok(Self::assemble(card.running, pair, card.traits))
+        let Card { running, pairs, mac, link, control } =
+            take_into_service(transport, Platform { memory, clock, options }, 1)?;
+        let pair = pairs.into_iter().next().ok_or(AttachError::Resources("a queue"))?;
+        Ok(Self::assemble(running, pair, mac, Watch::first(link, clock), control))
     }
 }
 
 impl<T: Transport> QueuePair<T> {
     /// Initialises the device behind a transport with as many queue pairs as there are owners, or as can be had, which
-    /// is at least one, and fills their receive queues. Pair *k* is for owner *k*.
+    /// is at least one, and fills their receive queues. Pair *k* is for owner *k*. The first one has the control queue:
+    /// what is asked of the others that needs it is done by nobody.
     ///
     /// A transport that interrupts has to interrupt that owner: over PCI, by messages that are
     /// [`Assigned`](virtio_queue_rt::Interrupts::Assigned) so that queues 2*k* and 2*k* + 1 have number *k*. There are
@@ -103,16 +167,26 @@ impl<T: Transport> QueuePair<T> {
         options: &Options,
         owners: NonZeroU16,
     ) -> Result<Vec<Self>, AttachError> {
-        let card = take_into_service(transport, Platform { memory, clock, options }, owners.get())?;
-        let running = Arc::new(card.running);
-        Ok(card.pairs.into_iter().map(|pair| Self::assemble(running.clone(), pair, card.traits)).collect())
+        let Card { running, pairs, mac, link, mut control } =
+            take_into_service(transport, Platform { memory, clock, options }, owners.get())?;
+        let running = Arc::new(running);
+        let mut made = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let watch = match made.is_empty() {
+                true => Watch::first(link.clone(), clock),
+                false => Watch::other(link.clone()),
+            };
+            made.push(Self::assemble(running.clone(), pair, mac, watch, control.take()));
+        }
+        Ok(made)
     }
 }
 
 impl<T: Transport, D: Borrow<Running<T>>> VirtioNet<T, D> {
-    fn assemble(device: D, pair: Pair, traits: Traits) -> Self {
+    fn assemble(device: D, pair: Pair, mac: MacAddress, watch: Watch, control: Option<Control>) -> Self {
+        let signalling = device.borrow().signalling();
         let counters = Counters::default();
-        Self { device, pair, traits, is_starved: false, counters, transport: PhantomData }
+        Self { device, pair, mac, watch, control, signalling, is_starved: false, counters, transport: PhantomData }
     }
 
     fn running(&self) -> &Running<T> {
@@ -121,149 +195,170 @@ impl<T: Transport, D: Borrow<Running<T>>> VirtioNet<T, D> {
 
     /// What did not go as it should.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let failed_commands = self.control.as_ref().map_or(0, |control| control.failed);
+        Counters { failed_commands, ..self.counters }
     }
-}
 
-/// Cuts a received buffer down to its frame, if its length can be that of one.
-fn received(mut buffer: DmaBuf, written: usize, header_len: usize, max_frame: usize) -> Option<Frame> {
-    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be, which the length is also when it
-    // was beyond the buffer: the queue cuts it to the buffer, and that is longer than any frame.
-    if written < header_len + ETHERNET_HEADER_LEN || written > header_len + max_frame {
-        return None;
+    /// How fast the link is now, as far as the device says.
+    pub fn speed(&self) -> Speed {
+        let unknown = Speed { megabits: None, duplex: None };
+        if !self.running().features().contains(features::SPEED_DUPLEX) {
+            return unknown;
+        }
+        let read =
+            self.running().config(|registers| (registers.read32(config::SPEED), registers.read8(config::DUPLEX)));
+        read.map_or(unknown, |(megabits, duplex)| Speed {
+            megabits: (megabits <= i32::MAX as u32).then_some(megabits),
+            duplex: match duplex {
+                0 => Some(Duplex::Half),
+                1 => Some(Duplex::Full),
+                _ => None,
+            },
+        })
     }
-    buffer.set_len(written).ok()?;
-    buffer.pull_front(header_len).ok()?;
-    Some(Frame::from_buffer(buffer))
-}
 
-/// Puts an empty header in front of a frame; `None` if there is no room for it.
-fn with_header(frame: Frame, header_len: usize) -> Result<DmaBuf, Frame> {
-    let mut buffer = frame.into_buffer();
-    if buffer.push_front(header_len).is_err() {
-        return Err(Frame::from_buffer(buffer));
+    /// Says whether frames with the tag of this VLAN, a number below 4,096, are to be received. At first those of none are.
+    /// It may take effect some time later.
+    ///
+    /// # Errors
+    ///
+    /// `Ok(Err(NotNegotiated))` without [`Options::vlan_filter`], with a device that cannot choose, or of another pair than
+    /// the first: those of all VLANs are received, or what the first pair says. The outer error: the device broke the
+    /// protocol.
+    pub fn set_vlan(&mut self, id: u16, switch: Switch) -> Result<Result<(), NotNegotiated>, DeviceFault> {
+        self.command(features::CTRL_VLAN, |control| {
+            if id < 4096 {
+                control.wishes.vlan(id, switch);
+            }
+        })
     }
-    if header_len != HEADER_LEN {
-        buffer[..header_len].fill(0);
-    } else if let Ok((header, _)) = Header::mut_from_prefix(&mut buffer)
-        && *header != Header::default()
-    {
-        // Most buffers come back with the header they left with: nothing is written then.
-        *header = Header::default();
+
+    /// Says whether long packets may come in uncut from now on; at first they may, if that was negotiated
+    /// ([`Options::large_receive`]). It may take effect some time later.
+    ///
+    /// # Errors
+    ///
+    /// `Ok(Err(NotNegotiated))` if the device cannot be told, or for another pair than the first. The outer error: the
+    /// device broke the protocol.
+    pub fn set_large_receive(&mut self, switch: Switch) -> Result<Result<(), NotNegotiated>, DeviceFault> {
+        // NET-28: nothing that was not negotiated.
+        let all = self.running().features() & (features::GUEST_CSUM | features::MERGING | features::GUEST_ECN);
+        let wanted = match switch {
+            Switch::On => all,
+            Switch::Off => all & features::GUEST_CSUM,
+        };
+        self.command(features::CTRL_GUEST_OFFLOADS, |control| control.wishes.offloads(wanted.bits()))
     }
-    Ok(buffer)
+
+    /// Changes what the device shall do, and tells it as far as it can be told now.
+    fn command(
+        &mut self,
+        needed: virtio_queue_rt::FeatureBits,
+        change: impl FnOnce(&mut Control),
+    ) -> Result<Result<(), NotNegotiated>, DeviceFault> {
+        let running = self.device.borrow();
+        match &mut self.control {
+            Some(control) if running.features().contains(needed) => {
+                change(control);
+                control.advance(running).map(Ok)
+            }
+            _ => Ok(Err(NotNegotiated)),
+        }
+    }
 }
 
 impl<T: Transport, D: Borrow<Running<T>> + Send> NetDevice for VirtioNet<T, D> {
     fn mac(&self) -> MacAddress {
-        self.traits.mac
+        self.mac
     }
 
     fn limits(&self) -> NetLimits {
-        NetLimits::plain(self.traits.max_frame, usize::from(self.pair.transmit.capacity()))
+        let rules = &self.pair.transmit.rules;
+        NetLimits {
+            max_frame: rules.max_frame,
+            transmit_slots: usize::from(self.pair.transmit.queue.capacity()),
+            offloads: rules.offloads,
+        }
     }
 
     fn link(&mut self) -> LinkState {
-        if !self.running().features().contains(features::STATUS) {
-            return LinkState::Up;
-        }
-        match self.running().config(|registers| registers.read16(config::STATUS)) {
-            Ok(status) if status & config::LINK_UP != 0 => LinkState::Up,
-            _ => LinkState::Down,
-        }
+        link_of(status(self.running()))
     }
 
     fn changes(&mut self) -> Result<Changes, DeviceFault> {
-        Ok(Changes::default())
+        let running = self.device.borrow();
+        let changes = self.watch.changes(running);
+        if let Some(control) = &mut self.control {
+            if changes.announce {
+                control.wishes.announced();
+            }
+            if changes.announce || control.is_busy() {
+                control.advance(running)?;
+            }
+        }
+        Ok(changes)
     }
 
-    fn set_filter(&mut self, _: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
-        // Without the control queue's commands the device passes everything.
-        Ok(())
+    fn set_filter(&mut self, filter: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+        // A device that cannot be told passes everything; the other pairs have the first one's filter.
+        self.command(features::CTRL_RX, |control| control.wishes.filter(filter)).map(|_| ())
     }
 
     fn receive(&mut self, out: &mut Burst<Frame>) -> Result<(), DeviceFault> {
-        let mut taken = 0;
-        while out.room() > 0 {
-            let Some(done) = self.pair.receive.poll()? else { break };
-            taken += 1;
-            match received(done.payload, done.written as usize, self.traits.header_len, self.traits.max_frame) {
-                Some(frame) => out.push(frame).expect("there is room, as just checked"),
-                None => self.counters.malformed += 1,
-            }
-        }
-        // Also when nothing came: frames that were held before may have come home.
-        if taken > 0 || self.pair.receive.room() > self.pair.receive.capacity() / 2 {
-            self.pair.refill(self.device.borrow());
+        let before = out.len();
+        let malformed = self.pair.receive.receive(out, self.device.borrow())?;
+        self.counters.malformed += malformed;
+        if out.len() > before {
+            self.watch.saw_frames();
         }
         Ok(())
     }
 
     fn transmit(&mut self, frames: &mut Burst<Frame>) -> Result<(), DeviceFault> {
-        if usize::from(self.pair.transmit.room()) < frames.len() {
-            self.pair.reclaim()?;
-        }
-        while self.pair.transmit.room() > 0 {
-            let Some(frame) = frames.pop() else { break };
-            if frame.len() < ETHERNET_HEADER_LEN || frame.len() > self.traits.max_frame {
-                self.counters.refused += 1;
-                continue;
-            }
-            let Ok(buffer) = with_header(frame, self.traits.header_len) else {
-                self.counters.refused += 1;
-                continue;
-            };
-            if let Err(refused) = self.pair.transmit.submit((), buffer, Direction::ToDevice, (), ()) {
-                // Cannot be: there is room and the buffer is not empty. The frame stays the caller's all the same.
-                let mut buffer = refused.request.0;
-                let _ = buffer.pull_front(self.traits.header_len);
-                let _ = frames.unpop(Frame::from_buffer(buffer));
-                break;
-            }
-        }
-        let wish = self.pair.transmit.publish();
-        self.running().notify(&self.pair.transmit, wish);
+        self.counters.refused += self.pair.transmit.transmit(frames, self.device.borrow())?;
         self.is_starved |= !frames.is_empty();
-        self.pair.transmit.fault().map_or(Ok(()), Err)
+        Ok(())
     }
 
     fn frame(&mut self, len: usize) -> Option<Frame> {
-        if len > self.traits.max_frame {
-            return None;
+        if let Some(buffer) = self.pair.transmit.buffer(len)? {
+            return Some(Frame::from_buffer(buffer));
         }
-        let mut buffer = match self.pair.transmit_pool.take() {
-            Some(buffer) => buffer,
-            None => {
-                self.is_starved = true;
-                self.pair.reclaim().ok()?;
-                self.pair.transmit_pool.take()?
-            }
-        };
-        buffer.reset(self.traits.header_len).ok()?;
-        Some(Frame::from_buffer(buffer))
+        self.is_starved = true;
+        self.pair.transmit.reclaim().ok()?;
+        self.pair.transmit.buffer(len)?.map(Frame::from_buffer)
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
         // Before the look: what arrives after it raises the line again.
-        self.running().acknowledge_interrupt()?;
-        if let Some(fault) = self.pair.receive.fault().or(self.pair.transmit.fault()) {
+        let cause = self.running().acknowledge_interrupt()?;
+        let Pair { receive, transmit } = &mut self.pair;
+        if let Some(fault) = receive.fault.or(receive.queue.fault()).or(transmit.queue.fault()) {
             return Err(fault);
         }
-        // Whoever holds all frames himself waits for no completion, and must not be woken by one.
-        self.is_starved &= !self.pair.transmit.is_empty();
-        // Somebody waits for room to transmit: a completion there must wake too.
-        if self.is_starved && self.pair.transmit.arm() == Armed::WorkPending {
-            self.is_starved = false;
-            self.pair.reclaim()?;
+        let is_by_line = self.signalling == Signalling::Line;
+        if is_by_line && cause.configuration && self.watch.is_changed(self.device.borrow()) {
             return Ok(Armed::WorkPending);
         }
-        Ok(self.pair.receive.arm())
+        if receive.assembly.is_waiting() {
+            return Ok(Armed::WorkPending);
+        }
+        // Whoever holds all frames himself waits for no completion, and must not be woken by one.
+        self.is_starved &= !transmit.queue.is_empty();
+        // Somebody waits for room to transmit: a completion there must wake too.
+        if self.is_starved && transmit.queue.arm() == Armed::WorkPending {
+            self.is_starved = false;
+            transmit.reclaim()?;
+            return Ok(Armed::WorkPending);
+        }
+        self.watch.sleeps(self.signalling);
+        Ok(receive.queue.arm())
     }
 }
 
 impl<T: Transport, D: Borrow<Running<T>>> fmt::Debug for VirtioNet<T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VirtioNet({}, {:?}, {:?})", self.traits.mac, self.pair.receive, self.pair.transmit)
+        write!(f, "VirtioNet({}, {:?}, {:?})", self.mac, self.pair.receive.queue, self.pair.transmit.queue)
     }
 }
 
@@ -285,7 +380,8 @@ impl Driver for VirtioNetDriver {
         // The queues of a pair are its owner's; the control queue, behind all pairs, interrupts nobody.
         let opened = open_divided(resources, DeviceType::NETWORK, |queue| queue.0 / 2)?;
         let Opened { transport, memory, clock, owners } = opened;
-        let options = Options::default();
+        // There may be little memory: what takes most of it is halved.
+        let options = Options { large_frames: 8, ..Options::default() };
         if owners == NonZeroU16::MIN {
             let net: VirtioNet<BoxedTransport> = VirtioNet::new(transport, memory, clock, &options)?;
             return Ok(Attached::Net(Box::new(net)));

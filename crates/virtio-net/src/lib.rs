@@ -50,10 +50,24 @@ mod control;
 mod driver;
 pub mod features;
 #[cfg(feature = "alloc")]
+mod filter;
+#[cfg(feature = "alloc")]
+mod framing;
+#[cfg(feature = "alloc")]
+mod header;
+#[cfg(feature = "alloc")]
 mod pair;
 #[cfg(feature = "alloc")]
+mod receive;
+#[cfg(feature = "alloc")]
 mod setup;
+#[cfg(feature = "alloc")]
+mod transmit;
+#[cfg(feature = "alloc")]
+mod watch;
 pub mod wire;
 
 #[cfg(feature = "alloc")]
-pub use driver::{Counters, DRIVER, Options, QueuePair, VirtioNet};
+pub use driver::{Counters, DRIVER, Duplex, NotNegotiated, Options, QueuePair, Speed, VirtioNet};
+#[cfg(feature = "alloc")]
+pub use filter::{MOST_ADDRESSES, Switch};

@@ -52,7 +52,7 @@ pub mod attach;
 
 pub use features::FeatureBits;
 pub use init::{InitError, Negotiated, Quiesced, Reset, Running};
-pub use queue::{Chain, Direction, Done, Notify, Slot, Virtqueue, Wanted};
+pub use queue::{Chain, Direction, Divided, Done, Notify, Slot, Virtqueue, Wanted};
 pub use status::DeviceStatus;
 pub use storm::StormGuard;
 pub use transport::{

@@ -60,7 +60,7 @@ mod slot;
 use core::fmt;
 use core::mem::{self, ManuallyDrop};
 
-pub use payload::{Cell, Chain, Direction, MOST_SEGMENTS, Payload};
+pub use payload::{Cell, Chain, Direction, Divided, MOST_SEGMENTS, Payload};
 pub(crate) use setup::Shape;
 pub use setup::Wanted;
 pub use slot::{Slot, SlotStorage, Slots};
@@ -88,6 +88,8 @@ pub struct Done<P, K, V> {
     pub token: Token,
     /// How many bytes the device says it wrote, never more than it could. Some devices say too little.
     pub written: u32,
+    /// Whether the device claims to have written more than it could. `written` is then all that it could.
+    pub is_overlong: bool,
     /// What the trailer cell holds. Written by the device or not: it starts as the caller set it.
     pub trailer: V,
 }
@@ -367,7 +369,10 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
         let (id, len) = match self.inner.is_in_order {
-            false => self.inner.rings.used_element(self.inner.next_used),
+            false => {
+                let (id, len) = self.inner.rings.used_element(self.inner.next_used);
+                (id, Some(len))
+            }
             true => self.next_in_order()?,
         };
         if self.inner.published != self.inner.next_available && self.is_unpublished(id) {
@@ -383,18 +388,19 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             return Err(self.refuse(id));
         };
         let slot = id as u16;
-        let written = len.min(entry.writable);
+        let is_overlong = len.is_some_and(|len| len > entry.writable);
+        let written = len.map_or(entry.writable, |len| len.min(entry.writable));
         let place = &mut slots[usize::from(inner.put)];
         place.next_free = slot;
         inner.put = place.after;
         inner.next_used = inner.next_used.wrapping_add(1);
         let trailer = inner.rings.load_trailer::<T>(slot);
-        Ok(Done { payload, cookie, token: Token(slot), written, trailer })
+        Ok(Done { payload, cookie, token: Token(slot), written, is_overlong, trailer })
     }
 
     /// The id and the length of what finished next in a queue whose requests finish in order: there a slot has the
-    /// number of its request, modulo the size of the queue.
-    fn next_in_order(&mut self) -> Result<(u32, u32), DeviceFault> {
+    /// number of its request, modulo the size of the queue. What has no length was used in full.
+    fn next_in_order(&mut self) -> Result<(u32, Option<u32>), DeviceFault> {
         let inner = &mut *self.inner;
         let mask = inner.count - 1;
         let slot = inner.next_used & mask;
@@ -412,7 +418,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         inner.batch_left -= 1;
         // What has no element of its own was used in full (§2.7.9).
-        let len = if inner.batch_left == 0 { inner.batch_len } else { u32::MAX };
+        let len = (inner.batch_left == 0).then_some(inner.batch_len);
         Ok((slot.into(), len))
     }
 

@@ -18,14 +18,16 @@
 use core::time::Duration;
 
 use smoltcp::socket::tcp::{RecvError, Socket, State};
+use smoltcp::time::Duration as SmolDuration;
 use toro_core::Instant;
 
 use super::config::Config;
 use super::dispatch::SegmentKind;
 use super::error::NetError;
 use super::flow::Flow;
+use super::offload::Sent;
 use super::pool::PooledSocket;
-use super::port::Sent;
+use super::port::Wish;
 use super::signal::Signal;
 
 mod options;
@@ -37,6 +39,12 @@ use options::Watch;
 const CHALLENGE_INTERVAL: Duration = Duration::from_secs(1);
 /// A TIME-WAIT socket whose next deadline is at least this far away has acknowledged everything.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// What a peer takes in one segment that says nothing about it (RFC 9293 §3.7.1), and the least that smoltcp believes.
+const DEFAULT_SEGMENT_SIZE: u16 = 536;
+const LEAST_SEGMENT_SIZE: u16 = 48;
+/// How long an acknowledgement waits for an answer to ride on: smoltcp's own choice.
+const ACKNOWLEDGEMENT_DELAY: SmolDuration = SmolDuration::from_millis(10);
 
 /// Who holds a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +64,15 @@ pub(super) enum Owner {
 pub(super) enum Wire {
     Attached,
     Detached,
+}
+
+/// Which way a connection's segments go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// Through the device.
+    Wire,
+    /// Back to where they came from: both ends are here.
+    Loopback,
 }
 
 /// What becomes of a connection after its turn.
@@ -90,6 +107,7 @@ pub(super) struct Connection<S> {
     pub(super) flow: Flow,
     pub(super) owner: Owner,
     pub(super) wire: Wire,
+    pub(super) path: Path,
     pub(super) signal: S,
     /// Why it ended, unless in good order.
     end: Option<NetError>,
@@ -97,6 +115,8 @@ pub(super) struct Connection<S> {
     reported: Option<NetError>,
     watch: Option<Watch>,
     sent: Option<Sent>,
+    /// How many bytes the peer takes in one segment, if it has said so.
+    segment_size: u16,
     discards: bool,
     linger: Option<Linger>,
     next_challenge: Option<Instant>,
@@ -109,11 +129,13 @@ impl<S: Signal> Connection<S> {
             flow,
             owner,
             wire: Wire::Attached,
+            path: Path::Wire,
             signal,
             end: None,
             reported: None,
             watch: None,
             sent: None,
+            segment_size: DEFAULT_SEGMENT_SIZE,
             discards: false,
             linger: None,
             next_challenge: None,
@@ -143,6 +165,29 @@ impl<S: Signal> Connection<S> {
         if self.sent.is_none_or(|last| sent.next >= last.next && sent.acknowledged >= last.acknowledged) {
             self.sent = Some(sent);
         }
+    }
+
+    /// Learns what the peer's SYN says about its segments.
+    pub(super) fn set_segment_size(&mut self, stated: Option<u16>) {
+        // As smoltcp does, zero counts as not stated.
+        let stated = stated.filter(|&size| size != 0).unwrap_or(DEFAULT_SEGMENT_SIZE);
+        self.segment_size = stated.max(LEAST_SEGMENT_SIZE);
+    }
+
+    /// What its turn may bring.
+    pub(super) fn wish(&self) -> Wish {
+        Wish { queued: self.socket.get().send_queue(), segment_size: self.segment_size }
+    }
+
+    /// Has the next segment acknowledged at once: it stands for several, after each second of which an acknowledgement
+    /// is due (RFC 9293 §3.8.6.3), and smoltcp counts it as one.
+    pub(super) fn hurry(&mut self) {
+        self.tcp().set_ack_delay(Some(SmolDuration::ZERO));
+    }
+
+    /// The end of [`hurry`](Self::hurry).
+    pub(super) fn take_time(&mut self) {
+        self.tcp().set_ack_delay(Some(ACKNOWLEDGEMENT_DELAY));
     }
 
     /// What to answer an unexpected SYN with, if it is time for an answer (RFC 9293 §3.10.7.4, RFC 5961 §4).

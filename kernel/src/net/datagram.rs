@@ -31,11 +31,10 @@ impl UdpSocket {
     ///
     /// - [`AddrInUse`](ErrorKind::AddrInUse): another socket has the port;
     /// - [`AddrNotAvailable`](ErrorKind::AddrNotAvailable): the address is specified, and not ours;
-    /// - [`NetworkDown`](ErrorKind::NetworkDown): this core has no network device;
     /// - [`OutOfMemory`](ErrorKind::OutOfMemory), [`QuotaExceeded`](ErrorKind::QuotaExceeded): there is no memory for
     ///   another socket, or there are as many as the [limits](crate::net::Limits) allow.
     pub fn bind(address: SocketAddr) -> Result<Self> {
-        let interface = Interface::current()?;
+        let interface = Interface::current();
         let queues = Queues::default();
         let (id, local) = interface.stack().bind_udp(address, queues.clone())?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })
@@ -194,14 +193,13 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Why the socket is of no use any more, if so.
+    /// Why the socket is of no use any more, or, once, that nobody has received a datagram to its peer.
     ///
     /// # Errors
     ///
     /// None; the signature is that of `std`.
     pub fn take_error(&self) -> Result<Option<Error>> {
-        let failed = self.readiness().contains(Readiness::ERROR);
-        Ok(failed.then(|| ErrorKind::NetworkDown.into()))
+        Ok(self.interface.stack().take_udp_error(self.id()).map(Into::into))
     }
 
     /// How long receiving waits.

@@ -17,6 +17,13 @@ pub(super) struct Flow {
     pub(super) remote: SocketAddr,
 }
 
+impl Flow {
+    /// The same connection as its other end sees it.
+    pub(super) fn reversed(self) -> Self {
+        Self { local: self.remote, remote: self.local }
+    }
+}
+
 /// Values by flow.
 pub(super) struct FlowTable<V> {
     /// A power of two of places, at most half of them used.

@@ -15,7 +15,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
 use core::str::FromStr;
 
-use toro_core::driver::net::NetDevice;
+use toro_core::driver::net::{MacAddress, NetDevice};
 
 use super::address::Addressing;
 use super::company::{Group, Place};
@@ -24,12 +24,13 @@ use super::configuration::{Configuration, MOST_DNS_SERVERS};
 use super::error::NetError;
 use super::flow::mix;
 use super::limits::{Limits, number};
+use super::no_wire::NoWire;
 use super::patience::Wait;
 use super::poll::Waiting;
 use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
-use super::stack::{Activity, Stack};
+use super::stack::{Activity, Counters, Stack, Usage};
 use crate::core::{self as cores, CoreId, run_on};
 use crate::core_local;
 use crate::env;
@@ -87,16 +88,43 @@ impl Signal for Queues {
     }
 }
 
+/// How far a core's packets get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// As far as its network device.
+    Wire,
+    /// Back to the core: it has no device.
+    Loopback,
+}
+
 /// A core's network interface. It stays for the life of the machine.
 pub(crate) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
+    reach: Reach,
 }
 
 impl Interface {
-    /// The interface of the calling core.
-    pub(crate) fn current() -> Result<&'static Self> {
-        INTERFACE.get().get().ok_or_else(|| ErrorKind::NetworkDown.into())
+    /// The interface of the calling core. Where there is no device, it is one that reaches the core itself.
+    pub(crate) fn current() -> &'static Self {
+        Self::existing().unwrap_or_else(|| {
+            let config = Config { addressing: Addressing::Shared, ..config(NoWire.mac()) };
+            Self::start(Box::new(NoWire), config, Reach::Loopback, None)
+        })
+    }
+
+    /// The interface of the calling core, if there is one already.
+    fn existing() -> Option<&'static Self> {
+        INTERFACE.get().get()
+    }
+
+    /// Makes the calling core's interface and has it polled.
+    fn start(device: Box<dyn NetDevice>, config: Config, reach: Reach, company: Place) -> &'static Self {
+        let configured = Queues::default();
+        let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
+        let interface = INTERFACE.get().get_or_init(|| Self { stack: RefCell::new(stack), configured, reach });
+        register_poller(Box::new(StackPoller { interface, company, said: Configuration::default(), version: 0 }));
+        interface
     }
 
     /// The stack, for one operation.
@@ -207,7 +235,8 @@ impl Poller for StackPoller {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::AlreadyExists`] if this core has a network device already. The new one is dropped.
+/// [`ErrorKind::AlreadyExists`] if this core has a network device already, or has begun to talk to itself without one. The
+/// new device is dropped.
 pub fn attach(name: &str, device: Box<dyn NetDevice>) -> Result<()> {
     attach_seat(name, device, Seat::ALONE, None)
 }
@@ -264,27 +293,28 @@ impl FromStr for DnsServers {
 }
 
 fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Place) -> Result<()> {
-    if INTERFACE.get().get().is_some() {
+    if Interface::existing().is_some() {
         return Err(ErrorKind::AlreadyExists.into());
     }
     let addressing = if seat.index() == 0 { word(name, "ip", "asking a DHCP server") } else { Addressing::Shared };
     let addressing6 = word(name, "ip6", "asking routers");
     let DnsServers(dns_servers) = word(name, "dns", "knowing none");
     let mac = device.mac();
-    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
-    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
-    let memory = memory_word().unwrap_or(memory);
-    let (seed, limits) = (seed(mac.0), limits());
-    let config = Config { addressing, addressing6, dns_servers, seed, memory, limits, seat, ..Config::default() };
-    let configured = Queues::default();
-    let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
-    let interface = INTERFACE.get().get_or_init(|| Interface { stack: RefCell::new(stack), configured });
+    let config = Config { addressing, addressing6, dns_servers, seat, ..config(mac) };
     match company {
         None => log::info!("net: attached {mac}"),
         Some(_) => log::info!("net: attached {mac}, queue pair {} on core {}", seat.index(), cores::current()),
     }
-    register_poller(Box::new(StackPoller { interface, company, said: Configuration::default(), version: 0 }));
+    Interface::start(device, config, Reach::Wire, company);
     Ok(())
+}
+
+/// What does not depend on the device.
+fn config(mac: MacAddress) -> Config {
+    let memory = mm::free_memory() / SHARE_OF_MEMORY / cores::count() as u64;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let memory = memory_word().unwrap_or(memory);
+    Config { seed: seed(mac.0), memory, limits: limits(), ..Config::default() }
 }
 
 /// What the application has said of limits.
@@ -315,7 +345,7 @@ fn memory_word() -> Option<usize> {
 /// The [words](Limits) of the command line go before it. Sockets that there are already stay.
 pub fn set_limits(limits: Limits) {
     *LIMITS.lock() = Some(limits);
-    if let Ok(interface) = Interface::current() {
+    if let Some(interface) = Interface::existing() {
         interface.stack().set_limits(self::limits());
     }
 }
@@ -329,14 +359,24 @@ fn seed(mac: [u8; 6]) -> u64 {
     mix(mix(mix(crate::arch::cpu::time_stamp()) ^ day) ^ mac)
 }
 
-/// Whether this core has a network interface.
+/// Whether this core has a network device.
 pub fn is_attached() -> bool {
-    Interface::current().is_ok()
+    Interface::existing().is_some_and(|interface| interface.reach == Reach::Wire)
 }
 
 /// The IPv4 address of this core's interface, once it has one.
 pub fn local_address() -> Option<Ipv4Addr> {
-    Interface::current().ok()?.stack().address()
+    Interface::existing()?.stack().address()
+}
+
+/// How much this core's network holds at the moment; none if the core has no network device.
+pub fn usage() -> Option<Usage> {
+    Some(Interface::existing()?.stack().usage())
+}
+
+/// What this core's network has done so far; none if the core has no network device.
+pub fn counters() -> Option<Counters> {
+    Some(Interface::existing()?.stack().counters())
 }
 
 /// All that this core's interface is configured with at the moment: its addresses of both families, its IPv6 gateway, and
@@ -346,7 +386,7 @@ pub fn local_address() -> Option<Ipv4Addr> {
 ///
 /// [`ErrorKind::NetworkDown`]: this core has no network device.
 pub fn configuration() -> Result<Configuration> {
-    Ok(Interface::current()?.stack().configuration().clone())
+    Ok(Interface::existing().ok_or(ErrorKind::NetworkDown)?.stack().configuration().clone())
 }
 
 /// Waits until the interface has an IPv4 address, and returns it.
@@ -384,7 +424,8 @@ pub fn wait_until_configured_any(timeout: Duration) -> Result<IpAddr> {
 
 /// Waits until there is what `find` looks for in the configuration.
 fn wait_for<T>(timeout: Duration, find: impl Fn(&Configuration) -> Option<T>) -> Result<T> {
-    let interface = Interface::current()?;
+    let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
+    let interface = interface.ok_or(ErrorKind::NetworkDown)?;
     interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| match stack.fault() {
         Some(_) => Err(NetError::NetworkDown),
         None => find(stack.configuration()).ok_or(NetError::WouldBlock),

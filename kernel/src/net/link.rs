@@ -20,15 +20,16 @@ use super::address::is_host;
 use super::address6::{is_host6, is_link_local};
 use super::configuration::Configuration;
 use super::neighbor::{self, Notice};
-use super::port::{Port, ethernet_address};
+use super::port::{Port, Wish, ethernet_address};
 
 /// Length of an Ethernet header.
 const ETHERNET_HEADER_LEN: usize = 14;
 /// How many segments one socket may send before the next one has its turn.
-const TURN: usize = 64;
+pub(super) const TURN: usize = 64;
 /// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
-const STUCK: Duration = Duration::from_millis(1);
-/// How long an answer to an ARP request or a neighbour solicitation is waited for before its requesters count as ordinary sockets again.
+pub(super) const STUCK: Duration = Duration::from_millis(1);
+/// How long an answer to an ARP request or a neighbour solicitation is waited for before its requesters count as ordinary
+/// sockets again.
 const RESOLUTION: Duration = Duration::from_secs(3);
 
 /// What came of a socket's turn to send.
@@ -218,8 +219,9 @@ impl Link {
         self.note_resolution(now);
     }
 
-    /// Lets the socket of `set` send what it has to send.
-    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Turn {
+    /// Lets the socket of `set` send what it has to send, which may be what it wishes for.
+    pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>, wish: Wish) -> Turn {
+        self.port.expect(wish);
         let at = to_smol(now);
         self.port.clear_refusal();
         self.port.take_sent();
@@ -259,11 +261,11 @@ impl Link {
 }
 
 /// smoltcp counts microseconds.
-fn to_smol(at: Instant) -> SmolInstant {
+pub(super) fn to_smol(at: Instant) -> SmolInstant {
     SmolInstant::from_micros(i64::try_from(at.as_nanos() / 1_000).unwrap_or(i64::MAX))
 }
 
 /// Rounds nothing: `to_smol` of the result is `at` again.
-fn from_smol(at: SmolInstant) -> Instant {
+pub(super) fn from_smol(at: SmolInstant) -> Instant {
     Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1_000))
 }

@@ -1,13 +1,14 @@
 //! [`Port`]: a [`NetDevice`] as smoltcp wants to see one.
 //!
 //! ```text
-//!   NetDevice::receive --> incoming (burst) --> offered --> RxToken: smoltcp reads the frame where it lies
-//!   NetDevice::frame   --> spare            --> TxToken: smoltcp writes the frame where it will be sent from
-//!                                                  |
-//!   NetDevice::transmit <-- outgoing (burst) <-----+
+//!   NetDevice::receive --> incoming (burst) --> splitter --> offered --> RxToken: smoltcp reads the frame where it lies
+//!   NetDevice::frame   --> spares --> TxToken: smoltcp writes the frame where it will be sent from
+//!                                        |
+//!   NetDevice::transmit <-- outgoing <-- offload
 //! ```
 //!
-//! No byte of a frame is copied here, in neither direction.
+//! No byte of a frame is copied here, in neither direction. What came in several buffers is made into several segments
+//! ([`Splitter`]); what a written frame still lacks is added ([`Offload`]).
 //!
 //! # Back-pressure
 //!
@@ -17,10 +18,13 @@
 //! replies, resets, duplicate acknowledgements) have nowhere to wait: without a frame they are written to scratch
 //! memory and forgotten, which their protocols survive, and counted.
 //!
+//! Before smoltcp is given a token, the frame that it may want has to be at hand, and only its socket knows which that
+//! is ([`Wish`]). A device has few frames for long segments. While none is free, connections with short ones go on.
+//!
 //! # Snooping
 //!
 //! smoltcp does not tell a socket's sequence numbers. What the last transmitted TCP segment said is read from the
-//! frame ([`Sent`]); a TIME-WAIT entry needs it.
+//! frame ([`Said`]); a TIME-WAIT entry needs it.
 //!
 //! # Failure
 //!
@@ -29,41 +33,51 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use core::num::NonZeroU16;
+
+use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, Ipv4Packet,
-    Ipv6Packet, TcpPacket, TcpSeqNumber,
-};
-use toro_core::driver::net::{Burst, Changes, Frame, MacAddress, NetDevice, ReceiveFilter};
+use smoltcp::wire::EthernetAddress;
+use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDevice, Notes, ReceiveFilter};
 use toro_core::driver::{Armed, DeviceFault};
 
+use super::checksum::verify;
+use super::extension::take_off;
+use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
 use super::membership::correct_report;
+use super::offload::{Offload, Said, Sent, Unsendable};
+use super::split::Splitter;
 use super::stack::Counters;
 
-/// Shortest and longest Ethernet frame that the stack works with: the least that every IPv4 link carries, and
-/// a jumbo frame.
-const FRAME_RANGE: (usize, usize) = (576 + 14, 9216 + 14);
-
-/// What a transmitted TCP segment said about the state of its connection.
+/// What a socket that has its turn may send.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    /// The sequence number after the segment.
-    pub(super) next: TcpSeqNumber,
-    /// What it acknowledged.
-    pub(super) acknowledged: TcpSeqNumber,
+pub(super) struct Wish {
+    /// How many bytes are queued in it.
+    pub(super) queued: usize,
+    /// How many of them one segment may carry; 0 where there are no segments.
+    pub(super) segment_size: u16,
+}
+
+impl Wish {
+    /// What fits an ordinary frame.
+    pub(super) const SHORT: Self = Self { queued: 0, segment_size: 0 };
 }
 
 /// A network device with its two bursts.
 pub(super) struct Port {
     device: Box<dyn NetDevice>,
-    max_frame: usize,
+    offload: Offload,
     incoming: Burst<Frame>,
+    /// The packet in several buffers that is being handed out.
+    splitter: Splitter,
     outgoing: Burst<Frame>,
     /// The received frame that smoltcp shall process next.
     offered: Option<Frame>,
     /// An empty frame that a token did not use.
     spare: Option<Frame>,
+    /// The same, for segments that the device shall cut.
+    long_spare: Option<Frame>,
+    wish: Wish,
     /// Where answers go that have no frame.
     scratch: Vec<u8>,
     refusing: bool,
@@ -77,15 +91,18 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn new(device: Box<dyn NetDevice>) -> Self {
-        let max_frame = device.limits().max_frame.clamp(FRAME_RANGE.0, FRAME_RANGE.1);
+        let offload = Offload::new(device.limits());
         Self {
             device,
-            max_frame,
+            offload,
             incoming: Burst::new(),
+            splitter: Splitter::new(),
             outgoing: Burst::new(),
             offered: None,
             spare: None,
-            scratch: alloc::vec![0; max_frame],
+            long_spare: None,
+            wish: Wish::SHORT,
+            scratch: Vec::new(),
             refusing: false,
             fault: None,
             sent: None,
@@ -98,9 +115,25 @@ impl Port {
         self.device.mac()
     }
 
-    /// The longest frame that smoltcp writes.
+    /// The longest frame on the link.
     pub(super) fn max_frame(&self) -> usize {
-        self.max_frame
+        self.offload.max_frame()
+    }
+
+    /// Makes the MSS that a received SYN states no larger than what fits the link, before smoltcp sees it; answers what
+    /// was stated, if anything.
+    pub(super) fn agree_on_segments(&self, frame: &mut Frame) -> Option<u16> {
+        let headers = Headers::of(frame).filter(|headers| headers.protocol == Protocol::Tcp)?;
+        clamp_mss(&mut frame[headers.transport..], self.offload.segment_size(headers.version))
+    }
+
+    /// A received segment with more payload than this stands for several.
+    pub(super) fn merged_beyond(&self, frame: &Frame) -> usize {
+        match frame.notes().segmentation {
+            Some(segmentation) => usize::from(segmentation.segment_size.get()),
+            // No single one is longer than what we state, whatever carries it.
+            None => usize::from(self.offload.segment_size(Version::V4)),
+        }
     }
 
     /// How the device failed, if it did.
@@ -108,9 +141,36 @@ impl Port {
         self.fault
     }
 
-    /// Takes the oldest frame that was fetched.
+    /// Takes the oldest frame that was fetched, if its checksums are right, or the next part of it, where it came in
+    /// several buffers.
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
-        self.incoming.pop()
+        loop {
+            let (device, max_frame) = (&mut self.device, self.offload.max_frame());
+            if let Some(part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+                return Some(part);
+            }
+            let mut frame = self.incoming.pop()?;
+            self.counters.received += 1;
+            if frame.notes().continues {
+                self.splitter.begin(frame, &mut self.incoming, &mut self.counters);
+            } else if take_off(&mut frame).is_ok() && self.admit(&mut frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Whether a frame may be processed: its checksums are right, as far as anybody can say. Nobody needs to look again.
+    pub(super) fn admit(&mut self, frame: &mut Frame) -> bool {
+        let notes = frame.notes();
+        let Some(headers) = Headers::of(frame) else { return true };
+        if !verify(frame, &headers, notes.checksum) {
+            self.counters.bad_checksums += 1;
+            return false;
+        }
+        if notes.checksum == Checksum::Plain {
+            frame.set_notes(Notes { checksum: Checksum::Verified, ..notes });
+        }
+        true
     }
 
     /// Fetches received frames from the device.
@@ -129,7 +189,7 @@ impl Port {
 
     /// A copy of a frame, as if it had been received; `None` while no frame is free.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Frame> {
-        let mut frame = self.spare.take().or_else(|| self.device.frame(self.max_frame))?;
+        let mut frame = self.spare.take().or_else(|| self.device.frame(self.offload.max_frame()))?;
         frame.set_len(bytes.len()).ok()?;
         frame.copy_from_slice(bytes);
         Some(frame)
@@ -163,6 +223,11 @@ impl Port {
     /// Whether there was no room for a frame since this was last cleared.
     pub(super) fn is_refusing(&self) -> bool {
         self.refusing
+    }
+
+    /// Whether there is room for an ordinary frame.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.prepare(Wish::SHORT)
     }
 
     /// Forgets that there was no room.
@@ -215,41 +280,80 @@ impl Port {
         })
     }
 
-    /// Makes sure that there is an empty frame and room to queue it.
-    fn prepare(&mut self) -> bool {
+    /// Says what the socket wants whose turn it is.
+    pub(super) fn expect(&mut self, wish: Wish) {
+        self.wish = wish;
+    }
+
+    /// Makes sure that there are the empty frames that are wished for, and room to queue one.
+    fn prepare(&mut self, wish: Wish) -> bool {
         if self.fault.is_some() {
             return false;
         }
         if self.outgoing.room() == 0 {
             self.flush();
         }
-        if self.spare.is_none() {
-            self.spare = self.device.frame(self.max_frame);
-        }
-        if self.spare.is_none() && self.is_backed_up() {
+        if !self.stock(wish) && self.is_backed_up() {
             // Handing frames over may let the device return some.
             self.flush();
-            self.spare = self.device.frame(self.max_frame);
+            self.stock(wish);
         }
-        self.spare.is_some() && self.outgoing.room() > 0
+        self.stock(wish) && self.outgoing.room() > 0
+    }
+
+    /// Gets the empty frames that are wished for, if the device has them.
+    fn stock(&mut self, wish: Wish) -> bool {
+        if self.spare.is_none() {
+            self.spare = self.device.frame(self.offload.max_frame());
+        }
+        let long = (wish.queued + LONGEST_HEADERS).min(self.offload.longest());
+        if wish.queued <= usize::from(wish.segment_size) || long <= self.offload.max_frame() {
+            return self.spare.is_some();
+        }
+        if self.long_spare.as_ref().is_none_or(|frame| frame.capacity() < long) {
+            self.long_spare = None;
+            self.long_spare = self.device.frame(long);
+        }
+        self.spare.is_some() && self.long_spare.is_some()
     }
 
     /// Lets `write` fill a frame of `len` bytes and queues it, or has it fill scratch memory in vain.
     pub(super) fn write<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        if self.prepare()
-            && let Some(mut frame) = self.spare.take()
-            && frame.set_len(len).is_ok()
-        {
-            let result = write(&mut frame);
-            correct_report(&mut frame);
-            self.snoop(&frame);
-            self.counters.transmitted += 1;
-            if self.outgoing.push(frame).is_err() {
-                // `prepare` saw room; even so, losing a frame is what networks do.
-                self.counters.answers_lost += 1;
-            }
-            return result;
+        if !self.prepare(Wish::SHORT) {
+            return self.scribble(len, write);
         }
+        self.write_segment(len, None, write)
+    }
+
+    /// The same for what may have to be cut into segments of `segment_size`, after [`prepare`](Self::prepare).
+    fn write_segment<R>(
+        &mut self,
+        len: usize,
+        segment_size: Option<NonZeroU16>,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let spare = if len > self.offload.max_frame() { &mut self.long_spare } else { &mut self.spare };
+        let Some(mut frame) = spare.take_if(|frame| len <= frame.capacity()) else { return self.scribble(len, write) };
+        // It has the capacity.
+        let _ = frame.set_len(len);
+        let result = write(&mut frame);
+        correct_report(&mut frame);
+        match self.offload.finish(&mut frame, segment_size) {
+            Ok(said) => {
+                self.note(said);
+                self.counters.transmitted += 1;
+                if self.outgoing.push(frame).is_err() {
+                    // `prepare` saw room; even so, losing a frame is what networks do.
+                    self.counters.answers_lost += 1;
+                }
+            }
+            Err(Unsendable) => self.counters.answers_lost += 1,
+        }
+        result
+    }
+
+    /// Has `write` fill scratch memory in vain.
+    fn scribble<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
         self.counters.answers_lost += 1;
         if self.scratch.len() < len {
             self.scratch.resize(len, 0);
@@ -257,43 +361,11 @@ impl Port {
         write(&mut self.scratch[..len])
     }
 
-    fn snoop(&mut self, frame: &[u8]) {
-        let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return };
-        match ethernet.ethertype() {
-            EthernetProtocol::Ipv4 => {
-                if let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload())
-                    && ip.next_header() == IpProtocol::Tcp
-                {
-                    self.snoop_tcp(ip.payload());
-                }
-            }
-            EthernetProtocol::Ipv6 => {
-                let Ok(ip) = Ipv6Packet::new_checked(ethernet.payload()) else { return };
-                match ip.next_header() {
-                    IpProtocol::Tcp => self.snoop_tcp(ip.payload()),
-                    IpProtocol::Icmpv6 => {
-                        let kind = ip.payload().first().map(|&kind| Icmpv6Message::from(kind));
-                        self.neighbor_wanted |= kind == Some(Icmpv6Message::NeighborSolicit);
-                    }
-                    _ => {}
-                }
-            }
-            EthernetProtocol::Arp => {
-                if let Ok(arp) = ArpPacket::new_checked(ethernet.payload()) {
-                    self.neighbor_wanted |= arp.operation() == ArpOperation::Request;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn snoop_tcp(&mut self, segment: &[u8]) {
-        if let Ok(tcp) = TcpPacket::new_checked(segment)
-            && tcp.ack()
-            && !tcp.rst()
-        {
-            let next = tcp.seq_number() + tcp.segment_len();
-            self.sent = Some(Sent { next, acknowledged: tcp.ack_number() });
+    fn note(&mut self, said: Said) {
+        match said {
+            Said::Tcp(sent) => self.sent = Some(sent),
+            Said::WhoHas => self.neighbor_wanted = true,
+            Said::Nothing => {}
         }
     }
 }
@@ -304,12 +376,14 @@ impl Device for Port {
 
     fn receive(&mut self, _now: SmolInstant) -> Option<(Received, Room<'_>)> {
         let frame = self.offered.take()?;
-        Some((Received { frame }, Room { port: self }))
+        Some((Received { frame }, Room { port: self, reason: Reason::Answer }))
     }
 
     fn transmit(&mut self, _now: SmolInstant) -> Option<Room<'_>> {
-        if self.prepare() {
-            Some(Room { port: self })
+        if self.prepare(self.wish) {
+            // smoltcp does not say it with segments over IPv6.
+            let segment_size = NonZeroU16::new(self.wish.segment_size);
+            Some(Room { port: self, reason: Reason::Turn(segment_size) })
         } else {
             self.refusing = true;
             None
@@ -317,10 +391,7 @@ impl Device for Port {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = self.max_frame;
-        capabilities
+        self.offload.capabilities()
     }
 }
 
@@ -338,11 +409,30 @@ impl RxToken for Received {
 /// The right to write a frame.
 pub(super) struct Room<'a> {
     port: &'a mut Port,
+    reason: Reason,
+}
+
+/// Why a frame is written.
+#[derive(Clone, Copy)]
+enum Reason {
+    /// A received frame deserves an answer.
+    Answer,
+    /// A socket has its turn; its segments have at most this length. Frames are ready.
+    Turn(Option<NonZeroU16>),
 }
 
 impl TxToken for Room<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.port.write(len, f)
+        match self.reason {
+            Reason::Answer => self.port.write(len, f),
+            Reason::Turn(segment_size) => self.port.write_segment(len, segment_size, f),
+        }
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        if let Some(size) = meta.segmentation_offload_size {
+            self.reason = Reason::Turn(Some(size));
+        }
     }
 }
 

@@ -61,6 +61,7 @@ use super::key_queue::KeyQueue;
 use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
+use super::loopback::Loopback;
 use super::membership::{Answering, Membership};
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
@@ -77,6 +78,7 @@ mod changes;
 mod company;
 mod egress;
 mod ingress;
+mod loopback;
 mod operations;
 mod options;
 #[cfg(test)]
@@ -111,6 +113,12 @@ pub struct Counters {
     pub out_of_memory: u64,
     /// Answers that were lost because the device had no room for them.
     pub answers_lost: u64,
+    /// Frames that were dropped because a checksum was wrong.
+    pub bad_checksums: u64,
+    /// Packets that arrived in several buffers.
+    pub merged: u64,
+    /// Those of them that were lost, or a part of them was: malformed, or there was nothing to copy them into.
+    pub merged_lost: u64,
     /// Frames that arrived here and concern other stacks.
     pub strays: u64,
     /// Those of them that were lost because nobody came for them.
@@ -155,6 +163,7 @@ enum Target {
 /// A network stack. See the [module](self) documentation.
 pub struct Stack<S> {
     link: Link,
+    loopback: Loopback,
     config: Config,
     slots: Slab<Slot<S>>,
     system: System,
@@ -200,6 +209,7 @@ impl<S: Signal> Stack<S> {
         let discovery = finds_addresses.then(|| Discovery::new(link.mac(), config.addressing6, now)).flatten();
         let mut stack = Self {
             link,
+            loopback: Loopback::new(config.seed.rotate_left(32), now),
             slots,
             system: System::new(config.addressing),
             discovery,
@@ -284,6 +294,7 @@ impl<S: Signal> Stack<S> {
         self.link.port.flush();
         self.link.port.fetch();
         self.take_in(now);
+        let returned = self.take_in_loopback(now);
         self.link.port.flush();
         if self.fault().is_some() {
             self.fail_all();
@@ -291,7 +302,11 @@ impl<S: Signal> Stack<S> {
         let waits = refused || self.link.port.is_backed_up();
         self.retry_at = waits.then(|| now.saturating_add(RETRY));
         let moved = before != (self.counters().received, self.counters().transmitted);
-        if moved || (!refused && !self.dirty.is_empty()) { Activity::Some } else { Activity::None }
+        if moved || returned || !self.loopback.is_empty() || (!refused && !self.dirty.is_empty()) {
+            Activity::Some
+        } else {
+            Activity::None
+        }
     }
 
     /// When to poll again at the latest, even if no frame arrives.
@@ -304,7 +319,7 @@ impl<S: Signal> Stack<S> {
 
     /// Asks the device for an interrupt at the next frame, then looks once more.
     pub fn arm(&mut self) -> Armed {
-        if !self.strays.is_empty() {
+        if !self.strays.is_empty() || !self.loopback.is_empty() {
             return Armed::WorkPending;
         }
         // What waits for room in the device is retried at a deadline; the rest of the dirty queue is work.

@@ -15,13 +15,13 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{EthernetFrame, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr};
 use toro_core::Instant;
 
 use super::dispatch::{Segment, SegmentKind};
 use super::flow::Flow;
-use super::port::{Port, Sent};
+use super::offload::{Sent, checksums};
+use super::port::Port;
 
 /// How long a connection is remembered: as smoltcp does, enough for a few retransmissions of a FIN.
 pub(super) const TIME_WAIT: Duration = Duration::from_secs(10);
@@ -117,7 +117,7 @@ pub(super) fn acknowledge(port: &mut Port, frame: &[u8], flow: &Flow, sent: Sent
     let ethernet =
         EthernetRepr { src_addr: received.dst_addr(), dst_addr: received.src_addr(), ethertype: received.ethertype() };
     let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.header_len());
-    let checksums = ChecksumCapabilities::default();
+    let checksums = checksums();
     port.write(tcp_at + tcp.buffer_len(), |bytes| {
         ethernet.emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
         ip.emit(&mut bytes[ip_at..], &checksums);

@@ -47,8 +47,8 @@ pub(super) struct UdpEndpoint<S> {
     pub(super) broadcast: Broadcast,
     /// Who alone may send to it.
     peer: Option<SocketAddr>,
-    /// Where a datagram has found nobody, if its owner has not asked yet.
-    refusal: Option<SocketAddr>,
+    /// A datagram to the peer has found nobody, which its owner has not heard yet.
+    refused: bool,
     /// The groups that it is in.
     pub(super) groups: Vec<IpAddr>,
 }
@@ -79,7 +79,7 @@ impl<S: Signal> UdpEndpoint<S> {
             signal,
             broadcast: Broadcast::Refused,
             peer: None,
-            refusal: None,
+            refused: false,
             groups: Vec::new(),
         })
     }
@@ -91,6 +91,7 @@ impl<S: Signal> UdpEndpoint<S> {
     /// Names the peer, or says that there is none.
     pub(super) fn connect(&mut self, peer: Option<SocketAddr>) {
         self.peer = peer;
+        self.refused = false;
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -160,15 +161,23 @@ impl<S: Signal> UdpEndpoint<S> {
         self.local.is_ipv4() == address.is_ipv4() || takes_in(self.local.ip(), address)
     }
 
-    /// A datagram of ours has found nobody at `remote`.
+    /// A datagram of ours has found nobody at `remote`, which matters where that is the peer.
     pub(super) fn refused(&mut self, remote: SocketAddr) {
-        self.refusal = Some(remote);
-        self.signal.readable();
+        if self.peer == Some(remote) {
+            self.refused = true;
+            self.signal.readable();
+            self.signal.writable();
+        }
     }
 
-    /// Where a datagram has last found nobody, once.
-    pub(super) fn take_refusal(&mut self) -> Option<SocketAddr> {
-        self.refusal.take()
+    /// Whether a datagram to the peer has found nobody.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Answers once that a datagram to the peer has found nobody.
+    pub(super) fn take_refusal(&mut self) -> Result<(), NetError> {
+        if core::mem::take(&mut self.refused) { Err(NetError::ConnectionRefused) } else { Ok(()) }
     }
 
     /// Queues a datagram.

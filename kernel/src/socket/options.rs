@@ -323,6 +323,9 @@ impl<S: Signal> Table<S> {
                 (State::Connection { id, .. }, Some(stack)) => {
                     stack.take_connection_error(id).map_or(0, |error| Errno::from(error).0).into()
                 }
+                (State::Datagrams { id, .. }, Some(stack)) => {
+                    stack.take_udp_error(id).map_or(0, |error| Errno::from(error).0).into()
+                }
                 _ => 0.into(),
             },
             name @ (Name::ReceiveBuffer | Name::SendBuffer) => {

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use crate::netns;
 use crate::tool::Tool;
 
 /// What a case does: `Err` says what was expected and what came instead.
@@ -21,12 +22,23 @@ pub enum Cost {
     Long,
 }
 
+/// Where a case runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this process.
+    Here,
+    /// In a network namespace of its own, and so in a process of its own; see [`netns`].
+    Namespace,
+}
+
 /// One test.
 pub struct Case {
     /// Subject and claim, `subject::claim_as_a_sentence`.
     pub name: String,
     /// How long it takes.
     pub cost: Cost,
+    /// Where it runs.
+    pub place: Place,
     /// What it does.
     pub body: Body,
 }
@@ -34,7 +46,13 @@ pub struct Case {
 impl Case {
     /// A case that takes seconds.
     pub fn new(name: impl Into<String>, body: impl Fn(&Tool) -> Result<(), String> + 'static) -> Self {
-        Self { name: name.into(), cost: Cost::Low, body: Box::new(body) }
+        Self { name: name.into(), cost: Cost::Low, place: Place::Here, body: Box::new(body) }
+    }
+
+    /// The same case, in a network namespace of its own.
+    pub fn isolated(mut self) -> Self {
+        self.place = Place::Namespace;
+        self
     }
 
     /// The same case, left out by `--quick`.
@@ -81,7 +99,11 @@ pub fn run_all(cases: &[Case], tool: &Tool, selection: &Selection) -> usize {
             ignored += 1;
             continue;
         }
-        match (case.body)(tool) {
+        let outcome = match case.place {
+            Place::Here => (case.body)(tool),
+            Place::Namespace => netns::run_case(tool, case),
+        };
+        match outcome {
             Ok(()) => {
                 println!("test {} ... ok", case.name);
                 passed += 1;

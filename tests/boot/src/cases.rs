@@ -8,6 +8,7 @@
 //! | [`fat`] | FAT file systems, with the host's tools on the other side |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
+//! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
@@ -30,6 +31,7 @@ pub mod files;
 pub mod hello;
 pub mod kernel;
 pub mod matrix;
+pub mod net;
 pub mod other_os;
 pub mod outside;
 pub mod queues;
@@ -55,6 +57,7 @@ pub fn all() -> Vec<Case> {
         matrix::cases(),
         ata::cases(),
         queues::cases(),
+        net::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),

@@ -13,6 +13,8 @@
 //! - [`tool`] runs the tool, to its end or in the background;
 //! - [`case`] is one test, and running many with a report in libtest's format;
 //! - [`cases`] lists them, one module per subject;
+//! - [`netns`] gives a case networks of its own;
+//! - [`soak`] is the client of an application that has streams of bytes;
 //! - [`image`] looks into the disks that guests leave behind.
 //!
 //! # Adding a case
@@ -25,4 +27,6 @@
 pub mod case;
 pub mod cases;
 pub mod image;
+pub mod netns;
+pub mod soak;
 pub mod tool;

@@ -2,6 +2,7 @@
 //! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick | --long] [--filter TEXT]`.
 //!
 //! Reports in libtest's format. The exit status is 0 when no case failed, 101 when one did, 2 for wrong arguments.
+//! `--inside CASE` is for this program itself: it runs one case in the network namespace that it is in.
 
 #![forbid(unsafe_code)]
 
@@ -10,11 +11,13 @@ use std::process::ExitCode;
 
 use boot_tests::case::{self, Selection};
 use boot_tests::cases;
+use boot_tests::netns;
 use boot_tests::tool::Tool;
 
 fn main() -> ExitCode {
     let mut tool = None;
     let mut selection = Selection::default();
+    let mut inside = None;
     let mut words = std::env::args_os().skip(1);
     while let Some(word) = words.next() {
         match word.to_str() {
@@ -22,17 +25,27 @@ fn main() -> ExitCode {
             Some("--quick") => selection.quick = true,
             Some("--long") => selection.long = true,
             Some("--filter") => selection.filter = words.next().and_then(|text| text.into_string().ok()),
+            Some(netns::INSIDE) => inside = words.next(),
             _ => return usage(),
         }
     }
     let Some(tool) = tool else {
         return usage();
     };
-    if case::run_all(&cases::all(), &Tool::new(tool), &selection) == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(101)
+    let (tool, cases) = (Tool::new(tool), cases::all());
+    if let Some(name) = inside {
+        let Some(case) = cases.iter().find(|case| name == case.name.as_str()) else {
+            return usage();
+        };
+        return match netns::run_inside(&tool, case) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                println!("{reason}");
+                ExitCode::from(netns::FAILED)
+            }
+        };
     }
+    if case::run_all(&cases, &tool, &selection) == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }
 }
 
 fn usage() -> ExitCode {

@@ -73,11 +73,18 @@ fn network<'a>(
     chip: &Chip<'a>,
     memory: &'static SimMemory,
 ) -> Result<(), AttachError> {
-    let options = virtio_net::Options { receive_slots: 4, transmit_slots: 4, receive_spare: 1, fallback_mac: FALLBACK };
+    let options = virtio_net::Options {
+        receive_slots: 4,
+        transmit_slots: 4,
+        receive_spare: 1,
+        fallback_mac: FALLBACK,
+        large_frames: 1,
+        ..virtio_net::Options::default()
+    };
     let attached = VirtioNet::new(transport, memory, &CLOCK, &options);
     left_nothing(attached.is_err(), memory);
-    // Six bytes and a word, each in its own round of attempts.
-    assert!(chip.state().config_reads <= MOST_ATTEMPTS * 7, "the configuration is read without end");
+    // Six bytes and two words, each in its own round of attempts.
+    assert!(chip.state().config_reads <= MOST_ATTEMPTS * 8, "the configuration is read without end");
     let mut net = attached?;
     was_stable(chip);
     let (offered, told) = {
@@ -88,7 +95,7 @@ fn network<'a>(
     let expected = if offered & MAC != 0 && mac.is_unicast() { mac } else { FALLBACK };
     assert_eq!(net.mac(), expected, "HD-CFG-9");
     let mtu = u16::from_le_bytes([told[10], told[11]]);
-    let mtu = if offered & MTU != 0 && (68..=1500).contains(&mtu) { mtu } else { 1500 };
+    let mtu = if offered & MTU != 0 && (68..=9216).contains(&mtu) { mtu } else { 1500 };
     assert_eq!(net.limits().max_frame, usize::from(mtu) + 14, "HD-CFG-10");
     for _ in 0..4 {
         let before = chip.state().config_reads;

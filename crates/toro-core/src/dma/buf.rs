@@ -145,6 +145,17 @@ impl DmaBuf {
         base.offset(u64::from(slot.start))
     }
 
+    /// Address of a byte in use, as a device knows it.
+    ///
+    /// # Panics
+    ///
+    /// If `offset` lies beyond the bytes in use.
+    #[inline]
+    pub fn bus_addr_at(&self, offset: usize) -> BusAddr {
+        assert!(offset < self.len(), "offset {offset} in a buffer of {} bytes", self.len());
+        self.bus_addr().offset(offset as u64)
+    }
+
     /// Sets the number of bytes in use, leaving the headroom. Bytes that come into use hold what the last user
     /// left there.
     ///

@@ -346,10 +346,10 @@ where
 
     /// Gives what the device is done with to whoever waits for it, or to its pool.
     fn finish(&mut self, done: Done<P, TicketNumber, T::Value>, wakers: &mut Wakers) {
-        let Done { payload, cookie: TicketNumber(number), token, written, trailer } = done;
+        let Done { payload, cookie: TicketNumber(number), token, written, is_overlong, trailer } = done;
         let ticket = self.ticket(number);
         if let Stage::InFlight = ticket.stage {
-            ticket.stage = Stage::Done(Ok(Done { payload, cookie: (), token, written, trailer }));
+            ticket.stage = Stage::Done(Ok(Done { payload, cookie: (), token, written, is_overlong, trailer }));
             wakers.add(ticket.waker.take());
         } else {
             self.close(number);

@@ -130,6 +130,52 @@ impl Payload for Chain {
     }
 }
 
+/// One buffer in two descriptors: its first bytes, and the rest.
+///
+/// It is what devices want that have not left the layout of requests open
+/// ([`ANY_LAYOUT`](crate::FeatureBits::ANY_LAYOUT)) and whose headers lie directly in front of the data (§5.1.6.6).
+#[derive(Debug)]
+pub struct Divided {
+    buffer: DmaBuf,
+    front: u32,
+}
+
+impl Divided {
+    /// Gives the first `front` bytes of a buffer a descriptor of their own. There has to be at least one byte on either
+    /// side, or no queue takes it.
+    pub fn new(buffer: DmaBuf, front: usize) -> Self {
+        let front = u32::try_from(front).unwrap_or(0);
+        Self { buffer, front }
+    }
+
+    /// The buffer.
+    pub fn into_buffer(self) -> DmaBuf {
+        self.buffer
+    }
+}
+
+impl sealed::Sealed for Divided {}
+
+impl Payload for Divided {
+    type Direction = Direction;
+    const MOST: u16 = 2;
+    type Layout = Fixed;
+
+    #[inline]
+    fn descriptors(&self) -> Option<u16> {
+        (self.front > 0 && (self.front as usize) < self.buffer.len()).then_some(2)
+    }
+
+    #[inline]
+    fn each(&self, direction: Direction, mut visit: impl FnMut(BusAddr, u32, bool)) {
+        let is_writable = direction == Direction::FromDevice;
+        visit(self.buffer.bus_addr(), self.front, is_writable);
+        // `descriptors` has seen that the front is shorter.
+        let rest = self.buffer.bus_addr_at(self.front as usize);
+        visit(rest, self.buffer.len() as u32 - self.front, is_writable);
+    }
+}
+
 impl sealed::Sealed for Segments {}
 
 /// None, one, or as many buffers as the queue was made for, all in one direction.
@@ -234,6 +280,26 @@ impl Cell for AtomicU8 {
     #[inline]
     fn load<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize) -> u8 {
         arrays.at::<A, Self>(slot).load(Ordering::Relaxed)
+    }
+}
+
+impl sealed::Sealed for [AtomicU8; 2] {}
+
+/// Two bytes.
+impl Cell for [AtomicU8; 2] {
+    type Value = [u8; 2];
+    const SIZE: usize = 2;
+
+    #[inline]
+    fn store<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize, value: [u8; 2]) {
+        let cell = arrays.at::<A, Self>(slot);
+        cell[0].store(value[0], Ordering::Relaxed);
+        cell[1].store(value[1], Ordering::Relaxed);
+    }
+    #[inline]
+    fn load<const A: usize, const N: usize, const W: usize>(arrays: &SharedArrays<N, W>, slot: usize) -> [u8; 2] {
+        let cell = arrays.at::<A, Self>(slot);
+        [cell[0].load(Ordering::Relaxed), cell[1].load(Ordering::Relaxed)]
     }
 }
 

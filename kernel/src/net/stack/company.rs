@@ -34,7 +34,10 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Takes in a frame that arrived at another stack, as if it had arrived here and concerned nobody else.
-    pub fn deliver(&mut self, now: Instant, frame: Frame) {
+    pub fn deliver(&mut self, now: Instant, mut frame: Frame) {
+        if !self.link.port.admit(&mut frame) {
+            return;
+        }
         let traffic = classify(&frame, self.link.mac());
         self.route(now, frame, traffic);
     }
@@ -44,7 +47,10 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// Gives it back if there is none.
-    pub fn claim(&mut self, now: Instant, frame: Frame) -> Result<(), Frame> {
+    pub fn claim(&mut self, now: Instant, mut frame: Frame) -> Result<(), Frame> {
+        if !self.link.port.admit(&mut frame) {
+            return Ok(());
+        }
         let traffic = classify(&frame, self.link.mac());
         if !self.knows(&traffic) {
             return Err(frame);

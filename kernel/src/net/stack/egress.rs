@@ -3,17 +3,22 @@
 use toro_core::Instant;
 
 use super::{Slot, Stack, Target};
-use crate::net::connection::{Fate, Owner, Wire};
+use crate::net::connection::{Fate, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::link::Turn;
-use crate::net::port::Sent;
+use crate::net::loopback;
+use crate::net::offload::Sent;
+use crate::net::port::Wish;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TIME_WAIT, TimeWait};
 
 impl<S: Signal> Stack<S> {
     /// Gives each dirty socket a turn to send; answers whether the device ran out of room.
+    ///
+    /// Where it ran out of long frames only, those who want none still have their turns.
     pub(super) fn serve_all(&mut self, now: Instant) -> bool {
+        let mut refused = false;
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop() else { break };
             match self.serve(now, key) {
@@ -26,20 +31,24 @@ impl<S: Signal> Stack<S> {
                     }
                 }
                 Turn::More => self.dirty.push(key),
+                Turn::Refused if self.link.port.has_room() => {
+                    self.dirty.push(key);
+                    refused = true;
+                }
                 Turn::Refused => {
                     self.dirty.unpop(key);
                     return true;
                 }
             }
         }
-        false
+        refused
     }
 
     fn serve(&mut self, now: Instant, key: u32) -> Turn {
         match self.slots.get_mut(key) {
             None => Turn::Done(None),
             Some(Slot::System) => {
-                let turn = self.link.egress(now, &mut self.system.set);
+                let turn = self.link.egress(now, &mut self.system.set, Wish::SHORT);
                 self.follow_lease(now);
                 let answering = self.answering.and_then(|answering| answering.next(now));
                 let next = earlier(self.discover(now), answering);
@@ -51,7 +60,7 @@ impl<S: Signal> Stack<S> {
             }
             Some(Slot::Udp(endpoint)) => {
                 let before = endpoint.backlog();
-                let turn = self.link.egress(now, &mut endpoint.set);
+                let turn = self.link.egress(now, &mut endpoint.set, Wish::SHORT);
                 endpoint.report_room(before);
                 turn
             }
@@ -66,12 +75,26 @@ impl<S: Signal> Stack<S> {
         }
         connection.before_egress(now, &self.config);
         let before = connection.snapshot();
+        let wish = connection.wish();
         // smoltcp closes a socket by itself for two reasons.
-        let has_address = self.link.is_own(connection.flow.local.ip());
-        let turn = self.link.egress(now, &mut connection.socket.set);
-        if let Some(sent) = self.link.port.take_sent() {
-            connection.note_sent(sent);
-        }
+        let local = connection.flow.local.ip();
+        let has_address = loopback::source_for(local).is_some() || self.link.is_own(local);
+        let turn = match connection.path {
+            Path::Wire => {
+                let turn = self.link.egress(now, &mut connection.socket.set, wish);
+                if let Some(sent) = self.link.port.take_sent() {
+                    connection.note_sent(sent);
+                }
+                turn
+            }
+            Path::Loopback => {
+                if !has_address {
+                    // smoltcp does not notice on an interface that takes every address.
+                    connection.fail(NetError::NetworkDown);
+                }
+                self.loopback.egress(now, &mut connection.socket.set)
+            }
+        };
         connection.after_egress(before, if has_address { NetError::TimedOut } else { NetError::NetworkDown });
         let (Turn::Done(next) | Turn::AwaitsNeighbor(next)) = turn else { return turn };
         let fate = connection.fate(now, next);

@@ -1,6 +1,7 @@
 //! A received frame goes to the one socket that it is for.
 
 use alloc::boxed::Box;
+use core::net::SocketAddr;
 
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::IpListenEndpoint;
@@ -8,10 +9,10 @@ use toro_core::Instant;
 use toro_core::driver::net::Frame;
 
 use super::{SYSTEM, Slot, Stack, Target};
-use crate::net::connection::{Connection, Owner};
-use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, is_intact, udp_source};
-use crate::net::extension::take_off;
+use crate::net::connection::{Connection, Owner, Path, Snapshot};
+use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, udp_source};
 use crate::net::flow::Flow;
+use crate::net::pool::PooledSocket;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
 
@@ -22,11 +23,7 @@ impl<S: Signal> Stack<S> {
     /// follows another of the same connection, only the last is processed.
     pub(super) fn take_in(&mut self, now: Instant) {
         let mut held: Option<(Frame, Segment)> = None;
-        while let Some(mut frame) = self.link.port.receive_frame() {
-            self.link.port.counters.received += 1;
-            if take_off(&mut frame).is_err() {
-                continue;
-            }
+        while let Some(frame) = self.link.port.receive_frame() {
             let traffic = classify(&frame, self.link.mac());
             let Some(frame) = self.set_aside(frame, &traffic) else { continue };
             if let Some((bare, previous)) = held.take() {
@@ -101,22 +98,40 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn connection_ingress(&mut self, now: Instant, key: u32, frame: Frame, segment: &Segment) {
+    fn connection_ingress(&mut self, now: Instant, key: u32, mut frame: Frame, segment: &Segment) {
         let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
+        if connection.path == Path::Loopback {
+            // Both ends are here: nothing about it comes by the wire.
+            return;
+        }
         if segment.kind == SegmentKind::Open && connection.is_synchronized() {
             // smoltcp ignores it, but a peer that has restarted needs to hear that we have not.
-            if is_intact(&frame)
-                && let Some(sent) = connection.challenge(now)
-            {
+            if let Some(sent) = connection.challenge(now) {
                 acknowledge(&mut self.link.port, &frame, &segment.flow, sent);
             }
             return;
         }
+        if segment.kind == SegmentKind::Answer && connection.state() == State::SynSent {
+            connection.set_segment_size(self.link.port.agree_on_segments(&mut frame));
+        }
         let before = connection.snapshot();
+        let merged = segment.len > self.link.port.merged_beyond(&frame);
+        if merged {
+            connection.hurry();
+        }
         self.link.ingress(now, frame, &mut connection.socket.set);
+        if merged {
+            connection.take_time();
+        }
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);
         }
+        self.processed(key, before, segment);
+    }
+
+    /// Draws conclusions from a segment that a connection's socket has processed.
+    pub(super) fn processed(&mut self, key: u32, before: Snapshot, segment: &Segment) {
+        let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
         connection.after_ingress(before, segment.kind);
         self.dirty.push(key);
         if let Owner::HalfOpen(port) = connection.owner
@@ -130,9 +145,6 @@ impl<S: Signal> Stack<S> {
     }
 
     fn time_wait_ingress(&mut self, now: Instant, entry: TimeWait, frame: Frame, segment: &Segment) {
-        if !is_intact(&frame) {
-            return;
-        }
         match entry.judge(segment) {
             Verdict::Ignore => {}
             Verdict::Acknowledge => acknowledge(&mut self.link.port, &frame, &segment.flow, entry.sent),
@@ -151,27 +163,17 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Processes a segment that belongs to no connection: it may open one, else smoltcp answers with a reset.
-    fn stray_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
-        let Flow { local, remote: _ } = segment.flow;
-        let listener = self.listeners.get_mut(&local.port()).filter(|listener| listener.listens_to(local.ip()));
-        let Some(listener) = listener.filter(|_| segment.kind == SegmentKind::Open && self.link.is_own(local.ip()))
-        else {
+    fn stray_ingress(&mut self, now: Instant, mut frame: Frame, segment: &Segment) {
+        if self.is_local(segment.flow.remote.ip()) {
+            // What we say to ourselves does not come by the wire.
+            return;
+        }
+        if segment.kind != SegmentKind::Open || !self.has_listener(segment.flow.local) {
             return self.system_ingress(now, frame);
-        };
-        if !listener.has_room() {
-            self.link.port.counters.backlog_full += 1;
-            return;
         }
-        if self.pool.in_use() >= self.config.limits.tcp_sockets {
-            self.link.port.counters.limit_reached += 1;
-            return;
-        }
-        let Some(mut socket) = self.pool.take() else {
-            self.link.port.counters.out_of_memory += 1;
-            return;
-        };
-        let endpoint = IpListenEndpoint::from(local);
-        if socket.get_mut().listen(endpoint).is_ok() {
+        let Some(mut socket) = self.socket_for(segment.flow.local.port()) else { return };
+        let segment_size = self.link.port.agree_on_segments(&mut frame);
+        if socket.get_mut().listen(IpListenEndpoint::from(segment.flow.local)).is_ok() {
             self.link.ingress(now, frame, &mut socket.set);
         }
         if socket.get().state() != State::SynReceived {
@@ -179,10 +181,42 @@ impl<S: Signal> Stack<S> {
             self.pool.give_back(socket);
             return;
         }
-        listener.opened();
-        let connection = Connection::new(socket, segment.flow, Owner::HalfOpen(local.port()), S::default());
+        self.half_open(socket, segment.flow, Path::Wire, segment_size);
+    }
+
+    /// Whether somebody listens to this end, and it is ours.
+    pub(super) fn has_listener(&self, local: SocketAddr) -> bool {
+        self.listeners.get(&local.port()).is_some_and(|listener| listener.listens_to(local.ip()))
+            && self.is_local(local.ip())
+    }
+
+    /// A socket for a connection to a port that is listened to, unless there are too many.
+    pub(super) fn socket_for(&mut self, port: u16) -> Option<PooledSocket> {
+        let counters = &mut self.link.port.counters;
+        if !self.listeners.get(&port)?.has_room() {
+            counters.backlog_full += 1;
+            return None;
+        }
+        if self.pool.in_use() >= self.config.limits.tcp_sockets {
+            counters.limit_reached += 1;
+            return None;
+        }
+        let socket = self.pool.take();
+        counters.out_of_memory += u64::from(socket.is_none());
+        socket
+    }
+
+    /// Takes a socket that has answered a SYN among the connections of its listener.
+    pub(super) fn half_open(&mut self, socket: PooledSocket, flow: Flow, path: Path, segment_size: Option<u16>) {
+        let port = flow.local.port();
+        if let Some(listener) = self.listeners.get_mut(&port) {
+            listener.opened();
+        }
+        let mut connection = Connection::new(socket, flow, Owner::HalfOpen(port), S::default());
+        connection.path = path;
+        connection.set_segment_size(segment_size);
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
-        self.flows.insert(segment.flow, Target::Connection(key));
+        self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);
     }
 }

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use smoltcp::wire::IpEndpoint;
 
 use super::{Slot, Stack, Target};
-use crate::net::connection::{Connection, Owner, Wire};
+use crate::net::connection::{Connection, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::listener::Listener;
@@ -170,15 +170,24 @@ impl<S: Signal> Stack<S> {
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
-        let own = self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?;
+        let (path, own) = match self.local_source_for(remote.ip()) {
+            Some(own) => (Path::Loopback, own),
+            None => (Path::Wire, self.link.source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?),
+        };
         let (flows, listeners) = (&self.flows, &self.listeners);
         let flow_from = |port| Flow { local: SocketAddr::new(own, port), remote };
+        let is_free = |port| {
+            // Over loopback the other end must be free, too, and not be this one.
+            let flow = flow_from(port);
+            flows.get(&flow).is_none()
+                && (path == Path::Wire || (flow.local != remote && flows.get(&flow.reversed()).is_none()))
+        };
         let port = match from {
-            Some(port) if flows.get(&flow_from(port)).is_some() => return Err(NetError::AddressInUse),
+            Some(port) if !is_free(port) => return Err(NetError::AddressInUse),
             Some(port) => port,
             None => self
                 .ephemeral
-                .pick(|port| !listeners.contains_key(&port) && flows.get(&flow_from(port)).is_none())
+                .pick(|port| !listeners.contains_key(&port) && is_free(port))
                 .ok_or(NetError::Exhausted)?,
         };
         let flow = flow_from(port);
@@ -187,11 +196,16 @@ impl<S: Signal> Stack<S> {
         }
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
         let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
-        if socket.get_mut().connect(self.link.context(), ends.0, ends.1).is_err() {
+        let context = match path {
+            Path::Wire => self.link.context(),
+            Path::Loopback => self.loopback.context(),
+        };
+        if socket.get_mut().connect(context, ends.0, ends.1).is_err() {
             self.pool.give_back(socket);
             return Err(NetError::InvalidInput);
         }
-        let connection = Connection::new(socket, flow, Owner::Application, signal);
+        let mut connection = Connection::new(socket, flow, Owner::Application, signal);
+        connection.path = path;
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);
@@ -398,7 +412,7 @@ impl<S: Signal> Stack<S> {
     }
 
     fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
-        if address.is_unspecified() || self.link.is_own(address) {
+        if address.is_unspecified() || self.is_local(address) {
             return Ok(());
         }
         Err(NetError::AddressNotAvailable)
@@ -407,7 +421,7 @@ impl<S: Signal> Stack<S> {
 
 /// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
 /// so that nothing need say which.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -459,17 +473,21 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
+    /// - [`NetError::ConnectionRefused`]: an earlier one to the socket's peer has found nobody, as its host says;
     /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
         let remote = canonical(remote);
-        if bytes.len() > self.link.max_datagram(remote.ip()) {
-            return Err(NetError::MessageTooLong);
-        }
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
+        }
+        if self.is_local(remote.ip()) {
+            return self.send_to_ourselves(id.0, bytes, remote);
+        }
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
+            return Err(NetError::MessageTooLong);
         }
         if !self.link.is_deliverable(remote.ip()) {
             return Err(NetError::NetworkUnreachable);
@@ -478,8 +496,15 @@ impl<S: Signal> Stack<S> {
         if !endpoint.serves(remote.ip()) {
             return Err(NetError::InvalidInput);
         }
+        if endpoint.local.ip().is_loopback() {
+            // It would leave by the wire.
+            return Err(NetError::NetworkUnreachable);
+        }
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);
+        }
+        if endpoint.peer() == Some(remote) {
+            endpoint.take_refusal()?;
         }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);
@@ -490,20 +515,13 @@ impl<S: Signal> Stack<S> {
     ///
     /// # Errors
     ///
-    /// [`NetError::WouldBlock`] while there is none; [`NetError::NetworkDown`] after the device has failed.
+    /// [`NetError::WouldBlock`] while there is none; [`NetError::ConnectionRefused`] once after a datagram to the socket's
+    /// peer has found nobody; [`NetError::NetworkDown`] after the device has failed.
     pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        endpoint.take_refusal()?;
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
-    }
-
-    /// Where nobody has received a datagram of this socket, as its host has reported since the last call. Anybody could
-    /// have said so; only a socket that speaks with one peer, and with this one, should take it for more than a rumour.
-    pub fn take_refusal(&mut self, id: &UdpId) -> Option<SocketAddr> {
-        match self.slots.get_mut(id.0) {
-            Some(Slot::Udp(endpoint)) => endpoint.take_refusal(),
-            _ => None,
-        }
     }
 
     /// Lets a socket receive what is sent to a multicast group, and the routers and switches on the link know of it.

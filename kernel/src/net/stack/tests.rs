@@ -17,13 +17,14 @@ use crate::net::address6::{Addressing6, StaticAddress6};
 use crate::net::config::{BufferSizes, Config};
 use crate::net::error::NetError;
 use crate::net::signal::Signal;
-use crate::net::testing::{Cable, CableEnd};
+use crate::net::testing::{Cable, CableEnd, Gear};
 
 mod discovery;
 mod families;
 mod ipv4;
 mod ipv6;
 mod leases;
+mod loopback;
 
 /// A family of addresses: most tests run with either.
 pub(crate) trait Family {
@@ -123,7 +124,11 @@ impl<F: Family> World<F> {
     }
 
     pub(crate) fn with(server: Config, client: Config) -> Self {
-        let (cable, client_end, server_end) = Cable::new();
+        Self::between((server, Gear::PLAIN), (client, Gear::PLAIN))
+    }
+
+    fn between((server, server_gear): (Config, Gear), (client, client_gear): (Config, Gear)) -> Self {
+        let (cable, client_end, server_end) = Cable::between(client_gear, server_gear);
         let now = Instant::from_nanos(5_000_000_000);
         Self {
             family: PhantomData,

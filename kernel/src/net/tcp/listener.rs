@@ -32,8 +32,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// - [`ErrorKind::AddrInUse`]: there is a listener for the port;
-    /// - [`ErrorKind::AddrNotAvailable`]: the address is specified, and not (or not yet) ours;
-    /// - [`ErrorKind::NetworkDown`]: this core has no network device.
+    /// - [`ErrorKind::AddrNotAvailable`]: the address is specified, and not (or not yet) ours.
     pub fn bind(address: SocketAddr) -> Result<Self> {
         Self::bind_with_backlog(address, BACKLOG)
     }
@@ -45,7 +44,7 @@ impl TcpListener {
     ///
     /// As for [`bind`](Self::bind).
     pub fn bind_with_backlog(address: SocketAddr, backlog: usize) -> Result<Self> {
-        let interface = Interface::current()?;
+        let interface = Interface::current();
         let queues = Queues::default();
         let (id, local) = interface.stack().listen(address, backlog, queues.clone())?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })

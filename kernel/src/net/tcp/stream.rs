@@ -68,8 +68,9 @@ impl TcpStream {
     ///
     /// - [`ConnectionRefused`](crate::io::ErrorKind::ConnectionRefused): nobody listens there;
     /// - [`TimedOut`](crate::io::ErrorKind::TimedOut): nobody answers;
-    /// - [`NetworkUnreachable`](crate::io::ErrorKind::NetworkUnreachable): there is no way there, or the interface has no address yet;
-    /// - [`NetworkDown`](crate::io::ErrorKind::NetworkDown): this core has no network device, or it has failed;
+    /// - [`NetworkUnreachable`](crate::io::ErrorKind::NetworkUnreachable): there is no way there: no
+    ///   network device, or none with an address yet;
+    /// - [`NetworkDown`](crate::io::ErrorKind::NetworkDown): the device has failed;
     /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory), [`QuotaExceeded`](crate::io::ErrorKind::QuotaExceeded): there is no memory for another connection, or there
     ///   are as many as the [limits](crate::net::Limits) allow;
     /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): port 0.
@@ -87,7 +88,7 @@ impl TcpStream {
     }
 
     fn connect_within(address: SocketAddr, timeout: Option<Duration>) -> Result<Self> {
-        let interface = Interface::current()?;
+        let interface = Interface::current();
         let queues = Queues::default();
         let (id, local) = interface.stack().connect(address, queues.clone())?;
         let stream = Self::new(interface, id, local, address, queues);

@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 22] = [
+    let refused: [(&str, &[&str], &[&str]); 30] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -35,6 +35,14 @@ pub fn cases() -> Vec<Case> {
         ("no_processor", &["run", "hello", "--cpus", "0"], &["--cpus"]),
         ("no_time", &["run", "hello", "--timeout", "0"], &["--timeout"]),
         ("port_that_is_no_number", &["run", "hello", "--port", "http"], &["`http`"]),
+        ("unknown_network", &["run", "hello", "--net", "bridge"], &["`bridge`", "user", "tap", "none"]),
+        ("unknown_card", &["run", "hello", "--nic", "ne2000"], &["'ne2000'", "virtio-legacy", "e1000"]),
+        ("e1000_on_microvm", &["run", "hello", "--nic", "e1000"], &["microvm", "no PCI", "--machine pc"]),
+        ("interface_that_is_no_tap", &["run", "hello", "--net", "tap,if=lo"], &["tap interface"]),
+        ("network_without_prefix", &["run", "hello", "--net", "tap,host=10.9.0.1"], &["ADDRESS/PREFIX"]),
+        ("port_over_a_tap_interface", &["run", "hello", "--net", "tap", "--port", "0"], &["--net user", "address"]),
+        ("port_without_a_card", &["run", "hello", "--net", "none", "--port", "0"], &["--port", "card"]),
+        ("recording_that_cannot_be_written", &["run", "hello", "--pcap", "/no/such/file"], &["/no/such/file"]),
         ("port_of_a_debugger_that_is_no_number", &["run", "hello", "--gdb=x"], &["--gdb"]),
     ];
     let mut cases: Vec<_> = refused

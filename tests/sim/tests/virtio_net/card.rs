@@ -1,23 +1,67 @@
 //! The driver under test, and the card that the test plays.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 pub use std::collections::VecDeque;
 pub use std::mem::take;
 pub use std::thread;
 
 pub use crate::common::transports::{ALL_BUSES, BUSES, Bus, LEGACY_BUSES, transport};
 pub use crate::common::{EVENT_IDX, HASTE, VERSION_1};
-pub use toro_core::driver::net::{BURST, Burst, Frame, LinkState, MacAddress, NetDevice};
+pub use toro_core::driver::net::{
+    BURST, Burst, Changes, Checksum, Frame, LinkState, MacAddress, NetDevice, Notes, Offloads, ReceiveFilter,
+    Segmentation, SegmentationKind,
+};
 pub use toro_core::driver::{Armed, AttachError, DeviceFault, DeviceId};
-pub use toro_core::{DmaBuf, DmaPool};
-pub use virtio_net::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, LEGACY_HEADER_LEN};
-pub use virtio_net::{Counters, DRIVER, Options, VirtioNet, features};
+pub use toro_core::{Clock, DmaBuf, DmaPool, Instant};
+pub use virtio_net::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, LEGACY_HEADER_LEN, flags, gso};
+pub use virtio_net::{Counters, DRIVER, Options, Switch, VirtioNet, features};
+pub use virtio_queue_rt::FeatureBits;
 pub use virtio_queue_rt::attach::BoxedTransport;
 pub use virtio_sim::clock::CLOCK;
 pub use virtio_sim::{Device, DeviceQueue, PoppedChain, SimMemory};
+pub use zerocopy::{FromBytes, IntoBytes};
 
 pub const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 pub const LONGEST: usize = 1514;
 pub const ANY_LAYOUT: u64 = 1 << 27;
+
+/// What a card offers that does work on frames in either direction.
+pub const OFFLOADS: u64 = features::CSUM.bits()
+    | features::GUEST_CSUM.bits()
+    | features::HOST_TSO4.bits()
+    | features::HOST_TSO6.bits()
+    | features::HOST_ECN.bits()
+    | features::GUEST_TSO4.bits()
+    | features::GUEST_TSO6.bits()
+    | features::GUEST_ECN.bits()
+    | features::MRG_RXBUF.bits();
+
+/// What a card offers that can be commanded.
+pub const COMMANDS: u64 = features::CTRL_VQ.bits()
+    | features::CTRL_RX.bits()
+    | features::CTRL_VLAN.bits()
+    | features::GUEST_ANNOUNCE.bits()
+    | features::CTRL_GUEST_OFFLOADS.bits();
+
+/// A clock that goes when it is told to.
+pub struct StoppedClock(AtomicU64);
+
+impl StoppedClock {
+    pub fn leak() -> &'static Self {
+        Box::leak(Box::new(Self(AtomicU64::new(0))))
+    }
+
+    pub fn advance(&self, millis: u64) {
+        self.0.fetch_add(millis * 1_000_000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
 
 /// Everything that a card can describe, as bytes.
 pub fn config(mac: [u8; 6], status: u16, mtu: u16) -> Vec<u8> {
@@ -33,8 +77,12 @@ pub struct Setup {
     pub bus: Bus,
     pub features: u64,
     pub config: Vec<u8>,
-    pub sizes: [u16; 2],
+    /// Of the queues: receive, transmit and control.
+    pub sizes: [u16; 3],
     pub options: Options,
+    pub clock: &'static dyn Clock,
+    /// A legacy card that does not leave the layout of requests open.
+    pub fixed_layout: bool,
 }
 
 impl Default for Setup {
@@ -43,20 +91,44 @@ impl Default for Setup {
             bus: Bus::Mmio,
             features: EVENT_IDX | features::KNOWN.bits(),
             config: config(MAC, 1, 1500),
-            sizes: [256, 256],
+            sizes: [256, 256, 64],
             options: Options::default(),
+            clock: &CLOCK,
+            fixed_layout: false,
         }
     }
 }
 
 impl Setup {
     pub fn small(size: u16) -> Self {
-        Self { sizes: [size, size], ..Self::default() }
+        Self { sizes: [size, size, 64], ..Self::default() }
+    }
+
+    /// One that does work on frames.
+    pub fn offloading() -> Self {
+        Self { features: EVENT_IDX | features::KNOWN.bits() | OFFLOADS, ..Self::default() }
+    }
+
+    /// One that can be commanded.
+    pub fn commanded() -> Self {
+        Self { features: EVENT_IDX | features::KNOWN.bits() | COMMANDS, ..Self::default() }
+    }
+
+    /// The same, without these features.
+    pub fn without(self, missing: FeatureBits) -> Self {
+        Self { features: self.features & !missing.bits(), ..self }
+    }
+
+    fn version(&self) -> u64 {
+        match (self.bus.is_legacy(), self.fixed_layout) {
+            (false, _) => VERSION_1,
+            (true, false) => ANY_LAYOUT,
+            (true, true) => 0,
+        }
     }
 
     pub fn device(&self) -> Device {
-        let version = if self.bus.is_legacy() { ANY_LAYOUT } else { VERSION_1 };
-        Device::new(1, version | self.features, &self.sizes, &self.config)
+        Device::new(1, self.version() | self.features, &self.sizes, &self.config)
     }
 
     pub fn attach(self) -> Result<Nic, AttachError> {
@@ -65,10 +137,13 @@ impl Setup {
 
     pub fn attach_with(self, memory: &'static SimMemory) -> (Device, Result<Nic, AttachError>) {
         let device = self.device();
-        let nic = VirtioNet::new(transport(&device, self.bus), memory, &CLOCK, &self.options).map(|net| {
-            let has_event_idx = self.features & EVENT_IDX != 0;
-            let [receive, transmit] = [0, 1].map(|i| DeviceQueue::new(memory, device.queue(i), has_event_idx));
-            Nic { memory, device: device.clone(), net, receive, transmit, sent: VecDeque::new() }
+        let nic = VirtioNet::new(transport(&device, self.bus), memory, self.clock, &self.options).map(|net| {
+            // The byte order of legacy rings is ours, too.
+            let negotiated = device.state().accepted | VERSION_1;
+            let [receive, transmit] = [0, 1].map(|i| DeviceQueue::negotiated(memory, device.queue(i), negotiated));
+            let control = device.queue(2);
+            let control = control.is_ready.then(|| DeviceQueue::negotiated(memory, control, negotiated));
+            Nic { memory, device: device.clone(), net, receive, transmit, control, sent: VecDeque::new() }
         });
         (device, nic)
     }
@@ -85,6 +160,7 @@ pub struct Nic {
     pub net: VirtioNet<BoxedTransport>,
     pub receive: DeviceQueue,
     pub transmit: DeviceQueue,
+    pub control: Option<DeviceQueue>,
     /// Chains that the card has taken from the transmit queue and not completed.
     pub sent: VecDeque<PoppedChain>,
 }
@@ -105,6 +181,65 @@ impl Nic {
         self.receive.push(u32::from(chain.head), claimed.unwrap_or(written));
     }
 
+    /// The card writes a packet into as many buffers as it takes, if each holds `room` bytes, or as many as fit; returns how
+    /// many that were.
+    pub fn deliver_merged(&mut self, header: Header, packet: &[u8], room: Option<usize>) -> usize {
+        let mut chains = Vec::new();
+        let mut rest = packet.len() + HEADER_LEN;
+        while rest > 0 {
+            let chain = self.receive.pop().expect("the driver keeps the receive queue filled");
+            let len = room.unwrap_or(chain.writable_len() as usize).min(rest);
+            rest -= len;
+            chains.push((chain, len));
+        }
+        let header = Header { num_buffers: (chains.len() as u16).into(), ..header };
+        let bytes = [header.as_bytes(), packet].concat();
+        let mut at = 0;
+        for (chain, len) in &chains {
+            self.receive.write(chain, &bytes[at..at + len]);
+            self.receive.push(u32::from(chain.head), *len as u32);
+            at += len;
+        }
+        chains.len()
+    }
+
+    /// What the driver commands now: the lengths of descriptors, and the bytes.
+    pub fn commands(&mut self) -> Vec<Given> {
+        let control = self.control.as_mut().expect("there is a control queue");
+        let mut all = Vec::new();
+        while let Some(chain) = control.pop() {
+            assert_eq!(chain.writable_len(), 1, "the answer");
+            let (answer, _) = chain.writable[0];
+            assert!(control.peek(answer, 1)[0] > 1, "HD-NET-15: it starts as no answer");
+            let lens = chain.readable.iter().map(|(_, len)| *len).collect();
+            all.push(Given { bytes: control.read(&chain), lens, chain });
+        }
+        all
+    }
+
+    /// The card answers a command.
+    pub fn answer(&mut self, command: &Given, answer: u8) {
+        let control = self.control.as_mut().expect("there is a control queue");
+        let written = control.write(&command.chain, &[answer]);
+        control.push(u32::from(command.chain.head), written);
+    }
+
+    /// The card does all that it is told, until it is told nothing more; returns the commands.
+    pub fn obey(&mut self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let commands = self.commands();
+            if commands.is_empty() {
+                return all;
+            }
+            for command in commands {
+                self.answer(&command, 0);
+                all.push(command.bytes);
+            }
+            assert_eq!(self.net.changes(), Ok(Changes::default()));
+        }
+    }
+
     /// What the driver receives now.
     pub fn received(&mut self) -> Burst<Frame> {
         let mut burst = Burst::new();
@@ -114,7 +249,7 @@ impl Nic {
 
     /// A frame of the driver's with these bytes.
     pub fn frame(&mut self, bytes: &[u8]) -> Frame {
-        let mut frame = self.net.frame(60).expect("frames are free");
+        let mut frame = self.net.frame(bytes.len().max(60)).or_else(|| self.net.frame(60)).expect("frames are free");
         frame.set_len(bytes.len()).expect("frames are long enough");
         frame.copy_from_slice(bytes);
         frame
@@ -152,6 +287,14 @@ impl Nic {
         self.net.transmit(&mut burst).expect("an obedient card");
         burst
     }
+}
+
+/// A command that the card was given.
+pub struct Given {
+    pub bytes: Vec<u8>,
+    /// Lengths of the descriptors that hold them.
+    pub lens: Vec<u32>,
+    pub chain: PoppedChain,
 }
 
 /// The shortest possible frame, with a number in it.

@@ -40,19 +40,59 @@ fn net_29_a_legacy_header_has_ten_bytes() {
             nic.deliver_raw(&[7; 100], Some(claimed as u32));
             assert!(nic.received().is_empty(), "HD-NET-1, 2, 3: {claimed} bytes");
         }
-        assert_eq!(nic.net.counters(), Counters { malformed: 4, refused: 0 });
+        assert_eq!(nic.net.counters(), Counters { malformed: 4, refused: 0, ..Counters::default() });
         assert_eq!(nic.net.link(), LinkState::Up);
     }
 }
 
 #[test]
-fn net_30_a_legacy_card_that_fixes_the_layout_is_refused() {
+fn net_30_vq_32_a_legacy_card_that_fixes_the_layout_has_headers_in_descriptors_of_their_own() {
     for bus in LEGACY_BUSES {
-        let device = Device::new(1, features::KNOWN.bits(), &[16, 16], &config(MAC, 1, 1500));
-        let result = VirtioNet::new(transport(&device, bus), SimMemory::leak(), &CLOCK, &Options::default());
-        let expected = AttachError::Resources("a legacy device without ANY_LAYOUT");
-        assert_eq!(result.map(|_| ()).expect_err("it cannot be driven"), expected);
-        assert_eq!(device.state().status, 128 | 3, "marked FAILED");
+        let setup = Setup { fixed_layout: true, ..legacy(bus) };
+        let mut nic = setup.nic();
+        assert_eq!(nic.device.state().accepted & ANY_LAYOUT, 0);
+        for round in 0..40 {
+            // In.
+            let chain = nic.receive.pop().expect("the driver keeps the receive queue filled");
+            assert_eq!(chain.writable[0].1, LEGACY_HEADER_LEN as u32, "{bus:?}");
+            assert_eq!((chain.readable.len(), chain.writable.len()), (0, 2));
+            assert!(chain.writable[1].1 >= LONGEST as u32);
+            let bytes = [vec![0; LEGACY_HEADER_LEN], numbered(round)].concat();
+            let written = nic.receive.write(&chain, &bytes);
+            nic.receive.push(u32::from(chain.head), written);
+            assert_eq!(number(&nic.received().pop().expect("it arrived")), round);
+            // Out.
+            assert!(nic.fill(round, 3).is_empty());
+            let wire = nic.on_the_wire();
+            for (i, bytes) in wire.iter().enumerate() {
+                assert_eq!(bytes[..], [vec![0; LEGACY_HEADER_LEN], numbered(round + i)].concat());
+                let lens: Vec<_> = nic.sent[i].readable.iter().map(|(_, len)| *len).collect();
+                assert_eq!(lens, [LEGACY_HEADER_LEN as u32, 60]);
+            }
+            nic.complete(3);
+        }
+        assert_eq!(nic.net.counters(), Counters::default());
+    }
+}
+
+#[test]
+fn net_30_a_ring_of_divided_frames_fills_up_and_empties_in_order() {
+    for ring in [0, EVENT_IDX, EVENT_IDX | 1 << 28] {
+        let setup = Setup { fixed_layout: true, features: ring | features::KNOWN.bits(), ..legacy(Bus::LegacyPci) };
+        let mut nic = setup.nic();
+        let slots = nic.net.limits().transmit_slots;
+        // In tables of their own each frame takes one place in the ring.
+        assert_eq!(slots, if ring & 1 << 28 != 0 { 16 } else { 8 });
+        let mut burst = nic.fill(0, 40);
+        assert_eq!(burst.len(), 40 - slots);
+        let mut numbers = Vec::new();
+        for _ in 0..20 {
+            numbers.extend(nic.on_the_wire().iter().map(|bytes| number(&bytes[LEGACY_HEADER_LEN..])));
+            let done = nic.sent.len().min(5);
+            nic.complete(done);
+            nic.net.transmit(&mut burst).expect("an obedient card");
+        }
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>());
     }
 }
 

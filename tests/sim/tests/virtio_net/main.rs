@@ -6,11 +6,16 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accepted;
 mod card;
+mod changes;
+mod commands;
 mod configuration;
 mod faults;
 mod legacy;
 mod memory;
+mod merged;
+mod offloads;
 mod pairs;
 mod receive;
 mod transmit;

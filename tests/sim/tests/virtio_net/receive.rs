@@ -4,14 +4,15 @@ use crate::card::*;
 
 #[test]
 fn net_16_receive_buffers_hold_the_longest_frame_and_fill_the_queue() {
-    for mtu in [68, 1500, 9000] {
+    // Where frames are longer there are fewer buffers, which take as much memory.
+    for (mtu, count, len) in [(68, 256, 1526), (1500, 256, 1526), (9000, 57, 9026), (9216, 56, 9242)] {
         let mut nic = Setup { config: config(MAC, 1, mtu), ..Setup::default() }.nic();
         assert_eq!(nic.kicks(), [0], "one for all of them");
         let chains: Vec<_> = std::iter::from_fn(|| nic.receive.pop()).collect();
-        assert_eq!(chains.len(), 256);
+        assert!((count..=count + 64).contains(&chains.len()), "{} buffers for units of {mtu}", chains.len());
         for chain in chains {
             assert_eq!((chain.readable.len(), chain.writable.len()), (0, 1));
-            assert!(chain.writable_len() >= 1526);
+            assert!(chain.writable_len() >= len);
         }
     }
 }
@@ -87,7 +88,7 @@ fn hd_net_1_2_3_hd_vq_5_impossible_lengths_are_dropped_and_counted() {
             nic.deliver_raw(&[0x5a; 100], Some(claimed));
             assert!(nic.received().is_empty(), "{claimed} bytes are no frame");
             malformed += 1;
-            assert_eq!(nic.net.counters(), Counters { malformed, refused: 0 });
+            assert_eq!(nic.net.counters(), Counters { malformed, refused: 0, ..Counters::default() });
         }
         // Every buffer went back to the card, and the next good frame comes through.
         nic.deliver(&numbered(round));

@@ -43,6 +43,8 @@ mod faults;
 mod groups;
 #[path = "limits.rs"]
 mod limits;
+#[path = "offloads.rs"]
+mod offloads;
 #[path = "options.rs"]
 mod options;
 #[path = "peers.rs"]

@@ -43,6 +43,8 @@ mod company;
 mod faults;
 #[path = "groups.rs"]
 mod groups;
+#[path = "offloads.rs"]
+mod offloads;
 #[path = "peers.rs"]
 mod peers;
 #[path = "readiness.rs"]

@@ -102,9 +102,9 @@ fn hd_net_15_an_answer_that_is_none_is_an_error() {
 
 #[test]
 fn hd_vq_1_3_lies_in_the_control_queue_are_faults() {
-    // The queue holds one command.
+    // The queue holds two commands of six descriptors, and one was given.
     let faults = [
-        (Reply::OtherId, DeviceFault::UsedIdOutOfRange { id: 1 }),
+        (Reply::OtherId, DeviceFault::UsedIdNotInFlight { id: 1 }),
         (Reply::TooMany, DeviceFault::UsedIndexJump { advance: 2, in_flight: 1 }),
     ];
     for (reply, fault) in faults {
