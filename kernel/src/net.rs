@@ -56,10 +56,13 @@ mod datagram;
 mod discovery;
 mod dispatch;
 mod dns;
+mod echo;
 mod error;
 mod extension;
 mod flow;
 mod headers;
+#[cfg(target_os = "none")]
+mod icmp;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
@@ -92,6 +95,8 @@ mod tcp;
 mod testing;
 mod time_wait;
 mod timers;
+#[cfg(target_os = "none")]
+mod to_socket_addrs;
 mod udp;
 
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -103,7 +108,12 @@ pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, Networ
 pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
+#[cfg(target_os = "none")]
+pub use dns::lookup_host;
+pub use echo::EchoReply;
 pub use error::NetError;
+#[cfg(target_os = "none")]
+pub use icmp::{IcmpSocket, ping};
 #[cfg(target_os = "none")]
 pub(crate) use interface::{Interface, Queues};
 #[cfg(target_os = "none")]
@@ -125,5 +135,7 @@ pub use signal::Signal;
 pub(crate) use stack::HOP_LIMIT;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
+#[cfg(target_os = "none")]
+pub use to_socket_addrs::ToSocketAddrs;
 pub use udp::Broadcast;
 pub(crate) use udp::CAPACITIES as UDP_CAPACITIES;

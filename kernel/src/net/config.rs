@@ -1,7 +1,7 @@
 //! [`Config`]: what can be chosen about a stack.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::address::Addressing;
@@ -17,7 +17,7 @@ pub struct Config {
     /// Where its IPv6 addresses come from.
     pub addressing6: Addressing6,
     /// DNS servers that are known beforehand; those that a DHCP server or a router names come behind them.
-    pub dns_servers: Vec<IpAddr>,
+    pub dns_servers: Vec<SocketAddr>,
     /// Which of the stacks with this address it is.
     pub seat: Seat,
     /// What sequence numbers, ports and the hash of flows are derived from. It should differ from boot to boot and

@@ -9,7 +9,7 @@
 //! ```
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::address::StaticAddress;
 
@@ -17,6 +17,8 @@ use super::address::StaticAddress;
 pub const MOST_ADDRESSES6: usize = 6;
 /// How many DNS servers are known at most.
 pub const MOST_DNS_SERVERS: usize = 8;
+/// The port of DNS servers, unless another one is said.
+pub(super) const DNS_PORT: u16 = 53;
 
 /// All that an interface has been told about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub struct Configuration {
     /// The IPv6 gateway to other networks.
     pub gateway6: Option<Ipv6Addr>,
     /// DNS servers, at most [`MOST_DNS_SERVERS`], best first.
-    pub dns_servers: Vec<IpAddr>,
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 impl Configuration {
@@ -44,7 +46,7 @@ impl Configuration {
     }
 
     /// Notes a DNS server, behind those already known.
-    pub(super) fn add_dns_server(&mut self, server: IpAddr) {
+    pub(super) fn add_dns_server(&mut self, server: SocketAddr) {
         if self.dns_servers.len() < MOST_DNS_SERVERS && !self.dns_servers.contains(&server) {
             self.dns_servers.push(server);
         }

@@ -9,6 +9,7 @@ use super::patience::Patience;
 use super::readiness::Readiness;
 use super::stack::{Stack, UdpId};
 use super::tcp::hop_limit;
+use super::to_socket_addrs::{ToSocketAddrs, try_each};
 use super::udp::Broadcast;
 use crate::io::{Error, ErrorKind, Result};
 use crate::time::Duration;
@@ -33,10 +34,10 @@ impl UdpSocket {
     /// - [`AddrNotAvailable`](ErrorKind::AddrNotAvailable): the address is specified, and not ours;
     /// - [`OutOfMemory`](ErrorKind::OutOfMemory), [`QuotaExceeded`](ErrorKind::QuotaExceeded): there is no memory for
     ///   another socket, or there are as many as the [limits](crate::net::Limits) allow.
-    pub fn bind(address: SocketAddr) -> Result<Self> {
+    pub fn bind<A: ToSocketAddrs>(address: A) -> Result<Self> {
         let interface = Interface::current();
         let queues = Queues::default();
-        let (id, local) = interface.stack().bind_udp(address, queues.clone())?;
+        let (id, local) = try_each(address, |address| Ok(interface.stack().bind_udp(address, queues.clone())?))?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })
     }
 
@@ -72,7 +73,9 @@ impl UdpSocket {
     /// - [`WouldBlock`](ErrorKind::WouldBlock): there is no room, and the socket is
     ///   [non-blocking](Self::set_nonblocking);
     /// - [`NetworkDown`](ErrorKind::NetworkDown): the device has failed.
-    pub fn send_to(&self, bytes: &[u8], address: SocketAddr) -> Result<usize> {
+    pub fn send_to<A: ToSocketAddrs>(&self, bytes: &[u8], address: A) -> Result<usize> {
+        // As in std, the first address only: a datagram is sent to one place.
+        let address = try_each(address, Ok)?;
         self.writing(|stack| stack.send_to(self.id(), bytes, address))?;
         Ok(bytes.len())
     }
@@ -104,8 +107,8 @@ impl UdpSocket {
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput): the address or port is unspecified;
     /// - [`NetworkUnreachable`](ErrorKind::NetworkUnreachable): there is no way there.
-    pub fn connect(&self, address: SocketAddr) -> Result<()> {
-        Ok(self.interface.stack().connect_udp(self.id(), Some(address))?)
+    pub fn connect<A: ToSocketAddrs>(&self, address: A) -> Result<()> {
+        try_each(address, |address| Ok(self.interface.stack().connect_udp(self.id(), Some(address))?))
     }
 
     /// As [`send_to`](Self::send_to), to the peer.

@@ -30,7 +30,7 @@
 //! sooner than two hours from now (RFC 4862 §5.5.3), unless it was shorter before.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use toro_core::Instant;
@@ -38,7 +38,7 @@ use toro_core::driver::net::MacAddress;
 
 use super::address6::{Addressing6, is_host6, is_link_local};
 use super::advertisement::{Advertisement, Lifetime, PrefixInformation, PrefixScope, PrefixUse, RouterOption};
-use super::configuration::{Configuration, NetworkAddress6};
+use super::configuration::{Configuration, DNS_PORT, NetworkAddress6};
 use super::neighbor::Notice;
 
 /// Networks in which routers made us take an address.
@@ -165,7 +165,7 @@ impl Discovery {
         let router = self.routers.first().map(|router| router.address);
         configuration.gateway6 = self.fixed_gateway.or(router).filter(|_| usable);
         for server in &self.servers {
-            configuration.add_dns_server(IpAddr::V6(server.address));
+            configuration.add_dns_server(SocketAddr::new(server.address.into(), DNS_PORT));
         }
     }
 
@@ -389,7 +389,7 @@ mod tests {
                 NetworkAddress6 { address: OURS, prefix: 64 },
             ],
             gateway6: Some(ROUTER),
-            dns_servers: alloc::vec![server.into()],
+            dns_servers: alloc::vec![SocketAddr::new(server.into(), DNS_PORT)],
         };
         assert_eq!(holds(&discovery, at(11)), expected);
         assert_eq!(said(&mut discovery, at(11)), [Notice::Probe(OURS)], "and routers are not asked");

@@ -4,6 +4,7 @@
 //!   Ethernet -- IP ---- TCP   to us            --> Tcp(segment): the stack looks up its flow
 //!                 |---- UDP                    --> Udp(end): the stack looks up its socket
 //!                 |---- ICMP "nobody is there" --> Refusal(datagram): so does the one that was sent from here
+//!                 |---- ICMP echo reply        --> Echo(identifier): the stack looks up who has asked
 //!                 |---- ICMPv6 of neighbours   --> Neighbor: smoltcp answers, and learns where they are
 //!                 |---- ICMPv6 of routers      --> Router: the stack decides which addresses it has
 //!                 |---- ICMP echo, queries     --> System, Query: smoltcp answers by itself
@@ -13,9 +14,11 @@
 //! ```
 //!
 //! IPv6 packets come here without extension headers: [`extension`](super::extension) has taken them off. Checksums have
-//! been looked at before ([`Port::receive_frame`](super::port::Port::receive_frame)). What is dropped here is what smoltcp
-//! would misunderstand (fragments: it is built without reassembly and would take them for whole) or must not meet (an
-//! address as a source that is none, to which it would answer). Of ICMPv6 it gets what it acts on, and nothing else.
+//! been looked at before ([`Port::receive_frame`](super::port::Port::receive_frame)).
+//!
+//! What is dropped here is what smoltcp would misunderstand (fragments: it is built without reassembly and would take them
+//! for whole) or must not meet (an address as a source that is none, to which it would answer). Of ICMPv6 it gets what it
+//! acts on, and nothing else.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -26,6 +29,7 @@ use smoltcp::wire::{
 use toro_core::driver::net::MacAddress;
 
 use super::address6::is_host6;
+use super::echo;
 use super::flow::Flow;
 use super::neighbor::{self, Neighbor};
 use super::refusal::{self, Datagram};
@@ -39,6 +43,8 @@ pub(super) enum Traffic {
     Udp(SocketAddr),
     /// Word that a datagram of ours has found nobody.
     Refusal(Datagram),
+    /// The reply to an echo request with this identifier.
+    Echo(u16),
     /// An ARP packet.
     Arp,
     /// What a neighbour says about an IPv6 address.
@@ -126,7 +132,10 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     match ip.next_header() {
         IpProtocol::Tcp => classify_tcp(ip.payload(), ends, to_us),
         IpProtocol::Udp => classify_udp(ip.payload(), ends),
-        IpProtocol::Icmp if to_us => refusal::parse4(ip).map_or(Traffic::System, Traffic::Refusal),
+        IpProtocol::Icmp if to_us => match echo::reply_identifier(ip.payload(), echo::REPLY4) {
+            Some(identifier) => Traffic::Echo(identifier),
+            None => refusal::parse4(ip).map_or(Traffic::System, Traffic::Refusal),
+        },
         IpProtocol::Igmp => Traffic::Query,
         _ => Traffic::System,
     }
@@ -155,7 +164,10 @@ fn classify_ipv6(ip: &Ipv6Packet<&[u8]>, to_us: bool) -> Traffic {
 fn classify_icmpv6(ip: &Ipv6Packet<&[u8]>) -> Traffic {
     let Some(&kind) = ip.payload().first() else { return Traffic::Foreign };
     match Icmpv6Message::from(kind) {
-        Icmpv6Message::EchoRequest | Icmpv6Message::EchoReply => Traffic::System,
+        Icmpv6Message::EchoRequest => Traffic::System,
+        Icmpv6Message::EchoReply => {
+            echo::reply_identifier(ip.payload(), echo::REPLY6).map_or(Traffic::Foreign, Traffic::Echo)
+        }
         Icmpv6Message::MldQuery => Traffic::Query,
         Icmpv6Message::RouterAdvert => Traffic::Router,
         Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => {

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{OnceCell, RefCell, RefMut};
 use core::fmt::Display;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::NonZeroU16;
 use core::str::FromStr;
 
@@ -20,7 +20,7 @@ use toro_core::driver::net::{MacAddress, NetDevice};
 use super::address::Addressing;
 use super::company::{Group, Place};
 use super::config::Config;
-use super::configuration::{Configuration, MOST_DNS_SERVERS};
+use super::configuration::{Configuration, DNS_PORT, MOST_DNS_SERVERS};
 use super::error::NetError;
 use super::flow::mix;
 use super::limits::{Limits, number};
@@ -114,7 +114,7 @@ impl Interface {
     }
 
     /// The interface of the calling core, if there is one already.
-    fn existing() -> Option<&'static Self> {
+    pub(crate) fn existing() -> Option<&'static Self> {
         INTERFACE.get().get()
     }
 
@@ -277,17 +277,18 @@ fn word<T: FromStr<Err: Display> + Default>(name: &str, key: &str, instead: &str
 
 /// The DNS servers of the word `dns=`.
 #[derive(Default)]
-struct DnsServers(Vec<IpAddr>);
+struct DnsServers(Vec<SocketAddr>);
 
 impl FromStr for DnsServers {
     type Err = &'static str;
 
     fn from_str(text: &str) -> core::result::Result<Self, &'static str> {
-        let servers: Vec<IpAddr> = text
-            .split(',')
-            .map(str::parse)
-            .collect::<core::result::Result<_, _>>()
-            .map_err(|_| "expected addresses")?;
+        let server = |word: &str| match word.parse() {
+            Ok(address) => Some(SocketAddr::new(address, DNS_PORT)),
+            Err(_) => word.parse().ok(),
+        };
+        let servers: Option<Vec<SocketAddr>> = text.split(',').map(server).collect();
+        let servers = servers.ok_or("expected ADDRESS or ADDRESS:PORT, with commas between them")?;
         if servers.len() > MOST_DNS_SERVERS { Err("too many addresses") } else { Ok(Self(servers)) }
     }
 }
@@ -352,7 +353,7 @@ pub fn set_limits(limits: Limits) {
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
 /// secret for somebody on the same host.
-fn seed(mac: [u8; 6]) -> u64 {
+pub(super) fn seed(mac: [u8; 6]) -> u64 {
     let [a, b, c, d, e, f] = mac;
     let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let mac = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
@@ -386,7 +387,8 @@ pub fn counters() -> Option<Counters> {
 ///
 /// [`ErrorKind::NetworkDown`]: this core has no network device.
 pub fn configuration() -> Result<Configuration> {
-    Ok(Interface::existing().ok_or(ErrorKind::NetworkDown)?.stack().configuration().clone())
+    let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
+    Ok(interface.ok_or(ErrorKind::NetworkDown)?.stack().configuration().clone())
 }
 
 /// Waits until the interface has an IPv4 address, and returns it.

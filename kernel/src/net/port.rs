@@ -146,7 +146,12 @@ impl Port {
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
             let (device, max_frame) = (&mut self.device, self.offload.max_frame());
-            if let Some(part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+            if let Some(mut part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+                let len = part.len();
+                // Nothing that makes one packet of several puts extension headers in front.
+                if take_off(&mut part).is_err() || part.len() != len {
+                    continue;
+                }
                 return Some(part);
             }
             let mut frame = self.incoming.pop()?;

@@ -211,6 +211,8 @@ pub(super) fn recipients(
         Traffic::Udp(_) if is_to_group => return Recipients::Everyone,
         Traffic::Udp(local) => local.port(),
         Traffic::Refusal(datagram) => datagram.local.port(),
+        // Drawn as ports are.
+        Traffic::Echo(identifier) => *identifier,
         Traffic::Tcp(segment) => segment.flow.local.port(),
     };
     if knows() { Recipients::Here } else { Recipients::Holder(Search::new(seat, port)) }

@@ -43,7 +43,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use toro_core::Instant;
@@ -55,6 +55,7 @@ use super::config::Config;
 use super::configuration::Configuration;
 use super::connection::Connection;
 use super::discovery::Discovery;
+use super::echo::EchoEndpoint;
 use super::error::NetError;
 use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
@@ -76,6 +77,7 @@ use super::udp::UdpEndpoint;
 mod addresses;
 mod changes;
 mod company;
+mod echo;
 mod egress;
 mod ingress;
 mod loopback;
@@ -85,6 +87,7 @@ mod options;
 pub(crate) mod tests;
 
 use changes::Watch;
+pub use echo::EchoId;
 pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
 pub(crate) use options::HOP_LIMIT;
 
@@ -153,6 +156,7 @@ enum Slot<S> {
     System,
     Tcp(Box<Connection<S>>),
     Udp(Box<UdpEndpoint<S>>),
+    Echo(Box<EchoEndpoint<S>>),
 }
 
 enum Target {
@@ -183,6 +187,8 @@ pub struct Stack<S> {
     time_wait: TimeWaitQueue,
     listeners: BTreeMap<u16, Listener<S>>,
     udp_ports: BTreeMap<u16, u32>,
+    /// Who sends echo requests, by identifier.
+    echoes: BTreeMap<u16, u32>,
     ephemeral: EphemeralPorts,
     timers: Timers,
     dirty: KeyQueue,
@@ -223,6 +229,7 @@ impl<S: Signal> Stack<S> {
             time_wait: TimeWaitQueue::new(),
             listeners: BTreeMap::new(),
             udp_ports: BTreeMap::new(),
+            echoes: BTreeMap::new(),
             ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f, config.seat),
             timers: Timers::new(),
             dirty: KeyQueue::new(),
@@ -261,7 +268,7 @@ impl<S: Signal> Stack<S> {
     }
 
     /// DNS servers, best first: those of [`Config`], of a DHCP server, and of routers.
-    pub fn dns_servers(&self) -> &[IpAddr] {
+    pub fn dns_servers(&self) -> &[SocketAddr] {
         &self.configuration.dns_servers
     }
 
@@ -360,6 +367,10 @@ impl<S: Signal> Stack<S> {
                     self.detach(key, None);
                 }
                 Some(Slot::Udp(endpoint)) => {
+                    endpoint.signal.readable();
+                    endpoint.signal.writable();
+                }
+                Some(Slot::Echo(endpoint)) => {
                     endpoint.signal.readable();
                     endpoint.signal.writable();
                 }

@@ -53,14 +53,6 @@ unsafe impl DmaMemory for Heap {
 
 static HEAP: Heap = Heap;
 
-/// A frame with these bytes.
-pub(super) fn frame_of(bytes: &[u8]) -> Frame {
-    let mut pool = DmaPool::new(&HEAP, 1, 2048).expect("the host has memory");
-    let mut buffer = pool.take().expect("nobody else has taken one");
-    buffer.extend(bytes).expect("no test needs more");
-    Frame::from_buffer(buffer)
-}
-
 /// A frame of its own, with so much room in front.
 pub(super) fn frame(bytes: &[u8], headroom: usize, notes: Notes) -> Frame {
     let mut pool = DmaPool::new(&HEAP, 1, headroom + bytes.len().max(1)).expect("the host has memory");
@@ -70,6 +62,11 @@ pub(super) fn frame(bytes: &[u8], headroom: usize, notes: Notes) -> Frame {
     let mut frame = Frame::from_buffer(buffer);
     frame.set_notes(notes);
     frame
+}
+
+/// A frame with these bytes, of which nothing else is known.
+pub(super) fn frame_of(bytes: &[u8]) -> Frame {
+    frame(bytes, 0, Notes::default())
 }
 
 /// Decides which frames get lost.

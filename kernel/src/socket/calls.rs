@@ -285,7 +285,7 @@ pub fn shutdown(socket: Socket, how: i32) -> Result<()> {
 /// `EBADF`; `EAGAIN`: the time of `SO_LINGER` was not enough, and the connection has been reset. The number is free in any
 /// case but the first.
 pub fn close(socket: Socket) -> Result<()> {
-    let interface = Some(Interface::current());
+    let interface = Interface::existing();
     let closing = with_table(|table| {
         let mut stack = interface.map(Interface::stack);
         table.close(stack.as_deref_mut(), socket.as_raw())
@@ -324,7 +324,7 @@ pub fn getpeername(socket: Socket) -> Result<SocketAddr> {
 ///
 /// `ENOPROTOOPT`: there is no such option, or it can only be read; `EINVAL`: it cannot have such a value; `EBADF`.
 pub fn setsockopt(socket: Socket, level: i32, option: i32, value: impl Into<OptionValue>) -> Result<()> {
-    let interface = Some(Interface::current());
+    let interface = Interface::existing();
     Ok(with_table(|table| {
         let mut stack = interface.map(Interface::stack);
         table.set_option(stack.as_deref_mut(), socket.as_raw(), level, option, value.into())
@@ -337,7 +337,7 @@ pub fn setsockopt(socket: Socket, level: i32, option: i32, value: impl Into<Opti
 ///
 /// `ENOPROTOOPT`: there is no such option; `EBADF`.
 pub fn getsockopt(socket: Socket, level: i32, option: i32) -> Result<OptionValue> {
-    let interface = Some(Interface::current());
+    let interface = Interface::existing();
     Ok(with_table(|table| {
         let mut stack = interface.map(Interface::stack);
         table.option(stack.as_deref_mut(), socket.as_raw(), level, option)
@@ -405,7 +405,7 @@ fn poll_until(
     wait: Wait,
     count: impl Fn(&[PollFd]) -> usize,
 ) -> core::result::Result<usize, Errno> {
-    let interface = Some(Interface::current());
+    let interface = Interface::existing();
     let mut queues: alloc::vec::Vec<(Queues, crate::net::Readiness)> = alloc::vec::Vec::new();
     queues.try_reserve(fds.len()).map_err(|_| Errno::ENOBUFS)?;
     with_table(|table| {

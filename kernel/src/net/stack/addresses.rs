@@ -1,7 +1,7 @@
 //! Where a stack's addresses come from, and what neighbours and routers have to say about them.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smoltcp::wire::EthernetFrame;
 use toro_core::Instant;
@@ -10,7 +10,7 @@ use toro_core::driver::net::Frame;
 use super::{SYSTEM, Slot, Stack};
 use crate::net::address::{Addressing, is_host};
 use crate::net::advertisement::Advertisement;
-use crate::net::configuration::Configuration;
+use crate::net::configuration::{Configuration, DNS_PORT};
 use crate::net::discovery::Claim;
 use crate::net::membership::Answering;
 use crate::net::neighbor::{Neighbor, NeighborKind, Notice, file_by_target, message_from_link};
@@ -50,7 +50,9 @@ impl<S: Signal> Stack<S> {
         let mut configuration =
             Configuration { ipv4: ipv4.filter(|ipv4| is_host(ipv4.address)), ..Configuration::default() };
         let leased = self.lease.iter().flat_map(|lease| &lease.dns_servers);
-        self.config.dns_servers.iter().chain(leased).for_each(|&server| configuration.add_dns_server(server));
+        let leased = leased.map(|&server| SocketAddr::new(server, DNS_PORT));
+        let given = self.config.dns_servers.iter().copied();
+        given.chain(leased).for_each(|server| configuration.add_dns_server(server));
         if let Some(discovery) = &self.discovery {
             discovery.fill(now, &mut configuration);
         }

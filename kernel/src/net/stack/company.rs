@@ -79,6 +79,7 @@ impl<S: Signal> Stack<S> {
             Traffic::Udp(local) | Traffic::Refusal(Datagram { local, .. }) => {
                 self.udp_ports.contains_key(&local.port())
             }
+            Traffic::Echo(identifier) => self.echoes.contains_key(identifier),
             Traffic::Arp
             | Traffic::Neighbor(_)
             | Traffic::Router

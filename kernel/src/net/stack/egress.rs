@@ -64,6 +64,14 @@ impl<S: Signal> Stack<S> {
                 endpoint.report_room(before);
                 turn
             }
+            Some(Slot::Echo(endpoint)) => {
+                let had_room = endpoint.can_send();
+                let turn = self.link.egress(now, &mut endpoint.set, Wish::SHORT);
+                if !had_room && endpoint.can_send() {
+                    endpoint.signal.writable();
+                }
+                turn
+            }
             Some(Slot::Tcp(_)) => self.serve_connection(now, key),
         }
     }

@@ -67,8 +67,9 @@ impl<S: Signal> Stack<S> {
             Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
             Traffic::Router => self.router_ingress(now, &frame),
             Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
-            Traffic::Query => self.query_ingress(now, frame),
+            Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
             Traffic::System => self.system_ingress(now, frame),
+            Traffic::Query => self.query_ingress(now, frame),
         }
     }
 

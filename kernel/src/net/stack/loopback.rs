@@ -41,6 +41,13 @@ impl<S: Signal> Stack<S> {
             any = true;
             match kind_of(&packet) {
                 Kind::Tcp(segment) => self.returned(now, packet, &segment),
+                Kind::Echo(identifier) => {
+                    let key = self.echoes.get(&identifier).copied();
+                    if let Some(Slot::Echo(endpoint)) = key.and_then(|key| self.slots.get_mut(key)) {
+                        self.loopback.ingress(now, packet, &mut endpoint.set);
+                        endpoint.signal.readable();
+                    }
+                }
                 Kind::System => self.loopback.ingress(now, packet, &mut self.system.set),
             }
         }

@@ -493,12 +493,12 @@ impl<S: Signal> Stack<S> {
             return Err(NetError::NetworkUnreachable);
         }
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
-        if !endpoint.serves(remote.ip()) {
-            return Err(NetError::InvalidInput);
-        }
         if endpoint.local.ip().is_loopback() {
             // It would leave by the wire.
             return Err(NetError::NetworkUnreachable);
+        }
+        if !endpoint.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
         }
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);

@@ -127,7 +127,10 @@ impl<F: Family> World<F> {
         Self::between((server, Gear::PLAIN), (client, Gear::PLAIN))
     }
 
-    fn between((server, server_gear): (Config, Gear), (client, client_gear): (Config, Gear)) -> Self {
+    pub(in crate::net) fn between(
+        (server, server_gear): (Config, Gear),
+        (client, client_gear): (Config, Gear),
+    ) -> Self {
         let (cable, client_end, server_end) = Cable::between(client_gear, server_gear);
         let now = Instant::from_nanos(5_000_000_000);
         Self {

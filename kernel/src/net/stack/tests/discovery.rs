@@ -154,7 +154,7 @@ fn a_router_that_is_asked_gives_an_address_a_way_and_a_dns_server() {
     link.hear(&advertise(1800, &[prefix(PREFIX, 64, 0xc0, 7200, 7200), dns(600, &[server])]));
     assert_eq!(link.configured.readable_calls(), calls + 1, "who waits is told");
     assert_eq!(link.stack.configuration().ipv6[1], NetworkAddress6 { address: OURS, prefix: 64 });
-    assert_eq!(link.stack.dns_servers(), [IpAddr::V6(server)]);
+    assert_eq!(link.stack.dns_servers(), [SocketAddr::from((server, 53))]);
     let probe = (Icmpv6Message::NeighborSolicit, Ipv6Addr::UNSPECIFIED, group(OURS), Some(OURS));
     assert!(link.said().contains(&probe), "and asks whether somebody else has it");
 
@@ -170,7 +170,7 @@ fn a_router_that_is_asked_gives_an_address_a_way_and_a_dns_server() {
     // The router is none any more, and the address is over.
     link.pass(Duration::from_secs(1801));
     assert_eq!(link.stack.connect(there, Count::default()).err(), Some(NetError::NetworkUnreachable));
-    assert_eq!(link.stack.dns_servers(), [] as [IpAddr; 0]);
+    assert_eq!(link.stack.dns_servers(), [] as [SocketAddr; 0]);
     link.pass(Duration::from_secs(5400));
     assert_eq!(link.addresses(), [LINK_LOCAL]);
     assert!(link.stack.established(&connection).is_err());

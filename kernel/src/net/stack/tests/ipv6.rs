@@ -39,6 +39,8 @@ fn query() -> Vec<u8> {
 mod changes;
 #[path = "company.rs"]
 mod company;
+#[path = "echo.rs"]
+mod echo;
 #[path = "faults.rs"]
 mod faults;
 #[path = "groups.rs"]

@@ -1,7 +1,5 @@
 //! A host that talks to itself.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-
 use toro_core::driver::DeviceFault;
 
 use super::*;
@@ -13,7 +11,7 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const OTHER_LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
-const OWN: IpAddr = IpAddr::V4(SERVER);
+const OWN: IpAddr = V4::SERVER;
 
 /// A stack whose other end of the cable nobody holds.
 struct Hermit {
@@ -298,7 +296,7 @@ fn datagrams_that_nobody_wants_or_has_room_for_are_lost() {
 fn a_socket_of_loopback_does_not_speak_on_the_wire() {
     let mut hermit = Hermit::new();
     let (socket, _) = hermit.udp(LOCALHOST, 0);
-    let sent = hermit.stack.send_to(&socket, b"x", SocketAddr::new(CLIENT.into(), 9));
+    let sent = hermit.stack.send_to(&socket, b"x", SocketAddr::new(V4::CLIENT, 9));
     assert_eq!(sent, Err(NetError::NetworkUnreachable));
     hermit.settle();
     hermit.assert_silent();
@@ -309,7 +307,7 @@ fn loopback_addresses_are_not_believed_on_the_wire() {
     // A frame of a real client, with one of its addresses changed.
     let mut world = World::<V4>::new();
     let _listener = world.listen(8);
-    world.client.connect(SocketAddr::new(SERVER.into(), PORT), Count::default()).expect("there is room");
+    world.client.connect(SocketAddr::new(OWN, PORT), Count::default()).expect("there is room");
     world.cable.from(0).full = false;
     let mut syn = None;
     for _ in 0..10 {
@@ -329,7 +327,7 @@ fn loopback_addresses_are_not_believed_on_the_wire() {
     }
     let syn = syn.expect("it says SYN");
     let (source, destination) = (26..30, 30..34);
-    for (place, address) in [(source.clone(), [127, 0, 0, 1]), (destination, [127, 0, 0, 1]), (source, SERVER.octets())]
+    for (place, address) in [(source.clone(), [127, 0, 0, 1]), (destination, [127, 0, 0, 1]), (source, [10, 0, 2, 15])]
     {
         let mut forged = syn.clone();
         let old = forged[place.clone()].to_vec();
