@@ -62,7 +62,7 @@ mod storage;
 mod target;
 
 use alloc::{rc::Rc, string::String, vec::Vec};
-use core::{fmt, net::Ipv4Addr, time::Duration};
+use core::{fmt, net::Ipv6Addr, time::Duration};
 
 use toro::{
     core::{self as cores, CoreId},
@@ -138,7 +138,7 @@ fn main() -> Result<(), StartError> {
 fn serve(config: Config) -> Result<(), StartError> {
     let storage = site(config.root)?;
     let listener =
-        TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
+        TcpListener::bind_with_backlog((Ipv6Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
     let server = Rc::new(Server { storage, environment: Machine::new(), config });
     toro::println!("listening on http://{address}:{}/", config.port);

@@ -9,6 +9,7 @@
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
+//! | [`net6`] | IPv6: addresses from the command line and from routers |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
@@ -32,6 +33,7 @@ pub mod hello;
 pub mod kernel;
 pub mod matrix;
 pub mod net;
+pub mod net6;
 pub mod other_os;
 pub mod outside;
 pub mod queues;
@@ -58,6 +60,7 @@ pub fn all() -> Vec<Case> {
         ata::cases(),
         queues::cases(),
         net::cases(),
+        net6::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),
