@@ -64,7 +64,7 @@ mod storage;
 mod target;
 
 use alloc::{rc::Rc, string::String, vec::Vec};
-use core::{fmt, net::Ipv4Addr, time::Duration};
+use core::{fmt, net::Ipv6Addr, time::Duration};
 
 use toro::{
     core::{self as cores, CoreId},
@@ -145,7 +145,7 @@ fn main() -> Result<(), StartError> {
 fn serve(config: Config, copied: Option<Copied>) -> Result<(), StartError> {
     let storage = copied.map_or_else(|| site(config.root), |copied| Ok(Site::Copied(copied)))?;
     let listener =
-        TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
+        TcpListener::bind_with_backlog((Ipv6Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
     let server = Rc::new(Server { storage, environment: Machine::new(), config });
     toro::println!("listening on http://{address}:{}/", config.port);

@@ -70,6 +70,7 @@ mod limits;
 mod link;
 mod listener;
 mod loopback;
+mod membership;
 mod neighbor;
 #[cfg(target_os = "none")]
 mod no_wire;

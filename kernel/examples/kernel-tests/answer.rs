@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use toro::core as cores;
@@ -34,7 +34,7 @@ pub fn run() {
 }
 
 fn serve() {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).expect("port 80 is free");
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 80)).expect("port 80 is free");
     loop {
         let (mut stream, _) = listener.accept().expect("the network is there");
         let body = format!("core {}\n", cores::current());

@@ -1,7 +1,7 @@
 //! [`UdpSocket`], with the names and semantics of `std::net`.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::error::NetError;
 use super::interface::{Interface, Queues};
@@ -197,8 +197,7 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Why the next call fails, for the first who asks: the peer's host has reported that nobody listens there, or the
-    /// device has failed.
+    /// Why the socket is of no use any more, or, once, that nobody has received a datagram to its peer.
     ///
     /// # Errors
     ///
@@ -223,6 +222,28 @@ impl UdpSocket {
     /// None; the signature is that of `std`.
     pub fn write_timeout(&self) -> Result<Option<Duration>> {
         Ok(self.patience.write_timeout())
+    }
+
+    /// Receives also what is sent to a multicast group, on this core's interface. (`std` has a function for each family,
+    /// and asks which interface.)
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): it is no group, or one of the family that the socket is
+    ///   not bound to;
+    /// - [`AddrInUse`](crate::io::ErrorKind::AddrInUse): the socket is in the group;
+    /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory): sockets are in too many groups, some twenty.
+    pub fn join_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().join_multicast(self.id(), group)?)
+    }
+
+    /// Ends a membership in a group; so does dropping the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrNotAvailable`](crate::io::ErrorKind::AddrNotAvailable): the socket is not in the group.
+    pub fn leave_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().leave_multicast(self.id(), group)?)
     }
 
     /// Sets how long receiving waits; `None`: for ever.

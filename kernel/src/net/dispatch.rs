@@ -143,7 +143,8 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
 
 fn classify_ipv6(ip: &Ipv6Packet<&[u8]>, to_us: bool) -> Traffic {
     let (source, destination) = (ip.src_addr(), ip.dst_addr());
-    if !is_host6(destination) && !destination.is_multicast() {
+    // Nor does a host speak to itself on a wire.
+    if !is_host6(destination) && !destination.is_multicast() || source == destination {
         return Traffic::Foreign;
     }
     if !is_host6(source) {

@@ -4,6 +4,7 @@
 //! here takes one such set. What a look costs then does not depend on how many sockets there are.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
@@ -27,7 +28,8 @@ const ETHERNET_HEADER_LEN: usize = 14;
 pub(super) const TURN: usize = 64;
 /// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
 pub(super) const STUCK: Duration = Duration::from_millis(1);
-/// How long an answer to an ARP request or a neighbour solicitation is waited for before its requesters count as ordinary sockets again.
+/// How long an answer to an ARP request or a neighbour solicitation is waited for before its requesters count as ordinary
+/// sockets again.
 const RESOLUTION: Duration = Duration::from_secs(3);
 
 /// What came of a socket's turn to send.
@@ -48,6 +50,10 @@ pub(super) struct Link {
     interface: Interface,
     pub(super) port: Port,
     mac: MacAddress,
+    /// The groups that sockets are in.
+    groups: Vec<IpAddr>,
+    /// What the device was last told to receive.
+    filter: Option<Vec<MacAddress>>,
     /// Until when sockets may be waiting for a neighbour's answer.
     resolving_until: Option<Instant>,
 }
@@ -62,7 +68,7 @@ impl Link {
         let mut config = Config::new(HardwareAddress::Ethernet(ethernet_address(mac)));
         config.random_seed = seed;
         let interface = Interface::new(config, &mut port, to_smol(now));
-        Self { interface, port, mac, resolving_until: None }
+        Self { interface, port, mac, groups: Vec::new(), filter: None, resolving_until: None }
     }
 
     pub(super) fn mac(&self) -> MacAddress {
@@ -177,6 +183,29 @@ impl Link {
         }
         if let Some(gateway) = configuration.gateway6.filter(|&gateway| is_host6(gateway)) {
             let _ = routes.add_default_ipv6_route(gateway);
+        }
+    }
+
+    /// Lets smoltcp be a member of these groups, besides those of our addresses, and of no others.
+    pub(super) fn set_groups(&mut self, groups: impl Iterator<Item = IpAddr> + Clone) {
+        let left = self.groups.iter().filter(|group| !groups.clone().any(|other| other == **group));
+        for &group in left {
+            // It fails for what is no group only, which none of them is.
+            let _ = self.interface.leave_multicast_group(group);
+        }
+        self.groups.clear();
+        for group in groups {
+            // There is room for the most that there can be.
+            let _ = self.interface.join_multicast_group(group);
+            self.groups.push(group);
+        }
+    }
+
+    /// Lets the device receive these groups.
+    pub(super) fn set_filter(&mut self, groups: Vec<MacAddress>) {
+        if self.filter.as_ref() != Some(&groups) {
+            self.port.receive_groups(&groups);
+            self.filter = Some(groups);
         }
     }
 

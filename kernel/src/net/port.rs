@@ -38,12 +38,13 @@ use core::num::NonZeroU16;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::EthernetAddress;
-use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDevice, Notes};
+use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDevice, Notes, ReceiveFilter};
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::checksum::verify;
 use super::extension::take_off;
 use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
+use super::membership::correct_report;
 use super::offload::{Offload, Said, Sent, Unsendable};
 use super::split::Splitter;
 use super::stack::Counters;
@@ -257,6 +258,16 @@ impl Port {
         core::mem::take(&mut self.neighbor_wanted)
     }
 
+    /// Asks the device to receive these groups.
+    pub(super) fn receive_groups(&mut self, groups: &[MacAddress]) {
+        let filter = ReceiveFilter { multicast: groups, ..ReceiveFilter::default() };
+        if self.fault.is_none()
+            && let Err(fault) = self.device.set_filter(&filter)
+        {
+            self.fault = Some(fault);
+        }
+    }
+
     /// What has changed about the link since the last call.
     pub(super) fn changes(&mut self) -> Changes {
         if self.fault.is_some() {
@@ -339,6 +350,7 @@ impl Port {
         // It has the capacity.
         let _ = frame.set_len(len);
         let result = write(&mut frame);
+        correct_report(&mut frame);
         match self.offload.finish(&mut frame, segment_size) {
             Ok(said) => {
                 self.note(said);

@@ -63,6 +63,7 @@ use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
 use super::loopback::Loopback;
+use super::membership::{Answering, Membership};
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
 use super::share::Stray;
@@ -178,6 +179,9 @@ pub struct Stack<S> {
     configuration: Configuration,
     /// How often that has changed.
     configuration_version: u32,
+    membership: Membership,
+    /// A router wants to know of groups.
+    answering: Option<Answering>,
     pool: SocketPool,
     flows: FlowTable<Target>,
     time_wait: TimeWaitQueue,
@@ -218,6 +222,8 @@ impl<S: Signal> Stack<S> {
             lease: None,
             configuration: Configuration::default(),
             configuration_version: 0,
+            membership: Membership::default(),
+            answering: None,
             pool: SocketPool::new(&config),
             flows: FlowTable::new(config.seed),
             time_wait: TimeWaitQueue::new(),
@@ -236,6 +242,7 @@ impl<S: Signal> Stack<S> {
             config,
         };
         stack.reconfigure(now);
+        stack.update_groups();
         stack.dirty.push(SYSTEM);
         stack
     }

@@ -47,8 +47,10 @@ pub(super) struct UdpEndpoint<S> {
     pub(super) broadcast: Broadcast,
     /// Who alone may send to it.
     peer: Option<SocketAddr>,
-    /// Where a datagram has found nobody, if its owner has not asked yet.
-    refusal: Option<SocketAddr>,
+    /// A datagram to the peer has found nobody, which its owner has not heard yet.
+    refused: bool,
+    /// The groups that it is in.
+    pub(super) groups: Vec<IpAddr>,
 }
 
 impl<S: Signal> UdpEndpoint<S> {
@@ -70,7 +72,16 @@ impl<S: Signal> UdpEndpoint<S> {
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Ok(Self { set, handle, local, signal, broadcast: Broadcast::Refused, peer: None, refusal: None })
+        Ok(Self {
+            set,
+            handle,
+            local,
+            signal,
+            broadcast: Broadcast::Refused,
+            peer: None,
+            refused: false,
+            groups: Vec::new(),
+        })
     }
 
     fn socket(&mut self) -> &mut udp::Socket<'static> {
@@ -80,7 +91,7 @@ impl<S: Signal> UdpEndpoint<S> {
     /// Names the peer, or says that there is none.
     pub(super) fn connect(&mut self, peer: Option<SocketAddr>) {
         self.peer = peer;
-        self.refusal = None;
+        self.refused = false;
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -150,36 +161,27 @@ impl<S: Signal> UdpEndpoint<S> {
         self.local.is_ipv4() == address.is_ipv4() || takes_in(self.local.ip(), address)
     }
 
-    /// A datagram of ours has found nobody at `remote`.
+    /// A datagram of ours has found nobody at `remote`, which matters where that is the peer.
     pub(super) fn refused(&mut self, remote: SocketAddr) {
-        self.refusal = Some(remote);
-        self.signal.readable();
-    }
-
-    /// Whether the peer's host has said that nobody listens there, and nobody has been told.
-    pub(super) fn is_refused(&self) -> bool {
-        self.peer.is_some() && self.refusal == self.peer
-    }
-
-    /// Why the next operation of a socket that has a peer fails, once.
-    pub(super) fn take_error(&mut self) -> Option<NetError> {
-        if !self.is_refused() {
-            return None;
+        if self.peer == Some(remote) {
+            self.refused = true;
+            self.signal.readable();
+            self.signal.writable();
         }
-        self.refusal = None;
-        Some(NetError::ConnectionRefused)
     }
 
-    /// Where a datagram has last found nobody, once.
-    pub(super) fn take_refusal(&mut self) -> Option<SocketAddr> {
-        self.refusal.take()
+    /// Whether a datagram to the peer has found nobody.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Answers once that a datagram to the peer has found nobody.
+    pub(super) fn take_refusal(&mut self) -> Result<(), NetError> {
+        if core::mem::take(&mut self.refused) { Err(NetError::ConnectionRefused) } else { Ok(()) }
     }
 
     /// Queues a datagram.
     pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
-        if let Some(error) = self.take_error() {
-            return Err(error);
-        }
         if bytes.len() > TRANSMIT {
             return Err(NetError::MessageTooLong);
         }
@@ -192,9 +194,6 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Takes the oldest datagram, or as much of it as fits; the rest of it is lost.
     pub(super) fn receive_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
-        if let Some(error) = self.take_error() {
-            return Err(error);
-        }
         self.discard_strangers();
         let (bytes, metadata) = self.socket().recv().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());
@@ -210,9 +209,6 @@ impl<S: Signal> UdpEndpoint<S> {
 
     /// Copies the oldest datagram, or as much of it as fits, and leaves it.
     pub(super) fn peek_from(&mut self, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
-        if let Some(error) = self.take_error() {
-            return Err(error);
-        }
         self.discard_strangers();
         let (bytes, metadata) = self.socket().peek().map_err(|_| NetError::WouldBlock)?;
         let len = bytes.len().min(into.len());

@@ -11,6 +11,7 @@
 //! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
 //! | [`net_soak`] | the network: many connections and bad clients leave nothing behind |
 //! | [`net_wire`] | the network: frames as others see them |
+//! | [`net6`] | IPv6: addresses from the command line and from routers |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`sockets`] | sockets of a guest against each other and against clients of the host |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
@@ -36,6 +37,7 @@ pub mod hello;
 pub mod kernel;
 pub mod matrix;
 pub mod net;
+pub mod net6;
 pub mod net_soak;
 pub mod net_wire;
 pub mod other_os;
@@ -70,6 +72,7 @@ pub fn all() -> Vec<Case> {
         net_wire::cases(),
         net_soak::cases(),
         sockets::cases(),
+        net6::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),

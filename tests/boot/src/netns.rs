@@ -20,6 +20,7 @@
 //! # Modules
 //!
 //! - [`cable`] leads from one interface to another, as a wire does: what the host left to a card is done, and recorded;
+//! - [`icmpv6`] announces networks as routers do, and pings;
 //! - [`relay`] loses, swaps and repeats frames between QEMU and an interface.
 
 use std::ffi::OsStr;
@@ -31,6 +32,7 @@ use crate::case::Case;
 use crate::tool::Tool;
 
 pub mod cable;
+pub mod icmpv6;
 pub mod relay;
 
 /// The host's address in the usual network of a case, and the guest's.

@@ -1,7 +1,7 @@
 //! Where a stack's addresses come from, and what neighbours and routers have to say about them.
 
 use alloc::vec::Vec;
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smoltcp::wire::EthernetFrame;
 use toro_core::Instant;
@@ -12,6 +12,7 @@ use crate::net::address::{Addressing, is_host};
 use crate::net::advertisement::Advertisement;
 use crate::net::configuration::{Configuration, DNS_PORT};
 use crate::net::discovery::Claim;
+use crate::net::membership::Answering;
 use crate::net::neighbor::{Neighbor, NeighborKind, Notice, file_by_target, message_from_link};
 use crate::net::refusal::{self, Datagram};
 use crate::net::signal::Signal;
@@ -70,8 +71,25 @@ impl<S: Signal> Stack<S> {
             keys.into_iter().for_each(|key| self.dirty.push(key));
         }
         self.configuration = configuration;
+        self.update_groups();
         self.configuration_version = self.configuration_version.wrapping_add(1);
         self.configured.readable();
+    }
+
+    /// Receives the groups that our addresses and sockets need.
+    pub(super) fn update_groups(&mut self) {
+        self.link.set_filter(self.membership.filter(&self.configuration));
+        let groups: Vec<IpAddr> = self.membership.reportable(&self.configuration).collect();
+        self.link.set_groups(groups.iter().copied());
+        // There may be something to report.
+        self.dirty.push(SYSTEM);
+    }
+
+    /// Takes in a router's question which groups there are members of here.
+    pub(super) fn query_ingress(&mut self, now: Instant, frame: Frame) {
+        self.answering = Some(Answering::to(&frame, now));
+        self.system_ingress(now, frame);
+        self.dirty.push(SYSTEM);
     }
 
     /// Takes in what a neighbour says about an address.

@@ -50,7 +50,8 @@ impl<S: Signal> Stack<S> {
             Some(Slot::System) => {
                 let turn = self.link.egress(now, &mut self.system.set, Wish::SHORT);
                 self.follow_lease(now);
-                let next = self.discover(now);
+                let answering = self.answering.and_then(|answering| answering.next(now));
+                let next = earlier(self.discover(now), answering);
                 match turn {
                     Turn::Done(at) => Turn::Done(earlier(at, next)),
                     Turn::AwaitsNeighbor(at) => Turn::AwaitsNeighbor(earlier(at, next)),

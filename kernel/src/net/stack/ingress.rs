@@ -68,7 +68,8 @@ impl<S: Signal> Stack<S> {
             Traffic::Router => self.router_ingress(now, &frame),
             Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
             Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
-            Traffic::System | Traffic::Query => self.system_ingress(now, frame),
+            Traffic::System => self.system_ingress(now, frame),
+            Traffic::Query => self.query_ingress(now, frame),
         }
     }
 

@@ -421,7 +421,7 @@ impl<S: Signal> Stack<S> {
 
 /// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
 /// so that nothing need say which.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
@@ -473,6 +473,7 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
+    /// - [`NetError::ConnectionRefused`]: an earlier one to the socket's peer has found nobody, as its host says;
     /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
@@ -502,6 +503,9 @@ impl<S: Signal> Stack<S> {
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);
         }
+        if endpoint.peer() == Some(remote) {
+            endpoint.take_refusal()?;
+        }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);
         Ok(())
@@ -511,20 +515,49 @@ impl<S: Signal> Stack<S> {
     ///
     /// # Errors
     ///
-    /// [`NetError::WouldBlock`] while there is none; [`NetError::NetworkDown`] after the device has failed.
+    /// [`NetError::WouldBlock`] while there is none; [`NetError::ConnectionRefused`] once after a datagram to the socket's
+    /// peer has found nobody; [`NetError::NetworkDown`] after the device has failed.
     pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        endpoint.take_refusal()?;
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
     }
 
-    /// Where nobody has received a datagram of this socket, as its host has reported since the last call. Anybody could
-    /// have said so; only a socket that speaks with one peer, and with this one, should take it for more than a rumour.
-    pub fn take_refusal(&mut self, id: &UdpId) -> Option<SocketAddr> {
-        match self.slots.get_mut(id.0) {
-            Some(Slot::Udp(endpoint)) => endpoint.take_refusal(),
-            _ => None,
+    /// Lets a socket receive what is sent to a multicast group, and the routers and switches on the link know of it.
+    /// Sockets that are bound to the same family and to the port receive it as soon as any has joined.
+    ///
+    /// # Errors
+    ///
+    /// - [`NetError::InvalidInput`]: it is no group, or one of the family that the socket is not bound to;
+    /// - [`NetError::AddressInUse`]: the socket is in the group;
+    /// - [`NetError::Exhausted`]: sockets are in too many groups.
+    pub fn join_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if !group.is_multicast() || !endpoint.serves(group) {
+            return Err(NetError::InvalidInput);
         }
+        if endpoint.groups.contains(&group) {
+            return Err(NetError::AddressInUse);
+        }
+        self.membership.join(group).map_err(|_| NetError::Exhausted)?;
+        endpoint.groups.push(group);
+        self.update_groups();
+        Ok(())
+    }
+
+    /// Ends a socket's membership in a group.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::AddressNotAvailable`]: the socket is not in the group.
+    pub fn leave_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        let place = endpoint.groups.iter().position(|other| *other == group);
+        endpoint.groups.swap_remove(place.ok_or(NetError::AddressNotAvailable)?);
+        self.membership.leave(group);
+        self.update_groups();
+        Ok(())
     }
 
     /// Gives a UDP socket up. What is queued and not sent is lost.
@@ -533,6 +566,10 @@ impl<S: Signal> Stack<S> {
             self.timers.cancel(id.0);
             self.udp_ports.remove(&endpoint.local.port());
             self.pool.unreserve(UdpEndpoint::<S>::MEMORY);
+            if !endpoint.groups.is_empty() {
+                endpoint.groups.iter().for_each(|&group| self.membership.leave(group));
+                self.update_groups();
+            }
         }
     }
 }

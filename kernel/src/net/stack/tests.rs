@@ -11,7 +11,7 @@ use core::time::Duration;
 use toro_core::Instant;
 use toro_core::driver::{Armed, DeviceFault};
 
-use super::{Accepted, Activity, ConnectionId, ListenerId, Stack};
+use super::{Accepted, Activity, ConnectionId, ListenerId, Stack, UdpId};
 use crate::net::address::{Addressing, StaticAddress};
 use crate::net::address6::{Addressing6, StaticAddress6};
 use crate::net::config::{BufferSizes, Config};
@@ -19,6 +19,8 @@ use crate::net::error::NetError;
 use crate::net::signal::Signal;
 use crate::net::testing::{Cable, CableEnd, Gear};
 
+mod discovery;
+mod families;
 mod ipv4;
 mod ipv6;
 mod leases;

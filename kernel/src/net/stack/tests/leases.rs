@@ -11,7 +11,13 @@ use super::*;
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
-fn packet(from: Ipv4Addr, to: Ipv4Addr, protocol: IpProtocol, len: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub(super) fn packet(
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    protocol: IpProtocol,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Vec<u8> {
     let mut bytes = alloc::vec![0; 14 + 20 + len];
     let ethernet = EthernetRepr {
         src_addr: EthernetAddress(Cable::mac(0).0),

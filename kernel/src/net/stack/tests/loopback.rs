@@ -6,6 +6,8 @@ use super::*;
 use crate::net::configuration::Configuration;
 use crate::net::loopback::MOST_PACKETS;
 
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const OTHER_LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
@@ -90,7 +92,7 @@ impl Hermit {
         panic!("{} of {} bytes have arrived", received.len(), bytes.len());
     }
 
-    fn udp(&mut self, address: IpAddr, port: u16) -> (super::super::UdpId, SocketAddr) {
+    fn udp(&mut self, address: IpAddr, port: u16) -> (UdpId, SocketAddr) {
         self.stack.bind_udp(SocketAddr::new(address, port), Count::default()).expect("the port is free")
     }
 
@@ -227,7 +229,7 @@ fn a_full_backlog_is_tried_again_over_loopback() {
 fn a_lost_address_ends_its_own_connections_only() {
     let shared = Config { addressing: Addressing::Shared, ..Config::default() };
     let mut hermit = Hermit::with(shared);
-    let ipv4 = Some(StaticAddress { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24, gateway: None });
+    let ipv4 = Some(StaticAddress { address: SERVER, prefix: 24, gateway: None });
     hermit.stack.set_configuration(&Configuration { ipv4, ..Configuration::default() });
     let listener = hermit.listen(Ipv4Addr::UNSPECIFIED.into());
     let (stays, _stays) = hermit.pair(&listener, LOCALHOST);
