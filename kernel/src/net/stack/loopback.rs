@@ -97,13 +97,19 @@ impl<S: Signal> Stack<S> {
         let (local, hop_limit) = (sender.local, sender.hop_limit());
         let source = if local.ip().is_unspecified() { source } else { local.ip() };
         let ends = Ends { source: SocketAddr::new(source, local.port()), destination: remote, hop_limit };
-        let Some(&key) = self.udp_ports.get(&remote.port()) else { return Ok(()) };
-        if let Some(Slot::Udp(receiver)) = self.slots.get_mut(key)
-            && receiver.listens_to(ends.source)
+        let key = self.udp_ports.get(&remote.port()).copied();
+        if let Some(Slot::Udp(receiver)) = key.and_then(|key| self.slots.get_mut(key))
             && receiver.serves(remote.ip())
         {
-            self.loopback.deliver(&ends, bytes, &mut receiver.set);
-            receiver.report_arrival();
+            if receiver.listens_to(ends.source) {
+                self.loopback.deliver(&ends, bytes, &mut receiver.set);
+                receiver.report_arrival();
+            }
+        } else if let Some(Slot::Udp(sender)) = self.slots.get_mut(from)
+            && sender.peer() == Some(remote)
+        {
+            // What ICMP says of others.
+            sender.refused(remote);
         }
         Ok(())
     }

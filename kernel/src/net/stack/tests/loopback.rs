@@ -293,6 +293,23 @@ fn datagrams_that_nobody_wants_or_has_room_for_are_lost() {
 }
 
 #[test]
+fn datagrams_keep_to_their_family_and_connected_sockets_hear_of_nobody() {
+    let mut hermit = Hermit::new();
+    let (v4, _) = hermit.udp(Ipv4Addr::UNSPECIFIED.into(), 53);
+    let (both, _) = hermit.udp(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let to6 = SocketAddr::new(LOCALHOST6, 53);
+    assert_eq!(hermit.stack.send_to(&v4, b"x", to6), Err(NetError::InvalidInput));
+    assert_eq!(hermit.stack.send_to(&both, b"six", to6), Ok(()));
+    assert_eq!(hermit.stack.receive_from(&v4, &mut [0; 9]), Err(NetError::WouldBlock));
+    assert_eq!(hermit.stack.send_to(&both, b"four", SocketAddr::new(LOCALHOST, 53)), Ok(()));
+    assert_eq!(hermit.stack.receive_from(&v4, &mut [0; 9]).map(|(len, _)| len), Ok(4));
+
+    assert_eq!(hermit.stack.connect_udp(&both, Some(to6)), Ok(()));
+    assert_eq!(hermit.stack.send_datagram(&both, b"x"), Ok(()));
+    assert_eq!(hermit.stack.take_refusal(&both), Some(to6));
+}
+
+#[test]
 fn a_socket_of_loopback_does_not_speak_on_the_wire() {
     let mut hermit = Hermit::new();
     let (socket, _) = hermit.udp(LOCALHOST, 0);
