@@ -329,6 +329,7 @@ mod tests {
             "operations",
             "partitions",
             "pci_capabilities",
+            "received_frames",
             "registers",
             "used_ring",
         ];

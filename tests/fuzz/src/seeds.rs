@@ -10,7 +10,7 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 8] {
+pub fn all() -> [(&'static str, Seeds); 9] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
@@ -20,6 +20,7 @@ pub fn all() -> [(&'static str, Seeds); 8] {
         ("config_space", config_space()),
         ("fat", crate::fat::seeds()),
         ("partitions", crate::partitions::seeds()),
+        ("received_frames", crate::received_frames::seeds()),
     ]
 }
 

@@ -35,4 +35,15 @@ macro_rules! targets {
     };
 }
 
-targets!(ata, block_device, used_ring, operations, registers, pci_capabilities, config_space, fat, partitions);
+targets!(
+    ata,
+    block_device,
+    used_ring,
+    operations,
+    registers,
+    pci_capabilities,
+    config_space,
+    fat,
+    partitions,
+    received_frames
+);
