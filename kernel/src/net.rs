@@ -105,7 +105,7 @@ pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, Socket
 
 pub use address::{Addressing, AddressingError, StaticAddress};
 pub use address6::{Addressing6, Addressing6Error, StaticAddress6};
-pub use config::{BufferSizes, Config};
+pub use config::{BufferSizes, Config, Congestion};
 pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, NetworkAddress6};
 pub use connection::KeepAlive;
 #[cfg(target_os = "none")]

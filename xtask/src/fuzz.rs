@@ -330,6 +330,7 @@ mod tests {
             "operations",
             "partitions",
             "pci_capabilities",
+            "received_frames",
             "registers",
             "used_ring",
             "virtio_net",

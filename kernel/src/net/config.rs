@@ -27,10 +27,14 @@ pub struct Config {
     pub memory: usize,
     /// How many sockets there may be.
     pub limits: Limits,
-    /// Buffers of a connection while memory is plentiful.
+    /// Buffers of a connection while memory is plentiful: enough for transfers in bulk.
+    pub bulk: BufferSizes,
+    /// Buffers of a connection while memory is less than plentiful: enough for long answers.
     pub large: BufferSizes,
     /// Buffers of a connection while it is not.
     pub small: BufferSizes,
+    /// What limits how fast connections send, besides what their peers can take.
+    pub congestion: Congestion,
     /// How long a peer may take to complete a handshake that it began.
     pub handshake_timeout: Duration,
     /// How long a peer may take to answer a connection attempt.
@@ -51,14 +55,30 @@ impl Default for Config {
             seed: 0,
             memory: 12 << 20,
             limits: Limits::default(),
-            large: BufferSizes { receive: 16 << 10, transmit: 256 << 10 },
+            bulk: BufferSizes { receive: 128 << 10, transmit: 256 << 10 },
+            large: BufferSizes { receive: 16 << 10, transmit: 64 << 10 },
             small: BufferSizes { receive: 4 << 10, transmit: 16 << 10 },
+            congestion: Congestion::None,
             handshake_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(20),
             peer_timeout: Duration::from_secs(60),
             linger: Duration::from_secs(20),
         }
     }
+}
+
+/// What limits how fast a connection sends, besides what its peer can take.
+///
+/// Whether to have one is a matter of where the packets go. Among the guests of a host and in a data centre's network
+/// losses are few and short, and windows of at most [`Config::bulk`]'s size do no harm; over the Internet a sender must
+/// slow down when packets get lost (RFC 9293 §3.8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// Nothing.
+    None,
+    /// Reno (RFC 5681), as smoltcp has it: it begins with 2 KiB and adds at most one segment for each acknowledgement.
+    /// Peers that acknowledge seldom, as those do whose devices merge segments, make it slow to begin.
+    Reno,
 }
 
 /// Sizes of a connection's two buffers, in bytes.

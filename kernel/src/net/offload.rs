@@ -18,6 +18,13 @@
 //! smoltcp sees it ([`clamp_mss`]). Only TCP can fill an MTU: datagrams are limited where they are sent, and answers to
 //! pings are as long as the pings. The segment size is the connection's, which knows what its peer has stated.
 //!
+//! # Windows
+//!
+//! smoltcp rounds a window down to what the scale can say, anew with each acknowledgement, and accepts nothing beyond what
+//! it said last. The end of the window so moves back by a few bytes now and then (RFC 9293 §3.8.6 says that it should
+//! not), and what a peer has sent up to the former end is cut off and missed. What is stated here is therefore one unit
+//! less than what smoltcp will accept.
+//!
 //! # Failure
 //!
 //! A frame that is too long and not TCP, or of a connection without a segment size, is not sent. There should be none.
@@ -152,6 +159,10 @@ impl Offload {
         let flags = tcp[13];
         if flags & SYN != 0 {
             clamp_mss(tcp, self.segment_size(headers.version));
+        }
+        if flags & (SYN | RST) == 0 {
+            let window = u16::from_be_bytes([tcp[14], tcp[15]]).saturating_sub(1);
+            tcp[14..16].copy_from_slice(&window.to_be_bytes());
         }
         let number = |at: usize| TcpSeqNumber(i32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]));
         let (sequence, acknowledged) = (number(4), number(8));

@@ -6,10 +6,17 @@
 //!
 //! # How large
 //!
-//! A long answer wants a large transmit buffer, an idle connection wants none, and nobody knows at the SYN which it
-//! will be. So the first connections are given [large](Config::large) buffers, as long as these take up no more
-//! than half of the budget; the others are given [small](Config::small) ones. A server with few connections is
-//! then fast, and one with many has room for all.
+//! A long answer wants a large transmit buffer, an idle connection wants none, nobody knows at the SYN which it will be,
+//! and smoltcp cannot change a buffer later. So it depends on how much is left:
+//!
+//! | buffers | while all take up no more than |
+//! |---|---|
+//! | [bulk](Config::bulk) | a quarter of the budget |
+//! | [large](Config::large) | half of it |
+//! | [small](Config::small) | all of it |
+//!
+//! A server with few connections is then fast, and one with many has room for all. Buffers that come back are given out
+//! again largest first.
 //!
 //! Memory that was once allocated stays with the pool. An allocation that fails is as good as an exhausted budget:
 //! the kernel's heap may be smaller than the budget hoped.
@@ -17,9 +24,9 @@
 use alloc::vec::Vec;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::tcp;
+use smoltcp::socket::tcp::{self, CongestionControl};
 
-use super::config::{BufferSizes, Config};
+use super::config::{BufferSizes, Config, Congestion};
 
 /// A TCP socket with a set to itself.
 pub(super) struct PooledSocket {
@@ -30,8 +37,23 @@ pub(super) struct PooledSocket {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
+    Bulk,
     Large,
     Small,
+}
+
+impl Class {
+    /// Largest first.
+    const ALL: [Self; 3] = [Self::Bulk, Self::Large, Self::Small];
+
+    /// One of this class may be made while all buffers take up no more than the budget divided by this.
+    const fn share(self) -> usize {
+        match self {
+            Self::Bulk => 4,
+            Self::Large => 2,
+            Self::Small => 1,
+        }
+    }
 }
 
 impl PooledSocket {
@@ -49,12 +71,13 @@ impl PooledSocket {
 /// Where sockets come from, and memory for other sockets is accounted.
 pub(super) struct SocketPool {
     budget: usize,
-    large: BufferSizes,
-    small: BufferSizes,
+    /// By class.
+    sizes: [BufferSizes; 3],
+    congestion: CongestionControl,
     /// Bytes of all buffers that exist, in use or not.
     allocated: usize,
-    free_large: Vec<PooledSocket>,
-    free_small: Vec<PooledSocket>,
+    /// By class.
+    free: [Vec<PooledSocket>; 3],
     in_use: usize,
 }
 
@@ -62,11 +85,13 @@ impl SocketPool {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             budget: config.memory,
-            large: config.large,
-            small: config.small,
+            sizes: [config.bulk, config.large, config.small],
+            congestion: match config.congestion {
+                Congestion::None => CongestionControl::None,
+                Congestion::Reno => CongestionControl::Reno,
+            },
             allocated: 0,
-            free_large: Vec::new(),
-            free_small: Vec::new(),
+            free: [const { Vec::new() }; 3],
             in_use: 0,
         }
     }
@@ -83,14 +108,13 @@ impl SocketPool {
 
     /// A closed socket with default settings; `None` when the budget is used up.
     pub(super) fn take(&mut self) -> Option<PooledSocket> {
-        let mut socket = match self.free_large.pop() {
-            Some(socket) => socket,
-            None => self.make_large().or_else(|| self.free_small.pop()).or_else(|| self.make_small())?,
-        };
+        let mut socket =
+            Class::ALL.into_iter().find_map(|class| self.free[class as usize].pop().or_else(|| self.make(class)))?;
         self.in_use += 1;
         let tcp = socket.get_mut();
         // Answers are written in whole pieces; holding the last one back only adds delay.
         tcp.set_nagle_enabled(false);
+        tcp.set_congestion_control(self.congestion);
         tcp.set_timeout(None);
         tcp.set_keep_alive(None);
         tcp.set_hop_limit(None);
@@ -103,10 +127,7 @@ impl SocketPool {
         // A set remembers which neighbour its socket waited for; a fresh place in it does not.
         if let smoltcp::socket::Socket::Tcp(tcp) = socket.set.remove(socket.handle) {
             socket.handle = socket.set.add(tcp);
-            match socket.class {
-                Class::Large => self.free_large.push(socket),
-                Class::Small => self.free_small.push(socket),
-            }
+            self.free[socket.class as usize].push(socket);
         }
         self.in_use -= 1;
     }
@@ -125,18 +146,11 @@ impl SocketPool {
         self.allocated -= bytes;
     }
 
-    fn make_large(&mut self) -> Option<PooledSocket> {
-        if self.allocated + self.large.total() > self.budget / 2 {
+    fn make(&mut self, class: Class) -> Option<PooledSocket> {
+        let sizes = self.sizes[class as usize];
+        if self.allocated.saturating_add(sizes.total()) > self.budget / class.share() {
             return None;
         }
-        self.make(self.large, Class::Large)
-    }
-
-    fn make_small(&mut self) -> Option<PooledSocket> {
-        self.make(self.small, Class::Small)
-    }
-
-    fn make(&mut self, sizes: BufferSizes, class: Class) -> Option<PooledSocket> {
         self.reserve(sizes.total()).ok()?;
         let Some((receive, transmit)) = buffer(sizes.receive).zip(buffer(sizes.transmit)) else {
             self.unreserve(sizes.total());
@@ -167,6 +181,7 @@ mod tests {
     fn pool(budget: usize) -> SocketPool {
         SocketPool::new(&Config {
             memory: budget,
+            bulk: BufferSizes { receive: 2000, transmit: 3000 },
             large: BufferSizes { receive: 1000, transmit: 3000 },
             small: BufferSizes { receive: 200, transmit: 300 },
             ..Config::default()
@@ -174,12 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn buffers_get_small_when_half_of_the_budget_is_used_and_end_with_it() {
+    fn buffers_get_smaller_as_the_budget_is_used_up_and_end_with_it() {
         let mut pool = pool(20_000);
         let sockets: Vec<_> = core::iter::from_fn(|| pool.take()).collect();
-        let large = sockets.iter().filter(|socket| socket.get().send_capacity() == 3000).count();
-        assert_eq!((large, sockets.len() - large), (2, 24));
+        let count = |receive| sockets.iter().filter(|socket| socket.get().recv_capacity() == receive).count();
+        // 5,000 of 20,000 bytes, then up to 10,000, then the rest.
+        assert_eq!([count(2000), count(1000), count(200)], [1, 1, 22]);
         assert_eq!(pool.allocated(), 20_000);
+    }
+
+    #[test]
+    fn where_memory_is_scarce_nobody_gets_much_of_it() {
+        let mut pool = pool(4_000);
+        let first = pool.take().expect("there is room for small ones");
+        assert_eq!(first.get().recv_capacity(), 200);
     }
 
     #[test]

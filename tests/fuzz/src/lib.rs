@@ -19,6 +19,7 @@
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
 //! | [`partitions()`] | a partition table |
+//! | [`received_frames()`] | a network, and the device in front of it, under the network stack |
 //!
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
@@ -38,6 +39,7 @@ pub mod operations;
 pub mod partitions;
 pub mod pci_capabilities;
 pub mod peer;
+pub mod received_frames;
 pub mod registers;
 pub mod script;
 pub mod seeds;
@@ -144,4 +146,9 @@ pub fn fat(input: &[u8]) {
 /// A disk with a partition table of any bytes.
 pub fn partitions(input: &[u8]) {
     partitions::body(input);
+}
+
+/// Frames of any bytes with any notes.
+pub fn received_frames(input: &[u8]) {
+    run(Leftovers::None, |memory| _ = received_frames::body(input, memory));
 }

@@ -10,7 +10,7 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 10] {
+pub fn all() -> [(&'static str, Seeds); 11] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
@@ -22,6 +22,7 @@ pub fn all() -> [(&'static str, Seeds); 10] {
         ("config_space", config_space()),
         ("fat", crate::fat::seeds()),
         ("partitions", crate::partitions::seeds()),
+        ("received_frames", crate::received_frames::seeds()),
     ]
 }
 

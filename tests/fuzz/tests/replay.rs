@@ -46,5 +46,6 @@ targets!(
     config_space,
     fat,
     partitions,
+    received_frames,
     virtio_net
 );

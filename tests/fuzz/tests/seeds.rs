@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use fuzz_targets::{
-    block_device, config_space, e1000, fat, partitions, pci_capabilities, registers, seeds, used_ring, virtio_net,
+    block_device, config_space, e1000, fat, partitions, pci_capabilities, received_frames, registers, seeds, used_ring,
+    virtio_net,
 };
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
@@ -142,5 +143,29 @@ fn partition_tables_are_what_they_are_called() {
 fn volumes_are_mounted_but_for_the_one_that_is_none() {
     for (name, input) in seeds_of("fat") {
         assert_eq!(fat::body(&input), name != "no_volume", "{name}");
+    }
+}
+
+#[test]
+fn the_frames_of_each_story_arrive_as_they_should() {
+    for (name, input) in seeds_of("received_frames") {
+        let counters = received_frames::body(&input, SimMemory::leak());
+        let (merged, bad) = match name {
+            "datagrams" | "merged_with_headroom" | "merged_without_headroom" => (1, 0),
+            // The checksum that nobody has written is wrong.
+            "merged_to_be_verified" | "a_changed_header" => (1, 0),
+            _ => (0, 0),
+        };
+        assert_eq!((counters.merged, counters.bad_checksums), (merged, bad), "{name}");
+        let lost = u64::from(["merged_to_be_verified", "a_changed_header"].contains(&name));
+        assert_eq!(counters.merged_lost, lost, "{name}");
+        // ARP is answered, a handshake too; then come the answer, in one frame or several, and the end.
+        let least = match name {
+            "datagrams" => 3,
+            "any_bytes" => 1,
+            _ if lost > 0 => 3,
+            _ => 5,
+        };
+        assert!(counters.transmitted >= least, "{name}: {} frames", counters.transmitted);
     }
 }

@@ -306,7 +306,7 @@ fn datagrams_keep_to_their_family_and_connected_sockets_hear_of_nobody() {
 
     assert_eq!(hermit.stack.connect_udp(&both, Some(to6)), Ok(()));
     assert_eq!(hermit.stack.send_datagram(&both, b"x"), Ok(()));
-    assert_eq!(hermit.stack.take_refusal(&both), Some(to6));
+    assert_eq!(hermit.stack.take_udp_error(&both), Some(NetError::ConnectionRefused));
 }
 
 #[test]

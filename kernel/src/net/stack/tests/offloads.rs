@@ -1,9 +1,13 @@
 //! Devices that do a part of the work: checksums, cutting, merging, and all of it at once.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use toro_core::driver::net::Offloads;
 
 use super::*;
 use crate::net::flow::mix;
+use crate::net::headers::{Headers, Protocol};
 use crate::net::testing::{Buffers, Loss, Receiving, Sending};
 
 /// Interfaces that differ in one thing each, and those that do everything.
@@ -104,6 +108,33 @@ fn long_segments_are_left_to_the_device_and_fit_the_link_afterwards() {
     assert_eq!(world.cable.from(1).longest, 1514);
     let written = world.server.counters().transmitted;
     assert!(written < 60, "{written} frames for 300 kB");
+}
+
+#[test]
+fn nothing_is_sent_twice_over_a_cable_that_loses_nothing() {
+    for gear in [Gear::PLAIN, Gear::FULL] {
+        let mut world = World::between((fixed(SERVER), gear), (fixed(CLIENT), gear));
+        let listener = world.listen(4);
+        let (client, server) = world.pair(&listener);
+        let sent = Arc::new(AtomicUsize::new(0));
+        let sum = sent.clone();
+        world.cable.from(1).lose_if = Some(Box::new(move |frame| {
+            if let Some(headers) = Headers::of(frame).filter(|headers| headers.protocol == Protocol::Tcp) {
+                sum.fetch_add(headers.end - headers.tcp_payload(frame), Ordering::Relaxed);
+            }
+            false
+        }));
+        // The reader is slower than the writer, so that windows are filled to their ends.
+        let bytes = pattern(1 << 20);
+        let received = transfer(
+            &mut world,
+            &bytes,
+            |world, bytes| world.server.send(&server.id, bytes),
+            |world, buffer| world.client.receive(&client, buffer),
+        );
+        assert!(received == bytes);
+        assert_eq!(sent.load(Ordering::Relaxed), bytes.len(), "{gear:?}");
+    }
 }
 
 #[test]
