@@ -10,7 +10,7 @@ use super::{LONG, SHORT, here, through};
 
 pub fn run() {
     let server = UdpSocket::bind(here()).expect("the port is free");
-    let client = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a port is free");
+    let client = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
     assert_eq!(client.send(b"x").expect_err("there is no peer").kind(), ErrorKind::NotConnected);
     assert_eq!(client.peer_addr().expect_err("there is no peer").kind(), ErrorKind::NotConnected);
 

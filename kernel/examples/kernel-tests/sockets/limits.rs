@@ -16,7 +16,7 @@ pub fn run() {
     let pairs: Vec<_> = (0..3).map(|_| pair(&listener)).collect();
     let error = TcpStream::connect(through()).expect_err("there are six");
     assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
-    let any = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let any = (Ipv4Addr::UNSPECIFIED, 0);
     let bind = || UdpSocket::bind(any);
     let (first, _second) = (bind().expect("the first"), bind().expect("the second"));
     assert_eq!(bind().expect_err("there are two").kind(), ErrorKind::QuotaExceeded);

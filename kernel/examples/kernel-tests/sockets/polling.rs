@@ -56,7 +56,7 @@ pub fn many() {
     const ROUNDS: u64 = 200;
     let listener = listen();
     let pairs: Vec<_> = (0..SOCKETS).map(|_| pair(&listener)).collect();
-    let idle = UdpSocket::bind((core::net::Ipv4Addr::UNSPECIFIED, 0).into()).expect("a port is free");
+    let idle = UdpSocket::bind((core::net::Ipv4Addr::UNSPECIFIED, 0)).expect("a port is free");
     let mut entries: Vec<_> = pairs.iter().map(|(_, server)| PollEntry::new(server, Readiness::READABLE)).collect();
     entries.push(PollEntry::new(&idle, Readiness::READABLE));
     let mut random = 88_172_645_463_325_252_u64;
