@@ -73,8 +73,8 @@ impl Service for Echo {
 fn main() -> Result<(), String> {
     let port = number("port")?.unwrap_or(7);
     let port = u16::try_from(port).map_err(|_| String::from("port= is at most 65535"))?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .map_err(|error| alloc::format!("cannot listen: {error}"))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|error| alloc::format!("cannot listen: {error}"))?;
     let address = net::wait_until_configured(Duration::from_secs(60))
         .map_err(|error| alloc::format!("no network address: {error}"))?;
     toro::println!("echo-service: port {port} of {address}");
