@@ -1,7 +1,9 @@
 //! The network: TCP, UDP, ICMP over IPv4 and IPv6 on one Ethernet device, and sockets with the API of `std::net`.
 //!
 //! ```text
-//!   TcpListener TcpStream UdpSocket     block the calling thread only                        (on bare metal)
+//!   service, and `toro::socket`         callbacks; descriptors that are numbers               (on bare metal)
+//!   TcpListener TcpStream UdpSocket     block the calling thread only
+//!     poll                              waits for many of them
 //!   -----------------------------------------------------------------
 //!   Stack                               never blocks; one per core; knows nothing of threads
 //!     flow table, listeners, timers     finds the one socket that a frame or a deadline concerns
@@ -35,6 +37,11 @@
 //! 127.0.0.0/8, ::1 and the interface's own addresses lead back to the same core, also to one without a network device:
 //! `loopback` says how. Each core talks to itself only. What listens on another core cannot be reached in this way, just as
 //! that core's sockets are not this one's; for messages between cores there is [`sync::mpsc`](crate::sync::mpsc).
+//!
+//! # Limits
+//!
+//! How many sockets there may be, and how much memory for their buffers, is bounded: see [`Limits`] for the numbers and the
+//! words of the command line. What reaches a limit is refused with an error, or waits.
 //!
 //! # Failure
 //!

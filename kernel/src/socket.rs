@@ -83,6 +83,8 @@ mod transfer;
 
 #[cfg(target_os = "none")]
 mod calls;
+#[cfg(target_os = "none")]
+mod polling;
 #[cfg(test)]
 mod tests;
 
@@ -91,12 +93,14 @@ use core::marker::PhantomData;
 
 #[cfg(target_os = "none")]
 pub use calls::{
-    accept, accept4, bind, close, connect, disconnect, getpeername, getsockname, getsockopt, listen, nonblocking, poll,
-    recv, recvfrom, select, send, sendto, set_nonblocking, setsockopt, shutdown, socket,
+    accept, accept4, bind, close, connect, disconnect, getpeername, getsockname, getsockopt, listen, nonblocking, recv,
+    recvfrom, send, sendto, set_nonblocking, setsockopt, shutdown, socket,
 };
 pub use constants::*;
 pub use errno::*;
 pub use options::{Linger, OptionValue, Timeval};
+#[cfg(target_os = "none")]
+pub use polling::{poll, select};
 pub use ready::PollFd;
 pub use select::{FD_SETSIZE, FdSet};
 

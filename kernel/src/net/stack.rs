@@ -110,7 +110,7 @@ pub struct Counters {
     pub socket_polls: u64,
     /// SYNs dropped because a backlog was full.
     pub backlog_full: u64,
-    /// SYNs dropped because there were as many connections as [`Limits`](super::Limits) allow.
+    /// SYNs dropped because there were as many connections as the [limits](super::Limits) allow.
     pub limit_reached: u64,
     /// SYNs dropped because there was no memory for another connection.
     pub out_of_memory: u64,

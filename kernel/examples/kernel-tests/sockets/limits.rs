@@ -7,8 +7,9 @@ use core::net::Ipv4Addr;
 use toro::io::ErrorKind;
 use toro::net::{self, Limits, TcpListener, TcpStream, UdpSocket};
 use toro::socket::{AF_INET, EMFILE, SOCK_STREAM, socket};
+use toro::thread;
 
-use super::{here, pair, through};
+use super::{SHORT, here, pair, through};
 
 pub fn run() {
     let listener = TcpListener::bind(here()).expect("the port is free");
@@ -41,10 +42,12 @@ pub fn run() {
         client.abort();
         server.abort();
     }
+    // Their resets leave when this thread waits.
+    thread::sleep(SHORT);
     drop(listener);
     let listener = TcpListener::bind(here()).expect("the port is free");
     let _one = TcpStream::connect(through()).expect("the backlog is one");
-    let more = TcpStream::connect_timeout(&through(), super::SHORT * 3);
+    let more = TcpStream::connect_timeout(&through(), SHORT * 3);
     assert_eq!(more.expect_err("the backlog is full").kind(), ErrorKind::TimedOut);
     let _server = listener.accept().expect("the first one waits");
     let _two = TcpStream::connect(through()).expect("there is room again");

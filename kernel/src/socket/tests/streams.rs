@@ -74,6 +74,9 @@ fn a_connection_comes_from_the_address_that_was_bound() {
     let (_, from) = pair.server().accept(listener).expect("the handshake is complete");
     assert_eq!(from, here);
     assert_eq!(pair.client.local(client), Ok(here));
+    assert!(pair.client().close(client).is_ok());
+    let next = pair.client().socket(SOCK_STREAM);
+    assert_eq!(pair.client().bind(next, here), Ok(()), "the port is not kept beyond its socket");
 }
 
 #[test]
