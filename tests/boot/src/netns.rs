@@ -20,7 +20,8 @@
 //! # Modules
 //!
 //! - [`cable`] leads from one interface to another, as a wire does: what the host left to a card is done, and recorded;
-//! - [`relay`] loses, swaps and repeats frames between QEMU and an interface.
+//! - [`relay`] loses, swaps and repeats frames between QEMU and an interface;
+//! - [`valve`] stops to take what the guest sends.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -32,6 +33,7 @@ use crate::tool::Tool;
 
 pub mod cable;
 pub mod relay;
+pub mod valve;
 
 /// The host's address in the usual network of a case, and the guest's.
 pub const HOST: &str = "10.9.0.1";
