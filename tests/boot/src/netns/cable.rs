@@ -53,6 +53,18 @@ impl Cable {
         cable.await_interfaces(&[interface])
     }
 
+    /// A cable between a new interface of this name, which is down, and a stream to a port of this host, of frames with their
+    /// lengths in front.
+    ///
+    /// # Errors
+    ///
+    /// What happened.
+    pub fn to_stream(tool: &Tool, interface: &str, port: u16) -> Result<Self, String> {
+        let tap = format!("tap,ifname={interface},script=no,downscript=no,vhost=off,vnet_hdr=off");
+        let cable = Self::join(tool, [&tap, &format!("socket,connect=127.0.0.1:{port}")], None)?;
+        cable.await_interfaces(&[interface])
+    }
+
     fn join(tool: &Tool, ends: [&str; 2], recording: Option<&Path>) -> Result<Self, String> {
         let mut command = Command::new(tool.program());
         command.args(["bound", &std::process::id().to_string(), "kill", "--", "qemu-system-x86_64"]);
