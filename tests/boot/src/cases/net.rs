@@ -4,8 +4,10 @@
 //!   client --- tap0, 10.9.0.1 === QEMU --- card --- net-soak, 10.9.0.2
 //! ```
 //!
-//! Every case has a network namespace of its own ([`netns`]). The guest serves streams of which both sides know every byte
-//! ([`Soak`]); each combination of card and properties carries one in each direction.
+//! Every case has a network namespace of its own ([`crate::netns`]). The guest serves streams of which both sides know every byte
+//! ([`Soak`]); each combination of card and properties carries one in each direction. Beside this module are
+//! [`super::net_wire`], what is on the wire, [`super::net_soak`], many connections, and [`super::net_trouble`], networks that lose
+//! frames, and cards that lose their network.
 
 use std::net::IpAddr;
 
@@ -128,7 +130,7 @@ impl Server {
     /// What happened.
     pub fn start(tool: &Tool, options: &[&str]) -> Result<Self, String> {
         let network = format!("tap,if={TAP}");
-        let arguments = [&["run", "net-soak", "--timeout", "800", "--net", &network], options].concat();
+        let arguments = [&["run", "net-soak", "--timeout", "850", "--net", &network], options].concat();
         let mut running = tool.start(arguments, &[])?;
         let url = format!("http://{GUEST}:80/");
         running.await_line(|line| (line == url).then_some(()))?;

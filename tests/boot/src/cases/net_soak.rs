@@ -36,8 +36,8 @@ struct Amount {
 const FEW: Amount = Amount { sequential: 500, at_once: 200, misdeeds: 30 };
 /// For an hour with nothing else to do.
 const MANY: Amount = Amount { sequential: 10_000, at_once: 1000, misdeeds: 100 };
-/// How long the latter go on.
-const LONG: Duration = Duration::from_secs(600);
+/// How long the latter go on: ten minutes, with the first round.
+const LONG: Duration = Duration::from_secs(540);
 /// The smallest block of the heap.
 const BLOCK: u64 = 16;
 
