@@ -78,7 +78,7 @@ fn main() -> Result<(), String> {
 
 /// Serves on the calling core.
 fn serve(port: u16, table: Table) -> Result<(), String> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port).into()).map_err(failure("cannot listen"))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(failure("cannot listen"))?;
     let address = net::wait_until_configured(limits::ADDRESS_TIMEOUT).map_err(failure("no network address"))?;
     let (core, shards) = (cores::current(), table.shards());
     toro::println!("hash-table-server: port {port} of {address} on core {core}, {shards} shards");

@@ -25,6 +25,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/homes.rs"]
 mod homes;
 #[path = "iperf3-server/parameters.rs"]
@@ -44,7 +46,7 @@ mod words;
 
 use alloc::{collections::VecDeque, format, rc::Rc, string::String};
 use core::cell::{Cell, RefCell};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 
 use toro::{
     env, io,
@@ -139,9 +141,9 @@ impl Desk {
 }
 
 fn serve(port: u16, tests: u64, copying: Copying) -> Result<(), String> {
-    homes::await_address()?;
+    address::await_address()?;
     let listener =
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|error| format!("cannot listen: {error}"))?;
+        TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map_err(|error| format!("cannot listen: {error}"))?;
     listener.set_timeout(Some(Duration::from_secs(1))).map_err(|error| format!("cannot set a timeout: {error}"))?;
     toro::println!("iperf3-server: listening on port {port}");
     let desk = Rc::new(Desk {

@@ -27,7 +27,7 @@
 extern crate alloc;
 
 use alloc::{format, rc::Rc, string::String};
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 use core::time::Duration;
 
 use toro::{
@@ -76,7 +76,7 @@ enum Request {
 fn main() -> Result<(), String> {
     let seconds = env::option("timeout").map_or(Ok(20), str::parse).ok().filter(|&seconds| seconds > 0);
     let patience = Duration::from_secs(seconds.ok_or("timeout=: expected a number of seconds")?);
-    let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, PORT).into(), BACKLOG);
+    let listener = TcpListener::bind_with_backlog((Ipv6Addr::UNSPECIFIED, PORT), BACKLOG);
     let listener = listener.map_err(|error| format!("cannot listen: {error}"))?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(|error| format!("no address: {error}"))?;
     toro::println!("listening on http://{address}:{PORT}/");

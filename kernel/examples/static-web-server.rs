@@ -137,8 +137,8 @@ fn main() -> Result<(), StartError> {
 /// Serves on the calling core.
 fn serve(config: Config) -> Result<(), StartError> {
     let storage = site(config.root)?;
-    let listener = TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port).into(), BACKLOG)
-        .map_err(StartError::Listen)?;
+    let listener =
+        TcpListener::bind_with_backlog((Ipv4Addr::UNSPECIFIED, config.port), BACKLOG).map_err(StartError::Listen)?;
     let address = net::wait_until_configured(ADDRESS_TIMEOUT).map_err(StartError::Address)?;
     let server = Rc::new(Server { storage, environment: Machine::new(), config });
     toro::println!("listening on http://{address}:{}/", config.port);

@@ -17,6 +17,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/everywhere.rs"]
 mod everywhere;
 #[path = "network/homes.rs"]
@@ -25,7 +27,7 @@ mod homes;
 mod words;
 
 use alloc::{format, rc::Rc, string::String, vec};
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 
 use toro::{
     core as cores, io,
@@ -74,8 +76,8 @@ fn main() -> Result<(), String> {
 
 /// Serves on the calling core.
 fn serve(options: Options) -> Result<(), String> {
-    let address = (Ipv4Addr::UNSPECIFIED, options.port).into();
-    let listener = TcpListener::bind(address).map_err(|error| format!("cannot listen: {error}"))?;
+    let listener =
+        TcpListener::bind((Ipv6Addr::UNSPECIFIED, options.port)).map_err(|error| format!("cannot listen: {error}"))?;
     toro::println!("tcp-echo: port {} on core {}", options.port, cores::current());
     // This thread has one, and each connection.
     let places = Rc::new(());

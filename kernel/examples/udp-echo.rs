@@ -14,6 +14,8 @@
 
 extern crate alloc;
 
+#[path = "network/address.rs"]
+mod address;
 #[path = "network/everywhere.rs"]
 mod everywhere;
 #[path = "network/homes.rs"]
@@ -22,7 +24,7 @@ mod homes;
 mod words;
 
 use alloc::{format, string::String, vec};
-use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 
 use toro::{core as cores, io::ErrorKind, net::UdpSocket, thread, time::Duration};
 
@@ -51,8 +53,7 @@ fn main() -> Result<(), String> {
 
 /// Serves on the calling core.
 fn serve(port: u16) -> Result<(), String> {
-    let socket =
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|error| format!("cannot bind: {error}"))?;
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).map_err(|error| format!("cannot bind: {error}"))?;
     socket.set_write_timeout(Some(PATIENCE)).map_err(|error| format!("cannot set a timeout: {error}"))?;
     toro::println!("udp-echo: port {port} on core {}", cores::current());
     let mut buffer = vec![0; LONGEST];

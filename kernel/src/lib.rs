@@ -39,6 +39,7 @@ pub mod process;
 mod pvclock;
 pub mod sched;
 pub mod shutdown;
+pub mod socket;
 #[cfg(target_os = "none")]
 pub mod sync;
 pub mod time;

@@ -1,4 +1,4 @@
-//! The network: TCP, UDP, ICMP, ARP and DHCP over one Ethernet device, and sockets with the API of `std::net`.
+//! The network: TCP, UDP, ICMP over IPv4 and IPv6 on one Ethernet device, and sockets with the API of `std::net`.
 //!
 //! ```text
 //!   TcpListener TcpStream UdpSocket     block the calling thread only                        (on bare metal)
@@ -22,8 +22,13 @@
 //!
 //! # Addresses
 //!
-//! IPv4, from DHCP or from the command line: see [`Addressing`] for the word `ip=`. IPv6 will need more in `dispatch`;
-//! smoltcp has the rest.
+//! IPv4 from DHCP or from the command line ([`Addressing`], the word `ip=`), IPv6 from routers or from the command line
+//! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are always there, and a socket that is
+//! bound to `[::]` serves both.
+//!
+//! Not there: putting fragments together, of either family; path MTU discovery (segments are as long as the link allows,
+//! or as the peer's maximum segment size says, which routers in front of narrower links usually lower); the scope of
+//! link-local addresses, because a core has one link.
 //!
 //! # Loopback
 //!
@@ -38,18 +43,26 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod address6;
+mod advertisement;
 mod checksum;
 #[cfg(target_os = "none")]
 mod company;
 mod config;
+mod configuration;
 mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
+mod discovery;
 mod dispatch;
 mod dns;
+mod echo;
 mod error;
+mod extension;
 mod flow;
 mod headers;
+#[cfg(target_os = "none")]
+mod icmp;
 #[cfg(target_os = "none")]
 mod interface;
 mod key_queue;
@@ -57,10 +70,11 @@ mod limits;
 mod link;
 mod listener;
 mod loopback;
+mod membership;
+mod neighbor;
 #[cfg(target_os = "none")]
 mod no_wire;
 mod offload;
-#[cfg(target_os = "none")]
 mod patience;
 #[cfg(target_os = "none")]
 mod poll;
@@ -68,6 +82,7 @@ mod pool;
 mod port;
 mod ports;
 mod readiness;
+mod refusal;
 mod share;
 mod signal;
 mod slab;
@@ -80,26 +95,47 @@ mod tcp;
 mod testing;
 mod time_wait;
 mod timers;
+#[cfg(target_os = "none")]
+mod to_socket_addrs;
 mod udp;
 
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use address::{Addressing, AddressingError, StaticAddress};
+pub use address6::{Addressing6, Addressing6Error, StaticAddress6};
 pub use config::{BufferSizes, Config};
+pub use configuration::{Configuration, MOST_ADDRESSES6, MOST_DNS_SERVERS, NetworkAddress6};
 pub use connection::KeepAlive;
 #[cfg(target_os = "none")]
 pub use datagram::UdpSocket;
+#[cfg(target_os = "none")]
+pub use dns::lookup_host;
+pub use echo::EchoReply;
 pub use error::NetError;
 #[cfg(target_os = "none")]
+pub use icmp::{IcmpSocket, ping};
+#[cfg(target_os = "none")]
+pub(crate) use interface::{Interface, Queues};
+#[cfg(target_os = "none")]
 pub use interface::{
-    attach, attach_queues, counters, is_attached, local_address, set_limits, usage, wait_until_configured,
+    attach, attach_queues, configuration, counters, is_attached, local_address, set_limits, usage,
+    wait_until_configured, wait_until_configured_any, wait_until_configured6,
 };
+#[cfg(target_os = "none")]
+pub(crate) use limits::number;
 pub use limits::{LimitError, Limits};
+pub(crate) use patience::Wait;
+#[cfg(target_os = "none")]
+pub(crate) use poll::Waiting;
 #[cfg(target_os = "none")]
 pub use poll::{PollEntry, Pollable, poll};
 pub use readiness::Readiness;
 pub use share::{Search, Seat, Stray};
 pub use signal::Signal;
+pub(crate) use stack::HOP_LIMIT;
 #[cfg(target_os = "none")]
 pub use tcp::{Incoming, Linger, Shutdown, TcpListener, TcpStream};
+#[cfg(target_os = "none")]
+pub use to_socket_addrs::ToSocketAddrs;
 pub use udp::Broadcast;
+pub(crate) use udp::CAPACITIES as UDP_CAPACITIES;

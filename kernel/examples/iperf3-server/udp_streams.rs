@@ -10,7 +10,7 @@
 //! with a number beyond the next says that those between are lost, until they come after all.
 
 use alloc::{collections::BTreeMap, format, rc::Rc, string::String, vec, vec::Vec};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 
 use toro::io::{self, ErrorKind};
 use toro::net::UdpSocket;
@@ -52,8 +52,8 @@ fn answer(greeting: &[u8]) -> Option<[u8; 4]> {
 ///
 /// They did not come, or the port is taken.
 pub fn gather(desk: &Desk, control: &Control, parameters: &Parameters) -> Result<Peers, String> {
-    let address = (Ipv4Addr::UNSPECIFIED, desk.port).into();
-    let socket = UdpSocket::bind(address).map_err(|error| format!("cannot bind: {error}"))?;
+    let socket =
+        UdpSocket::bind((Ipv6Addr::UNSPECIFIED, desk.port)).map_err(|error| format!("cannot bind: {error}"))?;
     socket.set_write_timeout(Some(LOOK)).map_err(text)?;
     socket.set_read_timeout(Some(LOOK)).map_err(text)?;
     control.say(State::CreateStreams)?;

@@ -34,7 +34,7 @@ pub fn run() {
 }
 
 fn serve() {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80).into()).expect("port 80 is free");
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)).expect("port 80 is free");
     loop {
         let (mut stream, _) = listener.accept().expect("the network is there");
         let body = format!("core {}\n", cores::current());

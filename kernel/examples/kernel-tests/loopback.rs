@@ -31,7 +31,7 @@ fn on_this_core() {
         streams(address);
         datagrams(address);
     }
-    let nobody = TcpStream::connect((Ipv4Addr::LOCALHOST, 9).into()).map(drop);
+    let nobody = TcpStream::connect((Ipv4Addr::LOCALHOST, 9)).map(drop);
     assert_eq!(nobody.expect_err("nobody listens").kind(), ErrorKind::ConnectionRefused);
 }
 

@@ -6,7 +6,8 @@ use alloc::string::String;
 use toro::sync::mpsc;
 use toro::thread::Builder;
 
-use crate::homes::{await_address, homes};
+use crate::address::await_address;
+use crate::homes::homes;
 
 /// Runs `server` on every core that has a network interface, once that has an address. Returns when one of them does.
 ///

@@ -1,10 +1,11 @@
-//! Where the interface's address comes from: the word `ip=` of the guest's command line.
+//! Where the interface's IPv4 address comes from: the word `ip=` of the guest's command line.
 //!
 //! | word | meaning |
 //! |---|---|
 //! | none, or `ip=dhcp` | ask a DHCP server, and go on asking until one answers |
 //! | `ip=10.0.2.15/24` | this address, and no way beyond its network |
 //! | `ip=10.0.2.15/24,gw=10.0.2.2` | this address, and a gateway to everywhere else |
+//! | `ip=none` | no IPv4 address |
 //!
 //! Under QEMU's user network the DHCP server is 10.0.2.2 and gives the first guest 10.0.2.15; the second and third
 //! lines then work as well and save the exchange.
@@ -15,10 +16,10 @@ use core::str::FromStr;
 
 use smoltcp::wire::Ipv4Cidr;
 
-/// Where the interface's address comes from.
+/// Where the interface's IPv4 address comes from.
 ///
 /// ```text
-/// "dhcp"  |  ADDRESS "/" PREFIX  [ ",gw=" ADDRESS ]
+/// "dhcp"  |  "none"  |  ADDRESS "/" PREFIX  [ ",gw=" ADDRESS ]
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Addressing {
@@ -27,12 +28,15 @@ pub enum Addressing {
     Dhcp,
     /// Whoever wrote the command line.
     Static(StaticAddress),
-    /// Another stack, with which this one shares its address: it is told by
-    /// [`Stack::set_address`](super::stack::Stack::set_address), and has none until then. No word stands for it.
+    /// Nobody: there is none.
+    None,
+    /// Another stack, with which this one shares all that it is configured with, IPv6 included: it is told by
+    /// [`Stack::set_configuration`](super::stack::Stack::set_configuration), and has nothing until then. No word stands
+    /// for it.
     Shared,
 }
 
-/// An interface's address, and what belongs to it. From the command line it is fixed for the interface's life.
+/// An interface's IPv4 address, and what belongs to it. From the command line it is fixed for the interface's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaticAddress {
     /// The address itself.
@@ -47,8 +51,10 @@ impl FromStr for Addressing {
     type Err = AddressingError;
 
     fn from_str(text: &str) -> Result<Self, AddressingError> {
-        if text == "dhcp" {
-            return Ok(Self::Dhcp);
+        match text {
+            "dhcp" => return Ok(Self::Dhcp),
+            "none" => return Ok(Self::None),
+            _ => {}
         }
         let mut words = text.split(',');
         let (address, prefix) = words.next().and_then(|word| word.split_once('/')).ok_or(AddressingError::Address)?;
@@ -83,7 +89,7 @@ pub(super) fn is_host(address: Ipv4Addr) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressingError {
-    /// It does not begin with `dhcp` or the address of a host and `/`.
+    /// It is none of the known words, and does not begin with the address of a host and `/`.
     Address,
     /// The prefix length is not a number from 1 to 32.
     Prefix,
@@ -96,7 +102,7 @@ pub enum AddressingError {
 impl fmt::Display for AddressingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Address => "expected `dhcp` or ADDRESS/PREFIX",
+            Self::Address => "expected `dhcp`, `none` or ADDRESS/PREFIX",
             Self::Prefix => "the prefix length must be a number from 1 to 32",
             Self::Gateway => "the gateway must be one other host in the same network",
             Self::Unknown => "unknown part, expected `,gw=ADDRESS`",
@@ -115,6 +121,7 @@ mod tests {
         let address = Ipv4Addr::new(10, 0, 2, 15);
         let fixed = |gateway| Ok(Addressing::Static(StaticAddress { address, prefix: 24, gateway }));
         assert_eq!("dhcp".parse(), Ok(Addressing::Dhcp));
+        assert_eq!("none".parse(), Ok(Addressing::None));
         assert_eq!("10.0.2.15/24".parse(), fixed(None));
         assert_eq!("10.0.2.15/24,gw=10.0.2.2".parse(), fixed(Some(Ipv4Addr::new(10, 0, 2, 2))));
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   core 0: pair 0, stack 0            core 1: pair 1, stack 1
 //!     letters  <----------------------   a frame that is for stack 0, or for nobody here
-//!     a lease, an ARP reply  --------->  letters
+//!     addresses, an ARP reply -------->  letters
 //! ```
 //!
 //! What arrives at one stack and concerns others, as [`share`](super::share) decides, is carried in letters: each stack
@@ -18,7 +18,7 @@ use toro_core::Instant;
 use toro_core::driver::net::Frame;
 use toro_sync::Mailbox;
 
-use super::address::StaticAddress;
+use super::configuration::Configuration;
 use super::share::{Search, Seat, Stray};
 use super::signal::Signal;
 use super::stack::Stack;
@@ -35,8 +35,8 @@ enum Letter {
     Lost(Search, Frame),
     /// Everybody should hear of it.
     News(Arc<[u8]>),
-    /// This is our address now.
-    Address(Option<StaticAddress>),
+    /// These are our addresses now.
+    Configuration(Arc<Configuration>),
 }
 
 struct Member {
@@ -88,7 +88,7 @@ impl Company {
         (0..self.seat.of().get()).filter(move |&seat| seat != me)
     }
 
-    /// Whether another stack of the group finds out the address.
+    /// Whether another stack of the group finds the addresses.
     pub(super) fn is_told(&self) -> bool {
         self.seat.index() != 0
     }
@@ -110,7 +110,7 @@ impl Company {
                     }
                 }
                 Letter::News(bytes) => stack.overhear(now, &bytes),
-                Letter::Address(address) => stack.set_address(address),
+                Letter::Configuration(configuration) => stack.set_configuration(&configuration),
             }
         }
     }
@@ -137,9 +137,10 @@ impl Company {
         }
     }
 
-    /// Tells the others the address that this stack has got.
-    pub(super) fn tell_address(&self, address: Option<StaticAddress>) {
-        self.others().for_each(|seat| self.post(seat, Letter::Address(address)));
+    /// Tells the others what this stack is configured with.
+    pub(super) fn tell_configuration(&self, configuration: &Configuration) {
+        let configuration = Arc::new(configuration.clone());
+        self.others().for_each(|seat| self.post(seat, Letter::Configuration(Arc::clone(&configuration))));
     }
 }
 

@@ -1,16 +1,23 @@
 //! [`Config`]: what can be chosen about a stack.
 
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::address::Addressing;
+use super::address6::Addressing6;
 use super::limits::Limits;
 use super::share::Seat;
 
 /// What can be chosen about a stack.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the interface's address comes from.
+    /// Where the interface's IPv4 address comes from.
     pub addressing: Addressing,
+    /// Where its IPv6 addresses come from.
+    pub addressing6: Addressing6,
+    /// DNS servers that are known beforehand; those that a DHCP server or a router names come behind them.
+    pub dns_servers: Vec<SocketAddr>,
     /// Which of the stacks with this address it is.
     pub seat: Seat,
     /// What sequence numbers, ports and the hash of flows are derived from. It should differ from boot to boot and
@@ -38,6 +45,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addressing: Addressing::Dhcp,
+            addressing6: Addressing6::Auto,
+            dns_servers: Vec::new(),
             seat: Seat::ALONE,
             seed: 0,
             memory: 12 << 20,

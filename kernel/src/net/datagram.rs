@@ -1,7 +1,7 @@
 //! [`UdpSocket`], with the names and semantics of `std::net`.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::error::NetError;
 use super::interface::{Interface, Queues};
@@ -9,6 +9,7 @@ use super::patience::Patience;
 use super::readiness::Readiness;
 use super::stack::{Stack, UdpId};
 use super::tcp::hop_limit;
+use super::to_socket_addrs::{ToSocketAddrs, try_each};
 use super::udp::Broadcast;
 use crate::io::{Error, ErrorKind, Result};
 use crate::time::Duration;
@@ -24,8 +25,8 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Receives datagrams for a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free.
+    /// Receives datagrams for a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free.
     ///
     /// # Errors
     ///
@@ -33,10 +34,10 @@ impl UdpSocket {
     /// - [`AddrNotAvailable`](ErrorKind::AddrNotAvailable): the address is specified, and not ours;
     /// - [`OutOfMemory`](ErrorKind::OutOfMemory), [`QuotaExceeded`](ErrorKind::QuotaExceeded): there is no memory for
     ///   another socket, or there are as many as the [limits](crate::net::Limits) allow.
-    pub fn bind(address: SocketAddr) -> Result<Self> {
+    pub fn bind<A: ToSocketAddrs>(address: A) -> Result<Self> {
         let interface = Interface::current();
         let queues = Queues::default();
-        let (id, local) = interface.stack().bind_udp(address, queues.clone())?;
+        let (id, local) = try_each(address, |address| Ok(interface.stack().bind_udp(address, queues.clone())?))?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })
     }
 
@@ -65,14 +66,16 @@ impl UdpSocket {
     /// # Errors
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput): the datagram does not fit into a frame, or the address
-    ///   or port is unspecified;
+    ///   or port is unspecified, or of the other family than the one that the socket is bound to;
     /// - [`NetworkUnreachable`](ErrorKind::NetworkUnreachable): there is no way there;
     /// - [`PermissionDenied`](ErrorKind::PermissionDenied): to everybody, without [`set_broadcast`](Self::set_broadcast);
     /// - [`TimedOut`](ErrorKind::TimedOut): no room came up in time;
     /// - [`WouldBlock`](ErrorKind::WouldBlock): there is no room, and the socket is
     ///   [non-blocking](Self::set_nonblocking);
     /// - [`NetworkDown`](ErrorKind::NetworkDown): the device has failed.
-    pub fn send_to(&self, bytes: &[u8], address: SocketAddr) -> Result<usize> {
+    pub fn send_to<A: ToSocketAddrs>(&self, bytes: &[u8], address: A) -> Result<usize> {
+        // As in std, the first address only: a datagram is sent to one place.
+        let address = try_each(address, Ok)?;
         self.writing(|stack| stack.send_to(self.id(), bytes, address))?;
         Ok(bytes.len())
     }
@@ -104,8 +107,8 @@ impl UdpSocket {
     ///
     /// - [`InvalidInput`](ErrorKind::InvalidInput): the address or port is unspecified;
     /// - [`NetworkUnreachable`](ErrorKind::NetworkUnreachable): there is no way there.
-    pub fn connect(&self, address: SocketAddr) -> Result<()> {
-        Ok(self.interface.stack().connect_udp(self.id(), Some(address))?)
+    pub fn connect<A: ToSocketAddrs>(&self, address: A) -> Result<()> {
+        try_each(address, |address| Ok(self.interface.stack().connect_udp(self.id(), Some(address))?))
     }
 
     /// As [`send_to`](Self::send_to), to the peer.
@@ -193,14 +196,13 @@ impl UdpSocket {
         Ok(())
     }
 
-    /// Why the socket is of no use any more, if so.
+    /// Why the socket is of no use any more, or, once, that nobody has received a datagram to its peer.
     ///
     /// # Errors
     ///
     /// None; the signature is that of `std`.
     pub fn take_error(&self) -> Result<Option<Error>> {
-        let failed = self.readiness().contains(Readiness::ERROR);
-        Ok(failed.then(|| ErrorKind::NetworkDown.into()))
+        Ok(self.interface.stack().take_udp_error(self.id()).map(Into::into))
     }
 
     /// How long receiving waits.
@@ -219,6 +221,28 @@ impl UdpSocket {
     /// None; the signature is that of `std`.
     pub fn write_timeout(&self) -> Result<Option<Duration>> {
         Ok(self.patience.write_timeout())
+    }
+
+    /// Receives also what is sent to a multicast group, on this core's interface. (`std` has a function for each family,
+    /// and asks which interface.)
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): it is no group, or one of the family that the socket is
+    ///   not bound to;
+    /// - [`AddrInUse`](crate::io::ErrorKind::AddrInUse): the socket is in the group;
+    /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory): sockets are in too many groups, some twenty.
+    pub fn join_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().join_multicast(self.id(), group)?)
+    }
+
+    /// Ends a membership in a group; so does dropping the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrNotAvailable`](crate::io::ErrorKind::AddrNotAvailable): the socket is not in the group.
+    pub fn leave_multicast(&self, group: IpAddr) -> Result<()> {
+        Ok(self.interface.stack().leave_multicast(self.id(), group)?)
     }
 
     /// Sets how long receiving waits; `None`: for ever.

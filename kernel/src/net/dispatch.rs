@@ -1,35 +1,58 @@
 //! Where a received frame belongs, told from its headers alone.
 //!
 //! ```text
-//!   Ethernet -- IPv4 -- TCP   to us        --> Tcp(segment): the stack looks up its flow
-//!                  |--- UDP                --> Udp(port): the stack looks up its socket
-//!                  |--- ICMP, others       --> System: smoltcp answers by itself
-//!      |------- ARP                        --> System
-//!      +------- IPv6, anything else        --> Foreign
+//!   Ethernet -- IP ---- TCP   to us            --> Tcp(segment): the stack looks up its flow
+//!                 |---- UDP                    --> Udp(end): the stack looks up its socket
+//!                 |---- ICMP "nobody is there" --> Refusal(datagram): so does the one that was sent from here
+//!                 |---- ICMP echo reply        --> Echo(identifier): the stack looks up who has asked
+//!                 |---- ICMPv6 of neighbours   --> Neighbor: smoltcp answers, and learns where they are
+//!                 |---- ICMPv6 of routers      --> Router: the stack decides which addresses it has
+//!                 |---- ICMP echo, queries     --> System, Query: smoltcp answers by itself
+//!                 +---- others                 --> System (IPv4), Foreign (IPv6)
+//!      |------- ARP                            --> Arp
+//!      +------- anything else                  --> Foreign
 //! ```
 //!
-//! Checksums have been looked at before ([`Port::receive_frame`](super::port::Port::receive_frame)). What is dropped
-//! here is what smoltcp would misunderstand (fragments: it is built without reassembly and would take them for whole)
-//! or must not meet (the unspecified address as a source, to which it would answer).
+//! IPv6 packets come here without extension headers: [`extension`](super::extension) has taken them off. Checksums have
+//! been looked at before ([`Port::receive_frame`](super::port::Port::receive_frame)).
+//!
+//! What is dropped here is what smoltcp would misunderstand (fragments: it is built without reassembly and would take them
+//! for whole) or must not meet (an address as a source that is none, to which it would answer). Of ICMPv6 it gets what it
+//! acts on, and nothing else.
 
 use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber, UdpPacket,
+    EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
+    UdpPacket,
 };
 use toro_core::driver::net::MacAddress;
 
+use super::address6::is_host6;
+use super::echo;
 use super::flow::Flow;
+use super::neighbor::{self, Neighbor};
+use super::refusal::{self, Datagram};
 
 /// Where a received frame belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Traffic {
     /// A TCP segment for this host.
     Tcp(Segment),
-    /// A UDP datagram for this port, for this host or for everyone.
-    Udp(u16),
+    /// A UDP datagram for this address and port, for this host or for many.
+    Udp(SocketAddr),
+    /// Word that a datagram of ours has found nobody.
+    Refusal(Datagram),
+    /// The reply to an echo request with this identifier.
+    Echo(u16),
     /// An ARP packet.
     Arp,
+    /// What a neighbour says about an IPv6 address.
+    Neighbor(Neighbor),
+    /// What a router says about networks.
+    Router,
+    /// The question which groups there are members of here.
+    Query,
     /// What smoltcp handles without a socket.
     System,
     /// Nothing that this stack takes part in.
@@ -88,6 +111,10 @@ pub(super) fn classify(frame: &[u8], mac: MacAddress) -> Traffic {
             let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return Traffic::Foreign };
             classify_ipv4(&ip, ethernet.dst_addr().0 == mac.0)
         }
+        EthernetProtocol::Ipv6 => match Ipv6Packet::new_checked(ethernet.payload()) {
+            Ok(ip) if ip.version() == 6 => classify_ipv6(&ip, ethernet.dst_addr().0 == mac.0),
+            _ => Traffic::Foreign,
+        },
         _ => Traffic::Foreign,
     }
 }
@@ -101,16 +128,67 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     if source.is_loopback() || destination.is_loopback() || source == destination {
         return Traffic::Foreign;
     }
+    let ends = [ip.src_addr().into(), ip.dst_addr().into()];
     match ip.next_header() {
-        IpProtocol::Tcp => match TcpPacket::new_checked(ip.payload()) {
-            Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, ip.src_addr().into(), ip.dst_addr().into())),
-            _ => Traffic::Foreign,
+        IpProtocol::Tcp => classify_tcp(ip.payload(), ends, to_us),
+        IpProtocol::Udp => classify_udp(ip.payload(), ends),
+        IpProtocol::Icmp if to_us => match echo::reply_identifier(ip.payload(), echo::REPLY4) {
+            Some(identifier) => Traffic::Echo(identifier),
+            None => refusal::parse4(ip).map_or(Traffic::System, Traffic::Refusal),
         },
-        IpProtocol::Udp => match UdpPacket::new_checked(ip.payload()) {
-            Ok(udp) => Traffic::Udp(udp.dst_port()),
-            Err(_) => Traffic::Foreign,
-        },
+        IpProtocol::Igmp => Traffic::Query,
         _ => Traffic::System,
+    }
+}
+
+fn classify_ipv6(ip: &Ipv6Packet<&[u8]>, to_us: bool) -> Traffic {
+    let (source, destination) = (ip.src_addr(), ip.dst_addr());
+    // Nor does a host speak to itself on a wire.
+    if !is_host6(destination) && !destination.is_multicast() || source == destination {
+        return Traffic::Foreign;
+    }
+    if !is_host6(source) {
+        // Only who has no address yet may speak from none.
+        let probe = neighbor::parse(ip).filter(|_| source.is_unspecified() && ip.next_header() == IpProtocol::Icmpv6);
+        return probe.map_or(Traffic::Foreign, Traffic::Neighbor);
+    }
+    let ends = [source.into(), destination.into()];
+    match ip.next_header() {
+        IpProtocol::Tcp => classify_tcp(ip.payload(), ends, to_us),
+        IpProtocol::Udp => classify_udp(ip.payload(), ends),
+        IpProtocol::Icmpv6 => classify_icmpv6(ip),
+        _ => Traffic::Foreign,
+    }
+}
+
+fn classify_icmpv6(ip: &Ipv6Packet<&[u8]>) -> Traffic {
+    let Some(&kind) = ip.payload().first() else { return Traffic::Foreign };
+    match Icmpv6Message::from(kind) {
+        Icmpv6Message::EchoRequest => Traffic::System,
+        Icmpv6Message::EchoReply => {
+            echo::reply_identifier(ip.payload(), echo::REPLY6).map_or(Traffic::Foreign, Traffic::Echo)
+        }
+        Icmpv6Message::MldQuery => Traffic::Query,
+        Icmpv6Message::RouterAdvert => Traffic::Router,
+        Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => {
+            neighbor::parse(ip).map_or(Traffic::Foreign, Traffic::Neighbor)
+        }
+        Icmpv6Message::DstUnreachable => refusal::parse6(ip).map_or(Traffic::Foreign, Traffic::Refusal),
+        _ => Traffic::Foreign,
+    }
+}
+
+fn classify_tcp(payload: &[u8], [source, destination]: [IpAddr; 2], to_us: bool) -> Traffic {
+    match TcpPacket::new_checked(payload) {
+        Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, source, destination)),
+        _ => Traffic::Foreign,
+    }
+}
+
+fn classify_udp(payload: &[u8], [_, destination]: [IpAddr; 2]) -> Traffic {
+    match UdpPacket::new_checked(payload) {
+        Ok(udp) => Traffic::Udp(SocketAddr::new(destination, udp.dst_port())),
+        Err(_) => Traffic::Foreign,
     }
 }
 

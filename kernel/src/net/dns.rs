@@ -30,8 +30,13 @@
 mod cache;
 mod inquiry;
 mod message;
+#[cfg(target_os = "none")]
+mod resolve;
+
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+#[cfg(target_os = "none")]
+pub use resolve::lookup_host;
 
 /// The addresses that a name has without anybody being asked: it is one, or the host's own (RFC 6761 §6.3).
 pub(super) fn known(host: &str) -> Option<Vec<IpAddr>> {

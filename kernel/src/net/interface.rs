@@ -10,14 +10,17 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{OnceCell, RefCell, RefMut};
-use core::net::Ipv4Addr;
+use core::fmt::Display;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::NonZeroU16;
+use core::str::FromStr;
 
 use toro_core::driver::net::{MacAddress, NetDevice};
 
-use super::address::{Addressing, StaticAddress};
+use super::address::Addressing;
 use super::company::{Group, Place};
 use super::config::Config;
+use super::configuration::{Configuration, DNS_PORT, MOST_DNS_SERVERS};
 use super::error::NetError;
 use super::flow::mix;
 use super::limits::{Limits, number};
@@ -47,7 +50,7 @@ core_local! {
 
 /// Where threads wait for a socket.
 #[derive(Clone, Default)]
-pub(super) struct Queues(Rc<Queue>);
+pub(crate) struct Queues(Rc<Queue>);
 
 #[derive(Default)]
 struct Queue {
@@ -57,12 +60,12 @@ struct Queue {
 
 impl Queues {
     /// Threads that want to read or to accept.
-    pub(super) fn readable(&self) -> &WaitQueue {
+    pub(crate) fn readable(&self) -> &WaitQueue {
         &self.0.readable
     }
 
     /// Threads that want to write or to connect.
-    pub(super) fn writable(&self) -> &WaitQueue {
+    pub(crate) fn writable(&self) -> &WaitQueue {
         &self.0.writable
     }
 
@@ -95,7 +98,7 @@ enum Reach {
 }
 
 /// A core's network interface. It stays for the life of the machine.
-pub(super) struct Interface {
+pub(crate) struct Interface {
     stack: RefCell<Stack<Queues>>,
     configured: Queues,
     reach: Reach,
@@ -103,7 +106,7 @@ pub(super) struct Interface {
 
 impl Interface {
     /// The interface of the calling core. Where there is no device, it is one that reaches the core itself.
-    pub(super) fn current() -> &'static Self {
+    pub(crate) fn current() -> &'static Self {
         Self::existing().unwrap_or_else(|| {
             let config = Config { addressing: Addressing::Shared, ..config(NoWire.mac()) };
             Self::start(Box::new(NoWire), config, Reach::Loopback, None)
@@ -111,7 +114,7 @@ impl Interface {
     }
 
     /// The interface of the calling core, if there is one already.
-    fn existing() -> Option<&'static Self> {
+    pub(crate) fn existing() -> Option<&'static Self> {
         INTERFACE.get().get()
     }
 
@@ -120,7 +123,7 @@ impl Interface {
         let configured = Queues::default();
         let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
         let interface = INTERFACE.get().get_or_init(|| Self { stack: RefCell::new(stack), configured, reach });
-        register_poller(Box::new(StackPoller { interface, company, address: None }));
+        register_poller(Box::new(StackPoller { interface, company, said: Configuration::default(), version: 0 }));
         interface
     }
 
@@ -129,13 +132,13 @@ impl Interface {
     /// # Panics
     ///
     /// If a closure that looks at bytes in the stack calls the network again.
-    pub(super) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
+    pub(crate) fn stack(&self) -> RefMut<'_, Stack<Queues>> {
         self.stack.try_borrow_mut().expect("a closure that has bytes of a socket neither waits nor uses sockets")
     }
 
     /// Attempts an operation, and again each time that `queue` is woken, until it does not answer `WouldBlock` or the
     /// patience is at its end.
-    pub(super) fn wait<T>(
+    pub(crate) fn wait<T>(
         &self,
         queue: &WaitQueue,
         wait: Wait,
@@ -163,29 +166,30 @@ struct StackPoller {
     interface: &'static Interface,
     /// The other stacks with its address, if there are any.
     company: Place,
-    /// What was last said about the address.
-    address: Option<StaticAddress>,
+    /// What was last said about the configuration.
+    said: Configuration,
+    version: u32,
 }
 
 impl StackPoller {
-    /// Whether another stack finds out the address, and announces it.
+    /// Whether another stack finds the addresses, and announces them.
     fn is_told(&self) -> bool {
         self.company.as_ref().is_some_and(|company| company.is_told())
     }
 
-    /// Says, to the log and to the other stacks, that the address has changed, if it has.
-    fn announce(&mut self, address: Option<StaticAddress>) {
-        if self.address == address {
-            return;
-        }
-        self.address = address;
-        match address {
-            Some(StaticAddress { address, .. }) => log::info!("net: the address is {address}"),
-            None => log::warn!("net: the address was lost"),
-        }
+    /// Says, to the log and to the other stacks, that the configuration has changed.
+    fn announce(&mut self, configuration: Configuration) {
         if let Some(company) = &self.company {
-            company.tell_address(address);
+            company.tell_configuration(&configuration);
         }
+        let (old, new) = (&self.said, &configuration);
+        for address in new.addresses().filter(|&address| !old.addresses().any(|other| other == address)) {
+            log::info!("net: the address is {address}");
+        }
+        for address in old.addresses().filter(|&address| !new.addresses().any(|other| other == address)) {
+            log::warn!("net: the address {address} was lost");
+        }
+        self.said = configuration;
     }
 }
 
@@ -199,10 +203,14 @@ impl Poller for StackPoller {
         if let Some(company) = &self.company {
             company.send_strays(&mut stack);
         }
-        let address = stack.configuration();
-        drop(stack);
-        if !self.is_told() {
-            self.announce(address);
+        let version = stack.configuration_version();
+        if self.version != version {
+            self.version = version;
+            let configuration = stack.configuration().clone();
+            drop(stack);
+            if !self.is_told() {
+                self.announce(configuration);
+            }
         }
         match activity {
             Activity::Some => Progress::Made,
@@ -220,8 +228,10 @@ impl Poller for StackPoller {
     }
 }
 
-/// Takes a network device into service on this core: makes its stack, which asks for an address at once, as the word
-/// `ip=` of the command line says (see [`Addressing`]), or `NAME.ip=` with the device's name, which goes before.
+/// Takes a network device into service on this core: makes its stack, which looks for addresses at once, as the words `ip=`,
+/// `ip6=` (see [`Addressing`](super::Addressing), [`Addressing6`](super::Addressing6)) and `dns=` (addresses of DNS
+/// servers, with commas between them) of the command line say, or `NAME.ip=` and so on with the device's name, which go
+/// before.
 ///
 /// # Errors
 ///
@@ -251,16 +261,35 @@ pub fn attach_queues(name: &str, queues: Vec<Box<dyn NetDevice>>, cores: &[CoreI
     result
 }
 
-/// How the interface of the device `name` finds its address.
-fn addressing(name: &str) -> Addressing {
-    let word = env::option(&format!("{name}.ip")).or_else(|| env::option("ip"));
+/// A word of the command line about the device `name`, or about all of them. One that makes no sense counts for `T`'s
+/// default, which `instead` describes.
+fn word<T: FromStr<Err: Display> + Default>(name: &str, key: &str, instead: &str) -> T {
+    let word = env::option(&format!("{name}.{key}")).or_else(|| env::option(key));
     match word.map(str::parse) {
-        None => Addressing::Dhcp,
-        Some(Ok(addressing)) => addressing,
+        None => T::default(),
+        Some(Ok(value)) => value,
         Some(Err(error)) => {
-            log::error!("net: ip={}: {error}; asking a DHCP server instead", word.unwrap_or_default());
-            Addressing::Dhcp
+            log::error!("net: {key}={}: {error}; {instead} instead", word.unwrap_or_default());
+            T::default()
         }
+    }
+}
+
+/// The DNS servers of the word `dns=`.
+#[derive(Default)]
+struct DnsServers(Vec<SocketAddr>);
+
+impl FromStr for DnsServers {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> core::result::Result<Self, &'static str> {
+        let server = |word: &str| match word.parse() {
+            Ok(address) => Some(SocketAddr::new(address, DNS_PORT)),
+            Err(_) => word.parse().ok(),
+        };
+        let servers: Option<Vec<SocketAddr>> = text.split(',').map(server).collect();
+        let servers = servers.ok_or("expected ADDRESS or ADDRESS:PORT, with commas between them")?;
+        if servers.len() > MOST_DNS_SERVERS { Err("too many addresses") } else { Ok(Self(servers)) }
     }
 }
 
@@ -268,9 +297,11 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     if Interface::existing().is_some() {
         return Err(ErrorKind::AlreadyExists.into());
     }
-    let addressing = if seat.index() == 0 { addressing(name) } else { Addressing::Shared };
+    let addressing = if seat.index() == 0 { word(name, "ip", "asking a DHCP server") } else { Addressing::Shared };
+    let addressing6 = word(name, "ip6", "asking routers");
+    let DnsServers(dns_servers) = word(name, "dns", "knowing none");
     let mac = device.mac();
-    let config = Config { addressing, seat, ..config(mac) };
+    let config = Config { addressing, addressing6, dns_servers, seat, ..config(mac) };
     match company {
         None => log::info!("net: attached {mac}"),
         Some(_) => log::info!("net: attached {mac}, queue pair {} on core {}", seat.index(), cores::current()),
@@ -322,7 +353,7 @@ pub fn set_limits(limits: Limits) {
 
 /// What differs from boot to boot: the time stamp counter, the time of day and the address of the device. Not a
 /// secret for somebody on the same host.
-fn seed(mac: [u8; 6]) -> u64 {
+pub(super) fn seed(mac: [u8; 6]) -> u64 {
     let [a, b, c, d, e, f] = mac;
     let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let mac = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
@@ -334,7 +365,7 @@ pub fn is_attached() -> bool {
     Interface::existing().is_some_and(|interface| interface.reach == Reach::Wire)
 }
 
-/// The address of this core's interface, once it has one.
+/// The IPv4 address of this core's interface, once it has one.
 pub fn local_address() -> Option<Ipv4Addr> {
     Interface::existing()?.stack().address()
 }
@@ -349,20 +380,56 @@ pub fn counters() -> Option<Counters> {
     Some(Interface::existing()?.stack().counters())
 }
 
-/// Waits until the interface has an address, and returns it.
+/// All that this core's interface is configured with at the moment: its addresses of both families, its IPv6 gateway, and
+/// DNS servers.
+///
+/// # Errors
+///
+/// [`ErrorKind::NetworkDown`]: this core has no network device.
+pub fn configuration() -> Result<Configuration> {
+    let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
+    Ok(interface.ok_or(ErrorKind::NetworkDown)?.stack().configuration().clone())
+}
+
+/// Waits until the interface has an IPv4 address, and returns it.
 ///
 /// # Errors
 ///
 /// - [`ErrorKind::NetworkDown`]: this core has no network device, or it has failed;
 /// - [`ErrorKind::TimedOut`]: no DHCP server has answered in time.
 pub fn wait_until_configured(timeout: Duration) -> Result<Ipv4Addr> {
+    wait_for(timeout, |configuration| configuration.ipv4.map(|ipv4| ipv4.address))
+}
+
+/// Waits until the interface has an IPv6 address that is not only for the link, and returns it.
+///
+/// # Errors
+///
+/// - [`ErrorKind::NetworkDown`]: this core has no network device, or it has failed;
+/// - [`ErrorKind::TimedOut`]: no router has answered in time.
+pub fn wait_until_configured6(timeout: Duration) -> Result<Ipv6Addr> {
+    wait_for(timeout, Configuration::global6)
+}
+
+/// Waits until the interface has an address of either family that is not only for the link, and returns it; the IPv4 one
+/// if it has both.
+///
+/// # Errors
+///
+/// As for [`wait_until_configured`].
+pub fn wait_until_configured_any(timeout: Duration) -> Result<IpAddr> {
+    wait_for(timeout, |configuration| {
+        let ipv4 = configuration.ipv4.map(|ipv4| IpAddr::V4(ipv4.address));
+        ipv4.or_else(|| configuration.global6().map(IpAddr::V6))
+    })
+}
+
+/// Waits until there is what `find` looks for in the configuration.
+fn wait_for<T>(timeout: Duration, find: impl Fn(&Configuration) -> Option<T>) -> Result<T> {
     let interface = Interface::existing().filter(|interface| interface.reach == Reach::Wire);
     let interface = interface.ok_or(ErrorKind::NetworkDown)?;
-    interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| {
-        match (stack.address(), stack.fault()) {
-            (_, Some(_)) => Err(NetError::NetworkDown),
-            (Some(address), None) => Ok(address),
-            (None, None) => Err(NetError::WouldBlock),
-        }
+    interface.wait(interface.configured.readable(), Wait::AtMost(timeout), |stack| match stack.fault() {
+        Some(_) => Err(NetError::NetworkDown),
+        None => find(stack.configuration()).ok_or(NetError::WouldBlock),
     })
 }

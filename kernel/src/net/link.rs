@@ -4,23 +4,32 @@
 //! here takes one such set. What a look costs then does not depend on how many sockets there are.
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, Ipv4Addr};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpAddress, IpCidr, Ipv4Cidr, UDP_HEADER_LEN};
+use smoltcp::wire::{
+    HardwareAddress, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IPV6_MIN_MTU, IpCidr, Ipv4Cidr, Ipv6Cidr, UDP_HEADER_LEN,
+};
 use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
 use super::address::is_host;
+use super::address6::{is_host6, is_link_local};
+use super::configuration::Configuration;
+use super::neighbor::{self, Notice};
 use super::port::{Port, Wish, ethernet_address};
 
+/// Length of an Ethernet header.
+const ETHERNET_HEADER_LEN: usize = 14;
 /// How many segments one socket may send before the next one has its turn.
 pub(super) const TURN: usize = 64;
 /// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
 pub(super) const STUCK: Duration = Duration::from_millis(1);
-/// How long an answer to an ARP request is waited for before its requesters count as ordinary sockets again.
+/// How long an answer to an ARP request or a neighbour solicitation is waited for before its requesters count as ordinary
+/// sockets again.
 const RESOLUTION: Duration = Duration::from_secs(3);
 
 /// What came of a socket's turn to send.
@@ -36,12 +45,16 @@ pub(super) enum Turn {
     Refused,
 }
 
-/// An interface, its device and its address.
+/// An interface, its device and its addresses.
 pub(super) struct Link {
     interface: Interface,
     pub(super) port: Port,
     mac: MacAddress,
-    /// Until when sockets may be waiting for an answer to an ARP request.
+    /// The groups that sockets are in.
+    groups: Vec<IpAddr>,
+    /// What the device was last told to receive.
+    filter: Option<Vec<MacAddress>>,
+    /// Until when sockets may be waiting for a neighbour's answer.
     resolving_until: Option<Instant>,
 }
 
@@ -55,7 +68,7 @@ impl Link {
         let mut config = Config::new(HardwareAddress::Ethernet(ethernet_address(mac)));
         config.random_seed = seed;
         let interface = Interface::new(config, &mut port, to_smol(now));
-        Self { interface, port, mac, resolving_until: None }
+        Self { interface, port, mac, groups: Vec::new(), filter: None, resolving_until: None }
     }
 
     pub(super) fn mac(&self) -> MacAddress {
@@ -67,21 +80,17 @@ impl Link {
         self.interface.context()
     }
 
-    /// The interface's address, once it has one.
-    pub(super) fn address(&self) -> Option<Ipv4Cidr> {
+    /// Whether frames are long enough for IPv6 (RFC 8200 §5).
+    pub(super) fn carries_ipv6(&self) -> bool {
+        self.port.max_frame() >= ETHERNET_HEADER_LEN + IPV6_MIN_MTU
+    }
+
+    /// The interface's IPv4 address, once it has one.
+    fn address(&self) -> Option<Ipv4Cidr> {
         self.interface.ip_addrs().iter().find_map(|cidr| match cidr {
             IpCidr::Ipv4(cidr) => Some(*cidr),
             IpCidr::Ipv6(_) => None,
         })
-    }
-
-    /// The way to other networks, if there is one.
-    pub(super) fn gateway(&self) -> Option<Ipv4Addr> {
-        let route = self.interface.routes().get_default_ipv4_route()?;
-        match route.via_router {
-            IpAddress::Ipv4(gateway) => Some(gateway),
-            IpAddress::Ipv6(_) => None,
-        }
     }
 
     /// Whether this is the interface's own address.
@@ -91,12 +100,36 @@ impl Link {
 
     /// The address of ours from which a host with this one can be reached, if it can.
     pub(super) fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
-        let (IpAddr::V4(address), Some(own)) = (address, self.address()) else { return None };
+        match address {
+            IpAddr::V4(address) => self.source4_for(address).map(IpAddr::V4),
+            IpAddr::V6(address) => self.source6_for(address).map(IpAddr::V6),
+        }
+    }
+
+    fn source4_for(&self, address: Ipv4Addr) -> Option<Ipv4Addr> {
+        let own = self.address()?;
         let is_reachable = is_host(address)
             && own.address() != address
             && own.broadcast() != Some(address)
             && (own.contains_addr(&address) || self.interface.routes().get_default_ipv4_route().is_some());
-        is_reachable.then(|| own.address().into())
+        is_reachable.then(|| own.address())
+    }
+
+    fn source6_for(&self, address: Ipv6Addr) -> Option<Ipv6Addr> {
+        if !is_host6(address) || self.is_own(address.into()) || !self.has_ipv6() {
+            return None;
+        }
+        let on_link = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address.into()));
+        if !on_link && self.interface.routes().get_default_ipv6_route().is_none() {
+            return None;
+        }
+        let source = self.interface.get_source_address_ipv6(&address);
+        // What comes from a link-local address is not answered from beyond the link.
+        (is_link_local(source) == is_link_local(address)).then_some(source)
+    }
+
+    fn has_ipv6(&self) -> bool {
+        self.interface.ipv6_addr().is_some()
     }
 
     /// Whether everybody on the network hears what is sent to this address.
@@ -107,33 +140,72 @@ impl Link {
 
     /// Whether a datagram to this address can leave: that of a reachable host, of a group, or everyone's.
     pub(super) fn is_deliverable(&self, address: IpAddr) -> bool {
-        let (IpAddr::V4(group), Some(own)) = (address, self.address()) else { return false };
-        let to_many = group.is_broadcast() || group.is_multicast() || own.broadcast() == Some(group);
+        let to_many = match address {
+            IpAddr::V4(group) => self
+                .address()
+                .is_some_and(|own| group.is_broadcast() || group.is_multicast() || own.broadcast() == Some(group)),
+            IpAddr::V6(group) => group.is_multicast() && self.has_ipv6(),
+        };
         to_many || self.source_for(address).is_some()
     }
 
-    /// The longest datagram that a frame can carry.
-    pub(super) fn max_datagram(&self) -> usize {
-        self.port.max_frame() - 14 - IPV4_HEADER_LEN - UDP_HEADER_LEN
+    /// The longest datagram to this address that a frame can carry.
+    pub(super) fn max_datagram(&self, address: IpAddr) -> usize {
+        let header = if address.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
+        self.port.max_frame() - ETHERNET_HEADER_LEN - header - UDP_HEADER_LEN
     }
 
-    /// Gives the interface an address, or takes it away. Addresses that no host can have are not accepted.
-    pub(super) fn set_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
-        let address = address.filter(|cidr| is_host(cidr.address()));
-        self.interface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            if let Some(address) = address {
-                // The list is empty and has room for at least one.
-                let _ = addresses.push(IpCidr::Ipv4(address));
-            }
-        });
+    /// Tells the neighbours something.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        neighbor::tell(&mut self.port, self.mac, notice);
+    }
+
+    /// Gives the interface its addresses and routes. Addresses that no host can have are not accepted.
+    pub(super) fn configure(&mut self, configuration: &Configuration) {
+        let ipv4 = configuration.ipv4.filter(|own| is_host(own.address));
+        let ipv6 = configuration.ipv6.iter().filter(|own| is_host6(own.address));
+        // More bits than there are name one host.
+        let cidrs = ipv4.iter().map(|own| IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix.min(32))));
+        let cidrs = cidrs.chain(ipv6.map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix.min(128)))));
+        if !cidrs.clone().eq(self.interface.ip_addrs().iter().copied()) {
+            self.interface.update_ip_addrs(|addresses| {
+                addresses.clear();
+                // There is room for one of IPv4 and the most that there are of IPv6.
+                addresses.extend(cidrs.take(addresses.capacity()));
+            });
+        }
         let routes = self.interface.routes_mut();
         routes.remove_default_ipv4_route();
-        if address.is_some()
-            && let Some(gateway) = gateway.filter(|&gateway| is_host(gateway))
-        {
-            // There is no other route, and room for at least one.
+        routes.remove_default_ipv6_route();
+        // There is no other route, and room for both.
+        if let Some(gateway) = ipv4.and_then(|own| own.gateway).filter(|&gateway| is_host(gateway)) {
             let _ = routes.add_default_ipv4_route(gateway);
+        }
+        if let Some(gateway) = configuration.gateway6.filter(|&gateway| is_host6(gateway)) {
+            let _ = routes.add_default_ipv6_route(gateway);
+        }
+    }
+
+    /// Lets smoltcp be a member of these groups, besides those of our addresses, and of no others.
+    pub(super) fn set_groups(&mut self, groups: impl Iterator<Item = IpAddr> + Clone) {
+        let left = self.groups.iter().filter(|group| !groups.clone().any(|other| other == **group));
+        for &group in left {
+            // It fails for what is no group only, which none of them is.
+            let _ = self.interface.leave_multicast_group(group);
+        }
+        self.groups.clear();
+        for group in groups {
+            // There is room for the most that there can be.
+            let _ = self.interface.join_multicast_group(group);
+            self.groups.push(group);
+        }
+    }
+
+    /// Lets the device receive these groups.
+    pub(super) fn set_filter(&mut self, groups: Vec<MacAddress>) {
+        if self.filter.as_ref() != Some(&groups) {
+            self.port.receive_groups(&groups);
+            self.filter = Some(groups);
         }
     }
 
@@ -176,7 +248,7 @@ impl Link {
         Turn::Done(next)
     }
 
-    /// Whether an answer to an ARP request is due, so that sockets may be waiting for one.
+    /// Whether an answer of a neighbour is due, so that sockets may be waiting for one.
     pub(super) fn is_resolving(&self, now: Instant) -> bool {
         self.resolving_until.is_some_and(|until| now < until)
     }

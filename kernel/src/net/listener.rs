@@ -11,9 +11,19 @@ use core::net::IpAddr;
 
 use super::limits::Limits;
 
+/// Whether a socket that is bound to one address serves another one of ours. `0.0.0.0` stands for all of IPv4, and `[::]`
+/// for all of both families, as on Linux unless it is told otherwise.
+pub(super) fn takes_in(bound: IpAddr, address: IpAddr) -> bool {
+    match bound {
+        IpAddr::V4(bound) if bound.is_unspecified() => address.is_ipv4(),
+        IpAddr::V6(bound) if bound.is_unspecified() => true,
+        bound => bound == address,
+    }
+}
+
 /// A port that connections may be opened to.
 pub(super) struct Listener<S> {
-    /// Which of our addresses it is bound to; unspecified: any.
+    /// Which of our addresses it is bound to; see [`takes_in`] for those that are unspecified.
     pub(super) address: IpAddr,
     pub(super) signal: S,
     backlog: usize,
@@ -36,7 +46,7 @@ impl<S> Listener<S> {
     }
 
     pub(super) fn listens_to(&self, address: IpAddr) -> bool {
-        self.backlog > 0 && (self.address.is_unspecified() || self.address == address)
+        self.backlog > 0 && takes_in(self.address, address)
     }
 
     /// Whether somebody waits to be accepted.

@@ -32,10 +32,11 @@ use core::num::NonZeroU8;
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{HardwareAddress, IpProtocol, IpRepr, TcpPacket, UdpPacket, UdpRepr};
+use smoltcp::wire::{HardwareAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket, UdpRepr};
 use toro_core::Instant;
 
 use super::dispatch::{Segment, describe};
+use super::echo::{REPLY4, REPLY6, reply_identifier};
 use super::link::{STUCK, TURN, Turn, from_smol, to_smol};
 
 /// The longest packet: what the length field of IPv4 can say.
@@ -122,6 +123,20 @@ impl Loopback {
         Turn::More
     }
 
+    /// Queues a message of ICMP, or gives up while there is no room.
+    pub(super) fn say(&mut self, source: IpAddr, destination: IpAddr, message: &[u8]) -> Result<(), Full> {
+        if !self.queue.has_room() {
+            return Err(Full);
+        }
+        let protocol = if destination.is_ipv4() { IpProtocol::Icmp } else { IpProtocol::Icmpv6 };
+        let ip = IpRepr::new(source.into(), destination.into(), protocol, message.len(), HOP_LIMIT);
+        let mut packet = self.queue.buffer(ip.buffer_len());
+        ip.emit(&mut packet[..], &ChecksumCapabilities::ignored());
+        packet[ip.header_len()..].copy_from_slice(message);
+        self.queue.push(packet);
+        Ok(())
+    }
+
     /// Gives a datagram to the socket of `set`, in which it is lost if there is no room for it.
     pub(super) fn deliver(&mut self, ends: &Ends, bytes: &[u8], set: &mut SocketSet<'static>) {
         let udp = UdpRepr { src_port: ends.source.port(), dst_port: ends.destination.port() };
@@ -147,6 +162,10 @@ impl Loopback {
     }
 }
 
+/// There is no room for another packet now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
 /// Between whom a datagram goes.
 pub(super) struct Ends {
     pub(super) source: SocketAddr,
@@ -160,35 +179,43 @@ pub(super) struct Ends {
 pub(super) enum Kind {
     /// A TCP segment.
     Tcp(Segment),
+    /// The reply to an echo request with this identifier.
+    Echo(u16),
     /// What smoltcp handles without a socket of the application.
     System,
 }
 
 /// Reads the headers of a packet of our own making.
 pub(super) fn kind_of(packet: &[u8]) -> Kind {
-    let ends = match packet.first().map(|byte| byte >> 4) {
-        Some(4) => ipv4(packet),
-        Some(6) => ipv6(packet),
+    let kind = match packet.first().map(|byte| byte >> 4) {
+        Some(4) => Ipv4Packet::new_checked(packet).ok().and_then(|ip| {
+            let reply = || reply_identifier(ip.payload(), REPLY4);
+            upper(ip.next_header(), ip.payload(), ip.src_addr().into(), ip.dst_addr().into(), reply)
+        }),
+        Some(6) => Ipv6Packet::new_checked(packet).ok().and_then(|ip| {
+            let reply = || reply_identifier(ip.payload(), REPLY6);
+            upper(ip.next_header(), ip.payload(), ip.src_addr().into(), ip.dst_addr().into(), reply)
+        }),
         _ => None,
     };
-    let tcp = ends.and_then(|(source, destination, payload)| {
-        let tcp = TcpPacket::new_checked(payload).ok()?;
-        Some(describe(&tcp, source, destination))
-    });
-    tcp.map_or(Kind::System, Kind::Tcp)
+    kind.unwrap_or(Kind::System)
 }
 
-/// The ends and the TCP segment of a packet, if it has one.
-fn ipv4(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
-    let ip = smoltcp::wire::Ipv4Packet::new_checked(packet).ok()?;
-    let is_tcp = ip.next_header() == IpProtocol::Tcp;
-    is_tcp.then(|| (ip.src_addr().into(), ip.dst_addr().into(), ip.payload()))
-}
-
-fn ipv6(packet: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
-    let ip = smoltcp::wire::Ipv6Packet::new_checked(packet).ok()?;
-    let is_tcp = ip.next_header() == IpProtocol::Tcp;
-    is_tcp.then(|| (ip.src_addr().into(), ip.dst_addr().into(), ip.payload()))
+fn upper(
+    protocol: IpProtocol,
+    payload: &[u8],
+    source: IpAddr,
+    destination: IpAddr,
+    reply: impl Fn() -> Option<u16>,
+) -> Option<Kind> {
+    match protocol {
+        IpProtocol::Tcp => {
+            let tcp = TcpPacket::new_checked(payload).ok()?;
+            Some(Kind::Tcp(describe(&tcp, source, destination)))
+        }
+        IpProtocol::Icmp | IpProtocol::Icmpv6 => reply().map(Kind::Echo),
+        _ => None,
+    }
 }
 
 /// Packets on their way from the host to itself.
@@ -212,6 +239,11 @@ impl Queue {
         let mut buffer = self.spares.pop().unwrap_or_default();
         buffer.resize(len, 0);
         buffer
+    }
+
+    fn push(&mut self, packet: Vec<u8>) {
+        self.bytes += packet.len();
+        self.packets.push_back(packet);
     }
 
     fn recycle(&mut self, buffer: Vec<u8>) {
@@ -276,8 +308,7 @@ impl TxToken for Place<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut packet = self.0.buffer(len);
         let result = f(&mut packet);
-        self.0.bytes += packet.len();
-        self.0.packets.push_back(packet);
+        self.0.push(packet);
         result
     }
 }

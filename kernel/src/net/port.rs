@@ -38,11 +38,13 @@ use core::num::NonZeroU16;
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::EthernetAddress;
-use toro_core::driver::net::{Burst, Checksum, Frame, MacAddress, NetDevice, Notes};
+use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDevice, Notes, ReceiveFilter};
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::checksum::verify;
+use super::extension::take_off;
 use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
+use super::membership::correct_report;
 use super::offload::{Offload, Said, Sent, Unsendable};
 use super::split::Splitter;
 use super::stack::Counters;
@@ -82,7 +84,7 @@ pub(super) struct Port {
     fault: Option<DeviceFault>,
     /// The last TCP segment that was written.
     sent: Option<Sent>,
-    /// An ARP request was written since this was last asked.
+    /// An ARP request or a neighbour solicitation was written since this was last asked.
     neighbor_wanted: bool,
     pub(super) counters: Counters,
 }
@@ -144,14 +146,19 @@ impl Port {
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
             let (device, max_frame) = (&mut self.device, self.offload.max_frame());
-            if let Some(part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+            if let Some(mut part) = self.splitter.next(&mut self.counters, |len| device.frame(len), max_frame) {
+                let len = part.len();
+                // Nothing that makes one packet of several puts extension headers in front.
+                if take_off(&mut part).is_err() || part.len() != len {
+                    continue;
+                }
                 return Some(part);
             }
             let mut frame = self.incoming.pop()?;
             self.counters.received += 1;
             if frame.notes().continues {
                 self.splitter.begin(frame, &mut self.incoming, &mut self.counters);
-            } else if self.admit(&mut frame) {
+            } else if take_off(&mut frame).is_ok() && self.admit(&mut frame) {
                 return Some(frame);
             }
         }
@@ -238,9 +245,30 @@ impl Port {
         self.sent.take()
     }
 
-    /// Whether an ARP request was written since the last call.
+    /// Whether an ARP request or a neighbour solicitation was written since the last call.
     pub(super) fn take_neighbor_wanted(&mut self) -> bool {
         core::mem::take(&mut self.neighbor_wanted)
+    }
+
+    /// Asks the device to receive these groups.
+    pub(super) fn receive_groups(&mut self, groups: &[MacAddress]) {
+        let filter = ReceiveFilter { multicast: groups, ..ReceiveFilter::default() };
+        if self.fault.is_none()
+            && let Err(fault) = self.device.set_filter(&filter)
+        {
+            self.fault = Some(fault);
+        }
+    }
+
+    /// What has changed about the link since the last call.
+    pub(super) fn changes(&mut self) -> Changes {
+        if self.fault.is_some() {
+            return Changes::default();
+        }
+        self.device.changes().unwrap_or_else(|fault| {
+            self.fault = Some(fault);
+            Changes::default()
+        })
     }
 
     pub(super) fn arm(&mut self) -> Armed {
@@ -314,6 +342,7 @@ impl Port {
         // It has the capacity.
         let _ = frame.set_len(len);
         let result = write(&mut frame);
+        correct_report(&mut frame);
         match self.offload.finish(&mut frame, segment_size) {
             Ok(said) => {
                 self.note(said);

@@ -7,9 +7,15 @@
 //! ```text
 //!   frame arrives at pair k         who must see it
 //!   ARP about our address           everybody: the answer to one stack's request arrives at any pair
-//!   UDP to port 68                  the stack with the DHCP client, which is number 0
+//!   neighbour solicitation for it   everybody
+//!   neighbour advertisement         everybody
+//!   probe for an IPv6 address       the stack that finds the addresses, which is number 0
+//!   router advertisement            the same
+//!   UDP over IPv4 to port 68        the same: it has the DHCP client
 //!   UDP to a group                  everybody
+//!   which groups are you in?        everybody: the stacks may be in different ones
 //!   TCP, UDP to a socket here       this stack
+//!   ICMP about a datagram of ours   this stack, if it has the socket
 //!   TCP, UDP to no socket here      whoever has it: see below
 //!   all else                        this stack: pings, fragments, what nobody understands
 //! ```
@@ -41,18 +47,19 @@
 //! Every decision is a total function of the frame's bytes: whatever they are, it names stacks that there are.
 
 use alloc::boxed::Box;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::num::NonZeroU16;
 
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame};
 use toro_core::driver::net::Frame;
 
 use super::dispatch::Traffic;
+use super::neighbor::{self, Neighbor, NeighborKind};
 use super::ports::FIRST;
 
 /// The port of DHCP clients, to which servers answer.
 const DHCP_CLIENT: u16 = 68;
-/// The stack that has the DHCP client.
+/// The stack that finds the addresses: it has the DHCP client, and listens to routers.
 const LEASEHOLDER: u16 = 0;
 
 /// Which one of how many stacks with the same address a stack is.
@@ -168,7 +175,7 @@ pub enum Stray {
 pub(super) enum Recipients {
     /// The one where it arrived.
     Here,
-    /// The one with the DHCP client, which is another.
+    /// The one that finds the addresses, which is another.
     Leaseholder,
     /// The one that has its socket, which is another, if any.
     Holder(Search),
@@ -176,26 +183,36 @@ pub(super) enum Recipients {
     Everyone,
 }
 
-/// Decides which stacks must see a frame that arrived at `seat`, where the address is `own`. `knows` says whether this
-/// stack has a socket for it.
+/// Decides which stacks must see a frame that arrived at `seat`. `is_own` says whether an address is ours, `knows` whether
+/// this stack has a socket for it.
 pub(super) fn recipients(
     seat: Seat,
     frame: &[u8],
     traffic: &Traffic,
-    own: Option<Ipv4Addr>,
+    is_own: impl Fn(IpAddr) -> bool,
     knows: impl FnOnce() -> bool,
 ) -> Recipients {
     if !seat.is_shared() {
         return Recipients::Here;
     }
     let is_to_group = frame.first().is_some_and(|byte| byte & 1 != 0);
+    let leaseholder = if seat.index == LEASEHOLDER { Recipients::Here } else { Recipients::Leaseholder };
     let port = match traffic {
-        Traffic::Arp if own.is_some() && arp_target(frame) == own => return Recipients::Everyone,
+        Traffic::Arp if arp_target(frame).is_some_and(|target| is_own(target.into())) => return Recipients::Everyone,
         Traffic::Arp | Traffic::System | Traffic::Foreign => return Recipients::Here,
-        Traffic::Udp(DHCP_CLIENT) if seat.index == LEASEHOLDER => return Recipients::Here,
-        Traffic::Udp(DHCP_CLIENT) => return Recipients::Leaseholder,
+        Traffic::Neighbor(Neighbor { kind, target }) => match kind {
+            NeighborKind::Probe => return leaseholder,
+            NeighborKind::Solicitation if !is_own((*target).into()) => return Recipients::Here,
+            NeighborKind::Solicitation | NeighborKind::Advertisement => return Recipients::Everyone,
+        },
+        Traffic::Router => return leaseholder,
+        Traffic::Query => return Recipients::Everyone,
+        Traffic::Udp(local) if local.is_ipv4() && local.port() == DHCP_CLIENT => return leaseholder,
         Traffic::Udp(_) if is_to_group => return Recipients::Everyone,
-        Traffic::Udp(port) => *port,
+        Traffic::Udp(local) => local.port(),
+        Traffic::Refusal(datagram) => datagram.local.port(),
+        // Drawn as ports are.
+        Traffic::Echo(identifier) => *identifier,
         Traffic::Tcp(segment) => segment.flow.local.port(),
     };
     if knows() { Recipients::Here } else { Recipients::Holder(Search::new(seat, port)) }
@@ -211,9 +228,11 @@ fn arp_target(frame: &[u8]) -> Option<Ipv4Addr> {
     }
 }
 
-/// Turns the copy of an ARP request into the reply that says the same: whoever overhears it learns who asks, and leaves
-/// the answer to the stack that was asked. Anything else stays as it is.
+/// Turns the copy of an ARP request into the reply that says the same, and that of a neighbour solicitation into such an
+/// advertisement: whoever overhears it learns who asks, and leaves the answer to the stack that was asked. Anything else
+/// stays as it is.
 pub(super) fn silence(frame: &mut [u8]) {
+    neighbor::silence(frame);
     if let Ok(mut ethernet) = EthernetFrame::new_checked(frame)
         && ethernet.ethertype() == smoltcp::wire::EthernetProtocol::Arp
         && let Ok(mut packet) = ArpPacket::new_checked(ethernet.payload_mut())
@@ -263,6 +282,14 @@ mod tests {
         bytes
     }
 
+    fn is_here(address: IpAddr) -> bool {
+        address == HERE
+    }
+
+    fn datagram(port: u16) -> Traffic {
+        Traffic::Udp(SocketAddr::from((HERE, port)))
+    }
+
     fn segment(port: u16) -> Traffic {
         let flow = Flow { local: SocketAddr::from((HERE, port)), remote: SocketAddr::from((THERE, 5000)) };
         let sequence = TcpSeqNumber(0);
@@ -271,7 +298,7 @@ mod tests {
 
     /// Who is asked for a frame to this port that arrived at `seat`, in order.
     fn asked(seat: Seat, port: u16) -> Vec<u16> {
-        match recipients(seat, &OURS.0, &segment(port), Some(HERE), || false) {
+        match recipients(seat, &OURS.0, &segment(port), is_here, || false) {
             Recipients::Holder(mut search) => core::iter::from_fn(|| search.next()).collect(),
             other => panic!("{other:?}"),
         }
@@ -281,10 +308,10 @@ mod tests {
     fn a_stack_that_is_alone_sees_everything() {
         for frame in [arp(ArpOperation::Reply, HERE), arp(ArpOperation::Request, HERE)] {
             let traffic = classify(&frame, OURS);
-            assert_eq!(recipients(Seat::ALONE, &frame, &traffic, Some(HERE), || false), Recipients::Here);
+            assert_eq!(recipients(Seat::ALONE, &frame, &traffic, is_here, || false), Recipients::Here);
         }
-        for traffic in [segment(80), segment(60_000), Traffic::Udp(68), Traffic::Udp(53)] {
-            assert_eq!(recipients(Seat::ALONE, &[], &traffic, Some(HERE), || false), Recipients::Here);
+        for traffic in [segment(80), segment(60_000), datagram(68), datagram(53), Traffic::Router] {
+            assert_eq!(recipients(Seat::ALONE, &[], &traffic, is_here, || false), Recipients::Here);
         }
         assert!((FIRST..=u16::MAX).all(|port| Seat::ALONE.may_take(port)));
     }
@@ -292,14 +319,15 @@ mod tests {
     #[test]
     fn arp_about_our_address_is_everyones_and_about_others_nobodys() {
         for operation in [ArpOperation::Reply, ArpOperation::Request] {
-            for (target, own, expected) in [
-                (HERE, Some(HERE), Recipients::Everyone),
-                (THERE, Some(HERE), Recipients::Here),
-                (HERE, None, Recipients::Here),
-            ] {
+            for (target, own, expected) in
+                [(HERE, HERE, Recipients::Everyone), (THERE, HERE, Recipients::Here), (HERE, THERE, Recipients::Here)]
+            {
                 let frame = arp(operation, target);
                 let traffic = classify(&frame, OURS);
-                assert_eq!(recipients(seat(1, 3), &frame, &traffic, own, || unreachable!()), expected);
+                assert_eq!(
+                    recipients(seat(1, 3), &frame, &traffic, |address| address == own, || unreachable!()),
+                    expected
+                );
             }
         }
     }
@@ -319,7 +347,7 @@ mod tests {
     #[test]
     fn leases_are_for_the_first_stack_wherever_they_arrive() {
         let lease = |index, destination: &[u8]| {
-            recipients(seat(index, 3), destination, &Traffic::Udp(68), None, || unreachable!())
+            recipients(seat(index, 3), destination, &datagram(68), |_| false, || unreachable!())
         };
         for destination in [OURS.0, [0xff; 6]] {
             assert_eq!(lease(0, &destination), Recipients::Here);
@@ -330,15 +358,14 @@ mod tests {
 
     #[test]
     fn datagrams_to_a_group_are_everyones_and_others_their_sockets() {
-        let datagram = |destination: [u8; 6], knows: bool| {
-            recipients(seat(1, 2), &destination, &Traffic::Udp(53), Some(HERE), || knows)
-        };
+        let to =
+            |destination: [u8; 6], knows: bool| recipients(seat(1, 2), &destination, &datagram(53), is_here, || knows);
         for group in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
-            assert_eq!(datagram(group, true), Recipients::Everyone);
-            assert_eq!(datagram(group, false), Recipients::Everyone);
+            assert_eq!(to(group, true), Recipients::Everyone);
+            assert_eq!(to(group, false), Recipients::Everyone);
         }
-        assert_eq!(datagram(OURS.0, true), Recipients::Here);
-        assert!(matches!(datagram(OURS.0, false), Recipients::Holder(search) if search.origin() == 1));
+        assert_eq!(to(OURS.0, true), Recipients::Here);
+        assert!(matches!(to(OURS.0, false), Recipients::Holder(search) if search.origin() == 1));
     }
 
     #[test]
@@ -348,7 +375,7 @@ mod tests {
         assert_eq!(asked(seat(2, 4), FIRST + 2), [3, 0, 1], "it is this one, and does not know it");
         assert_eq!(asked(seat(3, 4), 80), [0, 1, 2], "a port that nobody is given");
         assert_eq!(asked(seat(1, 2), 80), [0]);
-        let known = recipients(seat(0, 4), &OURS.0, &segment(FIRST + 2), Some(HERE), || true);
+        let known = recipients(seat(0, 4), &OURS.0, &segment(FIRST + 2), is_here, || true);
         assert_eq!(known, Recipients::Here);
     }
 
@@ -383,7 +410,7 @@ mod tests {
             }
             let traffic = classify(&frame, OURS);
             for index in 0..of {
-                let found = recipients(seat(index, of), &frame, &traffic, Some(HERE), || knows);
+                let found = recipients(seat(index, of), &frame, &traffic, is_here, || knows);
                 match found {
                     Recipients::Here => {}
                     Recipients::Leaseholder => prop_assert!(index != 0),

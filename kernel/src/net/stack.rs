@@ -31,8 +31,8 @@
 //! Where a device is divided among several cores, several stacks have the same address, each on a
 //! [`Seat`](super::Seat). What arrives here and concerns others is set aside: [`take_stray`](Stack::take_stray) hands
 //! it out, and its carrier gives it to the others by [`deliver`](Stack::deliver), [`claim`](Stack::claim) and
-//! [`overhear`](Stack::overhear), then polls them. One of them gets the address; the carrier tells the others, too
-//! ([`set_address`](Stack::set_address)).
+//! [`overhear`](Stack::overhear), then polls them. One of them gets the addresses; the carrier tells the others, too
+//! ([`set_configuration`](Stack::set_configuration)).
 //!
 //! # Failure
 //!
@@ -43,17 +43,19 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use smoltcp::wire::Ipv4Cidr;
 use toro_core::Instant;
 use toro_core::driver::net::NetDevice;
 use toro_core::driver::{Armed, DeviceFault};
 
-use super::address::{Addressing, StaticAddress};
+use super::address::Addressing;
 use super::config::Config;
+use super::configuration::Configuration;
 use super::connection::Connection;
+use super::discovery::Discovery;
+use super::echo::EchoEndpoint;
 use super::error::NetError;
 use super::flow::FlowTable;
 use super::key_queue::KeyQueue;
@@ -61,6 +63,7 @@ use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
 use super::loopback::Loopback;
+use super::membership::{Answering, Membership};
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
 use super::share::Stray;
@@ -71,16 +74,22 @@ use super::time_wait::{TimeWait, TimeWaitQueue};
 use super::timers::Timers;
 use super::udp::UdpEndpoint;
 
+mod addresses;
+mod changes;
 mod company;
+mod echo;
 mod egress;
 mod ingress;
 mod loopback;
 mod operations;
 mod options;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+use changes::Watch;
+pub use echo::EchoId;
 pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
+pub(crate) use options::HOP_LIMIT;
 
 /// The number of the system set among the sockets.
 const SYSTEM: u32 = 0;
@@ -147,6 +156,7 @@ enum Slot<S> {
     System,
     Tcp(Box<Connection<S>>),
     Udp(Box<UdpEndpoint<S>>),
+    Echo(Box<EchoEndpoint<S>>),
 }
 
 enum Target {
@@ -161,18 +171,32 @@ pub struct Stack<S> {
     config: Config,
     slots: Slab<Slot<S>>,
     system: System,
+    /// Our IPv6 addresses, unless there are none or another stack finds them.
+    discovery: Option<Discovery>,
+    /// What a DHCP server has decided.
+    lease: Option<Lease>,
+    /// What holds.
+    configuration: Configuration,
+    /// How often that has changed.
+    configuration_version: u32,
+    membership: Membership,
+    /// A router wants to know of groups.
+    answering: Option<Answering>,
     pool: SocketPool,
     flows: FlowTable<Target>,
     time_wait: TimeWaitQueue,
     listeners: BTreeMap<u16, Listener<S>>,
     udp_ports: BTreeMap<u16, u32>,
+    /// Who sends echo requests, by identifier.
+    echoes: BTreeMap<u16, u32>,
     ephemeral: EphemeralPorts,
     timers: Timers,
     dirty: KeyQueue,
     awaiting_neighbor: KeyQueue,
+    watch: Watch,
     /// What concerns other stacks, oldest first.
     strays: VecDeque<Stray>,
-    /// Called when the interface gains or loses its address.
+    /// Called when the interface gains or loses an address.
     configured: S,
     /// The device had no room at the end of the last poll.
     retry_at: Option<Instant>,
@@ -181,34 +205,44 @@ pub struct Stack<S> {
 }
 
 impl<S: Signal> Stack<S> {
-    /// A stack over a device that nobody else uses. `configured` is called when its address changes.
+    /// A stack over a device that nobody else uses. `configured` is called when its configuration changes.
     pub fn new(device: Box<dyn NetDevice>, config: Config, configured: S, now: Instant) -> Self {
         let mut slots = Slab::new();
         let system = slots.insert(Slot::System);
         debug_assert_eq!(system, SYSTEM, "the first number of a slab is 0");
+        let link = Link::new(device, config.seed, now);
+        let finds_addresses = config.addressing != Addressing::Shared && link.carries_ipv6();
+        let discovery = finds_addresses.then(|| Discovery::new(link.mac(), config.addressing6, now)).flatten();
         let mut stack = Self {
-            link: Link::new(device, config.seed, now),
+            link,
             loopback: Loopback::new(config.seed.rotate_left(32), now),
             slots,
             system: System::new(config.addressing),
+            discovery,
+            lease: None,
+            configuration: Configuration::default(),
+            configuration_version: 0,
+            membership: Membership::default(),
+            answering: None,
             pool: SocketPool::new(&config),
             flows: FlowTable::new(config.seed),
             time_wait: TimeWaitQueue::new(),
             listeners: BTreeMap::new(),
             udp_ports: BTreeMap::new(),
+            echoes: BTreeMap::new(),
             ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f, config.seat),
             timers: Timers::new(),
             dirty: KeyQueue::new(),
             awaiting_neighbor: KeyQueue::new(),
+            watch: Watch::new(now),
             strays: VecDeque::new(),
             configured,
             retry_at: None,
             failed: false,
             config,
         };
-        if let Addressing::Static(fixed) = stack.config.addressing {
-            stack.link.set_address(Some(Ipv4Cidr::new(fixed.address, fixed.prefix)), fixed.gateway);
-        }
+        stack.reconfigure(now);
+        stack.update_groups();
         stack.dirty.push(SYSTEM);
         stack
     }
@@ -218,15 +252,24 @@ impl<S: Signal> Stack<S> {
         self.config.limits = limits;
     }
 
-    /// The interface's address, once it has one.
+    /// The interface's IPv4 address, once it has one.
     pub fn address(&self) -> Option<Ipv4Addr> {
-        self.link.address().map(|cidr| cidr.address())
+        self.configuration.ipv4.map(|ipv4| ipv4.address)
     }
 
-    /// The interface's address and what belongs to it, once it has one: what the stacks that share it are to be told.
-    pub fn configuration(&self) -> Option<StaticAddress> {
-        let cidr = self.link.address()?;
-        Some(StaticAddress { address: cidr.address(), prefix: cidr.prefix_len(), gateway: self.link.gateway() })
+    /// The interface's addresses and what belongs to them: what the stacks that share them are to be told.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// How often the configuration has changed.
+    pub fn configuration_version(&self) -> u32 {
+        self.configuration_version
+    }
+
+    /// DNS servers, best first: those of [`Config`], of a DHCP server, and of routers.
+    pub fn dns_servers(&self) -> &[SocketAddr] {
+        &self.configuration.dns_servers
     }
 
     /// How the device failed, if it did.
@@ -252,6 +295,7 @@ impl<S: Signal> Stack<S> {
     /// Sends what is due and takes one burst of frames in.
     pub fn poll(&mut self, now: Instant) -> Activity {
         let before = (self.counters().received, self.counters().transmitted);
+        self.follow_changes(now);
         self.expire(now);
         let refused = self.serve_all(now);
         self.link.port.flush();
@@ -274,7 +318,10 @@ impl<S: Signal> Stack<S> {
 
     /// When to poll again at the latest, even if no frame arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.earliest(), self.time_wait.earliest(), self.retry_at].into_iter().flatten().min()
+        [self.timers.earliest(), self.time_wait.earliest(), self.retry_at, self.watch.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Asks the device for an interrupt at the next frame, then looks once more.
@@ -284,6 +331,10 @@ impl<S: Signal> Stack<S> {
         }
         // What waits for room in the device is retried at a deadline; the rest of the dirty queue is work.
         if self.retry_at.is_none() && !self.dirty.is_empty() {
+            return Armed::WorkPending;
+        }
+        // What is waiting for its time has a deadline.
+        if self.ask_for_changes() {
             return Armed::WorkPending;
         }
         self.link.port.arm()
@@ -303,26 +354,6 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    /// Does what the DHCP server says.
-    fn follow_lease(&mut self) {
-        match self.system.take_change() {
-            Some(Some(Lease { address, gateway })) => self.change_address(Some(address), gateway),
-            Some(None) => self.change_address(None, None),
-            None => {}
-        }
-    }
-
-    fn change_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Addr>) {
-        let old = self.link.address();
-        self.link.set_address(address, gateway);
-        if self.link.address() != old {
-            // Connections from the old address end at their next turn.
-            let keys: Vec<u32> = self.slots.keys().collect();
-            keys.into_iter().for_each(|key| self.dirty.push(key));
-            self.configured.readable();
-        }
-    }
-
     /// Ends all connections, once, after the device has failed.
     fn fail_all(&mut self) {
         if core::mem::replace(&mut self.failed, true) {
@@ -336,6 +367,10 @@ impl<S: Signal> Stack<S> {
                     self.detach(key, None);
                 }
                 Some(Slot::Udp(endpoint)) => {
+                    endpoint.signal.readable();
+                    endpoint.signal.writable();
+                }
+                Some(Slot::Echo(endpoint)) => {
                     endpoint.signal.readable();
                     endpoint.signal.writable();
                 }

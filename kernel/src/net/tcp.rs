@@ -1,7 +1,7 @@
 //! [`TcpListener`] and [`TcpStream`], with the names and semantics of `std::net`.
 //!
 //! ```ignore
-//! let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 7).into())?;
+//! let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 7))?;
 //! for stream in listener.incoming() {
 //!     let mut stream = stream?;
 //!     thread::spawn(move || {

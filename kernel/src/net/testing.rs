@@ -64,6 +64,11 @@ pub(super) fn frame(bytes: &[u8], headroom: usize, notes: Notes) -> Frame {
     frame
 }
 
+/// A frame with these bytes, of which nothing else is known.
+pub(super) fn frame_of(bytes: &[u8]) -> Frame {
+    frame(bytes, 0, Notes::default())
+}
+
 /// Decides which frames get lost.
 pub(super) type Loss = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
@@ -151,6 +156,10 @@ pub(super) struct Lane {
     pub(super) slots: Option<usize>,
     /// The device at the beginning of this lane has broken down.
     pub(super) fault: Option<DeviceFault>,
+    /// What the device at the beginning of this lane will say about its link, once.
+    pub(super) changes: Changes,
+    /// The groups that this device shall receive, as it was last told.
+    pub(super) filter: Vec<MacAddress>,
 }
 
 impl Lane {
@@ -406,10 +415,11 @@ impl NetDevice for CableEnd {
     }
 
     fn changes(&mut self) -> Result<Changes, DeviceFault> {
-        Ok(Changes::default())
+        Ok(core::mem::take(&mut self.out.lock().expect("unpoisoned").changes))
     }
 
-    fn set_filter(&mut self, _: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+    fn set_filter(&mut self, filter: &ReceiveFilter<'_>) -> Result<(), DeviceFault> {
+        self.out.lock().expect("unpoisoned").filter = filter.multicast.to_vec();
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU8;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -16,6 +16,7 @@ use smoltcp::socket::udp;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::error::NetError;
+use super::listener::takes_in;
 use super::pool::buffer;
 use super::signal::Signal;
 
@@ -23,6 +24,8 @@ use super::signal::Signal;
 const RECEIVE: usize = 32 << 10;
 /// Bytes of datagrams to send that can wait.
 const TRANSMIT: usize = 16 << 10;
+/// How many bytes can wait, to be read and to be sent.
+pub(crate) const CAPACITIES: (usize, usize) = (RECEIVE, TRANSMIT);
 /// Datagrams that can wait, in each direction.
 const DATAGRAMS: usize = 64;
 
@@ -44,6 +47,10 @@ pub(super) struct UdpEndpoint<S> {
     pub(super) broadcast: Broadcast,
     /// Who alone may send to it.
     peer: Option<SocketAddr>,
+    /// A datagram to the peer has found nobody, which its owner has not heard yet.
+    refused: bool,
+    /// The groups that it is in.
+    pub(super) groups: Vec<IpAddr>,
 }
 
 impl<S: Signal> UdpEndpoint<S> {
@@ -65,7 +72,16 @@ impl<S: Signal> UdpEndpoint<S> {
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
-        Ok(Self { set, handle, local, signal, broadcast: Broadcast::Refused, peer: None })
+        Ok(Self {
+            set,
+            handle,
+            local,
+            signal,
+            broadcast: Broadcast::Refused,
+            peer: None,
+            refused: false,
+            groups: Vec::new(),
+        })
     }
 
     fn socket(&mut self) -> &mut udp::Socket<'static> {
@@ -75,6 +91,7 @@ impl<S: Signal> UdpEndpoint<S> {
     /// Names the peer, or says that there is none.
     pub(super) fn connect(&mut self, peer: Option<SocketAddr>) {
         self.peer = peer;
+        self.refused = false;
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -138,6 +155,31 @@ impl<S: Signal> UdpEndpoint<S> {
         }
     }
 
+    /// Whether datagrams to an address, of ours or of many, are for it.
+    pub(super) fn serves(&self, address: IpAddr) -> bool {
+        // Of its own family smoltcp knows which.
+        self.local.is_ipv4() == address.is_ipv4() || takes_in(self.local.ip(), address)
+    }
+
+    /// A datagram of ours has found nobody at `remote`, which matters where that is the peer.
+    pub(super) fn refused(&mut self, remote: SocketAddr) {
+        if self.peer == Some(remote) {
+            self.refused = true;
+            self.signal.readable();
+            self.signal.writable();
+        }
+    }
+
+    /// Whether a datagram to the peer has found nobody.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Answers once that a datagram to the peer has found nobody.
+    pub(super) fn take_refusal(&mut self) -> Result<(), NetError> {
+        if core::mem::take(&mut self.refused) { Err(NetError::ConnectionRefused) } else { Ok(()) }
+    }
+
     /// Queues a datagram.
     pub(super) fn send_to(&mut self, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if bytes.len() > TRANSMIT {
@@ -157,6 +199,12 @@ impl<S: Signal> UdpEndpoint<S> {
         let len = bytes.len().min(into.len());
         into[..len].copy_from_slice(&bytes[..len]);
         Ok((len, metadata.endpoint.into()))
+    }
+
+    /// How long the oldest datagram is, if there is one.
+    pub(super) fn next_len(&mut self) -> Option<usize> {
+        self.discard_strangers();
+        self.socket().peek().ok().map(|(bytes, _)| bytes.len())
     }
 
     /// Copies the oldest datagram, or as much of it as fits, and leaves it.

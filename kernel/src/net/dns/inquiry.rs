@@ -22,6 +22,8 @@ use crate::net::flow::mix;
 pub(super) const MOST_ALIASES: u32 = 8;
 /// How long each server is waited for when it is asked for the first time, the second, and so on.
 const ROUNDS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many servers are asked.
 const MOST_SERVERS: usize = 4;
 
@@ -52,6 +54,7 @@ pub(super) struct Inquiry {
     servers: Vec<SocketAddr>,
     questions: [Asked; 2],
     random: u64,
+    deadline: Instant,
 }
 
 /// A question and what has become of it.
@@ -86,7 +89,12 @@ impl Inquiry {
             failed: false,
         };
         let servers = servers.iter().copied().take(MOST_SERVERS).collect();
-        Self { servers, questions: [ask(Kind::A), ask(Kind::Aaaa)], random: seed }
+        Self {
+            servers,
+            questions: [ask(Kind::A), ask(Kind::Aaaa)],
+            random: seed,
+            deadline: now.saturating_add(PATIENCE),
+        }
     }
 
     /// What to do next.
@@ -94,13 +102,13 @@ impl Inquiry {
         let has_found = self.questions.iter().any(|asked| matches!(asked.outcome, Some(Ok(_))));
         let turns = self.servers.len() * ROUNDS.len();
         for asked in self.questions.iter_mut().filter(|asked| asked.outcome.is_none() && asked.due <= now) {
-            if asked.turn >= turns || (has_found && asked.turn > 0) {
+            if now >= self.deadline || asked.turn >= turns || (has_found && asked.turn > 0) {
                 let failure = if asked.failed { Failure::ServerFailed } else { Failure::TimedOut };
                 asked.outcome = Some(Err(failure));
                 continue;
             }
             let server = self.servers[asked.turn % self.servers.len()];
-            asked.due = now.saturating_add(ROUNDS[asked.turn / self.servers.len()]);
+            asked.due = now.saturating_add(ROUNDS[asked.turn / self.servers.len()]).min(self.deadline);
             asked.turn += 1;
             self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let id = (mix(self.random) >> 32) as u16;
@@ -109,6 +117,14 @@ impl Inquiry {
         }
         let next = self.questions.iter().filter(|asked| asked.outcome.is_none()).map(|asked| asked.due).min();
         next.map_or_else(|| Step::Done(self.conclude()), Step::Wait)
+    }
+
+    /// A question could not be sent to a server.
+    pub(super) fn cannot_ask(&mut self, now: Instant, server: SocketAddr) {
+        let waiting = self.questions.iter_mut().filter(|asked| asked.outcome.is_none());
+        for asked in waiting.filter(|asked| asked.sent.last().is_some_and(|(last, _)| *last == server)) {
+            asked.due = now;
+        }
     }
 
     /// Takes in a message. One that is no answer to anything that was asked changes nothing.
@@ -293,6 +309,42 @@ mod tests {
         inquiry.take(at(1), ONE, &answer(&all[0].1, 1));
         assert_eq!(inquiry.step(at(1)), Step::Wait(at(1000)));
         assert_eq!(inquiry.step(at(1000)), found(1));
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_asked_is_passed_over() {
+        let mut inquiry = inquiry(&[ONE, TWO]);
+        let mut asked = Vec::new();
+        while let Step::Send(server, question) = inquiry.step(at(0)) {
+            if server == ONE {
+                inquiry.cannot_ask(at(0), ONE);
+            } else {
+                asked.push(question);
+            }
+        }
+        assert_eq!(asked.len(), 2);
+        asked.iter().for_each(|question| inquiry.take(at(1), TWO, &answer(question, 1)));
+        assert_eq!(inquiry.step(at(1)), found(1));
+    }
+
+    #[test]
+    fn it_ends_in_time_whatever_comes() {
+        let mut inquiry = inquiry(&[ONE]);
+        let mut now = 0;
+        let end = loop {
+            for (server, question) in sent(&mut inquiry, now) {
+                let mut message = reply(&question, 0);
+                add_alias(&mut message, 60, "a.example.org");
+                now += 4000;
+                inquiry.take(at(now), server, &message);
+            }
+            match inquiry.step(at(now)) {
+                Step::Wait(until) => now = until.as_nanos() / 1_000_000,
+                Step::Send(..) => {}
+                other => break other,
+            }
+        };
+        assert!(now <= 36_000 && matches!(end, Step::Done(Err(_))), "{end:?} after {now} ms");
     }
 
     #[test]

@@ -4,13 +4,14 @@
 
 use alloc::boxed::Box;
 
-use smoltcp::wire::Ipv4Cidr;
 use toro_core::Instant;
 use toro_core::driver::net::Frame;
 
 use super::Stack;
-use crate::net::address::{Addressing, StaticAddress};
+use crate::net::address::Addressing;
+use crate::net::configuration::Configuration;
 use crate::net::dispatch::{SegmentKind, Traffic, classify};
+use crate::net::refusal::Datagram;
 use crate::net::share::{Recipients, Stray, recipients, silence};
 use crate::net::signal::Signal;
 
@@ -19,16 +20,12 @@ const MOST_STRAYS: usize = 256;
 
 /// Company.
 impl<S: Signal> Stack<S> {
-    /// Tells a stack with [`Addressing::Shared`] its address, or that it has none any more: then its connections end.
-    /// One that finds its address in another way keeps it.
-    pub fn set_address(&mut self, address: Option<StaticAddress>) {
-        if self.config.addressing != Addressing::Shared {
-            return;
+    /// Tells a stack with [`Addressing::Shared`] what it is configured with. Connections from addresses that it does not
+    /// have any more end. One that finds its addresses in another way keeps them.
+    pub fn set_configuration(&mut self, configuration: &Configuration) {
+        if self.config.addressing == Addressing::Shared {
+            self.configure(configuration.clone());
         }
-        let gateway = address.and_then(|address| address.gateway);
-        // More bits than there are name one host.
-        let cidr = address.map(|address| Ipv4Cidr::new(address.address, address.prefix.min(32)));
-        self.change_address(cidr, gateway);
     }
 
     /// Takes the oldest frame that has arrived here and concerns other stacks.
@@ -79,8 +76,16 @@ impl<S: Signal> Stack<S> {
                 self.flows.get(&segment.flow).is_some()
                     || listener.is_some_and(|listener| listener.listens_to(local.ip()))
             }
-            Traffic::Udp(port) => self.udp_ports.contains_key(port),
-            Traffic::Arp | Traffic::System | Traffic::Foreign => false,
+            Traffic::Udp(local) | Traffic::Refusal(Datagram { local, .. }) => {
+                self.udp_ports.contains_key(&local.port())
+            }
+            Traffic::Echo(identifier) => self.echoes.contains_key(identifier),
+            Traffic::Arp
+            | Traffic::Neighbor(_)
+            | Traffic::Router
+            | Traffic::Query
+            | Traffic::System
+            | Traffic::Foreign => false,
         }
     }
 
@@ -89,8 +94,8 @@ impl<S: Signal> Stack<S> {
         if !self.config.seat.is_shared() {
             return Some(frame);
         }
-        let own = self.address();
-        let stray = match recipients(self.config.seat, &frame, traffic, own, || self.knows(traffic)) {
+        let is_own = |address| self.link.is_own(address);
+        let stray = match recipients(self.config.seat, &frame, traffic, is_own, || self.knows(traffic)) {
             Recipients::Here => return Some(frame),
             Recipients::Leaseholder => Stray::Lease(frame),
             Recipients::Holder(search) => Stray::Lost(search, frame),

@@ -49,13 +49,27 @@ impl<S: Signal> Stack<S> {
             None => Turn::Done(None),
             Some(Slot::System) => {
                 let turn = self.link.egress(now, &mut self.system.set, Wish::SHORT);
-                self.follow_lease();
-                turn
+                self.follow_lease(now);
+                let answering = self.answering.and_then(|answering| answering.next(now));
+                let next = earlier(self.discover(now), answering);
+                match turn {
+                    Turn::Done(at) => Turn::Done(earlier(at, next)),
+                    Turn::AwaitsNeighbor(at) => Turn::AwaitsNeighbor(earlier(at, next)),
+                    Turn::More | Turn::Refused => turn,
+                }
             }
             Some(Slot::Udp(endpoint)) => {
                 let before = endpoint.backlog();
                 let turn = self.link.egress(now, &mut endpoint.set, Wish::SHORT);
                 endpoint.report_room(before);
+                turn
+            }
+            Some(Slot::Echo(endpoint)) => {
+                let had_room = endpoint.can_send();
+                let turn = self.link.egress(now, &mut endpoint.set, Wish::SHORT);
+                if !had_room && endpoint.can_send() {
+                    endpoint.signal.writable();
+                }
                 turn
             }
             Some(Slot::Tcp(_)) => self.serve_connection(now, key),
@@ -95,7 +109,7 @@ impl<S: Signal> Stack<S> {
         let until = connection.patience_until();
         match fate {
             Fate::Stay => {
-                let next = [next, until].into_iter().flatten().min();
+                let next = earlier(next, until);
                 return if let Turn::AwaitsNeighbor(_) = turn { Turn::AwaitsNeighbor(next) } else { Turn::Done(next) };
             }
             Fate::Remember(sent) => self.detach(key, Some((now, sent))),
@@ -152,4 +166,9 @@ impl<S: Signal> Stack<S> {
         self.flows.insert(flow, Target::TimeWait(TimeWait { sent, until }));
         self.time_wait.push(until, flow);
     }
+}
+
+/// The earlier of two times, of which there may be none.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
 }

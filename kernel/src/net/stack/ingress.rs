@@ -49,10 +49,11 @@ impl<S: Signal> Stack<S> {
         match traffic {
             Traffic::Foreign => {}
             Traffic::Tcp(segment) => self.tcp_ingress(now, frame, &segment),
-            Traffic::Udp(port) => {
-                let key = self.udp_ports.get(&port).copied();
+            Traffic::Udp(local) => {
+                let key = self.udp_ports.get(&local.port()).copied();
                 if let Some(key) = key
                     && let Some(Slot::Udp(endpoint)) = self.slots.get_mut(key)
+                    && endpoint.serves(local.ip())
                     && (endpoint.peer().is_none()
                         || udp_source(&frame).is_some_and(|source| endpoint.listens_to(source)))
                 {
@@ -62,15 +63,13 @@ impl<S: Signal> Stack<S> {
                     self.system_ingress(now, frame);
                 }
             }
-            Traffic::Arp => {
-                self.system_ingress(now, frame);
-                if self.link.is_resolving(now) {
-                    while let Some(key) = self.awaiting_neighbor.pop() {
-                        self.dirty.push(key);
-                    }
-                }
-            }
+            Traffic::Arp => self.resolution_ingress(now, frame),
+            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
+            Traffic::Router => self.router_ingress(now, &frame),
+            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
+            Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
             Traffic::System => self.system_ingress(now, frame),
+            Traffic::Query => self.query_ingress(now, frame),
         }
     }
 
@@ -82,9 +81,19 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn system_ingress(&mut self, now: Instant, frame: Frame) {
+    /// Lets smoltcp learn where a neighbour is, and wakes who may have waited for that.
+    pub(super) fn resolution_ingress(&mut self, now: Instant, frame: Frame) {
+        self.system_ingress(now, frame);
+        if self.link.is_resolving(now) {
+            while let Some(key) = self.awaiting_neighbor.pop() {
+                self.dirty.push(key);
+            }
+        }
+    }
+
+    pub(super) fn system_ingress(&mut self, now: Instant, frame: Frame) {
         self.link.ingress(now, frame, &mut self.system.set);
-        self.follow_lease();
+        self.follow_lease(now);
         if self.system.has_client() {
             self.dirty.push(SYSTEM);
         }

@@ -41,6 +41,13 @@ impl<S: Signal> Stack<S> {
             any = true;
             match kind_of(&packet) {
                 Kind::Tcp(segment) => self.returned(now, packet, &segment),
+                Kind::Echo(identifier) => {
+                    let key = self.echoes.get(&identifier).copied();
+                    if let Some(Slot::Echo(endpoint)) = key.and_then(|key| self.slots.get_mut(key)) {
+                        self.loopback.ingress(now, packet, &mut endpoint.set);
+                        endpoint.signal.readable();
+                    }
+                }
                 Kind::System => self.loopback.ingress(now, packet, &mut self.system.set),
             }
         }
@@ -84,12 +91,16 @@ impl<S: Signal> Stack<S> {
         }
         let source = self.local_source_for(remote.ip()).ok_or(NetError::NetworkUnreachable)?;
         let Some(Slot::Udp(sender)) = self.slots.get_mut(from) else { return Err(NetError::NotConnected) };
+        if !sender.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
+        }
         let (local, hop_limit) = (sender.local, sender.hop_limit());
         let source = if local.ip().is_unspecified() { source } else { local.ip() };
         let ends = Ends { source: SocketAddr::new(source, local.port()), destination: remote, hop_limit };
         let Some(&key) = self.udp_ports.get(&remote.port()) else { return Ok(()) };
         if let Some(Slot::Udp(receiver)) = self.slots.get_mut(key)
             && receiver.listens_to(ends.source)
+            && receiver.serves(remote.ip())
         {
             self.loopback.deliver(&ends, bytes, &mut receiver.set);
             receiver.report_arrival();

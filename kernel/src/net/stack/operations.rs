@@ -43,7 +43,8 @@ pub struct Accepted<S> {
 /// Listeners.
 impl<S: Signal> Stack<S> {
     /// Lets peers open connections to a port; port 0 stands for one that is free. At most `backlog` connections
-    /// wait to be accepted.
+    /// wait to be accepted. `0.0.0.0` stands for all addresses of IPv4, `[::]` for all of both families; a peer's
+    /// address is always given in its own family.
     ///
     /// # Errors
     ///
@@ -67,6 +68,7 @@ impl<S: Signal> Stack<S> {
     ///
     /// As for [`listen`](Self::listen).
     pub fn reserve(&mut self, local: SocketAddr, signal: S) -> Result<(ListenerId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -164,6 +166,7 @@ impl<S: Signal> Stack<S> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
@@ -416,6 +419,12 @@ impl<S: Signal> Stack<S> {
     }
 }
 
+/// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
+/// so that nothing need say which.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether short pieces are held back to go with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coalescing {
@@ -434,6 +443,7 @@ impl<S: Signal> Stack<S> {
     /// As for [`listen`](Self::listen); [`NetError::Exhausted`] also when there is no memory;
     /// [`NetError::LimitReached`] when there are as many UDP sockets as allowed.
     pub fn bind_udp(&mut self, local: SocketAddr, signal: S) -> Result<(UdpId, SocketAddr), NetError> {
+        let local = canonical(local);
         self.check_local(local.ip())?;
         let port = match local.port() {
             0 => {
@@ -463,18 +473,20 @@ impl<S: Signal> Stack<S> {
     /// - [`NetError::MessageTooLong`]: longer than a frame can carry;
     /// - [`NetError::PermissionDenied`]: to everybody, which this socket [may not](Self::set_broadcast);
     /// - [`NetError::NetworkUnreachable`], [`NetError::NetworkDown`]: it could go nowhere;
-    /// - [`NetError::InvalidInput`]: the address or port is unspecified.
+    /// - [`NetError::ConnectionRefused`]: an earlier one to the socket's peer has found nobody, as its host says;
+    /// - [`NetError::InvalidInput`]: the address or port is unspecified, or the socket is bound to the other family.
     pub fn send_to(&mut self, id: &UdpId, bytes: &[u8], remote: SocketAddr) -> Result<(), NetError> {
         if self.failed {
             return Err(NetError::NetworkDown);
         }
+        let remote = canonical(remote);
         if remote.ip().is_unspecified() || remote.port() == 0 {
             return Err(NetError::InvalidInput);
         }
         if self.is_local(remote.ip()) {
             return self.send_to_ourselves(id.0, bytes, remote);
         }
-        if bytes.len() > self.link.max_datagram() {
+        if bytes.len() > self.link.max_datagram(remote.ip()) {
             return Err(NetError::MessageTooLong);
         }
         if !self.link.is_deliverable(remote.ip()) {
@@ -485,8 +497,14 @@ impl<S: Signal> Stack<S> {
             // It would leave by the wire.
             return Err(NetError::NetworkUnreachable);
         }
+        if !endpoint.serves(remote.ip()) {
+            return Err(NetError::InvalidInput);
+        }
         if endpoint.broadcast == Broadcast::Refused && self.link.is_broadcast(remote.ip()) {
             return Err(NetError::PermissionDenied);
+        }
+        if endpoint.peer() == Some(remote) {
+            endpoint.take_refusal()?;
         }
         endpoint.send_to(bytes, remote)?;
         self.dirty.push(id.0);
@@ -497,11 +515,49 @@ impl<S: Signal> Stack<S> {
     ///
     /// # Errors
     ///
-    /// [`NetError::WouldBlock`] while there is none; [`NetError::NetworkDown`] after the device has failed.
+    /// [`NetError::WouldBlock`] while there is none; [`NetError::ConnectionRefused`] once after a datagram to the socket's
+    /// peer has found nobody; [`NetError::NetworkDown`] after the device has failed.
     pub fn receive_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
         let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        endpoint.take_refusal()?;
         endpoint.receive_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// Lets a socket receive what is sent to a multicast group, and the routers and switches on the link know of it.
+    /// Sockets that are bound to the same family and to the port receive it as soon as any has joined.
+    ///
+    /// # Errors
+    ///
+    /// - [`NetError::InvalidInput`]: it is no group, or one of the family that the socket is not bound to;
+    /// - [`NetError::AddressInUse`]: the socket is in the group;
+    /// - [`NetError::Exhausted`]: sockets are in too many groups.
+    pub fn join_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        if !group.is_multicast() || !endpoint.serves(group) {
+            return Err(NetError::InvalidInput);
+        }
+        if endpoint.groups.contains(&group) {
+            return Err(NetError::AddressInUse);
+        }
+        self.membership.join(group).map_err(|_| NetError::Exhausted)?;
+        endpoint.groups.push(group);
+        self.update_groups();
+        Ok(())
+    }
+
+    /// Ends a socket's membership in a group.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::AddressNotAvailable`]: the socket is not in the group.
+    pub fn leave_multicast(&mut self, id: &UdpId, group: IpAddr) -> Result<(), NetError> {
+        let Some(Slot::Udp(endpoint)) = self.slots.get_mut(id.0) else { return Err(NetError::NotConnected) };
+        let place = endpoint.groups.iter().position(|other| *other == group);
+        endpoint.groups.swap_remove(place.ok_or(NetError::AddressNotAvailable)?);
+        self.membership.leave(group);
+        self.update_groups();
+        Ok(())
     }
 
     /// Gives a UDP socket up. What is queued and not sent is lost.
@@ -510,6 +566,10 @@ impl<S: Signal> Stack<S> {
             self.timers.cancel(id.0);
             self.udp_ports.remove(&endpoint.local.port());
             self.pool.unreserve(UdpEndpoint::<S>::MEMORY);
+            if !endpoint.groups.is_empty() {
+                endpoint.groups.iter().for_each(|&group| self.membership.leave(group));
+                self.update_groups();
+            }
         }
     }
 }

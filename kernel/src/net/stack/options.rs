@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::num::NonZeroU8;
 
-use super::operations::{ConnectionId, ListenerId, UdpId};
+use super::operations::{ConnectionId, ListenerId, UdpId, canonical};
 use super::{Slot, Stack};
 use crate::net::connection::KeepAlive;
 use crate::net::error::NetError;
@@ -31,9 +31,10 @@ impl<S: Signal> Stack<S> {
     pub fn udp_readiness(&mut self, id: &UdpId) -> Readiness {
         let failed = self.failed;
         let Ok(endpoint) = self.udp_mut(id) else { return Readiness::ERROR };
-        Readiness::READABLE.when(failed || endpoint.can_receive())
-            | Readiness::WRITABLE.when(failed || endpoint.has_room())
-            | Readiness::ERROR.when(failed)
+        let has_news = failed || endpoint.is_refused();
+        Readiness::READABLE.when(has_news || endpoint.can_receive())
+            | Readiness::WRITABLE.when(has_news || endpoint.has_room())
+            | Readiness::ERROR.when(has_news)
     }
 }
 
@@ -110,6 +111,11 @@ impl<S: Signal> Stack<S> {
     pub fn capacities(&self, id: &ConnectionId) -> (usize, usize) {
         self.connection(id).map_or((0, 0), |connection| connection.capacities())
     }
+
+    /// The same of the next connection, while memory is plentiful.
+    pub fn usual_capacities(&self) -> (usize, usize) {
+        (self.config.large.receive, self.config.large.transmit)
+    }
 }
 
 /// Options of UDP sockets.
@@ -121,8 +127,9 @@ impl<S: Signal> Stack<S> {
     ///
     /// As for [`send_to`](Self::send_to), of an address that datagrams cannot go to.
     pub fn connect_udp(&mut self, id: &UdpId, peer: Option<SocketAddr>) -> Result<(), NetError> {
+        let peer = peer.map(canonical);
         if let Some(peer) = peer {
-            if peer.ip().is_unspecified() || peer.port() == 0 {
+            if peer.ip().is_unspecified() || peer.port() == 0 || !self.udp_mut(id)?.serves(peer.ip()) {
                 return Err(NetError::InvalidInput);
             }
             if !self.is_local(peer.ip()) && !self.link.is_deliverable(peer.ip()) {
@@ -158,7 +165,22 @@ impl<S: Signal> Stack<S> {
     /// As for [`receive_from`](Self::receive_from).
     pub fn peek_from(&mut self, id: &UdpId, into: &mut [u8]) -> Result<(usize, SocketAddr), NetError> {
         let failed = self.failed;
-        self.udp_mut(id)?.peek_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+        let endpoint = self.udp_mut(id)?;
+        endpoint.take_refusal()?;
+        endpoint.peek_from(into).map_err(|error| if failed { NetError::NetworkDown } else { error })
+    }
+
+    /// Why the socket is of no use, or that a datagram to its peer has found nobody, which is told once.
+    pub fn take_udp_error(&mut self, id: &UdpId) -> Option<NetError> {
+        if self.failed {
+            return Some(NetError::NetworkDown);
+        }
+        self.udp_mut(id).ok()?.take_refusal().err()
+    }
+
+    /// How long the oldest received datagram is, if there is one.
+    pub fn next_datagram_len(&mut self, id: &UdpId) -> Option<usize> {
+        self.udp_mut(id).ok()?.next_len()
     }
 
     /// Lets the socket send to everybody on the network, or not. It may not from the start.

@@ -9,6 +9,7 @@ use crate::net::interface::{Interface, Queues};
 use crate::net::patience::Patience;
 use crate::net::readiness::Readiness;
 use crate::net::stack::{Accepted, ListenerId};
+use crate::net::to_socket_addrs::{ToSocketAddrs, try_each};
 use crate::time::Duration;
 
 /// How many connections wait for [`TcpListener::accept`] unless something else is asked for.
@@ -25,14 +26,15 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Accepts connections to a port of an address of ours; 0.0.0.0 stands for all of them, port 0 for one that is
-    /// free. At most 128 connections wait to be accepted.
+    /// Accepts connections to a port of an address of ours; `0.0.0.0` stands for all of IPv4, `[::]` for all of both
+    /// families (a peer's address is given in its own, never mapped), port 0 for one that is free. At most 128 connections
+    /// wait to be accepted.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::AddrInUse`]: there is a listener for the port;
     /// - [`ErrorKind::AddrNotAvailable`]: the address is specified, and not (or not yet) ours.
-    pub fn bind(address: SocketAddr) -> Result<Self> {
+    pub fn bind<A: ToSocketAddrs>(address: A) -> Result<Self> {
         Self::bind_with_backlog(address, BACKLOG)
     }
 
@@ -42,10 +44,11 @@ impl TcpListener {
     /// # Errors
     ///
     /// As for [`bind`](Self::bind).
-    pub fn bind_with_backlog(address: SocketAddr, backlog: usize) -> Result<Self> {
+    pub fn bind_with_backlog<A: ToSocketAddrs>(address: A, backlog: usize) -> Result<Self> {
         let interface = Interface::current();
         let queues = Queues::default();
-        let (id, local) = interface.stack().listen(address, backlog, queues.clone())?;
+        let listen = |address| Ok(interface.stack().listen(address, backlog, queues.clone())?);
+        let (id, local) = try_each(address, listen)?;
         Ok(Self { interface, id: Some(id), local, queues, patience: Patience::default() })
     }
 

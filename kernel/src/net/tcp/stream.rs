@@ -11,6 +11,7 @@ use crate::net::interface::{Interface, Queues};
 use crate::net::patience::{Patience, check_timeout};
 use crate::net::readiness::Readiness;
 use crate::net::stack::{Coalescing, ConnectionId, Stack};
+use crate::net::to_socket_addrs::{ToSocketAddrs, try_each};
 use crate::time::Duration;
 
 /// A connection.
@@ -62,7 +63,8 @@ impl TcpStream {
         self.interface.stack().connection_readiness(self.id())
     }
 
-    /// Opens a connection and waits until the peer has answered, at most some twenty seconds.
+    /// Opens a connection and waits until the peer has answered, at most some twenty seconds for each of the addresses, which
+    /// are tried one after the other.
     ///
     /// # Errors
     ///
@@ -74,8 +76,8 @@ impl TcpStream {
     /// - [`OutOfMemory`](crate::io::ErrorKind::OutOfMemory), [`QuotaExceeded`](crate::io::ErrorKind::QuotaExceeded): there is no memory for another connection, or there
     ///   are as many as the [limits](crate::net::Limits) allow;
     /// - [`InvalidInput`](crate::io::ErrorKind::InvalidInput): port 0.
-    pub fn connect(address: SocketAddr) -> Result<Self> {
-        Self::connect_within(address, None)
+    pub fn connect<A: ToSocketAddrs>(address: A) -> Result<Self> {
+        try_each(address, |address| Self::connect_within(address, None))
     }
 
     /// The same, with a patience of one's own; twenty seconds remain the longest.

@@ -3,33 +3,54 @@
 
 use core::num::NonZeroU16;
 
-use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol};
+use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol, IpProtocol, Ipv6Packet};
 
 use super::*;
+use crate::net::neighbor::{self, NeighborKind};
 use crate::net::share::{Seat, Stray};
 use crate::net::udp::Broadcast;
 
 const STACKS: u16 = 3;
 
 /// Which pair a frame is put on.
-type Steer = fn(&[u8]) -> usize;
+pub(super) type Steer = fn(&[u8]) -> usize;
 
 /// Three stacks, and a client at the other end of the wire.
-struct Company {
-    stacks: Vec<Stack<Count>>,
+pub(super) struct Company {
+    pub(super) stacks: Vec<Stack<Count>>,
     /// The stacks' pairs: end 1 of each.
-    pairs: Vec<Cable>,
+    pub(super) pairs: Vec<Cable>,
     client: Stack<Count>,
     /// The client is end 0.
     wire: Cable,
     steer: Steer,
-    /// ARP requests and replies that the stacks have sent.
-    arp: [usize; 2],
-    now: Instant,
+    /// Questions for a neighbour's hardware address, and answers, that the stacks have sent.
+    resolutions: [usize; 2],
+    pub(super) now: Instant,
 }
 
-fn seat(index: u16) -> Seat {
+pub(super) fn seat(index: u16) -> Seat {
     Seat::new(index, NonZeroU16::new(STACKS).expect("not zero")).expect("there are so many")
+}
+
+/// 0 for a frame that asks for a neighbour's hardware address, 1 for an answer.
+fn resolution(frame: &[u8]) -> Option<usize> {
+    let ethernet = EthernetFrame::new_checked(frame).expect("stacks send frames");
+    match ethernet.ethertype() {
+        EthernetProtocol::Arp => {
+            let arp = ArpPacket::new_checked(ethernet.payload()).expect("and ARP packets");
+            Some(usize::from(arp.operation() == ArpOperation::Reply))
+        }
+        EthernetProtocol::Ipv6 => {
+            let ip = Ipv6Packet::new_checked(ethernet.payload()).expect("and IPv6 packets");
+            match neighbor::parse(&ip).filter(|_| ip.next_header() == IpProtocol::Icmpv6)?.kind {
+                NeighborKind::Solicitation => Some(0),
+                NeighborKind::Advertisement => Some(1),
+                NeighborKind::Probe => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 impl Company {
@@ -38,7 +59,7 @@ impl Company {
         Self::with(steer, |index| Config { seat: seat(index), ..fixed(SERVER) })
     }
 
-    fn with(steer: Steer, config: impl Fn(u16) -> Config) -> Self {
+    pub(super) fn with(steer: Steer, config: impl Fn(u16) -> Config) -> Self {
         let now = Instant::from_nanos(5_000_000_000);
         let (wire, client_end, _) = Cable::new();
         let (mut stacks, mut pairs) = (Vec::new(), Vec::new());
@@ -48,11 +69,11 @@ impl Company {
             pairs.push(pair);
         }
         let client = Stack::new(Box::new(client_end), fixed(CLIENT), Count::default(), now);
-        Self { stacks, pairs, client, wire, steer, arp: [0; 2], now }
+        Self { stacks, pairs, client, wire, steer, resolutions: [0; 2], now }
     }
 
     /// Does what the owners of stacks do with strays.
-    fn carry(&mut self) {
+    pub(super) fn carry(&mut self) {
         for from in 0..self.stacks.len() {
             while let Some(stray) = self.stacks[from].take_stray() {
                 match stray {
@@ -83,10 +104,8 @@ impl Company {
         }
         for pair in &self.pairs {
             while let Some(frame) = pair.take_from(1) {
-                let ethernet = EthernetFrame::new_checked(&frame[..]).expect("stacks send frames");
-                if ethernet.ethertype() == EthernetProtocol::Arp {
-                    let arp = ArpPacket::new_checked(ethernet.payload()).expect("and ARP packets");
-                    self.arp[usize::from(arp.operation() == ArpOperation::Reply)] += 1;
+                if let Some(kind) = resolution(&frame) {
+                    self.resolutions[kind] += 1;
                 }
                 self.wire.inject(1, &frame);
             }
@@ -123,7 +142,7 @@ impl Company {
     }
 
     fn listen(&mut self, index: usize) -> ListenerId {
-        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+        let any = SocketAddr::from((ANY, PORT));
         self.stacks[index].listen(any, 8, Count::default()).expect("the port is free").0
     }
 
@@ -154,7 +173,7 @@ fn a_connection_that_a_stack_opens_works_wherever_the_answers_arrive() {
     for steer in steers {
         for index in 0..3 {
             let mut company = Company::new(steer);
-            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+            let any = SocketAddr::from((ANY, PORT));
             let (listener, _) = company.client.listen(any, 8, Count::default()).expect("the port is free");
             let there = SocketAddr::from((CLIENT, PORT));
             let (opened, local) = company.stacks[index].connect(there, Count::default()).expect("there is room");
@@ -171,12 +190,19 @@ fn a_connection_that_a_stack_opens_works_wherever_the_answers_arrive() {
 fn a_connection_lives_where_its_syn_arrived_and_outlives_a_device_that_changes_its_mind() {
     let mut company = Company::new(|_| 1);
     let listeners = [0, 1, 2].map(|index| company.listen(index));
+    // The client makes sure of its addresses first.
+    company.pass(Duration::from_millis(1));
+    let before = company.stacks[1].counters().strays;
     let client = company.connect();
     assert_eq!(company.client.established(&client), Ok(()));
     let accepted = company.stacks[1].accept(&listeners[1]).expect("its SYN arrived there");
     assert!(company.stacks[0].accept(&listeners[0]).is_err() && company.stacks[2].accept(&listeners[2]).is_err());
     company.talk(&client, 1, &accepted.id);
-    assert_eq!(company.stacks[1].counters().strays, 1, "everybody was told of the client's ARP request, and no more");
+    assert_eq!(
+        company.stacks[1].counters().strays - before,
+        1,
+        "everybody was told of the client's question, and no more"
+    );
     for steer in [(|_| 2) as Steer, |_| 0, |frame| frame.len() % 2] {
         company.steer = steer;
         company.talk(&client, 1, &accepted.id);
@@ -200,7 +226,7 @@ fn whoever_listens_alone_is_found() {
     // In the range of chosen ports, and not by the stack that such a port would be given to.
     for at in 0..3 {
         let mut company = Company::new(|_| 2);
-        let local = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 50_000));
+        let local = SocketAddr::from((ANY, 50_000));
         let (listener, _) = company.stacks[at].listen(local, 8, Count::default()).expect("the port is free");
         let there = SocketAddr::from((SERVER, 50_000));
         let _client = company.client.connect(there, Count::default()).expect("there is room");
@@ -220,7 +246,7 @@ fn where_nobody_listens_one_stack_refuses() {
 fn datagrams_find_the_stack_that_has_their_port() {
     for steer in [(|_| 0) as Steer, |_| 1, |_| 2] {
         let mut company = Company::new(steer);
-        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let any = |port| SocketAddr::from((ANY, port));
         let (server, _) = company.stacks[1].bind_udp(any(53), Count::default()).expect("the port is free");
         let (client, from) = company.client.bind_udp(any(0), Count::default()).expect("a port is free");
         company.client.send_to(&client, b"question", SocketAddr::from((SERVER, 53))).expect("there is room");
@@ -231,11 +257,13 @@ fn datagrams_find_the_stack_that_has_their_port() {
         // To everyone: each that has the port.
         company.client.set_broadcast(&client, Broadcast::Allowed).expect("it is bound");
         let others = [0, 2].map(|i| company.stacks[i].bind_udp(any(53), Count::default()).expect("it is free here").0);
-        company.client.send_to(&client, b"all", SocketAddr::from((Ipv4Addr::BROADCAST, 53))).expect("there is room");
+        company.client.send_to(&client, b"all", SocketAddr::from((EVERYBODY, 53))).expect("there is room");
         company.pass(Duration::from_millis(20));
-        assert_eq!(company.stacks[1].receive_from(&server, &mut buffer), Ok((3, from)));
+        // In IPv6 it comes from the link-local address.
+        let heard = company.stacks[1].receive_from(&server, &mut buffer).expect("it is to everyone");
+        assert_eq!((heard.0, heard.1.port()), (3, from.port()));
         for (index, socket) in [0, 2].into_iter().zip(&others) {
-            assert_eq!(company.stacks[index].receive_from(socket, &mut buffer), Ok((3, from)));
+            assert_eq!(company.stacks[index].receive_from(socket, &mut buffer), Ok(heard));
             assert!(company.stacks[index].receive_from(socket, &mut buffer).is_err(), "once");
         }
     }
@@ -248,16 +276,16 @@ fn a_request_for_our_address_is_answered_once_and_teaches_everybody_who_asks() {
     let client = company.connect();
     let accepted = company.stacks[1].accept(&listener).expect("the handshake is complete");
     company.talk(&client, 1, &accepted.id);
-    assert_eq!(company.arp, [0, 1], "one reply, and nobody had to ask back");
+    assert_eq!(company.resolutions, [0, 1], "one reply, and nobody had to ask back");
     let there = SocketAddr::from((CLIENT, PORT));
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+    let any = SocketAddr::from((ANY, PORT));
     let _listener = company.client.listen(any, 8, Count::default()).expect("the port is free");
     for index in [0, 2] {
         let (opened, _) = company.stacks[index].connect(there, Count::default()).expect("there is room");
         company.pass(Duration::from_millis(20));
         assert_eq!(company.stacks[index].established(&opened), Ok(()));
     }
-    assert_eq!(company.arp, [0, 1], "everybody knows the client");
+    assert_eq!(company.resolutions, [0, 1], "everybody knows the client");
 }
 
 #[test]
@@ -271,65 +299,13 @@ fn the_answer_to_one_stacks_request_teaches_everybody() {
     let (opened, _) = company.stacks[1].connect(there, Count::default()).expect("there is room");
     company.pass(Duration::from_millis(100));
     assert_eq!(company.stacks[1].established(&opened), Err(NetError::ConnectionRefused));
-    assert_eq!(company.arp[0], 1, "asked once");
-}
-
-fn leasing(index: u16) -> Config {
-    let addressing = if index == 0 { Addressing::Dhcp } else { Addressing::Shared };
-    Config { addressing, seat: seat(index), ..Config::default() }
-}
-
-#[test]
-fn a_lease_that_arrives_anywhere_is_the_first_stacks_and_the_others_are_told() {
-    let mut company = Company::with(|_| 0, leasing);
-    for _ in 0..8 {
-        company.stacks.iter_mut().for_each(|stack| while stack.poll(company.now) == Activity::Some {});
-        company.carry();
-        while let Some(frame) = company.pairs[0].take_from(1) {
-            if let Some((_, answer)) = udp_dhcp::dhcp_answer(&frame, SERVER, 100) {
-                company.pairs[1].inject(0, &answer);
-            }
-        }
-        assert!(company.pairs[1].take_from(1).is_none() && company.pairs[2].take_from(1).is_none(), "one client");
-    }
-    let lease = StaticAddress { address: SERVER, prefix: 24, gateway: Some(CLIENT) };
-    assert_eq!(company.stacks[0].configuration(), Some(lease));
-    assert_eq!((company.stacks[1].address(), company.stacks[2].address()), (None, None));
-    for index in [1, 2] {
-        company.stacks[index].set_address(Some(lease));
-        assert_eq!(company.stacks[index].configuration(), Some(lease));
-    }
-    let far = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
-    let (connection, _) = company.stacks[2].connect(far, Count::default()).expect("through the gateway");
-    // Who leases by himself is not told.
-    company.stacks[0].set_address(None);
-    assert_eq!(company.stacks[0].address(), Some(SERVER));
-    company.stacks[2].set_address(None);
-    assert_eq!(company.stacks[2].address(), None);
-    while company.stacks[2].poll(company.now) == Activity::Some {}
-    assert_eq!(company.stacks[2].established(&connection), Err(NetError::NetworkDown));
-}
-
-#[test]
-fn an_address_is_announced_to_who_waits_for_it_and_only_when_it_changes() {
-    let (_, _, end) = Cable::new();
-    let told = Count::default();
-    let mut stack = Stack::new(Box::new(end), leasing(1), told.clone(), Instant::from_nanos(1));
-    let mut calls = Vec::new();
-    let first = StaticAddress { address: SERVER, prefix: 24, gateway: None };
-    let nonsense = StaticAddress { address: Ipv4Addr::BROADCAST, prefix: 255, gateway: None };
-    for address in [Some(first), Some(first), None, Some(nonsense), Some(StaticAddress { prefix: 255, ..first })] {
-        stack.set_address(address);
-        calls.push((told.readable_calls(), stack.address()));
-    }
-    assert_eq!(calls, [(1, Some(SERVER)), (1, Some(SERVER)), (2, None), (2, None), (3, Some(SERVER))]);
-    assert_eq!(stack.configuration().map(|address| address.prefix), Some(32));
+    assert_eq!(company.resolutions[0], 1, "asked once");
 }
 
 #[test]
 fn strays_that_nobody_comes_for_are_lost_and_counted() {
     let mut company = Company::new(|_| 0);
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let any = SocketAddr::from((ANY, 0));
     let (client, _) = company.client.bind_udp(any, Count::default()).expect("a port is free");
     company.pass(Duration::from_millis(1));
     for _ in 0..400 {

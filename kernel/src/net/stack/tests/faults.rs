@@ -171,7 +171,7 @@ fn a_broken_device_is_told_to_everybody() {
     world.server.send(&orphan.id, b"lost").expect("it is open");
     world.server.close(orphan.id);
     let reading = Count::default();
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53));
+    let any = SocketAddr::from((ANY, 53));
     let (datagrams, _) = world.server.bind_udp(any, reading.clone()).expect("the port is free");
     world.cable.from(1).fault = Some(DeviceFault::NeedsReset);
     let _ = world.server.poll(world.now);

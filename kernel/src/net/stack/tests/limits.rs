@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::limits::Limits;
 
-fn limited(address: Ipv4Addr, change: impl FnOnce(&mut Limits)) -> Config {
+fn limited(address: IpAddr, change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = fixed(address);
     change(&mut config.limits);
     config
@@ -44,7 +44,7 @@ fn a_peers_connection_beyond_the_limit_waits_until_another_one_ends() {
 #[test]
 fn udp_sockets_beyond_the_limit_are_refused_until_one_is_closed() {
     let mut world = World::with(fixed(SERVER), limited(CLIENT, |limits| limits.udp_sockets = 2));
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let any = SocketAddr::from((ANY, 0));
     let (first, _) = world.client.bind_udp(any, Count::default()).expect("the first of two");
     let _second = world.client.bind_udp(any, Count::default()).expect("the second of two");
     assert_eq!(world.client.bind_udp(any, Count::default()).err(), Some(NetError::LimitReached));
@@ -95,7 +95,7 @@ fn limits_of_nothing_refuse_everything_and_panic_nowhere() {
     let client = world.connect();
     world.pass(Duration::from_secs(1));
     assert_eq!(world.client.established(&client), Err(NetError::WouldBlock));
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let any = SocketAddr::from((ANY, 0));
     assert_eq!(world.server.bind_udp(any, Count::default()).err(), Some(NetError::LimitReached));
     let there = SocketAddr::from((CLIENT, PORT));
     assert_eq!(world.server.connect(there, Count::default()).err(), Some(NetError::LimitReached));

@@ -1,16 +1,17 @@
 //! A host that talks to itself.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-
 use toro_core::driver::DeviceFault;
 
 use super::*;
+use crate::net::configuration::Configuration;
 use crate::net::loopback::MOST_PACKETS;
 
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const OTHER_LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 2, 3));
-const OWN: IpAddr = IpAddr::V4(SERVER);
+const OWN: IpAddr = V4::SERVER;
 
 /// A stack whose other end of the cable nobody holds.
 struct Hermit {
@@ -21,7 +22,7 @@ struct Hermit {
 
 impl Hermit {
     fn new() -> Self {
-        Self::with(fixed(SERVER))
+        Self::with(fixed(OWN))
     }
 
     fn with(config: Config) -> Self {
@@ -91,7 +92,7 @@ impl Hermit {
         panic!("{} of {} bytes have arrived", received.len(), bytes.len());
     }
 
-    fn udp(&mut self, address: IpAddr, port: u16) -> (super::super::UdpId, SocketAddr) {
+    fn udp(&mut self, address: IpAddr, port: u16) -> (UdpId, SocketAddr) {
         self.stack.bind_udp(SocketAddr::new(address, port), Count::default()).expect("the port is free")
     }
 
@@ -173,7 +174,7 @@ fn loopback_needs_no_address_and_no_wire() {
 
 #[test]
 fn what_nobody_reads_fills_the_buffers_and_no_more() {
-    let mut hermit = Hermit::with(Config { memory: 64 << 20, ..fixed(SERVER) });
+    let mut hermit = Hermit::with(Config { memory: 64 << 20, ..fixed(OWN) });
     let listener = hermit.listen(LOCALHOST);
     let pairs: Vec<_> = (0..200).map(|_| hermit.pair(&listener, LOCALHOST)).collect();
     for _ in 0..20 {
@@ -228,11 +229,12 @@ fn a_full_backlog_is_tried_again_over_loopback() {
 fn a_lost_address_ends_its_own_connections_only() {
     let shared = Config { addressing: Addressing::Shared, ..Config::default() };
     let mut hermit = Hermit::with(shared);
-    hermit.stack.set_address(Some(StaticAddress { address: SERVER, prefix: 24, gateway: None }));
+    let ipv4 = Some(StaticAddress { address: SERVER, prefix: 24, gateway: None });
+    hermit.stack.set_configuration(&Configuration { ipv4, ..Configuration::default() });
     let listener = hermit.listen(Ipv4Addr::UNSPECIFIED.into());
     let (stays, _stays) = hermit.pair(&listener, LOCALHOST);
     let (ends, _ends) = hermit.pair(&listener, OWN);
-    hermit.stack.set_address(None);
+    hermit.stack.set_configuration(&Configuration::default());
     hermit.settle();
     assert_eq!(hermit.stack.receive(&ends, &mut [0; 1]), Err(NetError::NetworkDown));
     assert_eq!(hermit.stack.receive(&stays, &mut [0; 1]), Err(NetError::WouldBlock));
@@ -294,7 +296,7 @@ fn datagrams_that_nobody_wants_or_has_room_for_are_lost() {
 fn a_socket_of_loopback_does_not_speak_on_the_wire() {
     let mut hermit = Hermit::new();
     let (socket, _) = hermit.udp(LOCALHOST, 0);
-    let sent = hermit.stack.send_to(&socket, b"x", SocketAddr::new(CLIENT.into(), 9));
+    let sent = hermit.stack.send_to(&socket, b"x", SocketAddr::new(V4::CLIENT, 9));
     assert_eq!(sent, Err(NetError::NetworkUnreachable));
     hermit.settle();
     hermit.assert_silent();
@@ -303,9 +305,9 @@ fn a_socket_of_loopback_does_not_speak_on_the_wire() {
 #[test]
 fn loopback_addresses_are_not_believed_on_the_wire() {
     // A frame of a real client, with one of its addresses changed.
-    let mut world = World::new();
+    let mut world = World::<V4>::new();
     let _listener = world.listen(8);
-    world.client.connect(SocketAddr::new(SERVER.into(), PORT), Count::default()).expect("there is room");
+    world.client.connect(SocketAddr::new(OWN, PORT), Count::default()).expect("there is room");
     world.cable.from(0).full = false;
     let mut syn = None;
     for _ in 0..10 {
@@ -325,7 +327,7 @@ fn loopback_addresses_are_not_believed_on_the_wire() {
     }
     let syn = syn.expect("it says SYN");
     let (source, destination) = (26..30, 30..34);
-    for (place, address) in [(source.clone(), [127, 0, 0, 1]), (destination, [127, 0, 0, 1]), (source, SERVER.octets())]
+    for (place, address) in [(source.clone(), [127, 0, 0, 1]), (destination, [127, 0, 0, 1]), (source, [10, 0, 2, 15])]
     {
         let mut forged = syn.clone();
         let old = forged[place.clone()].to_vec();

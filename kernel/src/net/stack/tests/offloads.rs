@@ -19,7 +19,7 @@ const GEARS: [Gear; 10] = [
     Gear { sending: Sending::AsIs, buffers: Buffers::Several { size: 1951, headroom: 0 }, ..Gear::FULL },
 ];
 
-fn roomy(address: Ipv4Addr) -> Config {
+fn roomy(address: IpAddr) -> Config {
     Config { large: BufferSizes { receive: 128 << 10, transmit: 128 << 10 }, ..fixed(address) }
 }
 
@@ -179,7 +179,7 @@ fn a_datagram_longer_than_a_buffer_arrives_in_one_piece() {
     for headroom in [0, 80] {
         let buffers = Buffers::Several { size: 500, headroom };
         let mut world = world(Gear { buffers, ..Gear::PLAIN }, Gear::PLAIN);
-        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let any = |port| SocketAddr::from((ANY, port));
         let (server, _) = world.server.bind_udp(any(53), Count::default()).expect("the port is free");
         let (client, _) = world.client.bind_udp(any(54), Count::default()).expect("the port is free");
         let bytes = pattern(1_400);

@@ -7,7 +7,7 @@ use crate::net::connection::KeepAlive;
 use crate::net::udp::Broadcast;
 
 fn any(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    SocketAddr::from((ANY, port))
 }
 
 #[test]
@@ -214,6 +214,8 @@ fn a_datagram_socket_with_a_peer_hears_and_answers_only_that_one() {
     assert_eq!(world.server.receive_from(&server, &mut buffer), Ok((5, peer)));
     assert_eq!(world.server.receive_from(&server, &mut buffer), Err(NetError::WouldBlock));
     world.server.connect_udp(&server, None).expect("that is always possible");
+    let refused = world.client.send_datagram(&sockets[0], b"again");
+    assert_eq!(refused, Err(NetError::ConnectionRefused), "nobody was there for it");
     world.client.send_datagram(&sockets[0], b"again").expect("there is room");
     world.pass(Duration::from_millis(10));
     assert_eq!(world.server.receive_from(&server, &mut buffer), Ok((5, SocketAddr::from((CLIENT, 1000)))));
@@ -226,7 +228,7 @@ fn a_peer_that_cannot_be_reached_is_refused() {
     let refused = |world: &mut World, peer| world.client.connect_udp(&socket, Some(peer));
     assert_eq!(refused(&mut world, any(53)), Err(NetError::InvalidInput));
     assert_eq!(refused(&mut world, SocketAddr::from((SERVER, 0))), Err(NetError::InvalidInput));
-    let far = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 53));
+    let far = SocketAddr::from((FAR, 53));
     assert_eq!(refused(&mut world, far), Err(NetError::NetworkUnreachable));
     assert_eq!(world.client.udp_peer(&socket), None);
 }

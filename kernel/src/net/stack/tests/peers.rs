@@ -3,7 +3,7 @@
 use smoltcp::iface::{Config as InterfaceConfig, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint};
 
 use super::*;
 use crate::net::port::Port;
@@ -21,14 +21,14 @@ impl Peer {
         let mut config = InterfaceConfig::new(HardwareAddress::Ethernet(EthernetAddress(port.mac().0)));
         config.random_seed = seed;
         let mut interface = Interface::new(config, &mut port, SmolInstant::ZERO);
-        interface.update_ip_addrs(|list| list.push(IpCidr::new(IpAddress::Ipv4(CLIENT), 24)).expect("one fits"));
+        interface.update_ip_addrs(|list| list.push(IpCidr::new(CLIENT.into(), 24)).expect("one fits"));
         Self { interface, port, set: SocketSet::new(Vec::new()) }
     }
 
     fn connect(&mut self, from: u16) -> SocketHandle {
         let buffer = || tcp::SocketBuffer::new(alloc::vec![0; 8192]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
-        let there = IpEndpoint::new(IpAddress::Ipv4(SERVER), PORT);
+        let there = IpEndpoint::new(SERVER.into(), PORT);
         socket.connect(self.interface.context(), there, from).expect("the socket is closed");
         self.set.add(socket)
     }
@@ -61,7 +61,7 @@ impl Pair {
         let (cable, client_end, server_end) = Cable::new();
         let now = Instant::from_nanos(5_000_000_000);
         let mut server = Stack::new(Box::new(server_end), fixed(SERVER), Count::default(), now);
-        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+        let any = SocketAddr::from((ANY, PORT));
         let (listener, _) = server.listen(any, 8, Count::default()).expect("the port is free");
         (Self { server, peer: Peer::new(client_end, 1), cable, now }, listener)
     }

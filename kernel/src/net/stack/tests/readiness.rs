@@ -4,7 +4,7 @@ use super::*;
 use crate::net::readiness::Readiness;
 
 fn any(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    SocketAddr::from((ANY, port))
 }
 
 /// How a connection answers, beside room to write.
@@ -151,13 +151,13 @@ fn a_sender_of_datagrams_is_woken_when_they_have_left() {
     let (client, _) = world.client.bind_udp(any(0), sending.clone()).expect("a port is free");
     let there = SocketAddr::from((SERVER, 53));
     // Long ones: the ring is full by bytes, not by number.
-    while world.client.send_to(&client, &[0; 1472], there).is_ok() {}
-    assert_eq!(world.client.send_to(&client, &[0; 1472], there), Err(NetError::WouldBlock));
+    while world.client.send_to(&client, &[0; MOST], there).is_ok() {}
+    assert_eq!(world.client.send_to(&client, &[0; MOST], there), Err(NetError::WouldBlock));
     assert_eq!(world.client.udp_readiness(&client), Readiness::NONE);
     world.pass(Duration::from_secs(1));
     assert!(sending.writable_calls() > 0);
     assert_eq!(world.client.udp_readiness(&client), Readiness::WRITABLE);
-    assert_eq!(world.client.send_to(&client, &[0; 1472], there), Ok(()));
+    assert_eq!(world.client.send_to(&client, &[0; MOST], there), Ok(()));
 }
 
 #[test]

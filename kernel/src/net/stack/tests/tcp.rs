@@ -6,7 +6,7 @@ use super::*;
 fn a_handshake_wakes_both_sides_and_bytes_go_both_ways() {
     let mut world = World::new();
     let listening = Count::default();
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+    let any = SocketAddr::from((ANY, PORT));
     let (listener, local) = world.server.listen(any, 8, listening.clone()).expect("the port is free");
     assert_eq!(local.port(), PORT);
     assert_eq!(world.server.accept(&listener).err(), Some(NetError::WouldBlock));
@@ -139,7 +139,7 @@ fn connections_beyond_the_memory_are_an_error_here_and_silence_there() {
     let mut ids: Vec<_> = (0..4).map(|_| world.connect()).collect();
     assert_eq!(world.client.connect(there, Count::default()).err(), Some(NetError::Exhausted));
     assert_eq!(world.client.bind_udp(there, Count::default()).err(), Some(NetError::AddressNotAvailable));
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let any = SocketAddr::from((ANY, 0));
     assert_eq!(world.client.bind_udp(any, Count::default()).err(), Some(NetError::Exhausted));
     world.pass(Duration::from_secs(1));
     world.client.abort(ids.pop().expect("there are four"));
