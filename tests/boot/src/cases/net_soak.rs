@@ -58,7 +58,7 @@ pub fn cases() -> Vec<Case> {
 fn start(tool: &Tool) -> Result<Server, String> {
     add_tap(TAP, TapKind::Plain)?;
     add_addresses(TAP)?;
-    Server::start(tool, &["--memory", "256", "--append", PATIENCE])
+    Server::start(tool, PATIENCE, &["--memory", "256"])
 }
 
 /// Rounds for at least so long, two at least.

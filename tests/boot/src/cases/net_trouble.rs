@@ -134,8 +134,8 @@ fn link_goes_down(tool: &Tool, card: Card) -> Result<(), String> {
     add_tap(TAP, TapKind::Plain)?;
     add_addresses(TAP)?;
     let monitor = format!("unix:{},server=on,wait=off", path.display());
-    let options = ["--machine", card.machine, "--virtio", card.virtio, "--nic", card.nic, "--append", "timeout=60"];
-    let server = Server::start(tool, &[&options[..], &["--", "-monitor", &monitor]].concat())?;
+    let options = ["--machine", card.machine, "--virtio", card.virtio, "--nic", card.nic];
+    let server = Server::start(tool, "timeout=60", &[&options[..], &["--", "-monitor", &monitor]].concat())?;
     let mut monitor = Monitor::connect(&path)?;
     for round in 0..2 {
         let mut answer = server.soak.ask(&format!("GET /bytes/{LONG_ANSWER}/{round}"))?;

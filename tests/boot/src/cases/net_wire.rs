@@ -20,11 +20,11 @@ use std::path::Path;
 use super::net::{TAP, globals};
 use crate::case::Case;
 use crate::netns::cable::{Cable, Recording, WRONG};
-use crate::netns::{Far, GUEST, TapKind, add_tap, ip, succeed};
+use crate::netns::{Far, GUEST, GUEST6, HOST, HOST6, TapKind, add_tap, ip, succeed};
 use crate::soak;
 use crate::tool::Tool;
 
-/// Bytes in each direction.
+/// Bytes in each direction, of each family.
 const BYTES: usize = 600_000;
 /// The longest frame of the wire.
 const LONGEST: &str = "frame.len > 1514";
@@ -126,25 +126,27 @@ fn frames_are_right(tool: &Tool, cell: Cell) -> Result<(), String> {
 
     let network = format!("tap,if={TAP},host=10.9.0.1/24");
     let pcap = card.to_string_lossy();
-    let arguments = ["run", "net-soak", "--timeout", "300", "--net", &network, "--pcap", &pcap];
+    let words = format!("ip6={GUEST6}/64");
+    let arguments = ["run", "net-soak", "--timeout", "300", "--net", &network, "--pcap", &pcap, "--append", &words];
     let globals = globals(cell.properties);
     let words = arguments.into_iter().chain(cell.options.iter().copied()).chain(["--"]);
     let mut running = tool.start(words.chain(globals.iter().map(String::as_str)), &[])?;
     running.await_line(|line| line.starts_with("listening on ").then_some(()))?;
 
-    let url = |path: &str| format!("http://{GUEST}{path}");
     let curl = |arguments: &[&str]| {
-        let common = ["--silent", "--show-error", "--fail", "--max-time", "120"];
+        let common = ["--silent", "--show-error", "--fail", "--globoff", "--max-time", "120"];
         succeed(far.command("curl").args(common).args(arguments))
     };
     let download = file("download");
-    curl(&["--output", &download.to_string_lossy(), &url(&format!("/bytes/{BYTES}/1"))])?;
-    if fs::read(&download).map_err(|error| error.to_string())? != soak::bytes(1, 0, BYTES) {
-        return Err("the download is not what was sent".to_owned());
+    for address in [GUEST.to_owned(), format!("[{GUEST6}]")] {
+        let url = format!("http://{address}/bytes/{BYTES}/1");
+        curl(&["--output", &download.to_string_lossy(), &url])?;
+        if fs::read(&download).map_err(|error| error.to_string())? != soak::bytes(1, 0, BYTES) {
+            return Err(format!("{address}: the download is not what was sent"));
+        }
+        curl(&["--header", "Expect:", "--data-binary", &format!("@{}", download.display()), &url])?;
     }
-    let data = format!("@{}", download.display());
-    curl(&["--header", "Expect:", "--data-binary", &data, &url(&format!("/bytes/{BYTES}/1"))])?;
-    curl(&[&url("/quit")])?;
+    curl(&[&format!("http://{GUEST}/quit")])?;
     running.finish()?.expect_status(0)?;
 
     let wire = cable.end()?.ok_or("no recording")?;
@@ -161,8 +163,10 @@ fn judge_wire(wire: &Recording) -> Result<(), String> {
         return Err(format!("the cable is none: {} long frames", long.len()));
     }
     // In each direction at least as many frames as the bytes fill.
-    for source in [GUEST, crate::netns::HOST] {
-        let right = wire.frames(&format!("ip.src == {source} && tcp.checksum.status == \"Good\" && tcp.len > 0"))?;
+    let v4 = [GUEST, HOST].map(|address| format!("ip.src == {address}"));
+    let v6 = [GUEST6, HOST6].map(|address| format!("ipv6.src == {address}"));
+    for source in v4.iter().chain(&v6) {
+        let right = wire.frames(&format!("{source} && tcp.checksum.status == \"Good\" && tcp.len > 0"))?;
         if right.len() < BYTES / 1460 {
             return Err(format!("only {} frames of {source}", right.len()));
         }
