@@ -18,7 +18,7 @@
 //! who says nothing, or takes nothing, for longer is hung up on with a reset. So whatever clients do, a while after the last of
 //! them `usage` is what it was at first; what stays is a leak.
 //!
-//! It serves on the core that has the network device: give the machine one core.
+//! It serves both families, on the core that has the network device: give the machine one core.
 
 #![no_std]
 #![no_main]

@@ -10,6 +10,7 @@
 //! | [`hello`] | the smallest application on every machine, optimised and not |
 //! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
 //! | [`net_soak`] | the network: many connections and bad clients leave nothing behind |
+//! | [`net_trouble`] | the network: frames that are lost, links that go down, nobody who takes what is sent |
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`net6`] | IPv6: addresses from the command line and from routers |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
@@ -39,6 +40,7 @@ pub mod matrix;
 pub mod net;
 pub mod net6;
 pub mod net_soak;
+pub mod net_trouble;
 pub mod net_wire;
 pub mod other_os;
 pub mod outside;
@@ -73,6 +75,7 @@ pub fn all() -> Vec<Case> {
         net_soak::cases(),
         sockets::cases(),
         net6::cases(),
+        net_trouble::cases(),
         resizing::cases(),
         disks::cases(),
         cuts::cases(),

@@ -21,7 +21,8 @@
 //!
 //! - [`cable`] leads from one interface to another, as a wire does: what the host left to a card is done, and recorded;
 //! - [`icmpv6`] announces networks as routers do, and pings;
-//! - [`relay`] loses, swaps and repeats frames between QEMU and an interface.
+//! - [`relay`] loses, swaps and repeats frames between QEMU and an interface;
+//! - [`valve`] stops to take what the guest sends.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -34,6 +35,7 @@ use crate::tool::Tool;
 pub mod cable;
 pub mod icmpv6;
 pub mod relay;
+pub mod valve;
 
 /// The host's address in the usual network of a case, and the guest's.
 pub const HOST: &str = "10.9.0.1";

@@ -4,13 +4,16 @@
 //!   client --- tap0, 10.9.0.1 === QEMU --- card --- net-soak, 10.9.0.2
 //! ```
 //!
-//! Every case has a network namespace of its own ([`netns`]). The guest serves streams of which both sides know every byte
-//! ([`Soak`]); each combination of card and properties carries one in each direction.
+//! Every case has a network namespace of its own ([`crate::netns`]). The guest serves streams of which both sides know every byte
+//! ([`Soak`]); each combination of card and properties carries one in each direction,
+//! over IPv4 and over IPv6. Beside this module are
+//! [`super::net_wire`], what is on the wire, [`super::net_soak`], many connections, and [`super::net_trouble`], networks that lose
+//! frames, and cards that lose their network.
 
 use std::net::IpAddr;
 
 use crate::case::Case;
-use crate::netns::{GUEST, TapKind, add_addresses, add_tap, ip};
+use crate::netns::{GUEST, GUEST6, TapKind, add_addresses, add_tap, ip};
 use crate::soak::Soak;
 use crate::tool::{Running, Tool};
 
@@ -94,7 +97,7 @@ const CELLS: [Cell; 14] = [
     Cell { name: "q35_e1000", options: &["--machine", "q35", "--nic", "e1000"], ..USUAL },
     Cell { name: "q35_e1000e", options: &["--machine", "q35", "--nic", "e1000e"], ..USUAL },
     // As behind a tunnel.
-    Cell { name: "microvm_with_small_packets", mtu: 600, ..USUAL },
+    Cell { name: "microvm_with_small_packets", mtu: 1280, ..USUAL },
 ];
 
 /// The cases of this subject.
@@ -121,14 +124,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it at the usual interface with these options of `run`, and waits until it answers.
+    /// Starts it at the usual interface with these words for itself and these options of `run`, and waits until it answers.
     ///
     /// # Errors
     ///
     /// What happened.
-    pub fn start(tool: &Tool, options: &[&str]) -> Result<Self, String> {
+    pub fn start(tool: &Tool, words: &str, options: &[&str]) -> Result<Self, String> {
+        let words = format!("ip6={GUEST6}/64 {words}");
         let network = format!("tap,if={TAP}");
-        let arguments = [&["run", "net-soak", "--timeout", "800", "--net", &network], options].concat();
+        let arguments =
+            [&["run", "net-soak", "--timeout", "850", "--net", &network, "--append", &words], options].concat();
         let mut running = tool.start(arguments, &[])?;
         let url = format!("http://{GUEST}:80/");
         running.await_line(|line| (line == url).then_some(()))?;
@@ -159,9 +164,12 @@ fn bytes_pass(tool: &Tool, cell: Cell) -> Result<(), String> {
     ip(&["link", "set", "dev", TAP, "mtu", &cell.mtu.to_string()])?;
     let globals = globals(cell.properties);
     let words = cell.options.iter().copied().chain(["--"]).chain(globals.iter().map(String::as_str));
-    let server = Server::start(tool, &words.collect::<Vec<_>>())?;
-    server.soak.download(BYTES, 1)?;
-    server.soak.upload(BYTES, 2)?;
+    let server = Server::start(tool, "", &words.collect::<Vec<_>>())?;
+    let by_ipv6 = Soak::at(GUEST6.parse().map_err(|_| "not an address")?);
+    for soak in [server.soak, by_ipv6] {
+        soak.download(BYTES, 1)?;
+        soak.upload(BYTES, 2)?;
+    }
     server.end()
 }
 

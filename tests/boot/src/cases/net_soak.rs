@@ -30,19 +30,19 @@ struct Amount {
     at_once: u64,
     /// Connections of each misdeed.
     misdeeds: u64,
+    /// Word for the guest: it hangs up on who is silent for so many seconds. Nobody else may take so long for a step, on a host
+    /// that has other things to do as well.
+    patience: &'static str,
 }
 
 /// For every run of the tests.
-const FEW: Amount = Amount { sequential: 500, at_once: 200, misdeeds: 30 };
+const FEW: Amount = Amount { sequential: 500, at_once: 200, misdeeds: 30, patience: "timeout=5" };
 /// For an hour with nothing else to do.
-const MANY: Amount = Amount { sequential: 10_000, at_once: 1000, misdeeds: 100 };
-/// How long the latter go on.
-const LONG: Duration = Duration::from_secs(600);
+const MANY: Amount = Amount { sequential: 10_000, at_once: 1000, misdeeds: 100, patience: "timeout=20" };
+/// How long the latter go on: ten minutes, with the first round.
+const LONG: Duration = Duration::from_secs(540);
 /// The smallest block of the heap.
 const BLOCK: u64 = 16;
-
-/// The guest hangs up on who is silent for so many seconds.
-const PATIENCE: &str = "timeout=3";
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
@@ -55,15 +55,15 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn start(tool: &Tool) -> Result<Server, String> {
+fn start(tool: &Tool, patience: &str) -> Result<Server, String> {
     add_tap(TAP, TapKind::Plain)?;
     add_addresses(TAP)?;
-    Server::start(tool, &["--memory", "256", "--append", PATIENCE])
+    Server::start(tool, patience, &["--memory", "256"])
 }
 
 /// Rounds for at least so long, two at least.
 fn wear_out(tool: &Tool, amount: Amount, time: Duration) -> Result<(), String> {
-    let server = start(tool)?;
+    let server = start(tool, amount.patience)?;
     let soak = server.soak;
     let first = soak.usage()?;
     let started = Instant::now();
@@ -78,7 +78,8 @@ fn wear_out(tool: &Tool, amount: Amount, time: Duration) -> Result<(), String> {
     // Buffers are kept for further connections, as many as the worst moment took.
     let without_buffers = |usage: &Usage| Ok::<_, String>(usage.get("heap")?.saturating_sub(usage.get("buffers")?));
     let (had, has) = (without_buffers(&before)?, without_buffers(&after)?);
-    let connections = rounds * (amount.sequential + amount.at_once + amount.misdeeds * Misdeed::ALL.len() as u64);
+    let misdeeds = (Misdeed::QUICK.len() + Misdeed::LASTING.len()) as u64 * amount.misdeeds;
+    let connections = rounds * (amount.sequential + amount.at_once + misdeeds);
     if has > had + connections / 10 * BLOCK {
         return Err(format!("{connections} connections, and the heap has {had} bytes before and {has} after"));
     }
@@ -90,16 +91,19 @@ fn round(soak: Soak, amount: Amount) -> Result<(), String> {
         soak.download(100, number).map_err(|reason| format!("connection {number} of many: {reason}"))?;
     }
     at_once(soak, amount.at_once)?;
-    // All begin before the first goes on, so that the guest's patience is spent once.
-    let begun = Misdeed::ALL.map(|misdeed| (misdeed, begin(soak, misdeed, amount.misdeeds)));
+    let do_it = |misdeed: Misdeed, streams: Result<Vec<TcpStream>, String>| {
+        let outcome = streams.and_then(|mut streams| go_on(soak, misdeed, &mut streams));
+        outcome.map_err(|reason| format!("{misdeed:?}: {reason}"))
+    };
+    // These begin before the others and go on after them, so that the guest's patience is spent once.
+    let begun = Misdeed::LASTING.map(|misdeed| (misdeed, begin(soak, misdeed, amount.misdeeds)));
+    for misdeed in Misdeed::QUICK {
+        do_it(misdeed, begin(soak, misdeed, amount.misdeeds))?;
+    }
     // Nobody else is the worse for it.
     soak.download(100_000, 1)?;
     soak.upload(100_000, 1)?;
-    for (misdeed, streams) in begun {
-        let outcome = streams.and_then(|mut streams| go_on(soak, misdeed, &mut streams));
-        outcome.map_err(|reason| format!("{misdeed:?}: {reason}"))?;
-    }
-    Ok(())
+    begun.into_iter().try_for_each(|(misdeed, streams)| do_it(misdeed, streams))
 }
 
 /// Connections that are all open before the first is used, and all asked before the first answer is read.
@@ -142,16 +146,11 @@ enum Misdeed {
 }
 
 impl Misdeed {
-    /// All of them, those that the guest's patience ends last.
-    const ALL: [Self; 7] = [
-        Self::Slowness,
-        Self::ResetInRequest,
-        Self::ResetInAnswer,
-        Self::ResetInUpload,
-        Self::EndInRequest,
-        Self::Silence,
-        Self::Deafness,
-    ];
+    /// What is done at once.
+    const QUICK: [Self; 5] =
+        [Self::Slowness, Self::ResetInRequest, Self::ResetInAnswer, Self::ResetInUpload, Self::EndInRequest];
+    /// What the guest's patience ends.
+    const LASTING: [Self; 2] = [Self::Silence, Self::Deafness];
 }
 
 /// More than all buffers between the two sides hold.
@@ -179,11 +178,12 @@ fn go_on(soak: Soak, misdeed: Misdeed, streams: &mut [TcpStream]) -> Result<(), 
         Misdeed::Slowness => streams.iter_mut().take(3).try_for_each(read_slowly),
         Misdeed::ResetInRequest => streams.iter().try_for_each(reset_when_dropped),
         Misdeed::ResetInAnswer => streams.iter_mut().try_for_each(|stream| {
-            read_head(stream)?;
+            let _ = read_head(stream);
             reset_when_dropped(stream)
         }),
         Misdeed::ResetInUpload => streams.iter_mut().try_for_each(|stream| {
-            stream.write_all(&crate::soak::bytes(1, 0, 50_000)).map_err(text)?;
+            // On a busy host the guest may have hung up before.
+            let _ = stream.write_all(&crate::soak::bytes(1, 0, 50_000));
             reset_when_dropped(stream)
         }),
         Misdeed::EndInRequest => streams.iter_mut().try_for_each(|stream| {
@@ -258,7 +258,7 @@ fn expect_end(stream: &mut TcpStream) -> Result<(), String> {
 fn vanished_clients(tool: &Tool) -> Result<(), String> {
     const CLIENTS: usize = 60;
     const OTHER: &str = "10.9.0.66";
-    let server = start(tool)?;
+    let server = start(tool, FEW.patience)?;
     let soak = server.soak;
     let before = soak.usage()?;
     ip(&["address", "add", &format!("{OTHER}/24"), "dev", TAP])?;
