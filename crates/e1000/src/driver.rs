@@ -290,7 +290,13 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
         if !self.transmit.fits(frames.len()) {
             self.reclaim();
         }
-        self.counters.refused += self.transmit.transmit(&self.card.registers, frames, self.offloads);
+        loop {
+            self.counters.refused += self.transmit.transmit(&self.card.registers, frames, self.offloads);
+            // Where the device is emulated, what was just handed over may be gone already.
+            if frames.is_empty() || self.reclaim() == Reclaimed::Nothing {
+                break;
+            }
+        }
         self.is_starved |= !frames.is_empty();
         Ok(())
     }
@@ -318,6 +324,10 @@ impl<R: Registers + Send, C: ConfigSpace + Send> NetDevice for E1000<R, C> {
         // No interrupt tells the end of a reset; it takes milliseconds.
         let has_restarted = core::mem::take(&mut self.has_restarted);
         if has_restarted || matches!(self.state, State::Resetting(_)) || self.receive.is_waiting() {
+            return Ok(Armed::WorkPending);
+        }
+        if self.is_starved && self.reclaim() == Reclaimed::Some {
+            self.is_starved = false;
             return Ok(Armed::WorkPending);
         }
         // Whoever holds all frames himself waits for no completion, and must not be woken by one.

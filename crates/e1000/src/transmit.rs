@@ -104,9 +104,10 @@ impl TransmitRing {
         self.descriptors() - self.in_flight()
     }
 
-    /// Whether a burst of so many frames is sure to fit, if they are ordinary ones.
+    /// Whether a burst of so many frames is sure to fit, if they are ordinary ones, and no more than half of the ring holds
+    /// buffers, which others may miss.
     pub(crate) fn fits(&self, frames: usize) -> bool {
-        self.room() >= 2 * frames + MOST_DESCRIPTORS
+        self.room() >= (2 * frames + MOST_DESCRIPTORS).max(self.ring.size() / 2)
     }
 
     /// Takes back what has been sent; whether there was something.

@@ -91,6 +91,8 @@ pub struct Chip {
     /// Until when nothing is received.
     paused_until: Instant,
     pub(super) transmitter: Transmitter,
+    /// A frame that arrives just before the causes are read the next time.
+    pub early: Option<Vec<u8>>,
     /// What has gone out.
     pub(super) sent: Vec<Vec<u8>>,
     /// Context descriptors that were fetched.
@@ -119,6 +121,7 @@ impl Chip {
             resets: 0,
             paused_until: Instant::from_nanos(0),
             transmitter: Transmitter::default(),
+            early: None,
             sent: Vec::new(),
             contexts: 0,
             reports: 0,
@@ -204,6 +207,9 @@ impl Chip {
             CTRL if self.lies.never_resets && self.resets > 0 => self.peek(CTRL) | CTRL_RST,
             RDH | RDT | TDH | TDT if let Some(lie) = self.lies.indices => lie,
             ICR => {
+                if let Some(frame) = self.early.take() {
+                    self.deliver(&frame);
+                }
                 let causes = self.peek(ICR) | self.lies.stuck_causes;
                 self.set(ICR, 0);
                 causes

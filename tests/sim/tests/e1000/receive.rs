@@ -145,3 +145,16 @@ fn a_full_burst_leaves_the_rest_for_the_next_call() {
     let rest: Vec<u8> = rig.receive().iter().map(|frame| frame[20]).collect();
     assert_eq!(rest, [4, 5, 6, 7, 8, 9]);
 }
+
+#[test]
+fn e1_14_what_is_to_be_ignored_about_sums_is_ignored() {
+    const IXSM: u64 = 1 << 34;
+    const TCPCS: u64 = 1 << 37;
+    const TCPE: u64 = 1 << 45;
+    let mut rig = Rig::new();
+    for status in [TCPCS, TCPCS | IXSM, IXSM, TCPCS | TCPE] {
+        rig.nic.chip().put(&ordinary(1, 100), 100 | DD | EOP | status);
+    }
+    let found: Vec<_> = rig.receive().iter().map(|frame| frame.notes().checksum).collect();
+    assert_eq!(found, [Checksum::Verified, Checksum::Plain, Checksum::Plain, Checksum::Plain]);
+}

@@ -192,3 +192,19 @@ fn frames_as_long_as_they_are_asked_for_or_none() {
     assert_eq!(large.len(), 2, "there are two");
     assert!(rig.net.frame(1514).is_some());
 }
+
+#[test]
+fn more_than_the_ring_holds_goes_out_in_one_call_where_the_device_is_quick() {
+    let mut rig = Rig::new();
+    let mut pool = DmaPool::new(rig.memory, 40, 64).expect("memory");
+    let burst = (0..40).map(|number| {
+        let mut buffer = pool.take().expect("there are forty");
+        buffer.extend(&ordinary(number, 60)).expect("64 bytes hold it");
+        Frame::from_buffer(buffer)
+    });
+    let burst: Vec<_> = burst.collect();
+    rig.transmit(burst);
+    let sent: Vec<_> = rig.nic.take_sent().iter().map(|frame| frame[20]).collect();
+    assert_eq!(sent, (0..40).collect::<Vec<_>>());
+    assert_eq!(rig.net.arm(), Ok(toro_core::driver::Armed::Idle), "nobody waits for room");
+}

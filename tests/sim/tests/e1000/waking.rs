@@ -101,3 +101,12 @@ fn e1_6_changes_of_the_link_are_told_once_and_cost_nothing_while_there_are_none(
     assert_eq!(rig.net.changes().map(|changes| changes.link), Ok(None));
     assert_eq!(rig.net.arm(), Ok(Armed::Idle));
 }
+
+#[test]
+fn e1_22_what_comes_while_the_causes_are_taken_is_seen_as_it_does_not_interrupt_again() {
+    let mut rig = Rig::new();
+    rig.nic.chip().early = Some(ordinary(1, 60));
+    assert_eq!(rig.net.arm(), Ok(Armed::WorkPending));
+    assert!(!rig.nic.line());
+    assert_eq!(rig.receive().len(), 1);
+}
