@@ -34,7 +34,7 @@ pub fn run(options: &Options, contestants: &[Contestant], plugin: &Plugin, scrat
     let mut rows: Vec<_> = counts.iter().map(|count| vec![grouped(*count as f64)]).collect();
     for contestant in &contestants {
         let counters = plugin.of_device(contestant.name(), contestant.card().registers())?;
-        let server = contestant.serve(Service::Web, options, options.crowd_memory, Some(&counters), scratch)?;
+        let server = contestant.serve(Service::Crowd, options, options.crowd_memory, Some(&counters), scratch)?;
         let mut crowd = Vec::new();
         let mut refusal = None;
         for (&count, row) in counts.iter().zip(&mut rows) {
