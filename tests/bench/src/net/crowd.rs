@@ -46,7 +46,9 @@ pub fn run(options: &Options, contestants: &[Contestant], plugin: &Plugin, scrat
                 None => {
                     let samples =
                         (0..options.repeat).map(|_| measure(&server, &counters)).collect::<Result<Samples>>()?;
-                    row.push(samples.show(grouped));
+                    let closed = crowd.iter().filter(|client: &&Client| !client.is_open()).count();
+                    let note = if closed > 0 { format!(" ({closed} closed by it)") } else { String::new() };
+                    row.push(samples.show(grouped) + &note);
                 }
                 Some(error) => {
                     eprintln!("bench: {}: {error:#}", contestant.name());
