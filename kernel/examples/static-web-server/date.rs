@@ -171,7 +171,7 @@ pub struct DateCache {
 impl Default for DateCache {
     /// A cache that has seen no moment yet.
     fn default() -> Self {
-        Self { second: 0, text: HttpDate::new(UnixTime::from_seconds(0)) }
+        Self { second: 0, text: HttpDate(*b"Thu, 01 Jan 1970 00:00:00 GMT") }
     }
 }
 

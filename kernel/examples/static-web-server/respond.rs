@@ -37,6 +37,10 @@ use crate::{
 /// Length of the buffer through which a response goes, in bytes.
 pub const BUFFER_LENGTH: usize = 64 * 1024;
 
+/// Room for the head of nearly every response, and for nearly every path; these grow.
+const USUAL_HEAD: usize = 512;
+const USUAL_PATH: usize = 128;
+
 /// What became of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -84,7 +88,8 @@ impl<'a, S: Storage, E: Environment, C: Connection> Responder<'a, S, E, C> {
     /// A responder with empty buffers.
     pub fn new(server: &'a Server<S, E>, connection: &'a mut C) -> Self {
         let (dates, modified) = (DateCache::default(), DateCache::default());
-        Self { server, connection, output: Vec::new(), path: Vec::new(), dates, modified }
+        let (output, path) = (Vec::with_capacity(USUAL_HEAD), Vec::with_capacity(USUAL_PATH));
+        Self { server, connection, output, path, dates, modified }
     }
 
     /// Answers a request whose head was understood.

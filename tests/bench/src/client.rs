@@ -4,7 +4,7 @@
 //! instructions wants the opposite: in each round this client writes one request to every connection and then reads
 //! the answers, so the server sees the same pattern whatever the machine does.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -66,6 +66,14 @@ impl Client {
             ensure!(answer.body == body, "the body differs from the file");
         }
         Ok(())
+    }
+
+    /// Whether the server has closed none of the connections.
+    pub fn is_open(&self) -> bool {
+        self.streams.iter().all(|stream| {
+            let waiting = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+            stream.set_nonblocking(false).is_ok() && waiting.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        })
     }
 }
 
@@ -145,6 +153,22 @@ mod tests {
         let pieces = read_answer(&mut Trickle(bytes)).expect("a complete answer");
         assert_eq!(whole, Answer { status: 200, body: b"hello".to_vec() });
         assert_eq!(pieces, whole);
+    }
+
+    #[test]
+    fn a_connection_is_open_until_the_server_ends_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = Client::connect(address, "/", 1, Duration::from_secs(10)).expect("somebody listens");
+        let (server, _) = listener.accept().expect("a connection");
+        assert!(client.is_open());
+        drop(server);
+        // The end is on its way for a moment.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while client.is_open() {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Who {
 pub enum Service {
     /// Answers HTTP requests.
     Web,
+    /// The same, for many connections.
+    Crowd,
     /// Takes and sends streams.
     Stream,
 }
@@ -128,7 +130,7 @@ impl Contestant {
         scratch: &Path,
     ) -> Result<Server<'_>> {
         let link = self.link.as_ref().context("connected before it serves")?;
-        let needs_share = matches!((&self.kind, service), (Kind::Toro { .. }, Service::Web));
+        let needs_share = matches!((&self.kind, service), (Kind::Toro { .. }, Service::Web | Service::Crowd));
         let start = || Virtiofsd::start(scratch, self.name(), &site::create(scratch)?, Cache::Auto);
         let share = needs_share.then(start).transpose()?;
         let setup = Setup {
@@ -148,7 +150,7 @@ impl Contestant {
         let echo = if options.verbose { Echo::Printed } else { Echo::Silent };
         let mut guest = Guest::start(self.name(), &system, &setup, echo)?;
         match service {
-            Service::Web => {
+            Service::Web | Service::Crowd => {
                 guest.wait_served(link.server(), Size::Line.path(), |body| body.len() == 64, START_LIMIT)?;
             }
             Service::Stream => guest.wait_connection((link.guest(), super::iperf::PORT).into(), START_LIMIT)?,
@@ -158,15 +160,21 @@ impl Contestant {
 
     fn system(&self, service: Service, options: &Options, link: &Link, scratch: &Path) -> Result<System> {
         match (&self.kind, service) {
-            (Kind::Toro { web: Some(image), append, .. }, Service::Web) => {
-                let words = format!("preload=on max-connections=65536 {append}");
+            (Kind::Toro { web: Some(image), append, .. }, Service::Web | Service::Crowd) => {
+                let memory = match service {
+                    Service::Crowd => format!("net.memory={} ", options.crowd_memory / 3),
+                    _ => String::new(),
+                };
+                let words = format!("preload=on max-connections=65536 {memory}{append}");
                 Ok(toro::system(&image.path, options.machine, Some(link), words.trim()))
             }
             (Kind::Toro { stream: Some(image), append, .. }, Service::Stream) => {
                 Ok(toro::system(&image.path, options.machine, Some(link), append))
             }
             (Kind::Toro { .. }, _) => unreachable!("what is measured was built"),
-            (Kind::Linux { linux, .. }, Service::Web) => linux.web_server_in_memory(self.card, link, &[], scratch, ""),
+            (Kind::Linux { linux, .. }, Service::Web | Service::Crowd) => {
+                linux.web_server_in_memory(self.card, link, &[], scratch, "")
+            }
             (Kind::Linux { linux, overlay }, Service::Stream) => {
                 linux.web_server_in_memory(self.card, link, overlay, scratch, overlay::WORDS)
             }

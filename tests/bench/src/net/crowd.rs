@@ -34,7 +34,7 @@ pub fn run(options: &Options, contestants: &[Contestant], plugin: &Plugin, scrat
     let mut rows: Vec<_> = counts.iter().map(|count| vec![grouped(*count as f64)]).collect();
     for contestant in &contestants {
         let counters = plugin.of_device(contestant.name(), contestant.card().registers())?;
-        let server = contestant.serve(Service::Web, options, options.crowd_memory, Some(&counters), scratch)?;
+        let server = contestant.serve(Service::Crowd, options, options.crowd_memory, Some(&counters), scratch)?;
         let mut crowd = Vec::new();
         let mut refusal = None;
         for (&count, row) in counts.iter().zip(&mut rows) {
@@ -46,7 +46,9 @@ pub fn run(options: &Options, contestants: &[Contestant], plugin: &Plugin, scrat
                 None => {
                     let samples =
                         (0..options.repeat).map(|_| measure(&server, &counters)).collect::<Result<Samples>>()?;
-                    row.push(samples.show(grouped));
+                    let closed = crowd.iter().filter(|client: &&Client| !client.is_open()).count();
+                    let note = if closed > 0 { format!(" ({closed} closed by it)") } else { String::new() };
+                    row.push(samples.show(grouped) + &note);
                 }
                 Some(error) => {
                     eprintln!("bench: {}: {error:#}", contestant.name());

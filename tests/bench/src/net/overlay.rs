@@ -11,8 +11,9 @@ use crate::cpio;
 
 /// For the kernel's command line.
 pub const WORDS: &str = "rdinit=/bench/init";
-/// Starts the server, through the loader that its libraries need.
-const INIT: &str = "#!/bin/sh\n/bench/loader --library-path /bench /bench/iperf3 -s &\nexec /init\n";
+/// Starts the server, through the loader that its libraries need. What a shell starts in the background reads /dev/null.
+const INIT: &str =
+    "#!/bin/sh\n/bin/mount -t devtmpfs dev /dev\n/bench/loader --library-path /bench /bench/iperf3 -s &\nexec /init\n";
 
 /// An archive with the server.
 ///
