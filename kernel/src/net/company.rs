@@ -12,10 +12,11 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use toro_core::Instant;
-use toro_core::driver::net::Frame;
+use toro_core::driver::net::{Frame, MacAddress};
 use toro_sync::Mailbox;
 
 use super::configuration::Configuration;
@@ -35,6 +36,8 @@ enum Letter {
     Lost(Search, Frame),
     /// Everybody should hear of it.
     News(Arc<[u8]>),
+    /// The stack with this number needs these groups.
+    Groups(u16, Vec<MacAddress>),
     /// These are our addresses now.
     Configuration(Arc<Configuration>),
 }
@@ -110,13 +113,17 @@ impl Company {
                     }
                 }
                 Letter::News(bytes) => stack.overhear(now, &bytes),
+                Letter::Groups(seat, groups) => stack.set_groups_of(seat, groups),
                 Letter::Configuration(configuration) => stack.set_configuration(&configuration),
             }
         }
     }
 
-    /// Sends what has arrived at `stack` and concerns others.
+    /// Sends what has arrived at `stack` and concerns others, and which groups it needs.
     pub(super) fn send_strays<S: Signal>(&self, stack: &mut Stack<S>) {
+        if let Some(groups) = stack.take_groups() {
+            self.post(0, Letter::Groups(self.seat.index(), groups));
+        }
         while let Some(stray) = stack.take_stray() {
             match stray {
                 Stray::Lease(frame) => self.post(0, Letter::Deliver(frame)),

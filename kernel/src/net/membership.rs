@@ -93,6 +93,45 @@ impl Membership {
     }
 }
 
+/// Ethernet groups of several stacks with one device, whose first queue pair alone can tell it what to receive.
+#[derive(Default)]
+pub(super) struct SharedGroups {
+    /// What the others need, by their number; the first stack's to know.
+    others: BTreeMap<u16, Vec<MacAddress>>,
+    /// What the first stack was last told of this one, which is another, and whether it has still to be.
+    told: Vec<MacAddress>,
+    changed: bool,
+}
+
+impl SharedGroups {
+    /// Another stack needs these.
+    pub(super) fn set(&mut self, seat: u16, groups: Vec<MacAddress>) {
+        self.others.insert(seat, groups);
+    }
+
+    /// Adds what the others need.
+    pub(super) fn add_to(&self, filter: &mut Vec<MacAddress>) {
+        for &group in self.others.values().flatten() {
+            if !filter.contains(&group) {
+                filter.push(group);
+            }
+        }
+    }
+
+    /// This stack needs these.
+    pub(super) fn need(&mut self, groups: &[MacAddress]) {
+        if self.told != groups {
+            self.told = groups.to_vec();
+            self.changed = true;
+        }
+    }
+
+    /// What the first stack has to be told, once.
+    pub(super) fn take(&mut self) -> Option<Vec<MacAddress>> {
+        core::mem::take(&mut self.changed).then(|| self.told.clone())
+    }
+}
+
 /// The Ethernet group that an IPv4 group is sent to (RFC 1112 §6.4).
 fn group_mac4(group: Ipv4Addr) -> MacAddress {
     let [_, b, c, d] = group.octets();

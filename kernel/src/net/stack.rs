@@ -63,7 +63,7 @@ use super::limits::Limits;
 use super::link::Link;
 use super::listener::Listener;
 use super::loopback::Loopback;
-use super::membership::{Answering, Membership};
+use super::membership::{Answering, Membership, SharedGroups};
 use super::pool::SocketPool;
 use super::ports::EphemeralPorts;
 use super::share::Stray;
@@ -180,6 +180,8 @@ pub struct Stack<S> {
     /// How often that has changed.
     configuration_version: u32,
     membership: Membership,
+    /// The Ethernet groups that the stacks which share the device need.
+    shared_groups: SharedGroups,
     /// A router wants to know of groups.
     answering: Option<Answering>,
     pool: SocketPool,
@@ -223,6 +225,7 @@ impl<S: Signal> Stack<S> {
             configuration: Configuration::default(),
             configuration_version: 0,
             membership: Membership::default(),
+            shared_groups: SharedGroups::default(),
             answering: None,
             pool: SocketPool::new(&config),
             flows: FlowTable::new(config.seed),

@@ -78,7 +78,12 @@ impl<S: Signal> Stack<S> {
 
     /// Receives the groups that our addresses and sockets need.
     pub(super) fn update_groups(&mut self) {
-        self.link.set_filter(self.membership.filter(&self.configuration));
+        let mut filter = self.membership.filter(&self.configuration);
+        if self.config.seat.index() != 0 {
+            self.shared_groups.need(&filter);
+        }
+        self.shared_groups.add_to(&mut filter);
+        self.link.set_filter(filter);
         let groups: Vec<IpAddr> = self.membership.reportable(&self.configuration).collect();
         self.link.set_groups(groups.iter().copied());
         // There may be something to report.

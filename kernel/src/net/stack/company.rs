@@ -3,9 +3,10 @@
 //! affair.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use toro_core::Instant;
-use toro_core::driver::net::Frame;
+use toro_core::driver::net::{Frame, MacAddress};
 
 use super::Stack;
 use crate::net::address::Addressing;
@@ -26,6 +27,18 @@ impl<S: Signal> Stack<S> {
         if self.config.addressing == Addressing::Shared {
             self.configure(configuration.clone());
         }
+    }
+
+    /// Takes the Ethernet groups that this stack needs, if stack number 0 has to be told of them
+    /// ([`set_groups_of`](Self::set_groups_of)): it alone can tell the device what to receive.
+    pub fn take_groups(&mut self) -> Option<Vec<MacAddress>> {
+        self.shared_groups.take()
+    }
+
+    /// Tells stack number 0 which Ethernet groups another one needs.
+    pub fn set_groups_of(&mut self, seat: u16, groups: Vec<MacAddress>) {
+        self.shared_groups.set(seat, groups);
+        self.update_groups();
     }
 
     /// Takes the oldest frame that has arrived here and concerns other stacks.

@@ -4,6 +4,7 @@
 //!   client, router --- tap0, fd00:9::1 === QEMU --- card --- net-soak, fd00:9::2 or what the router offers
 //! ```
 
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
 
@@ -145,8 +146,15 @@ fn queue_pairs(tool: &Tool) -> Result<(), String> {
 /// QEMU's user network has a router that announces `fec0::/64`.
 fn user_network(tool: &Tool) -> Result<(), String> {
     let mut running = start(tool, &["--net", "user", "--port", "0:80"])?;
-    let url = running.await_line(|line| line.strip_prefix("http://").map(|rest| format!("http://{rest}")))?;
-    running.await_line(|line| address_in(line, Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0)))?;
+    // The guest may have its address before the tool knows that it answers, or later.
+    let (url, has_address) = (RefCell::new(None), Cell::new(false));
+    let url = running.await_line(|line| {
+        has_address.set(has_address.get() || address_in(line, Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0)).is_some());
+        if line.starts_with("http://") {
+            *url.borrow_mut() = Some(line.to_owned());
+        }
+        url.borrow().clone().filter(|_| has_address.get())
+    })?;
     succeed(Command::new("curl").args(["-sS", "-m", "60", &format!("{}quit", url.trim())]))?;
     running.finish()?.expect_status(0).map(drop)
 }

@@ -75,6 +75,9 @@ impl Company {
     /// Does what the owners of stacks do with strays.
     pub(super) fn carry(&mut self) {
         for from in 0..self.stacks.len() {
+            if let Some(groups) = self.stacks[from].take_groups() {
+                self.stacks[0].set_groups_of(from as u16, groups);
+            }
             while let Some(stray) = self.stacks[from].take_stray() {
                 match stray {
                     Stray::Lease(frame) => self.stacks[0].deliver(self.now, frame),
@@ -321,4 +324,30 @@ fn strays_that_nobody_comes_for_are_lost_and_counted() {
     assert!(counters.strays >= 400 && counters.strays_lost == counters.strays - 256, "{counters:?}");
     assert_eq!(core::iter::from_fn(|| company.stacks[0].take_stray()).count(), 256);
     assert_eq!(company.stacks[0].arm(), Armed::Idle);
+}
+
+#[test]
+fn a_group_that_any_stack_is_in_is_received_by_the_device() {
+    let mut company = Company::new(|_| 1);
+    company.pass(Duration::from_millis(1));
+    let receives = |company: &Company| company.pairs[0].from(1).filter.contains(&GROUP_MAC);
+    assert!(!receives(&company));
+    let local = SocketAddr::new(ANY, 5353);
+    let members = [1, 2].map(|index| {
+        let (socket, _) = company.stacks[index].bind_udp(local, Count::default()).expect("the port is free here");
+        company.stacks[index].join_multicast(&socket, GROUP).expect("there is room");
+        company.pass(Duration::from_millis(20));
+        assert!(receives(&company));
+        (index, socket)
+    });
+    let (client, _) = company.client.bind_udp(SocketAddr::new(ANY, 0), Count::default()).expect("a port is free");
+    company.client.send_to(&client, b"all", SocketAddr::new(GROUP, 5353)).expect("there is room");
+    company.pass(Duration::from_millis(20));
+    let mut buffer = [0; 8];
+    for (left, (index, socket)) in members.into_iter().enumerate() {
+        assert!(company.stacks[index].receive_from(&socket, &mut buffer).is_ok(), "wherever it arrived");
+        company.stacks[index].close_udp(socket);
+        company.pass(Duration::from_millis(20));
+        assert_eq!(receives(&company), left == 0);
+    }
 }
