@@ -181,7 +181,7 @@ impl Arrival {
             0 => Checksum::Verified,
             1 => Checksum::Plain,
             2 => Checksum::Partial { start: 34, offset: 16 },
-            _ => Checksum::Partial { start: u16::from(cut) * 300, offset: u16::MAX },
+            _ => Checksum::Partial { start: u16::from(cut) * 257, offset: u16::MAX },
         };
         let over = if how & 8 == 0 { SegmentationKind::Tcp4 } else { SegmentationKind::Tcp6 };
         let segment_size = NonZeroU16::new(u16::from(cut)).filter(|_| how & 4 != 0);
