@@ -160,6 +160,11 @@ impl<S: Signal> Connection<S> {
         !matches!(self.state(), State::Closed | State::Listen | State::SynSent | State::SynReceived)
     }
 
+    /// Whether it is over, as far as the peer is concerned: one that connects again from the same end gets another.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state(), State::Closed | State::Listen)
+    }
+
     /// Remembers what was sent last. Retransmissions say less than what was sent before.
     pub(super) fn note_sent(&mut self, sent: Sent) {
         if self.sent.is_none_or(|last| sent.next >= last.next && sent.acknowledged >= last.acknowledged) {

@@ -77,18 +77,22 @@ use super::udp::UdpEndpoint;
 mod addresses;
 mod changes;
 mod company;
+mod connections;
+mod datagrams;
 mod echo;
 mod egress;
 mod ingress;
+mod listeners;
 mod loopback;
-mod operations;
 mod options;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use changes::Watch;
+pub use connections::{Coalescing, ConnectionId};
+pub use datagrams::UdpId;
 pub use echo::EchoId;
-pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
+pub use listeners::{Accepted, ListenerId};
 pub(crate) use options::HOP_LIMIT;
 
 /// The number of the system set among the sockets.

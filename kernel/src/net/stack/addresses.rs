@@ -12,6 +12,7 @@ use crate::net::address::{Addressing, is_host};
 use crate::net::advertisement::Advertisement;
 use crate::net::configuration::{Configuration, DNS_PORT};
 use crate::net::discovery::Claim;
+use crate::net::error::NetError;
 use crate::net::membership::Answering;
 use crate::net::neighbor::{Neighbor, NeighborKind, Notice, file_by_target, message_from_link};
 use crate::net::refusal::{self, Datagram};
@@ -158,4 +159,18 @@ impl<S: Signal> Stack<S> {
             endpoint.refused(datagram.remote);
         }
     }
+
+    /// Whether a socket can be bound to an address.
+    pub(super) fn check_local(&self, address: IpAddr) -> Result<(), NetError> {
+        if address.is_unspecified() || self.is_local(address) {
+            return Ok(());
+        }
+        Err(NetError::AddressNotAvailable)
+    }
+}
+
+/// An address as the stack knows it: an IPv4 address that is written as one of IPv6 is one of IPv4, and there is one link,
+/// so that nothing need say which.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

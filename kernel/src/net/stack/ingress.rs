@@ -105,6 +105,11 @@ impl<S: Signal> Stack<S> {
             // Both ends are here: nothing about it comes by the wire.
             return;
         }
+        if segment.kind == SegmentKind::Open && connection.is_over() {
+            // It ended in this very poll, or its reset waits for room. Who holds it keeps what was received.
+            self.detach(key, None);
+            return self.stray_ingress(now, frame, segment);
+        }
         if segment.kind == SegmentKind::Open && connection.is_synchronized() {
             // smoltcp ignores it, but a peer that has restarted needs to hear that we have not.
             if let Some(sent) = connection.challenge(now) {

@@ -58,6 +58,10 @@ impl<S: Signal> Stack<S> {
         match self.flows.get(&segment.flow) {
             Some(&Target::Connection(key)) => {
                 let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
+                if segment.kind == SegmentKind::Open && connection.is_over() {
+                    self.detach(key, None);
+                    return self.opened(now, packet, segment);
+                }
                 let before = connection.snapshot();
                 self.loopback.ingress(now, packet, &mut connection.socket.set);
                 self.processed(key, before, segment);

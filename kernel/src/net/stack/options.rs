@@ -3,7 +3,10 @@
 use core::net::SocketAddr;
 use core::num::NonZeroU8;
 
-use super::operations::{ConnectionId, ListenerId, UdpId, canonical};
+use super::addresses::canonical;
+use super::connections::ConnectionId;
+use super::datagrams::UdpId;
+use super::listeners::ListenerId;
 use super::{Slot, Stack};
 use crate::net::connection::KeepAlive;
 use crate::net::error::NetError;

@@ -1,7 +1,7 @@
 //! Instructions, counted by callgrind.
 //!
-//! Each count is a run of this program in valgrind that does one case and nothing else
-//! ([`collected`](crate::callgrind::collected)). Counting is switched on where `ring_driver_send` or `ring_driver_reap` is entered and off where it is left, or the same for
+//! Each count is a run of this program in valgrind that does one case and nothing else ([`collected`]). Counting is
+//! switched on where `ring_driver_send` or `ring_driver_reap` is entered and off where it is left, or the same for
 //! `ring_device_serve`, so that driver and device are told apart to the instruction. Two runs of different length
 //! are made, and their difference is divided by the difference in operations: what happens once, such as the first
 //! lap through a ring, cancels out.
