@@ -34,7 +34,7 @@ mod shared;
 pub use arrays::SharedArrays;
 pub use buf::{DmaBuf, TooLong};
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
-pub use pool::{DmaPool, LARGEST_BUFFER, PoolStorage};
+pub use pool::{DmaPool, LARGEST_BUFFER, PoolStorage, Whole};
 pub use segments::{LONGEST_TRANSFER, Segments};
 pub use shared::{SharedCell, SharedRegion};
 

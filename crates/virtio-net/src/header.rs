@@ -19,7 +19,7 @@ use toro_core::driver::net::{Checksum, Notes, Offloads, Segmentation, Segmentati
 use virtio_queue_rt::FeatureBits;
 
 use crate::features;
-use crate::wire::{ETHERNET_HEADER_LEN, Header, flags, gso};
+use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header, flags, gso};
 
 /// The longest packet that several buffers may hold: an IPv6 packet whose length field says the most, and its Ethernet
 /// header.
@@ -41,20 +41,6 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// Whether there is nothing to do about a frame: its header is zeros.
-    #[inline(always)]
-    pub fn is_plain(notes: Notes) -> bool {
-        let is_whole = matches!(notes.checksum, Checksum::Plain | Checksum::Verified);
-        is_whole && notes.segmentation.is_none() && !notes.continues
-    }
-
-    /// Whether such a frame can have this length.
-    #[inline(always)]
-    pub fn is_frame(&self, len: usize) -> bool {
-        // One comparison: what is too short wraps around.
-        len.wrapping_sub(ETHERNET_HEADER_LEN) <= self.max_frame - ETHERNET_HEADER_LEN
-    }
-
     /// The header for a frame about which there is something to do; `None` if it cannot be sent.
     pub fn header(&self, frame: &[u8], notes: Notes) -> Option<Header> {
         let Notes { checksum: Checksum::Partial { start, offset }, segmentation, continues: false } = notes else {
@@ -151,6 +137,27 @@ impl Receiving {
         let segmentation = Some(Segmentation { over, segment_size, header_len: 0 });
         is_sound.then_some(Notes { checksum, segmentation, continues: false })
     }
+}
+
+/// Whether an ordinary frame can have this length.
+#[inline(always)]
+pub(crate) fn is_frame(len: usize, max_frame: usize) -> bool {
+    // One comparison: what is too short wraps around. No unit makes a frame shorter than its header.
+    len.wrapping_sub(ETHERNET_HEADER_LEN) <= max_frame - ETHERNET_HEADER_LEN
+}
+
+/// Whether a header says nothing about the checksum, segmentation, or any length; how many buffers it is does not matter.
+#[inline(always)]
+pub(crate) fn says_nothing(header: &[u8; HEADER_LEN]) -> bool {
+    let [a, b, c, d, e, f, g, h, i, j, _, _] = *header;
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h]) | u64::from(u16::from_ne_bytes([i, j])) == 0
+}
+
+/// Whether a header says nothing but that the packet is one buffer.
+#[inline(always)]
+pub(crate) fn is_one_buffer(header: &[u8; HEADER_LEN]) -> bool {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *header;
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h]) == 0 && u32::from_le_bytes([i, j, k, l]) == 1 << 16
 }
 
 /// Whether a checksum can be there in a frame of `len` bytes: behind the Ethernet header, with both its bytes.

@@ -28,11 +28,12 @@
 use toro_core::driver::DeviceFault;
 use toro_core::driver::net::{BURST, Burst, Frame, Notes};
 use toro_core::{DmaBuf, DmaPool};
+use virtio_queue_rt::queue::Next;
 use virtio_queue_rt::{Direction, Done, Running, Transport, Virtqueue};
 use zerocopy::FromBytes;
 
 use crate::framing::{Framing, Queue, with};
-use crate::header::{LONGEST_PACKET, Receiving};
+use crate::header::{LONGEST_PACKET, Receiving, is_frame, is_one_buffer, says_nothing};
 use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header};
 
 /// What is read of a received header.
@@ -146,44 +147,35 @@ impl Receiver {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let (assembly, rules, capacity) = (&mut self.assembly, &self.rules, queue.capacity());
-        let mut malformed = 0;
-        let mut too_many = None;
+        let max_frame = self.rules.max_frame;
+        let capacity = queue.capacity();
+        let (assembly, rules) = (&mut self.assembly, &self.rules);
+        let mut merging = Merging { assembly, rules, out, capacity, malformed: 0, too_many: None };
         loop {
-            if assembly.is_waiting() && !hand_over(assembly, rules, out, &mut malformed) {
+            if merging.assembly.is_waiting() && !merging.hand_over() {
                 break;
             }
-            if out.room() == 0 {
+            let room = merging.out.room();
+            if room == 0 {
                 break;
             }
             // What is taken now is a frame at most, each, so that whatever is completed by it has room. A packet that has
             // none is completed part by part, and then waits.
-            let most = out.room().saturating_sub(assembly.parts.len()).max(1);
+            let most = room.saturating_sub(merging.assembly.parts.len()).max(1);
             let taken = queue.drain_up_to(most as u16, |done| {
-                if too_many.is_some() {
-                    // Nothing that follows makes sense.
-                } else if assembly.missing > 0 {
-                    next(done, assembly, rules, out, &mut malformed);
-                } else if let Some((buffers, header, frame)) = first(done) {
-                    if buffers == 1 {
-                        let said = frame.and_then(|frame| {
-                            let notes = rules.notes(&header, frame.len(), frame.len())?;
-                            Some((frame, notes))
-                        });
-                        match said {
-                            Some((buffer, notes)) => give(out, buffer, notes),
-                            None => malformed += 1,
-                        }
-                    } else if buffers > capacity {
-                        too_many = Some(buffers);
-                    } else {
-                        begin(assembly, buffers, header, frame, &mut malformed);
+                // As most are; `take` would say the same of it.
+                if merging.assembly.missing == 0
+                    && let Some(len) = plain(&done, max_frame)
+                {
+                    let mut buffer = done.payload;
+                    if buffer.narrow(HEADER_LEN..HEADER_LEN + len).is_ok() {
+                        give(merging.out, Frame::from_buffer(buffer));
                     }
                 } else {
-                    malformed += 1;
+                    merging.take(done);
                 }
             })?;
-            if let Some(buffers) = too_many {
+            if let Some(buffers) = merging.too_many {
                 // HD-NET-5.
                 return Err(DeviceFault::PacketTooLong { buffers });
             }
@@ -191,76 +183,119 @@ impl Receiver {
                 break;
             }
         }
-        Ok(malformed)
+        Ok(merging.malformed)
     }
 }
 
-/// Takes the first buffer of a packet that has several.
-fn begin(assembly: &mut Assembly, buffers: u16, header: Header, frame: Option<DmaBuf>, malformed: &mut u64) {
-    // HD-NET-4: no buffers at all is a lie about one.
-    let Some(missing) = buffers.checked_sub(1) else {
-        *malformed += 1;
-        return;
-    };
-    assembly.begin(header, missing);
-    match frame {
-        Some(frame) => assembly.add(frame),
-        None => assembly.is_spoilt = true,
-    }
+/// What is done with buffers that are not simply a packet each.
+struct Merging<'a> {
+    assembly: &'a mut Assembly,
+    rules: &'a Receiving,
+    out: &'a mut Burst<Frame>,
+    /// How many buffers the queue has.
+    capacity: u16,
+    malformed: u64,
+    /// A packet said to have more than those. Then some are missing for ever, and nothing that follows makes sense.
+    too_many: Option<u16>,
 }
 
-/// Takes the next buffer of a packet, and hands the packet over if it was the last and there is room.
-fn next(
-    done: Done<DmaBuf, (), ()>,
-    assembly: &mut Assembly,
-    rules: &Receiving,
-    out: &mut Burst<Frame>,
-    malformed: &mut u64,
-) {
-    assembly.missing -= 1;
-    // HD-NET-8.
-    assembly.is_spoilt |= done.is_overlong;
-    let mut part = done.payload;
-    let _ = part.set_len(done.written as usize);
-    assembly.add(part);
-    if assembly.missing > 0 {
-        return;
+impl Merging<'_> {
+    /// Takes any buffer.
+    #[inline(never)]
+    fn take(&mut self, done: Done<DmaBuf, (), ()>) {
+        if self.too_many.is_some() {
+            return;
+        }
+        if self.assembly.missing > 0 {
+            return self.next(done);
+        }
+        let Some((buffers, header, frame)) = first(done) else {
+            self.malformed += 1;
+            return;
+        };
+        match buffers {
+            1 => {
+                let said = frame.and_then(|frame| {
+                    let notes = self.rules.notes(&header, frame.len(), frame.len())?;
+                    Some(Frame::with_notes(frame, notes))
+                });
+                match said {
+                    Some(frame) => give(self.out, frame),
+                    None => self.malformed += 1,
+                }
+            }
+            // HD-NET-4: no buffers at all is a lie about one.
+            0 => self.malformed += 1,
+            _ => {
+                self.assembly.begin(header, buffers - 1);
+                if buffers > self.capacity {
+                    self.too_many = Some(buffers);
+                    return;
+                }
+                match frame {
+                    Some(frame) => self.assembly.add(frame),
+                    None => self.assembly.is_spoilt = true,
+                }
+            }
+        }
     }
-    if assembly.is_spoilt {
-        *malformed += 1;
-        assembly.clear();
-    } else {
-        // Without room it waits.
-        let _ = hand_over(assembly, rules, out, malformed);
-    }
-}
 
-/// Moves the packet that is complete into the burst, or counts it; says whether there was room.
-fn hand_over(assembly: &mut Assembly, rules: &Receiving, out: &mut Burst<Frame>, malformed: &mut u64) -> bool {
-    let Assembly { parts, header, len, .. } = assembly;
-    if out.room() < parts.len() {
-        return false;
+    /// Takes the next buffer of a packet, and hands the packet over if it was the last and there is room.
+    fn next(&mut self, done: Done<DmaBuf, (), ()>) {
+        let assembly = &mut *self.assembly;
+        assembly.missing -= 1;
+        // HD-NET-8.
+        assembly.is_spoilt |= done.is_overlong;
+        let mut part = done.payload;
+        let _ = part.set_len(done.written as usize);
+        assembly.add(part);
+        if assembly.missing > 0 {
+            return;
+        }
+        if assembly.is_spoilt {
+            self.malformed += 1;
+            assembly.clear();
+        } else {
+            // Without room it waits.
+            let _ = self.hand_over();
+        }
     }
-    let Some(first) = parts.pop() else { return true };
-    let Some(notes) = rules.notes(header, first.len(), *len) else {
-        *malformed += 1;
-        assembly.clear();
-        return true;
-    };
-    give(out, first, Notes { continues: true, ..notes });
-    while let Some(part) = parts.pop() {
-        give(out, part, Notes { continues: !parts.is_empty(), ..Notes::default() });
+
+    /// Moves the packet that is complete into the burst, or counts it; says whether there was room.
+    fn hand_over(&mut self) -> bool {
+        let Assembly { parts, header, len, .. } = &mut *self.assembly;
+        if self.out.room() < parts.len() {
+            return false;
+        }
+        let Some(first) = parts.pop() else { return true };
+        let Some(notes) = self.rules.notes(header, first.len(), *len) else {
+            self.malformed += 1;
+            self.assembly.clear();
+            return true;
+        };
+        give(self.out, Frame::with_notes(first, Notes { continues: true, ..notes }));
+        while let Some(part) = parts.pop() {
+            let notes = Notes { continues: !parts.is_empty(), ..Notes::default() };
+            give(self.out, Frame::with_notes(part, notes));
+        }
+        self.assembly.clear();
+        true
     }
-    assembly.clear();
-    true
 }
 
 #[inline(always)]
-fn give(out: &mut Burst<Frame>, buffer: DmaBuf, notes: Notes) {
-    let mut frame = Frame::from_buffer(buffer);
-    frame.set_notes(notes);
+fn give(out: &mut Burst<Frame>, frame: Frame) {
     // The callers have looked whether there is room.
     let _ = out.push(frame);
+}
+
+/// The length of the frame in a buffer that holds a packet of its own about which nothing is said.
+#[inline(always)]
+fn plain(done: &Done<DmaBuf, (), ()>, max_frame: usize) -> Option<usize> {
+    let len = (done.written as usize).checked_sub(HEADER_LEN)?;
+    let is_plain =
+        is_frame(len, max_frame) && !done.is_overlong && done.payload.first_chunk().is_some_and(is_one_buffer);
+    is_plain.then_some(len)
 }
 
 /// Reads the header of a packet's first buffer: in how many buffers it is, and what is behind the header, if that can be
@@ -292,7 +327,7 @@ fn whole<P: Framing, const CHECKED: bool>(
     while out.room() > 0 {
         let taken = queue.drain_up_to(out.room() as u16, |done| {
             match one::<CHECKED>(done.payload.unwrap(), done.written as usize, rules, header_len) {
-                Some((buffer, notes)) if !done.is_overlong => give(out, buffer, notes),
+                Some(frame) if !done.is_overlong => give(out, frame),
                 _ => malformed += 1,
             }
         })?;
@@ -305,40 +340,37 @@ fn whole<P: Framing, const CHECKED: bool>(
 
 /// The frame in a buffer of which so much was written, if it is one.
 #[inline(always)]
-fn one<const CHECKED: bool>(
-    mut buffer: DmaBuf,
-    written: usize,
-    rules: &Receiving,
-    header_len: usize,
-) -> Option<(DmaBuf, Notes)> {
+fn one<const CHECKED: bool>(mut buffer: DmaBuf, written: usize, rules: &Receiving, header_len: usize) -> Option<Frame> {
     // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be.
-    if written < header_len + ETHERNET_HEADER_LEN || written > header_len + rules.max_frame {
+    let len = written.checked_sub(header_len)?;
+    if !is_frame(len, rules.max_frame) {
         return None;
     }
-    let mut notes = Notes::default();
-    if CHECKED {
-        let len = written - header_len;
-        // The first bytes are the same in both lengths, and there is more than the longer one.
-        let (header, _) = Header::ref_from_prefix(&buffer).ok()?;
-        notes = rules.notes(header, len, len)?;
+    // The first bytes are the same in both lengths, and there is more than the longer one.
+    if CHECKED && !says_nothing(buffer.first_chunk()?) {
+        return noted(buffer, len, rules, header_len);
     }
     buffer.narrow(header_len..written).ok()?;
-    Some((buffer, notes))
+    Some(Frame::from_buffer(buffer))
+}
+
+/// As `one`, of a frame of `len` bytes about which something is said.
+#[inline(never)]
+fn noted(mut buffer: DmaBuf, len: usize, rules: &Receiving, header_len: usize) -> Option<Frame> {
+    let (header, _) = Header::read_from_prefix(&buffer).ok()?;
+    let notes = rules.notes(&header, len, len)?;
+    buffer.narrow(header_len..header_len + len).ok()?;
+    Some(Frame::with_notes(buffer, notes))
 }
 
 #[inline]
 fn fill<P: Framing>(queue: &mut Virtqueue<P, ()>, pool: &mut DmaPool, headroom: usize, header_len: usize) {
-    let whole = pool.buffer_size() - headroom;
-    let mut room = queue.room();
-    while room > 0 {
-        let Some(mut buffer) = pool.take() else { break };
-        if (headroom > 0 && buffer.reset(headroom).is_err()) || buffer.set_len(whole).is_err() {
-            break;
-        }
-        let payload = P::wrap(buffer, header_len);
-        if queue.submit_or((), payload, Direction::FromDevice, (), (), |_, payload, ()| drop(payload)).is_err() {
-            break;
-        }
-        room -= 1;
-    }
+    // The headroom is shorter than the buffers, which were made for it.
+    let Ok(mut buffers) = pool.whole(headroom) else { return };
+    let next = || match buffers.next() {
+        Some(buffer) => Next::Request(P::wrap(buffer, header_len), ()),
+        None => Next::End,
+    };
+    // Buffers are never empty; one that was goes back to its pool.
+    let _ = queue.submit_each(Direction::FromDevice, next);
 }

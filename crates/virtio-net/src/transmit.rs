@@ -12,13 +12,14 @@
 //! interrupt unless somebody waits for room.
 
 use toro_core::driver::DeviceFault;
-use toro_core::driver::net::{Burst, Frame, Notes};
+use toro_core::driver::net::{Burst, Frame};
 use toro_core::{DmaBuf, DmaPool};
+use virtio_queue_rt::queue::Next;
 use virtio_queue_rt::{Direction, Running, Transport, Virtqueue};
 use zerocopy::IntoBytes;
 
 use crate::framing::{Framing, Queue, with};
-use crate::header::Sending;
+use crate::header::{Sending, is_frame};
 use crate::wire::HEADER_LEN;
 
 /// One transmit queue, and the buffers that go through it.
@@ -88,52 +89,45 @@ fn send<P: Framing>(
     header_len: usize,
 ) -> u64 {
     let mut refused = 0;
-    let mut room = queue.room();
-    while room > 0 {
-        let Some(frame) = frames.pop() else { break };
-        let notes = frame.notes();
-        let mut header = None;
-        if Sending::is_plain(notes) {
-            if !rules.is_frame(frame.len()) {
+    let next = || {
+        let Some(frame) = frames.pop() else { return Next::End };
+        match prepare(frame, rules, header_len) {
+            Some(buffer) => Next::Request(P::wrap(buffer, header_len), ()),
+            None => {
                 refused += 1;
-                continue;
-            }
-        } else {
-            header = rules.header(&frame, notes);
-            if header.is_none() {
-                refused += 1;
-                continue;
+                Next::Nothing
             }
         }
-        let mut buffer = frame.into_buffer();
-        if buffer.push_front(header_len).is_err() {
-            refused += 1;
-            continue;
-        }
-        match header {
-            // Compared and cleared as the zeros that it is.
-            None => clear(&mut buffer, header_len),
-            Some(header) => buffer[..header_len].copy_from_slice(&header.as_bytes()[..header_len]),
-        }
-        let payload = P::wrap(buffer, header_len);
-        let submitted = queue.submit_or((), payload, Direction::ToDevice, (), (), |_, payload, ()| payload);
-        if let Err(payload) = submitted {
-            unsend(frames, payload.unwrap(), notes, header_len);
-            break;
-        }
-        room -= 1;
+    };
+    // What has a header and a frame is not empty. If it were, it would be lost: as what cannot be sent at all.
+    match queue.submit_each(Direction::ToDevice, next) {
+        Ok(()) => refused,
+        Err(_) => refused + 1,
     }
-    refused
 }
 
-/// Puts a frame back that the queue did not take. That cannot be: there is room and the buffer is not empty. The frame
-/// stays the caller's all the same.
-#[cold]
-fn unsend(frames: &mut Burst<Frame>, mut buffer: DmaBuf, notes: Notes, header_len: usize) {
-    let _ = buffer.pull_front(header_len);
-    let mut frame = Frame::from_buffer(buffer);
-    frame.set_notes(notes);
-    let _ = frames.unpop(frame);
+/// Puts the header in front of a frame; `None` if it cannot be sent.
+#[inline(always)]
+fn prepare(frame: Frame, rules: &Sending, header_len: usize) -> Option<DmaBuf> {
+    if !frame.is_plain() {
+        return prepare_offloaded(frame, rules, header_len);
+    }
+    if !is_frame(frame.len(), rules.max_frame) {
+        return None;
+    }
+    let mut buffer = frame.into_buffer();
+    buffer.push_front(header_len).ok()?;
+    clear(&mut buffer, header_len);
+    Some(buffer)
+}
+
+/// As `prepare`, for a frame about which there is something to do.
+fn prepare_offloaded(frame: Frame, rules: &Sending, header_len: usize) -> Option<DmaBuf> {
+    let header = rules.header(&frame, frame.notes())?;
+    let mut buffer = frame.into_buffer();
+    buffer.push_front(header_len).ok()?;
+    buffer[..header_len].copy_from_slice(&header.as_bytes()[..header_len]);
+    Some(buffer)
 }
 
 /// Makes the header at the front of a buffer zeros, unless it is zeros already.

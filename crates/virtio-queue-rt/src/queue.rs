@@ -56,21 +56,22 @@ mod parts;
 mod payload;
 mod setup;
 mod slot;
+mod submit;
 
 use core::fmt;
-use core::mem::{self, ManuallyDrop};
+use core::mem::ManuallyDrop;
 
 pub use payload::{Cell, Chain, Direction, Divided, MOST_SEGMENTS, Payload};
 pub(crate) use setup::Shape;
 pub use setup::Wanted;
 pub use slot::{Slot, SlotStorage, Slots};
-use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
+pub use submit::Next;
+use toro_core::driver::{Armed, DeviceFault};
 
-use self::layout::Layout;
 use self::parts::Parts;
 pub use crate::handshake::Notify;
 use crate::init::{DeviceTag, Quiesced};
-use crate::ring::{Descriptor, Rings};
+use crate::ring::Rings;
 use crate::transport::{Doorbell, QueueIndex};
 
 /// Names a request in flight: its slot, unique among those in flight.
@@ -141,6 +142,14 @@ struct Inner<P, K, H, T, S> {
     cells: core::marker::PhantomData<(P, K, H, T)>,
 }
 
+/// Where finished requests come out: [`Inner`]'s fields of these names, so that a loop can keep them.
+struct Exit {
+    next_used: u16,
+    put: u16,
+    /// Whether elements are to be looked at more closely.
+    is_peculiar: bool,
+}
+
 impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T, S> {
     /// Its number.
     pub fn index(&self) -> QueueIndex {
@@ -190,95 +199,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// The fault that poisoned it, if one did.
     pub fn fault(&self) -> Option<DeviceFault> {
         self.inner.fault
-    }
-
-    /// Queues a request: `header` is stored in the slot's header cell, `trailer` in its trailer cell, and the
-    /// payload moves into the queue. The device sees nothing before [`publish`](Self::publish).
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] with payload and cookie inside: [`Refusal::Full`] while too many are in flight,
-    /// [`Refusal::Invalid`] for a payload with an empty buffer, which no device accepts, with more buffers or bytes
-    /// than the queue takes, or for nothing to read or write at all, and [`Refusal::Faulted`] after a fault.
-    #[inline]
-    pub fn submit(
-        &mut self,
-        header: H::Value,
-        payload: P,
-        direction: P::Direction,
-        trailer: T::Value,
-        cookie: K,
-    ) -> Result<Token, Refused<(P, K)>> {
-        let refused = |reason, payload, cookie| Refused { reason, request: (payload, cookie) };
-        self.submit_or(header, payload, direction, trailer, cookie, refused)
-    }
-
-    /// As [`submit`](Self::submit), and `refused` makes of reason, payload and cookie what the caller says of a request
-    /// that was not accepted.
-    ///
-    /// It becomes part of its caller: what that has found out about the payload is not asked again, and the payload
-    /// moves straight to its slot. `submit` is for all places but the one where that counts.
-    ///
-    /// # Errors
-    ///
-    /// What `refused` made.
-    #[inline(always)]
-    pub fn submit_or<E>(
-        &mut self,
-        header: H::Value,
-        payload: P,
-        direction: P::Direction,
-        trailer: T::Value,
-        cookie: K,
-        refused: impl FnOnce(Refusal, P, K) -> E,
-    ) -> Result<Token, E> {
-        let inner = &mut *self.inner;
-        if inner.next_available.wrapping_sub(inner.next_used) >= inner.limit {
-            return Err(refused(inner.fault.map_or(Refusal::Full, Refusal::Faulted), payload, cookie));
-        }
-        let most = if P::IS_OPEN { inner.most } else { P::MOST };
-        let count = match payload.descriptors() {
-            Some(count) if count + H::DESCRIPTORS > 0 && (!P::IS_OPEN || count <= most) => count,
-            _ => return Err(refused(Refusal::Invalid, payload, cookie)),
-        };
-        let slots = inner.slots.as_mut();
-        let Slot { next_free: slot, after, .. } = slots[usize::from(inner.take)];
-        inner.take = after;
-        let (rings, parts) = (&inner.rings, &inner.parts);
-        let entry = &mut slots[usize::from(slot)];
-        if P::Layout::IS_VARYING && entry.layout.changes_to(count) {
-            Self::lay_out(rings, parts, slot, count, most);
-        }
-        if H::DESCRIPTORS == 1 {
-            rings.store_header::<H>(slot, header);
-        }
-        if T::DESCRIPTORS == 1 {
-            rings.store_trailer::<T>(slot, trailer);
-        }
-        // In a table the parts in use follow each other; in columns the trailer stays where it is.
-        let is_packed = P::Layout::IS_VARYING && parts.are_in_tables();
-        let last = H::DESCRIPTORS + if is_packed { count } else { most };
-        let after_payload = (T::DESCRIPTORS == 1).then(|| parts.link(slot, last));
-        let mut writable = T::SIZE as u32;
-        let mut part = H::DESCRIPTORS;
-        let end = part + count;
-        payload.each(direction, |address, len, is_writable| {
-            let next = if part + 1 < end { Some(parts.link(slot, part + 1)) } else { after_payload };
-            rings.write_part(parts.place(slot, part), Descriptor { address: address.get(), len, is_writable, next });
-            part += 1;
-            if is_writable {
-                // No request is that long: see where queues are made.
-                writable += len;
-            }
-        });
-        entry.writable = writable;
-        // The slot was free and holds nothing; said in a way that needs no code to drop what it might hold.
-        mem::forget(entry.request.replace((payload, cookie)));
-        // The head is the slot's descriptor in the first row, with its header or, without one, the first of its payload;
-        // or the one that refers to its table.
-        rings.write_available(inner.next_available, slot);
-        inner.next_available = inner.next_available.wrapping_add(1);
-        Ok(Token(slot))
     }
 
     /// Shows the device all that was submitted since the last time, and says whether it wants to be notified.
@@ -365,25 +285,27 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         })
     }
 
-    /// As `take_next_here`, where a call does not matter.
+    /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
     #[inline]
     fn take_next(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
-        self.take_next_here()
+        let mut exit = self.exit();
+        self.take_here(&mut exit)
     }
 
-    /// Takes the element at `next_used` out. There is one: `seen_used` is ahead.
+    /// Where requests are taken out now.
     #[inline(always)]
-    fn take_next_here(&mut self) -> Result<Done<P, K, T::Value>, DeviceFault> {
-        let (id, len) = match self.inner.is_in_order {
-            false => {
-                let (id, len) = self.inner.rings.used_element(self.inner.next_used);
-                (id, Some(len))
-            }
-            true => self.next_in_order()?,
+    fn exit(&self) -> Exit {
+        let Inner { next_used, put, published, next_available, is_in_order, .. } = *self.inner;
+        Exit { next_used, put, is_peculiar: is_in_order || published != next_available }
+    }
+
+    /// As `take_next`, by indices that the caller keeps from one element to the next.
+    #[inline(always)]
+    fn take_here(&mut self, exit: &mut Exit) -> Result<Done<P, K, T::Value>, DeviceFault> {
+        let (id, len) = match exit.is_peculiar {
+            false => self.inner.rings.used_element(exit.next_used),
+            true => self.peculiar_element()?,
         };
-        if self.inner.published != self.inner.next_available && self.is_unpublished(id) {
-            return Err(self.refuse(id));
-        }
         let inner = &mut *self.inner;
         let slots = inner.slots.as_mut();
         // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the
@@ -394,24 +316,43 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             return Err(self.refuse(id));
         };
         let slot = id as u16;
-        let is_overlong = len.is_some_and(|len| len > entry.writable);
-        let written = len.map_or(entry.writable, |len| len.min(entry.writable));
-        let place = &mut slots[usize::from(inner.put)];
+        let (is_overlong, written) = (len > entry.writable, len.min(entry.writable));
+        let place = &mut slots[usize::from(exit.put)];
         place.next_free = slot;
-        inner.put = place.after;
-        inner.next_used = inner.next_used.wrapping_add(1);
+        exit.put = place.after;
+        exit.next_used = exit.next_used.wrapping_add(1);
+        // At once: the caller's code runs before the next one.
+        (inner.put, inner.next_used) = (exit.put, exit.next_used);
         let trailer = inner.rings.load_trailer::<T>(slot);
         Ok(Done { payload, cookie, token: Token(slot), written, is_overlong, trailer })
     }
 
+    /// The id and the length of what finished next, where requests finish in order, or some have not been published.
+    #[inline(never)]
+    fn peculiar_element(&mut self) -> Result<(u32, u32), DeviceFault> {
+        let (id, len) = match self.inner.is_in_order {
+            false => self.inner.rings.used_element(self.inner.next_used),
+            true => self.next_in_order()?,
+        };
+        if self.inner.published != self.inner.next_available && self.is_unpublished(id) {
+            return Err(self.refuse(id));
+        }
+        Ok((id, len))
+    }
+
     /// The id and the length of what finished next in a queue whose requests finish in order: there a slot has the
-    /// number of its request, modulo the size of the queue. What has no length was used in full.
-    fn next_in_order(&mut self) -> Result<(u32, Option<u32>), DeviceFault> {
+    /// number of its request, modulo the size of the queue.
+    #[inline]
+    fn next_in_order(&mut self) -> Result<(u32, u32), DeviceFault> {
         let inner = &mut *self.inner;
         let mask = inner.count - 1;
         let slot = inner.next_used & mask;
         if inner.batch_left == 0 {
             let (id, len) = inner.rings.used_element(inner.next_used);
+            if id == u32::from(slot) {
+                // A batch of one.
+                return Ok((id, len));
+            }
             if id > u32::from(mask) {
                 return Err(self.refuse(id));
             }
@@ -424,7 +365,10 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         }
         inner.batch_left -= 1;
         // What has no element of its own was used in full (§2.7.9).
-        let len = (inner.batch_left == 0).then_some(inner.batch_len);
+        let len = match inner.batch_left {
+            0 => inner.batch_len,
+            _ => inner.slots.as_ref()[usize::from(slot)].writable,
+        };
         Ok((slot.into(), len))
     }
 
@@ -462,8 +406,9 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     #[inline(always)]
     pub fn drain_up_to(&mut self, most: u16, mut each: impl FnMut(Done<P, K, T::Value>)) -> Result<u16, DeviceFault> {
         let finished = self.look()?.min(most);
+        let mut exit = self.exit();
         for _ in 0..finished {
-            each(self.take_next_here()?);
+            each(self.take_here(&mut exit)?);
         }
         Ok(finished)
     }

@@ -10,7 +10,7 @@
 //!
 //! A pool has one owner, who alone takes buffers out. Buffers come back in two ways: the owner's own
 //! [`recycle`](DmaPool::recycle) is a few plain instructions; dropping a buffer pushes it, from any core, onto a
-//! second list with one compare-and-swap. The owner empties that list in one swap when its own runs dry. With a
+//! second list with one compare-and-swap. When the owner's own list runs dry, that one becomes it, in one swap. With a
 //! single consumer that takes everything there is no ABA problem.
 //!
 //! # The end of a pool
@@ -24,7 +24,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
-use super::buf::{BufferSlot, DmaBuf};
+use super::buf::{BufferSlot, DmaBuf, TooLong};
 use super::memory::{Dma, DmaBlock, OutOfDmaMemory};
 use crate::addr::BusAddr;
 
@@ -94,7 +94,7 @@ impl PoolShared {
             }
             // SAFETY: the slot is ours until the exchange below succeeds; the link is atomic.
             unsafe { slot.as_ref() }.len.store(head, Ordering::Relaxed);
-            // Release: what was done with the buffer happens before the owner takes it (Acquire in `refill`).
+            // Release: what was done with the buffer happens before the owner takes it (Acquire in `returned`).
             match shared.returned.compare_exchange_weak(head, index, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
@@ -205,8 +205,6 @@ pub struct DmaPool {
     shared: NonNull<PoolShared>,
     /// Head of the owner's free list.
     local: u32,
-    /// How many are in the owner's list.
-    local_len: u32,
 }
 
 // SAFETY: the owner's list is reached through `&mut self` only; what buffers share with it is atomic.
@@ -346,9 +344,7 @@ impl DmaPool {
     }
 
     fn open(shared: NonNull<PoolShared>) -> Self {
-        // SAFETY: it was just made and lives until closed.
-        let count = unsafe { shared.as_ref() }.count;
-        Self { shared, local: 0, local_len: count }
+        Self { shared, local: 0 }
     }
 
     fn shared(&self) -> &PoolShared {
@@ -366,28 +362,60 @@ impl DmaPool {
         self.shared().count as usize
     }
 
-    /// How many can be taken now, after gathering those that were dropped.
+    /// How many can be taken now, those that were dropped included. They are counted one by one.
     pub fn available(&mut self) -> usize {
-        self.gather();
-        self.local_len as usize
+        let (taken_back, last) = self.measure(self.local);
+        let returned = self.returned();
+        match last {
+            None => self.local = returned,
+            Some(last) => {
+                // SAFETY: slots in the owner's list are the owner's alone; the link is atomic.
+                unsafe { self.shared().slot(last).as_ref() }.len.store(returned, Ordering::Relaxed);
+            }
+        }
+        taken_back + self.measure(returned).0
     }
 
     /// An empty buffer without headroom; `None` while all are in use.
     #[inline]
     pub fn take(&mut self) -> Option<DmaBuf> {
+        let slots = self.shared().slots;
+        self.take_as(slots, 0, 0)
+    }
+
+    /// Takes buffers, one for each call of `next` until all are in use, with `headroom` bytes in front and all bytes behind
+    /// those in use. They hold what the last user left there.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if the buffers are not that long.
+    #[inline]
+    pub fn whole(&mut self, headroom: usize) -> Result<Whole<'_>, TooLong> {
+        let PoolShared { capacity, slots, .. } = *self.shared();
+        let len = u32::try_from(headroom).ok().and_then(|start| capacity.checked_sub(start)).ok_or(TooLong)?;
+        Ok(Whole { pool: self, slots, start: capacity - len, len })
+    }
+
+    /// Takes a buffer of these bytes.
+    ///
+    /// `slots` are the pool's, and `start + len` is at most its capacity.
+    #[inline(always)]
+    fn take_as(&mut self, slots: NonNull<BufferSlot>, start: u32, len: u32) -> Option<DmaBuf> {
         if self.local == NONE {
-            self.gather();
+            self.local = self.returned();
             if self.local == NONE {
                 return None;
             }
         }
-        let slot = self.shared().slot(self.local);
+        debug_assert!(self.local < self.shared().count && slots == self.shared().slots);
+        // SAFETY: they are the pool's, as both callers see to, and list heads and links hold indices of this pool only,
+        // which are less than `count`.
+        let slot = unsafe { slots.add(self.local as usize) };
         // SAFETY: a slot in the owner's list has no handle, and only the owner touches the list.
         let free = unsafe { &mut *slot.as_ptr() };
         self.local = *free.len.get_mut();
-        self.local_len -= 1;
-        free.start = 0;
-        *free.len.get_mut() = 0;
+        free.start = start;
+        *free.len.get_mut() = len;
         // SAFETY: filled in by `fill`, and just taken out of the list: no other handle exists.
         Some(unsafe { DmaBuf::from_slot(slot) })
     }
@@ -405,44 +433,61 @@ impl DmaPool {
         let free = unsafe { &mut *slot.as_ptr() };
         *free.len.get_mut() = self.local;
         self.local = index;
-        self.local_len += 1;
     }
 
-    /// Moves all buffers that were dropped into the owner's list.
-    fn gather(&mut self) {
+    /// The list of all buffers that were dropped, which is linked as the owner's is and becomes the owner's.
+    #[inline]
+    fn returned(&self) -> u32 {
         // Acquire: pairs with the Release of `give_back`; the buffers' last uses happened before.
-        let mut head = self.shared().returned.swap(NONE, Ordering::Acquire);
+        self.shared().returned.swap(NONE, Ordering::Acquire)
+    }
+
+    /// How long a list of the owner's is, and which is its last slot.
+    fn measure(&self, mut head: u32) -> (usize, Option<u32>) {
+        let (mut len, mut last) = (0, None);
         while head != NONE {
-            let slot = self.shared().slot(head);
-            // SAFETY: slots of the swapped-out list are the owner's alone.
-            let free = unsafe { &mut *slot.as_ptr() };
-            let next = *free.len.get_mut();
-            *free.len.get_mut() = self.local;
-            self.local = head;
-            self.local_len += 1;
-            head = next;
+            (len, last) = (len + 1, Some(head));
+            // SAFETY: slots in a list of the owner's are the owner's alone; the link is atomic.
+            head = unsafe { self.shared().slot(head).as_ref() }.len.load(Ordering::Relaxed);
         }
+        (len, last)
     }
 }
 
 impl Drop for DmaPool {
     fn drop(&mut self) {
-        self.gather();
-        let shared = self.shared();
         // AcqRel: buffers dropped from here on see CLOSED and count themselves.
-        let mut head = shared.returned.swap(CLOSED, Ordering::AcqRel);
-        let mut home = self.local_len;
-        while head != NONE {
-            home += 1;
-            // SAFETY: slots of the swapped-out list are the owner's alone; the link is atomic.
-            head = unsafe { shared.slot(head).as_ref() }.len.load(Ordering::Relaxed);
-        }
-        let out = i64::from(shared.count - home);
+        let returned = self.shared().returned.swap(CLOSED, Ordering::AcqRel);
+        let home = self.measure(self.local).0 + self.measure(returned).0;
+        let shared = self.shared();
+        let out = i64::from(shared.count) - home as i64;
         if shared.orphans.fetch_add(out, Ordering::AcqRel) + out == 0 {
             // SAFETY: all buffers are home, and the owner goes now. Buffers that came home meanwhile took the
             // count below zero, so none of them has freed the pool.
             unsafe { PoolShared::free(self.shared) };
         }
+    }
+}
+
+/// Buffers that are taken out of a pool one after another: see [`DmaPool::whole`].
+///
+/// What is the same for all of them is found out once.
+#[derive(Debug)]
+pub struct Whole<'a> {
+    pool: &'a mut DmaPool,
+    /// The pool's.
+    slots: NonNull<BufferSlot>,
+    /// Invariant: `start + len` is the pool's capacity.
+    start: u32,
+    len: u32,
+}
+
+impl Iterator for Whole<'_> {
+    type Item = DmaBuf;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<DmaBuf> {
+        self.pool.take_as(self.slots, self.start, self.len)
     }
 }
 

@@ -5,6 +5,7 @@
 //! to the pool that it came from.
 
 use core::fmt;
+use core::num::NonZeroU16;
 
 use super::{Armed, DeviceFault};
 use crate::dma::DmaBuf;
@@ -112,7 +113,7 @@ pub struct Segmentation {
     /// What carries TCP.
     pub over: SegmentationKind,
     /// How many payload bytes go into each frame but the last.
-    pub segment_size: core::num::NonZeroU16,
+    pub segment_size: NonZeroU16,
     /// Length of the Ethernet, IP and TCP headers. In received frames it is 0: the stack reads the headers anyway.
     pub header_len: u16,
 }
@@ -141,29 +142,100 @@ pub struct Notes {
 /// An Ethernet frame in memory that the device can reach: destination, source, type, payload.
 ///
 /// As a slice it is the frame's bytes. It keeps some headroom in front, where drivers put headers of their own.
-#[derive(Debug)]
 pub struct Frame {
     buffer: DmaBuf,
-    notes: Notes,
+    notes: PackedNotes,
+}
+
+/// [`Notes`] as frames carry them from burst to burst: a few moves, and one comparison shows that there are none.
+#[derive(Clone, Copy)]
+struct PackedNotes {
+    /// Start and offset of the checksum, segment size, length of the headers: each 0 where it says nothing.
+    numbers: [u16; 4],
+    /// What there is to say: of [`note`].
+    kinds: u16,
+}
+
+/// Bits of [`PackedNotes::kinds`].
+mod note {
+    pub const VERIFIED: u16 = 1;
+    pub const PARTIAL: u16 = 2;
+    pub const TCP4: u16 = 4;
+    pub const TCP6: u16 = 8;
+    pub const CONTINUES: u16 = 16;
+}
+
+impl PackedNotes {
+    const NONE: Self = Self { numbers: [0; 4], kinds: 0 };
+
+    #[inline]
+    fn pack(notes: Notes) -> Self {
+        let (sum, start, offset) = match notes.checksum {
+            Checksum::Plain => (0, 0, 0),
+            Checksum::Verified => (note::VERIFIED, 0, 0),
+            Checksum::Partial { start, offset } => (note::PARTIAL, start, offset),
+        };
+        let (cut, size, header) = match notes.segmentation {
+            None => (0, 0, 0),
+            Some(Segmentation { over, segment_size, header_len }) => match over {
+                SegmentationKind::Tcp4 => (note::TCP4, segment_size.get(), header_len),
+                SegmentationKind::Tcp6 => (note::TCP6, segment_size.get(), header_len),
+            },
+        };
+        let more = if notes.continues { note::CONTINUES } else { 0 };
+        Self { numbers: [start, offset, size, header], kinds: sum | cut | more }
+    }
+
+    #[inline]
+    fn unpack(self) -> Notes {
+        let [start, offset, size, header_len] = self.numbers;
+        let checksum = match self.kinds & (note::PARTIAL | note::VERIFIED) {
+            0 => Checksum::Plain,
+            note::VERIFIED => Checksum::Verified,
+            _ => Checksum::Partial { start, offset },
+        };
+        // Where there is no segmentation the size is 0.
+        let segmentation = NonZeroU16::new(size).map(|segment_size| {
+            let over = if self.kinds & note::TCP4 != 0 { SegmentationKind::Tcp4 } else { SegmentationKind::Tcp6 };
+            Segmentation { over, segment_size, header_len }
+        });
+        Notes { checksum, segmentation, continues: self.kinds & note::CONTINUES != 0 }
+    }
 }
 
 impl Frame {
     /// Calls a buffer's contents a frame, of which nothing else is known.
+    #[inline]
     pub fn from_buffer(buffer: DmaBuf) -> Self {
-        Self { buffer, notes: Notes::default() }
+        Self { buffer, notes: PackedNotes::NONE }
+    }
+
+    /// Calls a buffer's contents a frame, of which this is known.
+    #[inline]
+    pub fn with_notes(buffer: DmaBuf, notes: Notes) -> Self {
+        Self { buffer, notes: PackedNotes::pack(notes) }
     }
 
     /// What is known about it.
+    #[inline]
     pub fn notes(&self) -> Notes {
-        self.notes
+        self.notes.unpack()
+    }
+
+    /// Whether a device has nothing to do about it but send it: its notes ask for nothing.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.notes.kinds & !note::VERIFIED == 0
     }
 
     /// Says what is known about it.
+    #[inline]
     pub fn set_notes(&mut self, notes: Notes) {
-        self.notes = notes;
+        self.notes = PackedNotes::pack(notes);
     }
 
     /// The buffer underneath. The notes are lost.
+    #[inline]
     pub fn into_buffer(self) -> DmaBuf {
         self.buffer
     }
@@ -189,6 +261,12 @@ impl Frame {
     /// The longest frame that this buffer can hold.
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame").field("buffer", &self.buffer).field("notes", &self.notes()).finish()
     }
 }
 
@@ -226,6 +304,7 @@ pub const BURST: usize = 64;
 
 /// A short first-in, first-out list without allocation.
 pub struct Burst<T> {
+    /// Invariant: `len` of them from `first` on, around the end, are there, and no others.
     items: [Option<T>; BURST],
     first: usize,
     len: usize,
@@ -257,6 +336,7 @@ impl<T> Burst<T> {
     /// # Errors
     ///
     /// Gives the item back if there is no room.
+    #[inline]
     pub fn push(&mut self, item: T) -> Result<(), T> {
         if self.len == BURST {
             return Err(item);
@@ -268,14 +348,13 @@ impl<T> Burst<T> {
     }
 
     /// Takes the oldest item.
+    #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.len == 0 {
-            return None;
-        }
-        let item = self.items[self.first].take();
+        // Where the oldest would be, an empty one has none.
+        let item = self.items[self.first % BURST].take()?;
         self.first = (self.first + 1) % BURST;
         self.len -= 1;
-        item
+        Some(item)
     }
 
     /// Puts an item back in front of all others: it will be taken next.
@@ -283,6 +362,7 @@ impl<T> Burst<T> {
     /// # Errors
     ///
     /// Gives the item back if there is no room.
+    #[inline]
     pub fn unpop(&mut self, item: T) -> Result<(), T> {
         if self.len == BURST {
             return Err(item);
@@ -399,6 +479,31 @@ mod tests {
         assert_eq!(burst.push(99), Err(99));
         assert_eq!(burst.unpop(98), Err(98));
         assert_eq!(burst.pop(), Some(0));
+    }
+
+    #[test]
+    fn a_frame_keeps_all_that_is_noted() {
+        let size = NonZeroU16::new(1448).expect("not zero");
+        let partial = Checksum::Partial { start: 34, offset: 16 };
+        let mut all = std::vec::Vec::new();
+        for checksum in [Checksum::Plain, Checksum::Verified, Checksum::Partial { start: 0, offset: 0 }, partial] {
+            for over in [None, Some(SegmentationKind::Tcp4), Some(SegmentationKind::Tcp6)] {
+                let segmentation = over.map(|over| Segmentation { over, segment_size: size, header_len: 54 });
+                all.extend([false, true].map(|continues| Notes { checksum, segmentation, continues }));
+            }
+        }
+        let mut pool = crate::DmaPool::new(crate::dma::testing::Heap::default().leak(), 1, 64).expect("memory");
+        for notes in all {
+            let mut frame = Frame::with_notes(pool.take().expect("one is free"), notes);
+            assert_eq!(frame.notes(), notes);
+            let is_plain = matches!(notes.checksum, Checksum::Plain | Checksum::Verified)
+                && notes.segmentation.is_none()
+                && !notes.continues;
+            assert_eq!(frame.is_plain(), is_plain, "{notes:?}");
+            frame.set_notes(Notes::default());
+            assert_eq!(frame.notes(), Notes::default());
+        }
+        assert_eq!(size_of::<Option<Frame>>(), 24);
     }
 
     #[test]

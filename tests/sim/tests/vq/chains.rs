@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use toro_core::DmaBuf;
 use toro_core::driver::Refusal;
+use virtio_queue_rt::queue::Next;
 use virtio_queue_rt::{Chain, Direction};
 use virtio_sim::RawDescriptor;
 
@@ -125,4 +126,61 @@ fn vq_34_a_full_queue_refuses_and_overwrites_nothing() {
             assert_eq!(rig.other.read(chain)[..8], (cookie as u64).to_le_bytes());
         }
     }
+}
+
+#[test]
+fn vq_34_many_requests_are_queued_while_there_is_room_and_not_asked_for_beyond() {
+    for features in RINGS.iter().copied() {
+        let mut rig = rig::<DmaBuf, u16, (), ()>(8, features);
+        let mut cookie = 0_u16;
+        // Rounds that end at any slot, by the caller, by the queue, and with nothing in between.
+        for round in 0..if cfg!(miri) { 5 } else { 100 } {
+            let (first, most) = (cookie, round % 12);
+            let (queue, pool) = (&mut rig.queue, &mut rig.pool);
+            let mut is_skipped = false;
+            let next = || {
+                is_skipped = !is_skipped;
+                if is_skipped {
+                    return Next::Nothing;
+                }
+                if cookie - first == most {
+                    return Next::End;
+                }
+                cookie += 1;
+                Next::Request(buffer(pool, &cookie.to_le_bytes()), cookie)
+            };
+            assert!(queue.submit_each(Direction::ToDevice, next).is_ok());
+            assert_eq!(cookie - first, most.min(8), "what has no room is not asked for");
+            assert_eq!(queue.len(), cookie - first);
+            for (popped, cookie) in rig.pop_all().iter().zip(first + 1..=cookie) {
+                assert_eq!(rig.other.read(popped), cookie.to_le_bytes());
+                rig.other.push(popped.head.into(), 0);
+            }
+            let mut expected = first;
+            let drained = rig.queue.drain(|done| {
+                expected += 1;
+                assert_eq!((done.cookie, &done.payload[..]), (expected, &expected.to_le_bytes()[..]));
+            });
+            assert_eq!((drained, expected), (Ok(cookie - first), cookie));
+        }
+    }
+}
+
+#[test]
+fn vq_34_of_many_requests_the_first_that_no_device_accepts_is_handed_back() {
+    let mut rig = rig::<DmaBuf, u16, (), ()>(8, 0);
+    let (queue, pool) = (&mut rig.queue, &mut rig.pool);
+    let mut cookie = 0;
+    let next = || {
+        cookie += 1;
+        Next::Request(buffer(pool, if cookie == 3 { &[] } else { &[1] }), cookie)
+    };
+    let refused = queue.submit_each(Direction::ToDevice, next).expect_err("the third is empty");
+    assert_eq!((refused.reason, refused.request.1), (Refusal::Invalid, 3));
+    assert_eq!((rig.queue.len(), rig.pop_all().len()), (2, 2));
+    // The slot that it would have had is another's.
+    let payload = buffer(&mut rig.pool, &[4]);
+    rig.queue.submit((), payload, Direction::ToDevice, (), 4).expect("there is room");
+    let popped = rig.pop_all().pop().expect("it was published");
+    assert_eq!((popped.head, rig.other.read(&popped)), (2, vec![4]));
 }

@@ -52,6 +52,24 @@ fn dropped_and_recycled_buffers_come_back() {
 }
 
 #[test]
+fn whole_buffers_are_taken_until_all_are_in_use() {
+    let mut pool = DmaPool::new(heap(), 4, 100).expect("memory");
+    assert!(pool.whole(101).is_err());
+    let first = pool.take().expect("all are free");
+    let buffers: Vec<DmaBuf> = pool.whole(28).expect("100 is more").collect();
+    assert_eq!(buffers.len(), 3);
+    assert!(buffers.iter().all(|buffer| (buffer.headroom(), buffer.len(), buffer.total_capacity()) == (28, 72, 100)));
+    drop(first);
+    let last = pool.whole(100).expect("it is as much").next().expect("one came back");
+    assert_eq!((last.headroom(), last.len()), (100, 0));
+    drop((buffers, last));
+    let empty = pool.take().expect("all are free");
+    assert_eq!((empty.headroom(), empty.len()), (0, 0));
+    drop(empty);
+    assert_eq!(pool.available(), 4);
+}
+
+#[test]
 fn a_buffer_of_another_pool_goes_home() {
     let mut one = DmaPool::new(heap(), 2, 64).expect("memory");
     let mut other = DmaPool::new(heap(), 2, 128).expect("memory");
@@ -112,17 +130,17 @@ fn lengths_and_headroom_stay_inside_the_buffer() {
     let mut pool = DmaPool::new(heap(), 1, 100).expect("memory");
     let mut buffer = pool.take().expect("one is free");
     buffer.reset(12).expect("100 is more than 12");
-    assert_eq!(buffer.set_len(89), Err(super::super::TooLong));
+    assert_eq!(buffer.set_len(89), Err(TooLong));
     buffer.extend(b"frame").expect("there is room");
     let at = buffer.bus_addr().get();
     buffer.push_front(12).expect("that much headroom");
     assert_eq!((buffer.len(), at - buffer.bus_addr().get()), (17, 12));
-    assert_eq!(buffer.push_front(1), Err(super::super::TooLong));
+    assert_eq!(buffer.push_front(1), Err(TooLong));
     buffer.pull_front(12).expect("17 bytes are in use");
     assert_eq!(&buffer[..], b"frame");
-    assert_eq!(buffer.pull_front(6), Err(super::super::TooLong));
-    assert_eq!(buffer.reset(101), Err(super::super::TooLong));
-    assert_eq!(buffer.extend(&[0; 84]), Err(super::super::TooLong));
+    assert_eq!(buffer.pull_front(6), Err(TooLong));
+    assert_eq!(buffer.reset(101), Err(TooLong));
+    assert_eq!(buffer.extend(&[0; 84]), Err(TooLong));
     assert_eq!(&buffer[..], b"frame");
 }
 
@@ -135,7 +153,7 @@ fn a_buffer_is_narrowed_to_bytes_that_are_in_use() {
     assert_eq!(buffer.bus_addr_at(13).get(), at + 13);
     #[allow(clippy::reversed_empty_ranges)]
     for beyond in [0..21, 21..21, 5..4] {
-        assert_eq!(buffer.narrow(beyond), Err(super::super::TooLong));
+        assert_eq!(buffer.narrow(beyond), Err(TooLong));
         assert_eq!(&buffer[..], b"a header and a frame");
     }
     buffer.narrow(13..20).expect("they are in use");
