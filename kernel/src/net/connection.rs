@@ -199,6 +199,12 @@ impl<S: Signal> Connection<S> {
         self.sent
     }
 
+    /// Whether an acknowledgement leaves it nothing to do: all is acknowledged, and no patience depends on it. Deadlines
+    /// that have been asked for come up all the same, and are set anew then.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state() == State::Established && self.is_drained() && self.watch.is_none()
+    }
+
     /// Draws conclusions from a segment that smoltcp has processed.
     pub(super) fn after_ingress(&mut self, before: Snapshot, kind: SegmentKind) {
         if self.state() == State::Closed && before.state != State::Closed && kind == SegmentKind::Reset {

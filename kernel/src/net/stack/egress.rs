@@ -44,6 +44,20 @@ impl<S: Signal> Stack<S> {
         refused
     }
 
+    /// Gives those their turns who wait for nobody here; answers whether the device ran out of room.
+    pub(super) fn serve_prompt(&mut self, now: Instant) -> bool {
+        if self.prompt.is_empty() {
+            return false;
+        }
+        core::mem::swap(&mut self.dirty, &mut self.prompt);
+        let refused = self.serve_all(now);
+        core::mem::swap(&mut self.dirty, &mut self.prompt);
+        while let Some(key) = self.prompt.pop() {
+            self.dirty.push(key);
+        }
+        refused
+    }
+
     fn serve(&mut self, now: Instant, key: u32) -> Turn {
         match self.slots.get_mut(key) {
             None => Turn::Done(None),

@@ -134,7 +134,11 @@ impl<S: Signal> Stack<S> {
     pub(super) fn processed(&mut self, key: u32, before: Snapshot, segment: &Segment) {
         let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
         connection.after_ingress(before, segment.kind);
-        self.dirty.push(key);
+        if connection.owner == Owner::Orphan && connection.path == Path::Wire {
+            self.prompt.push(key);
+        } else if !(segment.is_bare_acknowledgement() && connection.is_at_rest()) {
+            self.dirty.push(key);
+        }
         if let Owner::HalfOpen(port) = connection.owner
             && connection.is_synchronized()
             && let Some(listener) = self.listeners.get_mut(&port)
@@ -218,6 +222,9 @@ impl<S: Signal> Stack<S> {
         connection.set_segment_size(segment_size);
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
-        self.dirty.push(key);
+        match path {
+            Path::Wire => self.prompt.push(key),
+            Path::Loopback => self.dirty.push(key),
+        }
     }
 }
