@@ -89,6 +89,7 @@ pub(crate) mod tests;
 
 use changes::Watch;
 pub use echo::EchoId;
+use egress::earlier;
 pub use operations::{Accepted, Coalescing, ConnectionId, ListenerId, UdpId};
 pub(crate) use options::HOP_LIMIT;
 
@@ -331,10 +332,8 @@ impl<S: Signal> Stack<S> {
 
     /// When to poll again at the latest, even if no frame arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.earliest(), self.time_wait.earliest(), self.retry_at, self.watch.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let sockets = earlier(self.timers.earliest(), self.time_wait.earliest());
+        earlier(sockets, earlier(self.retry_at, self.watch.deadline()))
     }
 
     /// Asks the device for an interrupt at the next frame, then looks once more.

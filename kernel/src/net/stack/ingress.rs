@@ -34,9 +34,11 @@ impl<S: Signal> Stack<S> {
                     _ => self.tcp_ingress(now, bare, &previous),
                 }
             }
-            match traffic {
-                Traffic::Tcp(segment) if segment.is_bare_acknowledgement() => held = Some((frame, segment)),
-                _ => self.route(now, frame, traffic),
+            match &traffic {
+                Traffic::Tcp(segment) if segment.is_bare_acknowledgement() && self.link.port.has_more() => {
+                    held = Some((frame, *segment));
+                }
+                traffic => self.route(now, frame, traffic),
             }
         }
         if let Some((frame, segment)) = held {
@@ -45,10 +47,10 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Hands a received frame to the one socket that it is for.
-    pub(super) fn route(&mut self, now: Instant, frame: Frame, traffic: Traffic) {
+    pub(super) fn route(&mut self, now: Instant, frame: Frame, traffic: &Traffic) {
         match traffic {
             Traffic::Foreign => {}
-            Traffic::Tcp(segment) => self.tcp_ingress(now, frame, &segment),
+            Traffic::Tcp(segment) => self.tcp_ingress(now, frame, segment),
             Traffic::Udp(local) => {
                 let key = self.udp_ports.get(&local.port()).copied();
                 if let Some(key) = key
@@ -64,10 +66,10 @@ impl<S: Signal> Stack<S> {
                 }
             }
             Traffic::Arp => self.resolution_ingress(now, frame),
-            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
+            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, *neighbor),
             Traffic::Router => self.router_ingress(now, &frame),
-            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
-            Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
+            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, datagram),
+            Traffic::Echo(identifier) => self.echo_ingress(now, frame, *identifier),
             Traffic::System => self.system_ingress(now, frame),
             Traffic::Query => self.query_ingress(now, frame),
         }
