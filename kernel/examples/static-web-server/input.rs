@@ -21,7 +21,7 @@ use crate::{
     response::Status,
 };
 
-const FIRST_CAPACITY: usize = 2 * 1024;
+const FIRST_CAPACITY: usize = 1024;
 
 /// Why there is no next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -204,9 +204,22 @@ impl<S: Signal> Connection<S> {
         self.sent
     }
 
+    /// Whether it is closed and has nobody left to tell.
+    pub(super) fn is_silent(&self) -> bool {
+        let socket = self.socket.get();
+        socket.state() == State::Closed && socket.remote_endpoint().is_none()
+    }
+
+    /// Whether an acknowledgement leaves it nothing to do: all is acknowledged, and no patience depends on it. Deadlines
+    /// that have been asked for come up all the same, and are set anew then.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state() == State::Established && self.is_drained() && self.watch.is_none()
+    }
+
     /// Draws conclusions from a segment that smoltcp has processed.
     pub(super) fn after_ingress(&mut self, before: Snapshot, kind: SegmentKind) {
-        if self.state() == State::Closed && before.state != State::Closed && kind == SegmentKind::Reset {
+        let mut after = self.snapshot();
+        if after.state == State::Closed && before.state != State::Closed && kind == SegmentKind::Reset {
             let refused = before.state == State::SynSent;
             self.end = Some(if refused { NetError::ConnectionRefused } else { NetError::ConnectionReset });
         }
@@ -215,8 +228,9 @@ impl<S: Signal> Connection<S> {
         }
         if self.discards || self.owner == Owner::Orphan {
             self.discard();
+            after = self.snapshot();
         }
-        self.report(before);
+        self.report(before, after);
     }
 
     /// Prepares for a turn to send: which patience applies.
@@ -247,16 +261,20 @@ impl<S: Signal> Connection<S> {
 
     /// Draws conclusions from a turn to send. `error` is why smoltcp would have closed the socket by itself.
     pub(super) fn after_egress(&mut self, before: Snapshot, error: NetError) {
-        if self.state() == State::Closed && before.state != State::Closed {
+        let after = self.snapshot();
+        if after.state == State::Closed && before.state != State::Closed {
             self.end.get_or_insert(error);
         }
-        self.report(before);
+        self.report(before, after);
     }
 
     /// When a patience ends of which smoltcp does not know: that with an orphan, or with a peer not heard again.
     pub(super) fn patience_until(&self) -> Option<Instant> {
         let linger = self.linger.map(|linger| linger.until);
-        [linger, self.watch.and_then(|watch| watch.until())].into_iter().flatten().min()
+        match (linger, self.watch.and_then(|watch| watch.until())) {
+            (Some(linger), Some(watch)) => Some(linger.min(watch)),
+            (linger, watch) => linger.or(watch),
+        }
     }
 
     /// What becomes of it after a turn in which there was room to send, if its next deadline is `next`. A closed
@@ -360,15 +378,13 @@ impl<S: Signal> Connection<S> {
         while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {}
     }
 
-    fn report(&self, before: Snapshot) {
-        let after = self.snapshot();
+    fn report(&self, before: Snapshot, after: Snapshot) {
         let changed = after.state != before.state;
         if changed || after.received > before.received {
             self.signal.readable();
         }
         // Waking a writer for each acknowledged segment would make it write in tiny pieces.
-        let mark = self.socket.get().send_capacity() / 2;
-        let has_room = before.queued > after.queued && after.queued <= mark;
+        let has_room = before.queued > after.queued && after.queued <= self.socket.get().send_capacity() / 2;
         if changed || has_room {
             self.signal.writable();
         }

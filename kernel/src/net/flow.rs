@@ -66,16 +66,21 @@ impl<V> FlowTable<V> {
     }
 
     fn find(&self, flow: &Flow) -> Option<usize> {
+        self.look_up(flow).ok()
+    }
+
+    /// Where a flow is, or else where it would be put.
+    fn look_up(&self, flow: &Flow) -> Result<usize, usize> {
         let mask = self.places.len() - 1;
         let mut index = self.home(flow);
         // Ends: at least half of the places are empty.
         while let Some((key, _)) = &self.places[index] {
             if key == flow {
-                return Some(index);
+                return Ok(index);
             }
             index = (index + 1) & mask;
         }
-        None
+        Err(index)
     }
 
     pub(super) fn get(&self, flow: &Flow) -> Option<&V> {
@@ -85,13 +90,14 @@ impl<V> FlowTable<V> {
 
     /// Stores a value and returns the one that it replaced.
     pub(super) fn insert(&mut self, flow: Flow, value: V) -> Option<V> {
-        if let Some(index) = self.find(&flow) {
-            return self.places[index].replace((flow, value)).map(|(_, old)| old);
+        match self.look_up(&flow) {
+            Ok(index) => return self.places[index].replace((flow, value)).map(|(_, old)| old),
+            Err(index) if 2 * (self.len + 1) <= self.places.len() => self.places[index] = Some((flow, value)),
+            Err(_) => {
+                self.grow();
+                self.place(flow, value);
+            }
         }
-        if 2 * (self.len + 1) > self.places.len() {
-            self.grow();
-        }
-        self.place(flow, value);
         self.len += 1;
         None
     }

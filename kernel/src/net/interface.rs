@@ -214,7 +214,8 @@ impl Poller for StackPoller {
         }
         match activity {
             Activity::Some => Progress::Made,
-            Activity::None => Progress::None,
+            // Nothing is left to do; whoever was woken is ready.
+            Activity::Moved | Activity::None => Progress::None,
         }
     }
 

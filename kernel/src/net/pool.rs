@@ -33,6 +33,8 @@ pub(super) struct PooledSocket {
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
     class: Class,
+    /// The set may remember a neighbour whom its socket waited for.
+    pub(super) may_wait: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +126,14 @@ impl SocketPool {
     /// Takes a socket back, in whatever state it is.
     pub(super) fn give_back(&mut self, mut socket: PooledSocket) {
         socket.get_mut().abort();
-        // A set remembers which neighbour its socket waited for; a fresh place in it does not.
-        if let smoltcp::socket::Socket::Tcp(tcp) = socket.set.remove(socket.handle) {
-            socket.handle = socket.set.add(tcp);
-            self.free[socket.class as usize].push(socket);
+        if core::mem::take(&mut socket.may_wait) {
+            // A fresh place in the set remembers no neighbour.
+            let tcp = socket.set.remove(socket.handle);
+            if let smoltcp::socket::Socket::Tcp(tcp) = tcp {
+                socket.handle = socket.set.add(tcp);
+            }
         }
+        self.free[socket.class as usize].push(socket);
         self.in_use -= 1;
     }
 
@@ -158,7 +163,7 @@ impl SocketPool {
         };
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(transmit)));
-        Some(PooledSocket { set, handle, class })
+        Some(PooledSocket { set, handle, class, may_wait: false })
     }
 }
 

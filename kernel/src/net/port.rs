@@ -161,6 +161,11 @@ impl Port {
         }
     }
 
+    /// Whether frames that were fetched have not been taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.incoming.is_empty() || !self.splitter.is_empty()
+    }
+
     #[inline(never)]
     fn next_part(&mut self) -> Option<Frame> {
         let (device, max_frame) = (&mut self.device, self.offload.max_frame());

@@ -19,7 +19,8 @@
 //!
 //! One [`poll`](Stack::poll) sends what has become due since the last one, then takes one burst of frames in and
 //! says through each socket's [`Signal`] who may go on. Its caller runs the application before the next `poll`.
-//! Acknowledgements thus wait for the answers that they can ride on; those that find none leave 10 ms later.
+//! Acknowledgements thus wait for the answers that they can ride on; those that find none leave 10 ms later. What the
+//! application has no say in, such as the answer to a SYN, leaves at the end of the same `poll`.
 //!
 //! # Ownership
 //!
@@ -92,6 +93,7 @@ use changes::Watch;
 pub use connections::{Coalescing, ConnectionId};
 pub use datagrams::UdpId;
 pub use echo::EchoId;
+use egress::earlier;
 pub use listeners::{Accepted, ListenerId};
 pub(crate) use options::HOP_LIMIT;
 
@@ -147,11 +149,13 @@ pub struct Usage {
 }
 
 /// Whether a poll has done anything.
-#[must_use = "a core may sleep only when nothing was done"]
+#[must_use = "a core may sleep only when there is no more to do"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activity {
-    /// Frames moved, or there is more to do.
+    /// There is more to do, or likely to be.
     Some,
+    /// Frames moved, and until others come there is no more to do.
+    Moved,
     /// There was nothing to do.
     None,
 }
@@ -198,6 +202,8 @@ pub struct Stack<S> {
     ephemeral: EphemeralPorts,
     timers: Timers,
     dirty: KeyQueue,
+    /// Those of them that wait for nothing that the application could still say.
+    prompt: KeyQueue,
     awaiting_neighbor: KeyQueue,
     watch: Watch,
     /// What concerns other stacks, oldest first.
@@ -240,6 +246,7 @@ impl<S: Signal> Stack<S> {
             ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f, config.seat),
             timers: Timers::new(),
             dirty: KeyQueue::new(),
+            prompt: KeyQueue::new(),
             awaiting_neighbor: KeyQueue::new(),
             watch: Watch::new(now),
             strays: VecDeque::new(),
@@ -301,13 +308,14 @@ impl<S: Signal> Stack<S> {
 
     /// Sends what is due and takes one burst of frames in.
     pub fn poll(&mut self, now: Instant) -> Activity {
-        let before = (self.counters().received, self.counters().transmitted);
+        let Counters { received, transmitted, .. } = self.link.port.counters;
         self.follow_changes(now);
         self.expire(now);
-        let refused = self.serve_all(now);
+        let mut refused = self.serve_all(now);
         self.link.port.flush();
         self.link.port.fetch();
         self.take_in(now);
+        refused |= self.serve_prompt(now);
         let returned = self.take_in_loopback(now);
         self.link.port.flush();
         if self.fault().is_some() {
@@ -315,9 +323,12 @@ impl<S: Signal> Stack<S> {
         }
         let waits = refused || self.link.port.is_backed_up();
         self.retry_at = waits.then(|| now.saturating_add(RETRY));
-        let moved = before != (self.counters().received, self.counters().transmitted);
-        if moved || returned || !self.loopback.is_empty() || (!refused && !self.dirty.is_empty()) {
+        let arrived = self.link.port.counters.received - received;
+        // Where two came at once, a third is on its way.
+        if arrived > 1 || returned || !self.loopback.is_empty() || (!refused && !self.dirty.is_empty()) {
             Activity::Some
+        } else if arrived > 0 || self.link.port.counters.transmitted != transmitted {
+            Activity::Moved
         } else {
             Activity::None
         }
@@ -325,10 +336,8 @@ impl<S: Signal> Stack<S> {
 
     /// When to poll again at the latest, even if no frame arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.timers.earliest(), self.time_wait.earliest(), self.retry_at, self.watch.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let sockets = earlier(self.timers.earliest(), self.time_wait.earliest());
+        earlier(sockets, earlier(self.retry_at, self.watch.deadline()))
     }
 
     /// Asks the device for an interrupt at the next frame, then looks once more.

@@ -224,9 +224,14 @@ impl Core {
             tlb::pass();
             heap::collect();
             self.empty_inbox();
-            if self.run_ready() | self.poll() {
+            let has_run = self.run_ready();
+            if self.poll() || !self.ready.is_empty() {
                 idle_since = None;
                 continue;
+            }
+            if has_run {
+                // What the threads have left to do, the pollers have just looked for.
+                idle_since = None;
             }
             if self.pollers.borrow().is_empty() && smp::count() == 1 {
                 return None;

@@ -52,7 +52,7 @@ impl<S: Signal> Stack<S> {
             return;
         }
         let traffic = classify(&frame, self.link.mac());
-        self.route(now, frame, traffic);
+        self.route(now, frame, &traffic);
     }
 
     /// Takes in a frame that arrived at another stack, if there is a socket here for it.
@@ -68,7 +68,7 @@ impl<S: Signal> Stack<S> {
         if !self.knows(&traffic) {
             return Err(frame);
         }
-        self.route(now, frame, traffic);
+        self.route(now, frame, &traffic);
         Ok(())
     }
 

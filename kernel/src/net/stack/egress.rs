@@ -44,6 +44,20 @@ impl<S: Signal> Stack<S> {
         refused
     }
 
+    /// Gives those their turns who wait for nobody here; answers whether the device ran out of room.
+    pub(super) fn serve_prompt(&mut self, now: Instant) -> bool {
+        if self.prompt.is_empty() {
+            return false;
+        }
+        core::mem::swap(&mut self.dirty, &mut self.prompt);
+        let refused = self.serve_all(now);
+        core::mem::swap(&mut self.dirty, &mut self.prompt);
+        while let Some(key) = self.prompt.pop() {
+            self.dirty.push(key);
+        }
+        refused
+    }
+
     fn serve(&mut self, now: Instant, key: u32) -> Turn {
         match self.slots.get_mut(key) {
             None => Turn::Done(None),
@@ -88,8 +102,10 @@ impl<S: Signal> Stack<S> {
         let local = connection.flow.local.ip();
         let has_address = loopback::source_for(local).is_some() || self.link.is_own(local);
         let turn = match connection.path {
+            Path::Wire if connection.is_silent() => Turn::Done(None),
             Path::Wire => {
                 let turn = self.link.egress(now, &mut connection.socket.set, wish);
+                connection.socket.may_wait |= self.link.is_resolving(now);
                 if let Some(sent) = self.link.port.take_sent() {
                     connection.note_sent(sent);
                 }
@@ -169,6 +185,9 @@ impl<S: Signal> Stack<S> {
 }
 
 /// The earlier of two times, of which there may be none.
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    [one, other].into_iter().flatten().min()
+pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }

@@ -34,9 +34,11 @@ impl<S: Signal> Stack<S> {
                     _ => self.tcp_ingress(now, bare, &previous),
                 }
             }
-            match traffic {
-                Traffic::Tcp(segment) if segment.is_bare_acknowledgement() => held = Some((frame, segment)),
-                _ => self.route(now, frame, traffic),
+            match &traffic {
+                Traffic::Tcp(segment) if segment.is_bare_acknowledgement() && self.link.port.has_more() => {
+                    held = Some((frame, *segment));
+                }
+                traffic => self.route(now, frame, traffic),
             }
         }
         if let Some((frame, segment)) = held {
@@ -45,10 +47,10 @@ impl<S: Signal> Stack<S> {
     }
 
     /// Hands a received frame to the one socket that it is for.
-    pub(super) fn route(&mut self, now: Instant, frame: Frame, traffic: Traffic) {
+    pub(super) fn route(&mut self, now: Instant, frame: Frame, traffic: &Traffic) {
         match traffic {
             Traffic::Foreign => {}
-            Traffic::Tcp(segment) => self.tcp_ingress(now, frame, &segment),
+            Traffic::Tcp(segment) => self.tcp_ingress(now, frame, segment),
             Traffic::Udp(local) => {
                 let key = self.udp_ports.get(&local.port()).copied();
                 if let Some(key) = key
@@ -64,10 +66,10 @@ impl<S: Signal> Stack<S> {
                 }
             }
             Traffic::Arp => self.resolution_ingress(now, frame),
-            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, neighbor),
+            Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, *neighbor),
             Traffic::Router => self.router_ingress(now, &frame),
-            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, &datagram),
-            Traffic::Echo(identifier) => self.echo_ingress(now, frame, identifier),
+            Traffic::Refusal(datagram) => self.refusal_ingress(&frame, datagram),
+            Traffic::Echo(identifier) => self.echo_ingress(now, frame, *identifier),
             Traffic::System => self.system_ingress(now, frame),
             Traffic::Query => self.query_ingress(now, frame),
         }
@@ -139,7 +141,11 @@ impl<S: Signal> Stack<S> {
     pub(super) fn processed(&mut self, key: u32, before: Snapshot, segment: &Segment) {
         let Some(Slot::Tcp(connection)) = self.slots.get_mut(key) else { return };
         connection.after_ingress(before, segment.kind);
-        self.dirty.push(key);
+        if connection.owner == Owner::Orphan && connection.path == Path::Wire {
+            self.prompt.push(key);
+        } else if !(segment.is_bare_acknowledgement() && connection.is_at_rest()) {
+            self.dirty.push(key);
+        }
         if let Owner::HalfOpen(port) = connection.owner
             && connection.is_synchronized()
             && let Some(listener) = self.listeners.get_mut(&port)
@@ -223,6 +229,9 @@ impl<S: Signal> Stack<S> {
         connection.set_segment_size(segment_size);
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
-        self.dirty.push(key);
+        match path {
+            Path::Wire => self.prompt.push(key),
+            Path::Loopback => self.dirty.push(key),
+        }
     }
 }

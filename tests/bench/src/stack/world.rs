@@ -108,7 +108,7 @@ fn stack_server_turn(server: &mut Server, now: Instant) -> Activity {
     let first = server.stack.poll(now);
     server.work();
     match server.stack.poll(now) {
-        Activity::None => first,
+        Activity::Moved | Activity::None => first,
         some => some,
     }
 }
