@@ -2,6 +2,7 @@
 
 use toro_core::Instant;
 
+use super::ingress::repeat;
 use super::{Slot, Stack, Target};
 use crate::net::connection::{Fate, Owner, Path, Wire};
 use crate::net::error::NetError;
@@ -81,6 +82,9 @@ impl<S: Signal> Stack<S> {
         if connection.wire == Wire::Detached {
             return Turn::Done(None);
         }
+        if connection.path == Path::Wire && connection.is_overdue(now) {
+            repeat(&mut self.link, now, connection);
+        }
         connection.before_egress(now, &self.config);
         let before = connection.snapshot();
         let wish = connection.wish();
@@ -92,6 +96,7 @@ impl<S: Signal> Stack<S> {
                 let turn = self.link.egress(now, &mut connection.socket.set, wish);
                 if let Some(sent) = self.link.port.take_sent() {
                     connection.note_sent(sent);
+                    connection.await_acknowledgement(now);
                 }
                 turn
             }

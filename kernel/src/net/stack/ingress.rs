@@ -12,7 +12,9 @@ use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner, Path, Snapshot};
 use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, udp_source};
 use crate::net::flow::Flow;
+use crate::net::link::Link;
 use crate::net::pool::PooledSocket;
+use crate::net::recovery::Advice;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
 
@@ -125,9 +127,13 @@ impl<S: Signal> Stack<S> {
         if merged {
             connection.hurry();
         }
+        let advice = connection.hear(now, segment);
         self.link.ingress(now, frame, &mut connection.socket.set);
         if merged {
             connection.take_time();
+        }
+        if advice == Advice::Repeat {
+            repeat(&mut self.link, now, connection);
         }
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);
@@ -224,5 +230,13 @@ impl<S: Signal> Stack<S> {
         let key = self.slots.insert(Slot::Tcp(Box::new(connection)));
         self.flows.insert(flow, Target::Connection(key));
         self.dirty.push(key);
+    }
+}
+
+/// Tells a connection's socket again what its peer has acknowledged, so that it sends the next segment once more.
+pub(super) fn repeat<S: Signal>(link: &mut Link, now: Instant, connection: &mut Connection<S>) {
+    for bytes in connection.repetitions(link.mac()) {
+        let Some(frame) = link.port.copy(&bytes) else { return };
+        link.ingress(now, frame, &mut connection.socket.set);
     }
 }
