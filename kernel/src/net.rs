@@ -89,6 +89,7 @@ mod pool;
 mod port;
 mod ports;
 mod readiness;
+mod recovery;
 mod refusal;
 #[cfg(target_os = "none")]
 pub mod service;

@@ -15,19 +15,22 @@
 //! flow table and no timer, and smoltcp never sees it again. What it received can still be read. (smoltcp would
 //! clear the receive buffer at the end of TIME-WAIT.)
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use smoltcp::socket::tcp::{RecvError, Socket, State};
 use smoltcp::time::Duration as SmolDuration;
 use toro_core::Instant;
+use toro_core::driver::net::MacAddress;
 
 use super::config::Config;
-use super::dispatch::SegmentKind;
+use super::dispatch::{Segment, SegmentKind};
 use super::error::NetError;
 use super::flow::Flow;
 use super::offload::Sent;
 use super::pool::PooledSocket;
 use super::port::Wish;
+use super::recovery::{Advice, Recovery};
 use super::signal::Signal;
 
 mod options;
@@ -115,6 +118,7 @@ pub(super) struct Connection<S> {
     reported: Option<NetError>,
     watch: Option<Watch>,
     sent: Option<Sent>,
+    recovery: Recovery,
     /// How many bytes the peer takes in one segment, if it has said so.
     segment_size: u16,
     discards: bool,
@@ -135,6 +139,7 @@ impl<S: Signal> Connection<S> {
             reported: None,
             watch: None,
             sent: None,
+            recovery: Recovery::default(),
             segment_size: DEFAULT_SEGMENT_SIZE,
             discards: false,
             linger: None,
@@ -170,6 +175,30 @@ impl<S: Signal> Connection<S> {
         if self.sent.is_none_or(|last| sent.next >= last.next && sent.acknowledged >= last.acknowledged) {
             self.sent = Some(sent);
         }
+    }
+
+    /// Takes note of what a segment acknowledges, before smoltcp does.
+    pub(super) fn hear(&mut self, now: Instant, segment: &Segment) -> Advice {
+        self.sent.map_or(Advice::Nothing, |sent| self.recovery.hear(now, segment, sent.next))
+    }
+
+    /// Begins to wait for the acknowledgement of what was sent.
+    pub(super) fn await_acknowledgement(&mut self, now: Instant) {
+        if let Some(sent) = self.sent {
+            self.recovery.watch(now, sent.next);
+        }
+    }
+
+    /// Whether the first segment that was sent has to be sent again, because nobody has acknowledged it for long.
+    pub(super) fn is_overdue(&mut self, now: Instant) -> bool {
+        let sent = self.sent.filter(|_| self.is_synchronized());
+        sent.is_some_and(|sent| self.recovery.is_due(now, sent.next))
+    }
+
+    /// The frames that have smoltcp send it again: nothing where it would only forget its timer, for a FIN alone.
+    pub(super) fn repetitions(&self, mac: MacAddress) -> impl Iterator<Item = Vec<u8>> + use<S> {
+        let sent = self.sent.filter(|_| self.socket.get().send_queue() > 0);
+        sent.map(|sent| self.recovery.repetitions(&self.flow, sent, mac)).into_iter().flatten()
     }
 
     /// Learns what the peer's SYN says about its segments.
@@ -268,13 +297,12 @@ impl<S: Signal> Connection<S> {
         self.report(before, after);
     }
 
-    /// When a patience ends of which smoltcp does not know: that with an orphan, or with a peer not heard again.
+    /// When a patience ends of which smoltcp does not know: that with an orphan, with a peer not heard again, or with a
+    /// loss.
     pub(super) fn patience_until(&self) -> Option<Instant> {
         let linger = self.linger.map(|linger| linger.until);
-        match (linger, self.watch.and_then(|watch| watch.until())) {
-            (Some(linger), Some(watch)) => Some(linger.min(watch)),
-            (linger, watch) => linger.or(watch),
-        }
+        let watch = self.watch.and_then(|watch| watch.until());
+        [linger, watch, self.recovery.deadline()].into_iter().flatten().min()
     }
 
     /// What becomes of it after a turn in which there was room to send, if its next deadline is `next`. A closed

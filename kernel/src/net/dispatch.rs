@@ -76,6 +76,8 @@ pub(super) struct Segment {
     pub(super) len: usize,
     /// What it acknowledges, if it does.
     pub(super) acknowledged: Option<TcpSeqNumber>,
+    /// How much more it lets come, in the units of its connection.
+    pub(super) window: u16,
 }
 
 impl Segment {
@@ -266,7 +268,7 @@ pub(super) fn describe(tcp: &TcpPacket<&[u8]>, source: IpAddr, destination: IpAd
     let flow =
         Flow { local: SocketAddr::new(destination, tcp.dst_port()), remote: SocketAddr::new(source, tcp.src_port()) };
     let acknowledged = tcp.ack().then(|| tcp.ack_number());
-    Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged }
+    Segment { flow, kind, sequence: tcp.seq_number(), len: tcp.segment_len(), acknowledged, window: tcp.window_len() }
 }
 
 /// Who sent a datagram, for sockets that have a peer.

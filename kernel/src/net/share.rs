@@ -293,7 +293,7 @@ mod tests {
     fn segment(port: u16) -> Traffic {
         let flow = Flow { local: SocketAddr::from((HERE, port)), remote: SocketAddr::from((THERE, 5000)) };
         let sequence = TcpSeqNumber(0);
-        Traffic::Tcp(Segment { flow, kind: SegmentKind::Other, sequence, len: 1, acknowledged: None })
+        Traffic::Tcp(Segment { flow, kind: SegmentKind::Other, sequence, len: 1, acknowledged: None, window: 0 })
     }
 
     /// Who is asked for a frame to this port that arrived at `seat`, in order.

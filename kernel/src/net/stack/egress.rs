@@ -2,6 +2,7 @@
 
 use toro_core::Instant;
 
+use super::ingress::repeat;
 use super::{Slot, Stack, Target};
 use crate::net::connection::{Fate, Owner, Path, Wire};
 use crate::net::error::NetError;
@@ -95,6 +96,9 @@ impl<S: Signal> Stack<S> {
         if connection.wire == Wire::Detached {
             return Turn::Done(None);
         }
+        if connection.path == Path::Wire && connection.is_overdue(now) {
+            repeat(&mut self.link, now, connection);
+        }
         connection.before_egress(now, &self.config);
         let before = connection.snapshot();
         let wish = connection.wish();
@@ -108,6 +112,7 @@ impl<S: Signal> Stack<S> {
                 connection.socket.may_wait |= self.link.is_resolving(now);
                 if let Some(sent) = self.link.port.take_sent() {
                     connection.note_sent(sent);
+                    connection.await_acknowledgement(now);
                 }
                 turn
             }

@@ -12,7 +12,9 @@ use super::{SYSTEM, Slot, Stack, Target};
 use crate::net::connection::{Connection, Owner, Path, Snapshot};
 use crate::net::dispatch::{Segment, SegmentKind, Traffic, classify, udp_source};
 use crate::net::flow::Flow;
+use crate::net::link::Link;
 use crate::net::pool::PooledSocket;
+use crate::net::recovery::Advice;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
 
@@ -127,9 +129,13 @@ impl<S: Signal> Stack<S> {
         if merged {
             connection.hurry();
         }
+        let advice = connection.hear(now, segment);
         self.link.ingress(now, frame, &mut connection.socket.set);
         if merged {
             connection.take_time();
+        }
+        if advice == Advice::Repeat {
+            repeat(&mut self.link, now, connection);
         }
         if let Some(sent) = self.link.port.take_sent() {
             connection.note_sent(sent);
@@ -233,5 +239,13 @@ impl<S: Signal> Stack<S> {
             Path::Wire => self.prompt.push(key),
             Path::Loopback => self.dirty.push(key),
         }
+    }
+}
+
+/// Tells a connection's socket again what its peer has acknowledged, so that it sends the next segment once more.
+pub(super) fn repeat<S: Signal>(link: &mut Link, now: Instant, connection: &mut Connection<S>) {
+    for bytes in connection.repetitions(link.mac()) {
+        let Some(frame) = link.port.copy(&bytes) else { return };
+        link.ingress(now, frame, &mut connection.socket.set);
     }
 }

@@ -45,6 +45,8 @@ mod faults;
 mod groups;
 #[path = "limits.rs"]
 mod limits;
+#[path = "losses.rs"]
+mod losses;
 #[path = "offloads.rs"]
 mod offloads;
 #[path = "options.rs"]

@@ -45,6 +45,8 @@ mod echo;
 mod faults;
 #[path = "groups.rs"]
 mod groups;
+#[path = "losses.rs"]
+mod losses;
 #[path = "offloads.rs"]
 mod offloads;
 #[path = "peers.rs"]
