@@ -143,7 +143,7 @@ fn ordinary(frame: &[u8], mac: MacAddress) -> Option<Segment> {
     if end > frame.len() || payload < ORDINARY || payload > end || is_from_none || source == destination {
         return None;
     }
-    let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
+    let short = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
     let number = |at: usize| TcpSeqNumber(i32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]));
     let flags = tcp[13];
     let has = |flag: u8| flags & flag != 0;
@@ -156,13 +156,14 @@ fn ordinary(frame: &[u8], mac: MacAddress) -> Option<Segment> {
     };
     Some(Segment {
         flow: Flow {
-            local: SocketAddr::new(destination.into(), port(2)),
-            remote: SocketAddr::new(source.into(), port(0)),
+            local: SocketAddr::new(destination.into(), short(2)),
+            remote: SocketAddr::new(source.into(), short(0)),
         },
         kind,
         sequence: number(4),
         len: end - payload + usize::from(has(SYN)) + usize::from(has(FIN)),
         acknowledged: has(ACK).then(|| number(8)),
+        window: short(14),
     })
 }
 
