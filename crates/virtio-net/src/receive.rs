@@ -293,8 +293,8 @@ fn give(out: &mut Burst<Frame>, frame: Frame) {
 #[inline(always)]
 fn plain(done: &Done<DmaBuf, (), ()>, max_frame: usize) -> Option<usize> {
     let len = (done.written as usize).checked_sub(HEADER_LEN)?;
-    let is_plain =
-        is_frame(len, max_frame) && !done.is_overlong && done.payload.first_chunk().is_some_and(is_one_buffer);
+    // As in `one`, a device that claims more than the buffer holds claims more than a frame.
+    let is_plain = is_frame(len, max_frame) && done.payload.first_chunk().is_some_and(is_one_buffer);
     is_plain.then_some(len)
 }
 
@@ -327,7 +327,7 @@ fn whole<P: Framing, const CHECKED: bool>(
     while out.room() > 0 {
         let taken = queue.drain_up_to(out.room() as u16, |done| {
             match one::<CHECKED>(done.payload.unwrap(), done.written as usize, rules, header_len) {
-                Some(frame) if !done.is_overlong => give(out, frame),
+                Some(frame) => give(out, frame),
                 _ => malformed += 1,
             }
         })?;
@@ -341,7 +341,8 @@ fn whole<P: Framing, const CHECKED: bool>(
 /// The frame in a buffer of which so much was written, if it is one.
 #[inline(always)]
 fn one<const CHECKED: bool>(mut buffer: DmaBuf, written: usize, rules: &Receiving, header_len: usize) -> Option<Frame> {
-    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be.
+    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be. That is also what the device says if it
+    // claims more than the buffer holds: buffers are longer than a frame by at least a byte, and then all was written.
     let len = written.checked_sub(header_len)?;
     if !is_frame(len, rules.max_frame) {
         return None;
