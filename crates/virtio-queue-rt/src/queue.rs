@@ -379,6 +379,18 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         Ok((slot.into(), len))
     }
 
+    /// Whether [`poll`](Self::poll) and [`drain`](Self::drain) may find something, or have a fault to tell. It is less than
+    /// either of them does, for those who mostly look in vain.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        let inner = &*self.inner;
+        // A queue that is armed by flag is disarmed by a real look.
+        inner.is_armed
+            || inner.fault.is_some()
+            || inner.rings.handshake(inner.has_event_idx).used() != inner.next_used
+            || inner.seen_used != inner.next_used
+    }
+
     /// Takes the next finished request out, if there is one.
     ///
     /// # Errors
