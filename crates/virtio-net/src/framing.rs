@@ -105,6 +105,10 @@ impl Queue {
         with!(self, queue => queue.fault())
     }
 
+    pub fn has_news(&self) -> bool {
+        with!(self, queue => queue.has_news())
+    }
+
     pub fn arm(&mut self) -> Armed {
         with!(self, queue => queue.arm())
     }

@@ -106,7 +106,18 @@ impl Assembly {
 
 impl Receiver {
     /// Moves received frames into `out`; returns how many packets were dropped as malformed.
+    #[inline]
     pub fn receive<T: Transport>(&mut self, out: &mut Burst<Frame>, running: &Running<T>) -> Result<u64, DeviceFault> {
+        // Whoever is woken looks until nothing comes: as often in vain as not.
+        let is_idle = !self.queue.has_news()
+            && self.queue.len() >= self.few
+            && !self.assembly.is_waiting()
+            && self.fault.is_none();
+        if is_idle { Ok(0) } else { self.look(out, running) }
+    }
+
+    /// As `receive`, where there is something to do.
+    fn look<T: Transport>(&mut self, out: &mut Burst<Frame>, running: &Running<T>) -> Result<u64, DeviceFault> {
         let before = self.queue.len();
         let (rules, header_len) = (self.rules, self.header_len);
         let malformed = match (self.reading, &mut self.queue) {
@@ -179,7 +190,7 @@ impl Receiver {
                 // HD-NET-5.
                 return Err(DeviceFault::PacketTooLong { buffers });
             }
-            if taken == 0 {
+            if usize::from(taken) < most && !merging.assembly.is_waiting() {
                 break;
             }
         }
@@ -293,8 +304,8 @@ fn give(out: &mut Burst<Frame>, frame: Frame) {
 #[inline(always)]
 fn plain(done: &Done<DmaBuf, (), ()>, max_frame: usize) -> Option<usize> {
     let len = (done.written as usize).checked_sub(HEADER_LEN)?;
-    let is_plain =
-        is_frame(len, max_frame) && !done.is_overlong && done.payload.first_chunk().is_some_and(is_one_buffer);
+    // As in `one`, a device that claims more than the buffer holds claims more than a frame.
+    let is_plain = is_frame(len, max_frame) && done.payload.first_chunk().is_some_and(is_one_buffer);
     is_plain.then_some(len)
 }
 
@@ -324,14 +335,18 @@ fn whole<P: Framing, const CHECKED: bool>(
 ) -> Result<u64, DeviceFault> {
     let mut malformed = 0;
     // Where some were dropped there is room for more. The device has no new buffers meanwhile, so this ends.
-    while out.room() > 0 {
-        let taken = queue.drain_up_to(out.room() as u16, |done| {
+    loop {
+        let room = out.room();
+        if room == 0 {
+            break;
+        }
+        let taken = queue.drain_up_to(room as u16, |done| {
             match one::<CHECKED>(done.payload.unwrap(), done.written as usize, rules, header_len) {
-                Some(frame) if !done.is_overlong => give(out, frame),
+                Some(frame) => give(out, frame),
                 _ => malformed += 1,
             }
         })?;
-        if taken == 0 {
+        if usize::from(taken) < room {
             break;
         }
     }
@@ -341,7 +356,8 @@ fn whole<P: Framing, const CHECKED: bool>(
 /// The frame in a buffer of which so much was written, if it is one.
 #[inline(always)]
 fn one<const CHECKED: bool>(mut buffer: DmaBuf, written: usize, rules: &Receiving, header_len: usize) -> Option<Frame> {
-    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be.
+    // HD-NET-1, 2, 3: no header, no frame behind it, or more than a frame can be. That is also what the device says if it
+    // claims more than the buffer holds: buffers are longer than a frame by at least a byte, and then all was written.
     let len = written.checked_sub(header_len)?;
     if !is_frame(len, rules.max_frame) {
         return None;

@@ -89,9 +89,10 @@ fn send<P: Framing>(
     header_len: usize,
 ) -> u64 {
     let mut refused = 0;
+    let max_frame = rules.max_frame;
     let next = || {
         let Some(frame) = frames.pop() else { return Next::End };
-        match prepare(frame, rules, header_len) {
+        match prepare(frame, rules, max_frame, header_len) {
             Some(buffer) => Next::Request(P::wrap(buffer, header_len), ()),
             None => {
                 refused += 1;
@@ -108,11 +109,11 @@ fn send<P: Framing>(
 
 /// Puts the header in front of a frame; `None` if it cannot be sent.
 #[inline(always)]
-fn prepare(frame: Frame, rules: &Sending, header_len: usize) -> Option<DmaBuf> {
+fn prepare(frame: Frame, rules: &Sending, max_frame: usize, header_len: usize) -> Option<DmaBuf> {
     if !frame.is_plain() {
         return prepare_offloaded(frame, rules, header_len);
     }
-    if !is_frame(frame.len(), rules.max_frame) {
+    if !is_frame(frame.len(), max_frame) {
         return None;
     }
     let mut buffer = frame.into_buffer();

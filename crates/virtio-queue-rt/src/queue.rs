@@ -148,6 +148,8 @@ struct Exit {
     put: u16,
     /// Whether elements are to be looked at more closely.
     is_peculiar: bool,
+    /// But not those that complete the next request alone: all are in order, and all are published.
+    is_sequence: bool,
 }
 
 impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T, S> {
@@ -296,16 +298,19 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     #[inline(always)]
     fn exit(&self) -> Exit {
         let Inner { next_used, put, published, next_available, is_in_order, .. } = *self.inner;
-        Exit { next_used, put, is_peculiar: is_in_order || published != next_available }
+        let has_unpublished = published != next_available;
+        let is_sequence = is_in_order && !has_unpublished;
+        Exit { next_used, put, is_peculiar: is_in_order || has_unpublished, is_sequence }
     }
 
     /// As `take_next`, by indices that the caller keeps from one element to the next.
     #[inline(always)]
     fn take_here(&mut self, exit: &mut Exit) -> Result<Done<P, K, T::Value>, DeviceFault> {
-        let (id, len) = match exit.is_peculiar {
-            false => self.inner.rings.used_element(exit.next_used),
-            true => self.peculiar_element()?,
-        };
+        let (mut id, mut len) = self.inner.rings.used_element(exit.next_used);
+        // In order, most have an element of their own.
+        if exit.is_peculiar && !(exit.is_sequence && self.is_batch_of_one(exit.next_used, id)) {
+            (id, len) = self.peculiar_element()?;
+        }
         let inner = &mut *self.inner;
         let slots = inner.slots.as_mut();
         // As 32 bits: an id that is too large must not be cut down to a valid one. What storage there is beyond the
@@ -325,6 +330,12 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         (inner.put, inner.next_used) = (exit.put, exit.next_used);
         let trailer = inner.rings.load_trailer::<T>(slot);
         Ok(Done { payload, cookie, token: Token(slot), written, is_overlong, trailer })
+    }
+
+    /// Whether an element of a queue in order completes the one request that is next.
+    #[inline(always)]
+    fn is_batch_of_one(&self, next_used: u16, id: u32) -> bool {
+        self.inner.batch_left == 0 && id == u32::from(next_used & (self.inner.count - 1))
     }
 
     /// The id and the length of what finished next, where requests finish in order, or some have not been published.
@@ -349,10 +360,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         let slot = inner.next_used & mask;
         if inner.batch_left == 0 {
             let (id, len) = inner.rings.used_element(inner.next_used);
-            if id == u32::from(slot) {
-                // A batch of one.
-                return Ok((id, len));
-            }
             if id > u32::from(mask) {
                 return Err(self.refuse(id));
             }
@@ -370,6 +377,18 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             _ => inner.slots.as_ref()[usize::from(slot)].writable,
         };
         Ok((slot.into(), len))
+    }
+
+    /// Whether [`poll`](Self::poll) and [`drain`](Self::drain) may find something, or have a fault to tell. It is less than
+    /// either of them does, for those who mostly look in vain.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        let inner = &*self.inner;
+        // A queue that is armed by flag is disarmed by a real look.
+        inner.is_armed
+            || inner.fault.is_some()
+            || inner.rings.handshake(inner.has_event_idx).used() != inner.next_used
+            || inner.seen_used != inner.next_used
     }
 
     /// Takes the next finished request out, if there is one.

@@ -78,6 +78,8 @@ impl PoolShared {
     /// # Safety
     ///
     /// The caller was the last handle to the slot.
+    // Short, but wherever a buffer might be dropped it would be in the way.
+    #[inline(never)]
     pub(super) unsafe fn give_back(slot: NonNull<BufferSlot>) {
         // SAFETY: the caller is the only one to know this slot; it is filled in.
         let pool = unsafe { slot.as_ref() }.pool;
@@ -87,10 +89,8 @@ impl PoolShared {
         let mut head = shared.returned.load(Ordering::Relaxed);
         loop {
             if head == CLOSED {
-                let pool = NonNull::new(pool.cast_mut()).expect("slots in use belong to a pool");
                 // SAFETY: the owner is gone, and this handle is counted among the orphans.
-                unsafe { Self::orphan_came_home(pool) };
-                return;
+                return unsafe { Self::orphan_came_home(pool) };
             }
             // SAFETY: the slot is ours until the exchange below succeeds; the link is atomic.
             unsafe { slot.as_ref() }.len.store(head, Ordering::Relaxed);
@@ -107,7 +107,9 @@ impl PoolShared {
     /// # Safety
     ///
     /// The pool is closed; the caller owned one of its buffers and uses it no more.
-    unsafe fn orphan_came_home(shared: NonNull<Self>) {
+    #[cold]
+    unsafe fn orphan_came_home(pool: *const Self) {
+        let shared = NonNull::new(pool.cast_mut()).expect("slots in use belong to a pool");
         // SAFETY: the pool lives until the count below says that all are home.
         let orphans = &unsafe { shared.as_ref() }.orphans;
         // AcqRel: whoever frees has seen everybody's last use.

@@ -34,11 +34,32 @@ pub enum Next<P, K> {
     End,
 }
 
-/// Where requests go in: [`Inner`]'s fields of these names, so that a loop can keep them.
-struct Entrance {
+/// Where requests go in. When it is dropped, also because a caller panics, the queue knows of all that went through it.
+struct Entrance<'a> {
     take: u16,
     next_available: u16,
     most: u16,
+    /// The queue's `take` and `next_available`.
+    home: (&'a mut u16, &'a mut u16),
+}
+
+impl Drop for Entrance<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        (*self.home.0, *self.home.1) = (self.take, self.next_available);
+    }
+}
+
+/// Opens the entrance of an [`Inner`](super::Inner), whose other fields stay free to be borrowed.
+macro_rules! entrance {
+    ($inner:expr) => {
+        Entrance {
+            take: $inner.take,
+            next_available: $inner.next_available,
+            most: $inner.most,
+            home: (&mut $inner.take, &mut $inner.next_available),
+        }
+    };
 }
 
 /// What [`Virtqueue::submit`] takes.
@@ -95,13 +116,10 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         if inner.next_available.wrapping_sub(inner.next_used) >= inner.limit {
             return Err(refused(inner.fault.map_or(Refusal::Full, Refusal::Faulted), payload, cookie));
         }
-        let mut entrance = Entrance { take: inner.take, next_available: inner.next_available, most: inner.most };
+        let mut entrance = entrance!(inner);
         let request = Request { header, payload, direction, trailer, cookie };
         match Self::admit(&mut entrance, &inner.rings, inner.parts, inner.slots.as_mut(), request) {
-            Ok(slot) => {
-                (inner.take, inner.next_available) = (entrance.take, entrance.next_available);
-                Ok(Token(slot))
-            }
+            Ok(slot) => Ok(Token(slot)),
             Err((payload, cookie)) => Err(refused(Refusal::Invalid, payload, cookie)),
         }
     }
@@ -127,8 +145,8 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
         let room = self.room();
         let inner = &mut *self.inner;
         let (rings, parts, slots) = (&inner.rings, inner.parts, inner.slots.as_mut());
-        let mut entrance = Entrance { take: inner.take, next_available: inner.next_available, most: inner.most };
-        let end = inner.next_available.wrapping_add(room);
+        let mut entrance = entrance!(inner);
+        let end = entrance.next_available.wrapping_add(room);
         while entrance.next_available != end {
             let (payload, cookie) = match next() {
                 Next::Request(payload, cookie) => (payload, cookie),
@@ -139,8 +157,6 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
             if let Err(request) = Self::admit(&mut entrance, rings, parts, slots, request) {
                 return Err(Refused { reason: Refusal::Invalid, request });
             }
-            // At once: whatever becomes of the next one, this one is queued.
-            (inner.take, inner.next_available) = (entrance.take, entrance.next_available);
         }
         Ok(())
     }
@@ -148,7 +164,7 @@ impl<P: Payload, K, H: Cell, T: Cell, S: SlotStorage<P, K>> Virtqueue<P, K, H, T
     /// Puts a request into the next slot; there is one. Gives back what no device accepts.
     #[inline(always)]
     fn admit(
-        entrance: &mut Entrance,
+        entrance: &mut Entrance<'_>,
         rings: &Rings,
         parts: Parts,
         slots: &mut [Slot<P, K>],

@@ -55,3 +55,31 @@ fn vq_24_what_the_device_only_reads_has_no_length() {
         }
     }
 }
+
+#[test]
+fn there_is_news_of_what_is_finished_and_not_taken_out() {
+    for features in RINGS.iter().copied() {
+        let mut rig = rig::<DmaBuf, u8, (), ()>(8, features);
+        assert!(!rig.queue.has_news());
+        for cookie in 0..3 {
+            let payload = buffer(&mut rig.pool, &[1]);
+            rig.queue.submit((), payload, Direction::ToDevice, (), cookie).expect("there is room");
+        }
+        let popped = rig.pop_all();
+        assert!(!rig.queue.has_news(), "nothing is finished");
+        for chain in &popped {
+            rig.other.push(chain.head.into(), 0);
+        }
+        for _ in 0..3 {
+            assert!(rig.queue.has_news());
+            rig.queue.poll().expect("obedient").expect("completed");
+        }
+        assert!(!rig.queue.has_news());
+        // What names nothing in flight is news, and stays it.
+        rig.other.push(9, 0);
+        for _ in 0..2 {
+            assert!(rig.queue.has_news());
+            assert!(rig.queue.poll().is_err());
+        }
+    }
+}
