@@ -62,7 +62,7 @@ impl<S: Storage, E: Environment> Server<S, E> {
                 Err(Stop::Silent) => return,
                 Err(Stop::Answer(status)) => {
                     let answer = responder.refuse(status);
-                    self.log(peer, request::first_line(input.unused()), answer, &mut line);
+                    self.log(peer, input.unused(), answer, &mut line);
                     linger(responder.connection, &self.environment);
                     return;
                 }
@@ -101,7 +101,7 @@ impl<S: Storage, E: Environment> Server<S, E> {
             }
             Err(status) => (responder.refuse(status), Rest::Unreadable),
         };
-        self.log(peer, request::first_line(head), answer, line);
+        self.log(peer, head, answer, line);
         input.consume(length);
 
         let environment = &self.environment;
@@ -128,13 +128,13 @@ impl<S: Storage, E: Environment> Server<S, E> {
         ControlFlow::Break(())
     }
 
-    fn log(&self, peer: IpAddr, request_line: &[u8], answer: Answer, line: &mut String) {
+    fn log(&self, peer: IpAddr, head: &[u8], answer: Answer, line: &mut String) {
         if self.config.access_log == AccessLog::Off {
             return;
         }
         let Answer { status, body_bytes, .. } = answer;
         let time = self.environment.unix_time();
-        Record { peer, time, line: request_line, status, body_bytes }.write(line);
+        Record { peer, time, line: request::first_line(head), status, body_bytes }.write(line);
         self.environment.log(line);
     }
 }
