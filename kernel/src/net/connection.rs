@@ -30,7 +30,7 @@ use super::flow::Flow;
 use super::offload::Sent;
 use super::pool::PooledSocket;
 use super::port::Wish;
-use super::recovery::{Advice, Recovery};
+use super::recovery::{Advice, Recovery, Waiting};
 use super::signal::Signal;
 
 mod options;
@@ -179,7 +179,8 @@ impl<S: Signal> Connection<S> {
 
     /// Takes note of what a segment acknowledges, before smoltcp does.
     pub(super) fn hear(&mut self, now: Instant, segment: &Segment) -> Advice {
-        self.sent.map_or(Advice::Nothing, |sent| self.recovery.hear(now, segment, sent.next))
+        let waiting = self.waiting();
+        self.sent.map_or(Advice::Nothing, |sent| self.recovery.hear(now, segment, sent.next, waiting))
     }
 
     /// Begins to wait for the acknowledgement of what was sent.
@@ -195,9 +196,13 @@ impl<S: Signal> Connection<S> {
         sent.is_some_and(|sent| self.recovery.is_due(now, sent.next))
     }
 
-    /// The frames that have smoltcp send it again: nothing where it would only forget its timer, for a FIN alone.
+    fn waiting(&self) -> Waiting {
+        if self.socket.get().send_queue() > 0 { Waiting::Bytes } else { Waiting::Fin }
+    }
+
+    /// The frames that have smoltcp send it again, unless it is a FIN.
     pub(super) fn repetitions(&self, mac: MacAddress) -> impl Iterator<Item = Vec<u8>> + use<S> {
-        let sent = self.sent.filter(|_| self.socket.get().send_queue() > 0);
+        let sent = self.sent.filter(|_| self.waiting() == Waiting::Bytes);
         sent.map(|sent| self.recovery.repetitions(&self.flow, sent, mac)).into_iter().flatten()
     }
 

@@ -71,16 +71,29 @@ impl Timer {
     }
 }
 
-/// Whether smoltcp has to be told again.
+/// What else to do about a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
+    /// Nothing: smoltcp processes it.
     Nothing,
+    /// Then tell smoltcp again.
     Repeat,
+    /// It says nothing new, as others before, and nothing can be sent again.
+    Pass,
+}
+
+/// What waits for its acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Bytes, and perhaps a FIN after them.
+    Bytes,
+    /// A FIN at most. smoltcp would look for bytes to send again, find none, and stop the timer of the FIN.
+    Fin,
 }
 
 impl Recovery {
     /// Takes note of a segment that smoltcp processes as well. `sent` is the end of all that has been sent.
-    pub(super) fn hear(&mut self, now: Instant, segment: &Segment, sent: TcpSeqNumber) -> Advice {
+    pub(super) fn hear(&mut self, now: Instant, segment: &Segment, sent: TcpSeqNumber, waiting: Waiting) -> Advice {
         let says = matches!(segment.kind, SegmentKind::Other | SegmentKind::Finish);
         let Some(acknowledged) = segment.acknowledged.filter(|&number| says && number <= sent) else {
             return Advice::Nothing;
@@ -94,6 +107,9 @@ impl Recovery {
             // As smoltcp counts.
             let is_duplicate = segment.len == 0 && segment.window == window && acknowledged < sent;
             self.duplicates = if is_duplicate { self.duplicates.saturating_add(1) } else { 0 };
+            if waiting == Waiting::Fin {
+                return if self.duplicates >= ENOUGH { Advice::Pass } else { Advice::Nothing };
+            }
             if self.duplicates == ENOUGH && self.episode.is_none() {
                 self.episode = Some(sent);
                 self.timer = Some(Timer::new(now, PATIENCE_IN_EPISODE));

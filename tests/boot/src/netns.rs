@@ -91,7 +91,10 @@ pub fn run_case(tool: &Tool, case: &Case) -> Result<(), String> {
     arguments.extend([OsStr::new(INSIDE), OsStr::new(&case.name)]);
     let finished = tool.run_program("unshare", arguments, &[])?;
     match finished.status.code() {
-        Some(0) => Ok(()),
+        Some(0) => {
+            print!("{}", finished.stdout);
+            Ok(())
+        }
         Some(code) if code == i32::from(FAILED) => Err(finished.stdout),
         _ => finished.expect_status(0).map(drop),
     }

@@ -124,12 +124,15 @@ impl<S: Signal> Stack<S> {
         if segment.kind == SegmentKind::Answer && connection.state() == State::SynSent {
             connection.set_segment_size(self.link.port.agree_on_segments(&mut frame));
         }
+        let advice = connection.hear(now, segment);
+        if advice == Advice::Pass {
+            return;
+        }
         let before = connection.snapshot();
         let merged = segment.len > self.link.port.merged_beyond(&frame);
         if merged {
             connection.hurry();
         }
-        let advice = connection.hear(now, segment);
         self.link.ingress(now, frame, &mut connection.socket.set);
         if merged {
             connection.take_time();

@@ -80,6 +80,9 @@ fn wear_out(tool: &Tool, amount: Amount, time: Duration) -> Result<(), String> {
     let (had, has) = (without_buffers(&before)?, without_buffers(&after)?);
     let misdeeds = (Misdeed::QUICK.len() + Misdeed::LASTING.len()) as u64 * amount.misdeeds;
     let connections = rounds * (amount.sequential + amount.at_once + misdeeds);
+    if !time.is_zero() {
+        println!("{connections} connections after the first round; before: {before:?}; after: {after:?}");
+    }
     if has > had + connections / 10 * BLOCK {
         return Err(format!("{connections} connections, and the heap has {had} bytes before and {has} after"));
     }

@@ -1,5 +1,10 @@
 //! What losses cost, in the time of the test's own clock.
 
+extern crate std;
+
+use alloc::sync::Arc;
+use std::sync::Mutex;
+
 use super::*;
 use crate::net::config::Congestion;
 use crate::net::flow::mix;
@@ -100,6 +105,36 @@ fn a_fin_that_is_lost_is_sent_again() {
         left > 0
     }));
     world.server.finish(&server.id).expect("it is open");
+    world.pass(Duration::from_secs(8));
+    let mut buffer = [0; 16];
+    assert_eq!(world.client.receive(&client, &mut buffer), Ok(3));
+    assert_eq!(world.client.receive(&client, &mut buffer), Ok(0));
+}
+
+#[test]
+fn duplicates_do_not_stop_a_fin_from_being_sent_again() {
+    let mut world = World::new();
+    let listener = world.listen(4);
+    let (client, server) = world.pair(&listener);
+    let last = Arc::new(Mutex::new(Vec::new()));
+    let heard = last.clone();
+    world.cable.from(0).lose_if = Some(Box::new(move |frame| {
+        *heard.lock().expect("unpoisoned") = frame.to_vec();
+        false
+    }));
+    world.server.send(&server.id, b"all").expect("it is open");
+    world.pass(Duration::from_millis(100));
+    world.cable.from(0).lose_if = None;
+    let acknowledgement = last.lock().expect("unpoisoned").clone();
+    // The FIN is lost, and what the client has said before comes again.
+    world.cable.from(1).lose_if = Some(Box::new(|_| true));
+    world.server.finish(&server.id).expect("it is open");
+    world.settle();
+    world.cable.from(1).lose_if = None;
+    for _ in 0..5 {
+        world.cable.inject(0, &acknowledgement);
+        world.settle();
+    }
     world.pass(Duration::from_secs(8));
     let mut buffer = [0; 16];
     assert_eq!(world.client.receive(&client, &mut buffer), Ok(3));
