@@ -36,6 +36,8 @@ pub const SEEDS: u32 = 2;
 
 /// The last group.
 const BOOT: &str = "boot tests";
+/// Those that meet no others.
+const ISOLATED: &str = "boot tests in networks of their own";
 
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
@@ -173,9 +175,13 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
     } else {
         miri(filter, args.seeds, tally)
     };
+    let mut isolated = self::boot(args);
+    isolated.args(["--place", "namespace"]);
+    boot.args(["--place", "here"]);
     // Neither uses more than one processor for most of the time.
-    let miri = miri.iter_mut().map(|(name, command)| (name.as_str(), command)).collect();
-    tally.run_lanes(supervisor, vec![miri, Lane::from([(BOOT, &mut boot)])])
+    let mut first: Lane<'_> = miri.iter_mut().map(|(name, command)| (name.as_str(), command)).collect();
+    first.push_back((ISOLATED, &mut isolated));
+    tally.run_lanes(supervisor, vec![first, Lane::from([(BOOT, &mut boot)])])
 }
 
 /// Miri on the crates that it can check, under the nightly toolchain: names and commands.

@@ -1,7 +1,7 @@
 //! One test, and running many of them.
 //!
 //! Cases run one after the other: each virtual machine wants a processor for itself, and the builds of the images wait
-//! for each other anyway. The report is libtest's, so that whoever counts results needs to know one format only.
+//! for each other anyway. Those in namespaces of their own meet no others: they may be run by a second process. The report is libtest's, so that whoever counts results needs to know one format only.
 
 use std::time::Instant;
 
@@ -77,12 +77,15 @@ pub struct Selection {
     pub long: bool,
     /// Run only cases whose name contains this.
     pub filter: Option<String>,
+    /// Run only cases that run there.
+    pub place: Option<Place>,
 }
 
 impl Selection {
     fn includes(&self, case: &Case) -> bool {
         let is_named = self.filter.as_ref().is_none_or(|text| case.name.contains(text));
-        is_named && self.long == (case.cost == Cost::Long)
+        let is_there = self.place.is_none_or(|place| place == case.place);
+        is_named && is_there && self.long == (case.cost == Cost::Long)
     }
 }
 
@@ -163,5 +166,10 @@ mod tests {
         assert_eq!(count.take(), 1);
         assert_eq!(run_all(&cases, &tool, &Selection { long: true, ..some }), 1);
         assert_eq!(count.take(), 2);
+        let apart = Selection { place: Some(Place::Namespace), ..Selection::default() };
+        assert_eq!(run_all(&cases, &tool, &apart), 0);
+        assert_eq!(count.take(), 0);
+        assert_eq!(run_all(&cases, &tool, &Selection { place: Some(Place::Here), ..apart }), 1);
+        assert_eq!(count.take(), 3);
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the boot tests: `cargo xtask test`, or alone with
-//! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick | --long] [--filter TEXT]`.
+//! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick | --long] [--filter TEXT]
+//! [--place here|namespace]`.
 //!
 //! Reports in libtest's format. The exit status is 0 when no case failed, 101 when one did, 2 for wrong arguments.
 //! `--inside CASE` is for this program itself: it runs one case in the network namespace that it is in.
@@ -9,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use boot_tests::case::{self, Selection};
+use boot_tests::case::{self, Place, Selection};
 use boot_tests::cases;
 use boot_tests::netns;
 use boot_tests::tool::Tool;
@@ -25,6 +26,11 @@ fn main() -> ExitCode {
             Some("--quick") => selection.quick = true,
             Some("--long") => selection.long = true,
             Some("--filter") => selection.filter = words.next().and_then(|text| text.into_string().ok()),
+            Some("--place") => match words.next().as_deref().and_then(|place| place.to_str()) {
+                Some("here") => selection.place = Some(Place::Here),
+                Some("namespace") => selection.place = Some(Place::Namespace),
+                _ => return usage(),
+            },
             Some(netns::INSIDE) => inside = words.next(),
             _ => return usage(),
         }
@@ -49,6 +55,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: boot-tests --xtask PROGRAM [--quick | --long] [--filter TEXT]");
+    eprintln!("usage: boot-tests --xtask PROGRAM [--quick | --long] [--filter TEXT] [--place here|namespace]");
     ExitCode::from(2)
 }
