@@ -45,7 +45,7 @@ const LEAST_MEMORY: usize = 1 << 20;
 const MOST_MEMORY: usize = 256 << 20;
 
 core_local! {
-    static INTERFACE: OnceCell<Interface> = OnceCell::new();
+    static INTERFACE: OnceCell<&'static Interface> = OnceCell::new();
 }
 
 /// Where threads wait for a socket.
@@ -115,14 +115,16 @@ impl Interface {
 
     /// The interface of the calling core, if there is one already.
     pub(crate) fn existing() -> Option<&'static Self> {
-        INTERFACE.get().get()
+        INTERFACE.get().get().copied()
     }
 
     /// Makes the calling core's interface and has it polled.
     fn start(device: Box<dyn NetDevice>, config: Config, reach: Reach, company: Place) -> &'static Self {
         let configured = Queues::default();
         let stack = Stack::new(device, config, configured.clone(), Instant::now().into());
-        let interface = INTERFACE.get().get_or_init(|| Self { stack: RefCell::new(stack), configured, reach });
+        // Whoever asks for it first may have a small stack: it is moved from there once, and as a pointer from then on.
+        let interface = Box::leak(Box::new(Self { stack: RefCell::new(stack), configured, reach }));
+        let interface: &'static Self = INTERFACE.get().get_or_init(|| interface);
         register_poller(Box::new(StackPoller { interface, company, said: Configuration::default(), version: 0 }));
         interface
     }
