@@ -118,6 +118,8 @@ pub(super) struct Connection<S> {
     reported: Option<NetError>,
     watch: Option<Watch>,
     sent: Option<Sent>,
+    /// Somebody waits until all has been acknowledged.
+    awaits_acknowledgement: bool,
     recovery: Recovery,
     /// How many bytes the peer takes in one segment, if it has said so.
     segment_size: u16,
@@ -139,6 +141,7 @@ impl<S: Signal> Connection<S> {
             reported: None,
             watch: None,
             sent: None,
+            awaits_acknowledgement: false,
             recovery: Recovery::default(),
             segment_size: DEFAULT_SEGMENT_SIZE,
             discards: false,
@@ -248,6 +251,24 @@ impl<S: Signal> Connection<S> {
     /// that have been asked for come up all the same, and are set anew then.
     pub(super) fn is_at_rest(&self) -> bool {
         self.state() == State::Established && self.is_drained() && self.watch.is_none()
+    }
+
+    /// Whether what a bare acknowledgement says can wait until the next segment says it, too: all that was written has been
+    /// sent, this acknowledges the rest of it, for the first time, and nobody waits for room to write.
+    pub(super) fn can_wait_for(&self, segment: &Segment) -> bool {
+        let (Some(sent), Some(acknowledged)) = (self.sent, segment.acknowledged) else { return false };
+        let Some(before) = self.recovery.acknowledged() else { return false };
+        let socket = self.socket.get();
+        let queued = socket.send_queue();
+        acknowledged == sent.next
+            && before < acknowledged
+            && queued == acknowledged - before
+            && queued <= socket.send_capacity() / 2
+            && socket.state() == State::Established
+            && self.owner == Owner::Application
+            && self.path == Path::Wire
+            && self.watch.is_none()
+            && !self.awaits_acknowledgement
     }
 
     /// Draws conclusions from a segment that smoltcp has processed.
@@ -396,6 +417,12 @@ impl<S: Signal> Connection<S> {
     /// Whether nothing more will be queued and the peer has acknowledged all.
     pub(super) fn is_drained(&self) -> bool {
         self.socket.get().send_queue() == 0
+    }
+
+    /// The same for somebody who waits for it, who is then told at once.
+    pub(super) fn drained(&mut self) -> bool {
+        self.awaits_acknowledgement = !self.is_drained();
+        !self.awaits_acknowledgement
     }
 
     /// From now on received bytes are thrown away and reading finds the end of the stream.

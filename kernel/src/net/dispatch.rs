@@ -94,6 +94,16 @@ impl Segment {
             && self.sequence >= bare.sequence
             && self.acknowledged > bare.acknowledged
     }
+
+    /// Whether it has data and says, besides, what a bare acknowledgement directly before it said. That one may be forgotten if
+    /// it was the first to say so.
+    pub(super) fn repeats(&self, bare: &Self) -> bool {
+        self.flow == bare.flow
+            && self.len > 0
+            && matches!(self.kind, SegmentKind::Other | SegmentKind::Finish)
+            && self.sequence >= bare.sequence
+            && self.acknowledged == bare.acknowledged
+    }
 }
 
 /// What a segment asks for.

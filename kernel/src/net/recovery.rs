@@ -123,6 +123,11 @@ impl Recovery {
         if self.episode.is_some() { Advice::Repeat } else { Advice::Nothing }
     }
 
+    /// What the peer has acknowledged last, if it has since it was first listened to. Nothing in an episode.
+    pub(super) fn acknowledged(&self) -> Option<TcpSeqNumber> {
+        if self.episode.is_some() { None } else { self.last.map(|(acknowledged, _)| acknowledged) }
+    }
+
     /// Takes note of what has been sent.
     pub(super) fn watch(&mut self, now: Instant, sent: TcpSeqNumber) {
         if self.timer.is_none() && self.last.is_some_and(|(acknowledged, _)| acknowledged < sent) {

@@ -82,6 +82,7 @@ mod connections;
 mod datagrams;
 mod echo;
 mod egress;
+mod held;
 mod ingress;
 mod listeners;
 mod loopback;
@@ -94,6 +95,7 @@ pub use connections::{Coalescing, ConnectionId};
 pub use datagrams::UdpId;
 pub use echo::EchoId;
 use egress::earlier;
+use held::Held;
 pub use listeners::{Accepted, ListenerId};
 pub(crate) use options::HOP_LIMIT;
 
@@ -206,6 +208,8 @@ pub struct Stack<S> {
     prompt: KeyQueue,
     awaiting_neighbor: KeyQueue,
     watch: Watch,
+    /// What waits for a segment that says more.
+    held: Option<Held>,
     /// What concerns other stacks, oldest first.
     strays: VecDeque<Stray>,
     /// Called when the interface gains or loses an address.
@@ -249,6 +253,7 @@ impl<S: Signal> Stack<S> {
             prompt: KeyQueue::new(),
             awaiting_neighbor: KeyQueue::new(),
             watch: Watch::new(now),
+            held: None,
             strays: VecDeque::new(),
             configured,
             retry_at: None,
@@ -337,6 +342,7 @@ impl<S: Signal> Stack<S> {
     /// When to poll again at the latest, even if no frame arrives.
     pub fn next_deadline(&self) -> Option<Instant> {
         let sockets = earlier(self.timers.earliest(), self.time_wait.earliest());
+        let sockets = earlier(sockets, self.held.as_ref().map(Held::until));
         earlier(sockets, earlier(self.retry_at, self.watch.deadline()))
     }
 

@@ -213,6 +213,7 @@ impl<S: Signal> Stack<S> {
         id: &ConnectionId,
         fill: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, NetError> {
+        self.let_go_of(id);
         let connection = self.connection_mut(id)?;
         let result = connection.send_with(fill);
         if result.is_ok() {
@@ -249,10 +250,11 @@ impl<S: Signal> Stack<S> {
     /// # Errors
     ///
     /// [`NetError::WouldBlock`] while it has not; otherwise why the connection broke.
-    pub fn drained(&self, id: &ConnectionId) -> Result<(), NetError> {
-        let connection = self.connection(id)?;
+    pub fn drained(&mut self, id: &ConnectionId) -> Result<(), NetError> {
+        self.let_go_of(id);
+        let connection = self.connection_mut(id)?;
         connection.established()?;
-        if connection.is_drained() { Ok(()) } else { Err(NetError::WouldBlock) }
+        if connection.drained() { Ok(()) } else { Err(NetError::WouldBlock) }
     }
 
     /// Holds the last, short piece of what is written back until all else has been acknowledged (Nagle's

@@ -22,28 +22,42 @@ impl<S: Signal> Stack<S> {
     /// Processes the fetched frames.
     ///
     /// A peer that receives a long answer acknowledges every segment or two. Where one bare acknowledgement directly
-    /// follows another of the same connection, only the last is processed.
+    /// follows another of the same connection, only the last is processed. One that comes alone may be [held](super::held).
     pub(super) fn take_in(&mut self, now: Instant) {
-        let mut held: Option<(Frame, Segment)> = None;
+        if !self.link.port.has_more() {
+            if self.held.as_ref().is_some_and(|held| held.until() <= now) {
+                self.let_go();
+            }
+            return;
+        }
+        // The second says whether it is known to be no duplicate.
+        let mut held = self.held.take().map(|held| (held.frame, held.segment, true));
         while let Some(frame) = self.link.port.receive_frame() {
             let traffic = classify(&frame, self.link.mac());
             let Some(frame) = self.set_aside(frame, &traffic) else { continue };
-            if let Some((bare, previous)) = held.take() {
+            if let Some((bare, previous, is_news)) = held.take() {
                 match &traffic {
-                    Traffic::Tcp(segment) if segment.supersedes(&previous) => {
+                    Traffic::Tcp(segment)
+                        if segment.supersedes(&previous) || (is_news && segment.repeats(&previous)) =>
+                    {
                         self.link.port.counters.acknowledgements_merged += 1;
                     }
                     _ => self.tcp_ingress(now, bare, &previous),
                 }
             }
-            match &traffic {
-                Traffic::Tcp(segment) if segment.is_bare_acknowledgement() && self.link.port.has_more() => {
-                    held = Some((frame, *segment));
-                }
-                traffic => self.route(now, frame, traffic),
+            let Traffic::Tcp(segment) = &traffic else {
+                self.route(now, frame, &traffic);
+                continue;
+            };
+            if !segment.is_bare_acknowledgement() {
+                self.tcp_ingress(now, frame, segment);
+            } else if self.link.port.has_more() {
+                held = Some((frame, *segment, false));
+            } else if let Err(frame) = self.hold(now, frame, *segment) {
+                self.tcp_ingress(now, frame, segment);
             }
         }
-        if let Some((frame, segment)) = held {
+        if let Some((frame, segment, _)) = held {
             self.tcp_ingress(now, frame, &segment);
         }
     }
@@ -77,7 +91,7 @@ impl<S: Signal> Stack<S> {
         }
     }
 
-    fn tcp_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
+    pub(super) fn tcp_ingress(&mut self, now: Instant, frame: Frame, segment: &Segment) {
         match self.flows.get(&segment.flow) {
             Some(&Target::Connection(key)) => self.connection_ingress(now, key, frame, segment),
             Some(&Target::TimeWait(entry)) => self.time_wait_ingress(now, entry, frame, segment),
