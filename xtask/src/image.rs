@@ -15,7 +15,8 @@
 //! http-port = 80
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -141,6 +142,30 @@ impl Application {
             (Some(_), false) => Err(Failure::preparation(format!("{} has more than one executable", self.name))),
         }
     }
+
+    /// Builds the image and opens it.
+    ///
+    /// Cargo gives images of the same application with other drivers the same path. So whoever starts one waits for others who
+    /// build in the same directory, and goes on with the file that was there when cargo was done, whatever comes after it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`build`](Self::build), and where the image cannot be opened.
+    pub fn build_and_open(&self, args: &BuildArgs) -> Result<(PathBuf, File), Failure> {
+        let directory = File::open(self.directory()).ok();
+        // Where there are no locks, there is nobody to wait for either.
+        let _ = directory.as_ref().map(File::lock);
+        let path = self.build(args)?;
+        match File::open(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => Err(Failure::preparation(format!("cannot open {}: {error}", path.display()))),
+        }
+    }
+}
+
+/// The path of an open file, for this process and those that inherit it.
+pub fn path_of(file: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Removes what cargo and rustup set for *this* tool, so that a directory elsewhere is built with its own settings.
@@ -291,6 +316,18 @@ mod tests {
             dev: false,
             drivers: drivers.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         }
+    }
+
+    #[test]
+    fn an_open_image_stays_what_it_was_when_another_takes_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("image");
+        fs::write(&path, "with a driver").unwrap();
+        let file = File::open(&path).unwrap();
+        let other = directory.path().join("other");
+        fs::write(&other, "without").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(fs::read_to_string(path_of(&file)).unwrap(), "with a driver");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -82,7 +82,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     plan.complete(&wish, application.http_port, &image::target_directory())?;
     let version = qemu::check_version()?;
     let executor = accel::decide(args.accel, &version, &image::target_directory())?;
-    let image = application.build(&args.build)?;
+    let (image, image_file) = application.build_and_open(&args.build)?;
 
     let (sender, events) = mpsc::channel();
     let _signals = StopSignals::forward(sender.clone(), Event::Signal)
@@ -95,11 +95,14 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         virtiofsd = Some(server);
         inherited.push(descriptor);
     }
+    let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
+    let for_qemu = OwnedFd::from(image_file.try_clone().map_err(cannot_share)?);
+    let opened = image::path_of(&for_qemu);
     // Of two words for the same thing the guest takes the second.
     let words = [plan.words.as_str(), args.append.as_deref().unwrap_or_default()];
     let command_line = words.iter().filter(|words| !words.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let arguments = qemu::arguments(&Vm {
-        image: &image,
+        image: &opened,
         machine: args.machine,
         virtio,
         memory_mib: args.memory,
@@ -113,6 +116,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         gdb,
         extra: &args.qemu,
     });
+    inherited.push(for_qemu);
     drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
@@ -127,7 +131,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
 
     let mut guest = Guest {
         child,
-        symbolizer: Symbolizer::new(&image),
+        symbolizer: Symbolizer::new(&image::path_of(&image_file)),
         last_line: String::new(),
         serving: Arc::new(AtomicBool::new(false)),
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
