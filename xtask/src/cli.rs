@@ -172,7 +172,7 @@ pub struct RunArgs {
     /// Example: --net tap,host=192.168.77.1/24,guest=192.168.77.10
     #[arg(long = "net", value_name = "user|tap[,if=..][,host=..][,guest=..][,queues=N]|none", default_value = "user")]
     pub network: NetworkOption,
-    /// Kind of network card; e1000 and e1000e are for pc and q35, and on microvm virtio-legacy makes all virtio devices legacy
+    /// Kind of network card; e1000 is for pc and q35, and on microvm virtio-legacy makes all virtio devices legacy
     #[arg(long, value_enum, default_value_t = Nic::Virtio)]
     pub nic: Nic,
     /// Number of network cards, each on a network of its own; 1 if not said, 0 for none

@@ -14,7 +14,6 @@
 //! | `virtio` | virtio-net with the interface of `--virtio`, which is the modern one | yes | yes |
 //! | `virtio-legacy` | virtio-net with the legacy interface | yes | all virtio devices are legacy then |
 //! | `e1000` | Intel's 82540EM, a PCI card | yes | no |
-//! | `e1000e` | Intel's 82574L, likewise | yes | no |
 //!
 //! # Recordings
 //!

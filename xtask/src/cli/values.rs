@@ -58,8 +58,6 @@ pub enum Nic {
     VirtioLegacy,
     /// Intel 82540EM
     E1000,
-    /// Intel 82574L
-    E1000e,
 }
 
 impl Nic {

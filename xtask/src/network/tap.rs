@@ -112,7 +112,7 @@ impl Tap {
     pub(super) fn choose(&mut self, wish: &Wish<'_>, scratch: &Path) -> Result<Link, Failure> {
         let several = match (wish.nic, wish.machine, wish.recording) {
             // A card over MMIO has one interrupt for all queues, and QEMU records cards of one queue only.
-            (Nic::E1000 | Nic::E1000e, ..) | (_, Machine::Microvm, _) | (.., Some(_)) => 1,
+            (Nic::E1000, ..) | (_, Machine::Microvm, _) | (.., Some(_)) => 1,
             _ => wish.cpus.min(MOST_QUEUES),
         };
         match self.option.interface.clone() {

@@ -36,7 +36,6 @@ pub fn device(number: usize, card: &Card, nic: Nic, transport: Transport, virtio
     let mut properties = format!("netdev=net{number},mac={mac}");
     let interface = match nic {
         Nic::E1000 => return format!("e1000,{properties},romfile="),
-        Nic::E1000e => return format!("e1000e,{properties},romfile="),
         Nic::Virtio => virtio,
         Nic::VirtioLegacy => VirtioInterface::Legacy,
     };
@@ -117,7 +116,6 @@ mod tests {
             (Nic::Virtio, "virtio-net-pci,disable-legacy=on,netdev=net0,"),
             (Nic::VirtioLegacy, "virtio-net-pci,disable-legacy=off,disable-modern=on,netdev=net0,"),
             (Nic::E1000, "e1000,netdev=net0,"),
-            (Nic::E1000e, "e1000e,netdev=net0,"),
         ] {
             let device = modern(&card, nic, Transport::Pci);
             assert!(device.starts_with(start) && device.ends_with(",romfile="), "{device}");

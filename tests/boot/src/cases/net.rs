@@ -37,7 +37,7 @@ struct Cell {
 
 const USUAL: Cell = Cell { name: "", options: &[], properties: &[], kind: TapKind::Plain, mtu: 1500 };
 
-const CELLS: [Cell; 14] = [
+const CELLS: [Cell; 13] = [
     Cell { name: "microvm", ..USUAL },
     Cell { name: "microvm_legacy", options: &["--nic", "virtio-legacy"], ..USUAL },
     Cell { name: "pc", options: &["--machine", "pc"], ..USUAL },
@@ -92,10 +92,9 @@ const CELLS: [Cell; 14] = [
         mtu: 9000,
         ..USUAL
     },
-    // One interrupts by a line, the other by messages.
+    // It interrupts by a line.
     Cell { name: "pc_e1000", options: &["--machine", "pc", "--nic", "e1000"], ..USUAL },
     Cell { name: "q35_e1000", options: &["--machine", "q35", "--nic", "e1000"], ..USUAL },
-    Cell { name: "q35_e1000e", options: &["--machine", "q35", "--nic", "e1000e"], ..USUAL },
     // As behind a tunnel.
     Cell { name: "microvm_with_small_packets", mtu: 1280, ..USUAL },
 ];

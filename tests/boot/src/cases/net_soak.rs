@@ -4,7 +4,7 @@
 //!   a round, first to warm up --> at rest: what is held?  --> the same round again --> at rest: no more than before
 //! ```
 //!
-//! A round is so many connections one after the other, so many at once, and so many of each misbehaviour ([`Misdeed`]). What the
+//! A round is so many connections one after the other, so many at once, and so many of each misbehaviour (`Misdeed`). What the
 //! guest holds is what it says itself (`net-soak`): connections, sockets, flows, and bytes of heap. The first round fills tables
 //! and pools that are kept; a second one like it needs no more. Less than a block for each ten connections is no leak of a
 //! connection's, and it may be that a table has grown.

@@ -38,7 +38,7 @@ pub fn cases() -> Vec<Case> {
         let name = format!("web::a_thousand_files_are_identical_on_{machine}");
         cases.push(Case::new(name, move |tool| thousand_files(tool, machine)).slow());
     }
-    for (machine, nic) in [("pc", "e1000"), ("q35", "e1000"), ("q35", "e1000e")] {
+    for (machine, nic) in [("pc", "e1000"), ("q35", "e1000")] {
         let name = format!("web::an_{nic}_serves_on_{machine}");
         cases.push(Case::new(name, move |tool| few_files(tool, &["--machine", machine, "--nic", nic])));
     }
