@@ -49,6 +49,7 @@
 //! `NetworkDown`. What waits has a deadline: see the timeouts in [`Config`].
 #![deny(unsafe_code)]
 
+mod acknowledgement;
 mod address;
 mod address6;
 mod advertisement;

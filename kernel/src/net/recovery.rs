@@ -27,16 +27,14 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl,
-    TcpPacket, TcpRepr, TcpSeqNumber,
-};
+use smoltcp::wire::{EthernetAddress, TcpSeqNumber};
 use toro_core::Instant;
 use toro_core::driver::net::MacAddress;
 
+use super::acknowledgement::Acknowledgement;
 use super::dispatch::{Segment, SegmentKind};
 use super::flow::Flow;
-use super::offload::{Sent, checksums};
+use super::offload::Sent;
 
 /// How many duplicates mean a loss.
 const ENOUGH: u8 = 3;
@@ -160,47 +158,18 @@ impl Recovery {
         let last = self.last.filter(|&(_, window)| window > 1);
         let (acknowledged, window) = last.unwrap_or((sent.next, 0));
         let count = if last.is_some() { 2 + usize::from(ENOUGH) } else { 0 };
-        let flow = *flow;
+        let (flow, mac) = (*flow, EthernetAddress(mac.0));
         (0..count).map(move |number| {
             // The second is another window again, and counts as none.
             let window = if number == 0 { window - 1 } else { window };
-            acknowledgement(&flow, mac, sent.acknowledged, acknowledged, window)
+            let sequence = sent.acknowledged;
+            let (source, destination) = (flow.remote, flow.local);
+            let acknowledgement = Acknowledgement { source, destination, sequence, acknowledged, window };
+            acknowledgement.emit(mac, mac, |len, fill| {
+                let mut bytes = alloc::vec![0; len];
+                fill(&mut bytes);
+                bytes
+            })
         })
     }
-}
-
-/// A bare acknowledgement by the remote end of a flow.
-fn acknowledgement(
-    flow: &Flow,
-    mac: MacAddress,
-    sequence: TcpSeqNumber,
-    acknowledged: TcpSeqNumber,
-    window: u16,
-) -> Vec<u8> {
-    let tcp = TcpRepr {
-        src_port: flow.remote.port(),
-        dst_port: flow.local.port(),
-        control: TcpControl::None,
-        seq_number: sequence,
-        ack_number: Some(acknowledged),
-        window_len: window,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
-    let (there, here) = (IpAddress::from(flow.remote.ip()), IpAddress::from(flow.local.ip()));
-    let ip = IpRepr::new(there, here, IpProtocol::Tcp, tcp.buffer_len(), 64);
-    let ethertype = if flow.local.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
-    let mac = EthernetAddress(mac.0);
-    let ethernet = EthernetRepr { src_addr: mac, dst_addr: mac, ethertype };
-    let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.header_len());
-    let mut bytes = alloc::vec![0; tcp_at + tcp.buffer_len()];
-    let checksums = checksums();
-    ethernet.emit(&mut EthernetFrame::new_unchecked(&mut bytes[..]));
-    ip.emit(&mut bytes[ip_at..], &checksums);
-    tcp.emit(&mut TcpPacket::new_unchecked(&mut bytes[tcp_at..]), &there, &here, &checksums);
-    bytes
 }

@@ -15,12 +15,13 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use smoltcp::wire::{EthernetFrame, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr};
+use smoltcp::wire::EthernetFrame;
 use toro_core::Instant;
 
+use super::acknowledgement::Acknowledgement;
 use super::dispatch::{Segment, SegmentKind};
 use super::flow::Flow;
-use super::offload::{Sent, checksums};
+use super::offload::Sent;
 use super::port::Port;
 
 /// How long a connection is remembered: as smoltcp does, enough for a few retransmissions of a FIN.
@@ -98,29 +99,12 @@ pub(super) fn acknowledge(port: &mut Port, frame: &[u8], flow: &Flow, sent: Sent
     if !received.src_addr().is_unicast() {
         return;
     }
-    let tcp = TcpRepr {
-        src_port: flow.local.port(),
-        dst_port: flow.remote.port(),
-        control: TcpControl::None,
-        seq_number: sent.next,
-        ack_number: Some(sent.acknowledged),
-        window_len: u16::MAX,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
+    let acknowledgement = Acknowledgement {
+        source: flow.local,
+        destination: flow.remote,
+        sequence: sent.next,
+        acknowledged: sent.acknowledged,
+        window: u16::MAX,
     };
-    let (here, there) = (IpAddress::from(flow.local.ip()), IpAddress::from(flow.remote.ip()));
-    let ip = IpRepr::new(here, there, IpProtocol::Tcp, tcp.buffer_len(), 64);
-    let ethernet =
-        EthernetRepr { src_addr: received.dst_addr(), dst_addr: received.src_addr(), ethertype: received.ethertype() };
-    let (ip_at, tcp_at) = (ethernet.buffer_len(), ethernet.buffer_len() + ip.header_len());
-    let checksums = checksums();
-    port.write(tcp_at + tcp.buffer_len(), |bytes| {
-        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut *bytes));
-        ip.emit(&mut bytes[ip_at..], &checksums);
-        tcp.emit(&mut TcpPacket::new_unchecked(&mut bytes[tcp_at..]), &here, &there, &checksums);
-    });
+    acknowledgement.emit(received.dst_addr(), received.src_addr(), |len, fill| port.write(len, |bytes| fill(bytes)));
 }

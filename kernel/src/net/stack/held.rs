@@ -13,8 +13,8 @@
 //! # When it is processed after all
 //!
 //! With the next frames, unless one of them makes it superfluous; when more is written, for which it makes room in the peer's
-//! window; when somebody asks whether all has arrived; and at the latest after [`LONGEST`]. A buffer that somebody may wait for, a connection that is being closed, a duplicate: these are
-//! not held.
+//! window; when somebody asks whether all has arrived; and at the latest after [`LONGEST`]. A buffer that somebody may wait
+//! for, a connection that is being closed, a duplicate: these are not held.
 
 use core::time::Duration;
 
