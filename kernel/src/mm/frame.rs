@@ -81,6 +81,11 @@ impl<'a> FrameAllocator<'a> {
         self.free
     }
 
+    /// Frames that there are, free or not.
+    pub fn all_frames(&self) -> usize {
+        self.regions[..self.used].iter().map(|region| region.frames).sum()
+    }
+
     /// Takes `count` contiguous frames whose first is a multiple of `alignment` frames, a power of two. Returns the
     /// physical address of the first, or `None` where there is no such run. What is in the frames is unspecified.
     pub fn allocate(&mut self, count: usize, alignment: usize) -> Option<u64> {

@@ -12,8 +12,11 @@
 //! A stack that is dropped keeps its frames and goes to a small pool of the core that drops it, as most threads are
 //! alike. Beyond that pool's limit it goes to one that all cores share: a core that makes threads for others finds there
 //! what those have dropped. When both are full it is unmapped; its frames and its addresses are used again, by any core,
-//! when no core can have the mapping in its cache any more (see `tlb.rs`). Only new addresses come from a part of
-//! the window that is the core's own.
+//! when no core can have the mapping in its cache any more (see `tlb.rs`): the core that dropped it looks when it makes a
+//! thread, when it has nothing else to do, and when the heap finds no memory. Only new addresses come from a part of the
+//! window that is the core's own.
+//!
+//! The pools of all cores together keep an eighth of all memory at most.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -24,6 +27,7 @@ use super::page_table::Access;
 use super::{PAGE_SIZE, tlb, with_address_space, with_frames};
 use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
+use crate::arch::smp;
 use crate::core_local;
 
 /// First address of the stack window.
@@ -38,6 +42,8 @@ const _: () = assert!(GUARD_SIZE >= PAGE_SIZE, "stack probes touch every page, s
 /// Stacks that are kept ready with their memory: by each core, and by all together.
 const POOL_LIMIT: usize = 64;
 const SHARED_LIMIT: usize = 128;
+/// The part of all memory that the cores' own pools may keep, and as much again the shared one.
+const SHARE_OF_MEMORY: u64 = 16;
 
 /// What cores leave to each other.
 struct Shared {
@@ -85,12 +91,14 @@ impl Recycler {
         self.retired.push_back(Retired { range, frames, generation: tlb::begin() });
     }
 
-    /// Takes back what no core can see any more.
-    fn reclaim(&mut self) {
+    /// Takes back what no core can see any more. True if that was any.
+    fn reclaim(&mut self) -> bool {
+        let before = self.retired.len();
         while let Some(stack) = self.retired.pop_front_if(|stack| tlb::has_passed(stack.generation)) {
             with_frames(|frames| stack.frames.iter().for_each(|&frame| frames.free(frame, 1)));
             SHARED.lock().vacant.push(stack.range);
         }
+        self.retired.len() < before
     }
 
     /// Addresses for a stack of `size` bytes above its guard.
@@ -119,11 +127,11 @@ impl Stack {
     pub fn allocate(size: usize) -> Option<Self> {
         let size = (size as u64).max(PAGE_SIZE).checked_next_multiple_of(PAGE_SIZE)?;
         let mut recycler = RECYCLER.get().borrow_mut();
+        recycler.reclaim();
         let pooled = take(&mut recycler.pool, size).or_else(|| take(&mut SHARED.lock().pool, size));
         if let Some(range) = pooled {
             return Some(Self { range });
         }
-        recycler.reclaim();
         let range = recycler.addresses(size)?;
         if !map(&range) {
             // What stacks in the pools hold may be enough.
@@ -147,17 +155,26 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let mut recycler = RECYCLER.get().borrow_mut();
-        if recycler.pool.len() < POOL_LIMIT {
+        let most = with_frames(|frames| frames.all_frames()) as u64 * PAGE_SIZE / SHARE_OF_MEMORY;
+        let in_share = (most / (self.range.end - self.range.start)) as usize;
+        if recycler.pool.len() < POOL_LIMIT.min(in_share / smp::count()) {
             return recycler.pool.push(self.range.clone());
         }
         let mut shared = SHARED.lock();
-        if shared.pool.len() < SHARED_LIMIT {
+        if shared.pool.len() < SHARED_LIMIT.min(in_share) {
             return shared.pool.push(self.range.clone());
         }
         drop(shared);
         recycler.retire(self.range.clone());
         recycler.reclaim();
     }
+}
+
+/// Gives the memory of this core's unmapped stacks back, as far as no core can see it any more. True if that was any.
+pub(crate) fn reclaim() -> bool {
+    // The heap asks for it too, perhaps for something in here.
+    let Ok(mut recycler) = RECYCLER.get().try_borrow_mut() else { return false };
+    recycler.reclaim()
 }
 
 /// Maps every page of `range` to a frame of its own. False where there are not enough frames; nothing is mapped then.

@@ -52,7 +52,7 @@ use crate::arch::core_local::MAX_CORES;
 use crate::arch::ready::{Ready, ReadyList};
 use crate::arch::{apic, core_index, interrupt, smp};
 use crate::core_local;
-use crate::mm::{heap, tlb};
+use crate::mm::{heap, stack, tlb};
 use crate::time::Instant;
 
 /// How long the loop polls on, at most, before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
@@ -233,6 +233,7 @@ impl Core {
                 // What the threads have left to do, the pollers have just looked for.
                 idle_since = None;
             }
+            stack::reclaim();
             if self.pollers.borrow().is_empty() && smp::count() == 1 {
                 return None;
             }

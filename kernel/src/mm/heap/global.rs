@@ -11,7 +11,7 @@ use super::remote::Inbox;
 use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
 use crate::core_local;
-use crate::mm::{PAGE_SIZE, with_frames};
+use crate::mm::{PAGE_SIZE, stack, with_frames};
 
 core_local! {
     static HEAP: LocalHeap = LocalHeap::new();
@@ -51,7 +51,8 @@ struct ThisMachine;
 // 3. table and inboxes are statics.
 unsafe impl Machine for ThisMachine {
     fn allocate_frames(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        let address = with_frames(|frames| frames.allocate(frame_count(size), frame_count(align)))?;
+        let allocate = || with_frames(|frames| frames.allocate(frame_count(size), frame_count(align)));
+        let address = allocate().or_else(|| stack::reclaim().then(allocate).flatten())?;
         NonNull::new(ptr::with_exposed_provenance_mut(address as usize))
     }
 
