@@ -93,7 +93,11 @@ impl FuseFile {
                 let handle = Handle::open_alone(node, flags | OpenFlags::TRUNCATE)?;
                 let is_empty = handle.was_truncated();
                 let file = Self::new(handle, rights);
-                if is_empty { node.note_change() } else { file.change_length(0)? }
+                if is_empty {
+                    node.note_change()
+                } else {
+                    file.change_length(0)?
+                }
                 file
             }
         };

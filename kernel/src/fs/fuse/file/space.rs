@@ -50,7 +50,8 @@ impl FuseFile {
     /// Sets the length.
     pub(super) fn change_length(&self, length: u64) -> Result<(), Errno> {
         let node = &self.handle.node;
-        let changes = AttributeChanges { handle: self.handle.handle, size: Some(length), ..AttributeChanges::default() };
+        let changes =
+            AttributeChanges { handle: self.handle.handle, size: Some(length), ..AttributeChanges::default() };
         let operation = SetAttr { node: node.number(), expected: Some(FileType::Regular), changes };
         let before = node.changes();
         let reply = self.client().connection.call(&operation, Late::Nothing, self.handle.keep(), |reply| reply);
