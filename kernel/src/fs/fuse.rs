@@ -4,7 +4,7 @@
 //!   vfs --> node.rs       LOOKUP GETATTR READLINK     one FuseNode per object; lookups are counted there
 //!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
 //!           handle.rs     OPEN RELEASE                shared by all readers of a file
-//!           file.rs       READ                        several at once, and ahead
+//!           file.rs       READ WRITE and the rest     several at once, and ahead of readers
 //!           cache.rs      which name means which node, and until when
 //!           contents.rs   small files, until their attributes run out
 //!             |
@@ -46,8 +46,9 @@ use toro_core::driver::fuse::FuseDevice;
 use self::cache::NameCache;
 use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
-use self::handle::IdleHandles;
+use self::handle::{IdleHandles, OpenFiles};
 use self::node::{FuseNode, Learned};
+pub use self::statistics::Statistics;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
 use super::vfs::{FileSystem, Node};
@@ -59,6 +60,7 @@ mod directory;
 mod file;
 mod handle;
 mod node;
+mod statistics;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -98,11 +100,14 @@ pub struct Client {
     session: RefCell<Session>,
     options: Options,
     read_limit: usize,
+    write_limit: usize,
     /// Every node that someone has a handle to.
     nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
     names: NameCache,
     contents: ContentsCache,
     idle: IdleHandles,
+    open_files: OpenFiles,
+    statistics: statistics::Counters,
     root: RefCell<Option<Rc<FuseNode>>>,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
@@ -139,15 +144,19 @@ impl Client {
             connection.allow_batches();
         }
         let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
+        let write_limit = usize::try_from(session.max_write()).unwrap_or(usize::MAX).min(limits.max_payload);
         let client = Rc::new(Self {
             connection,
             session: RefCell::new(session),
             options,
             read_limit,
+            write_limit,
             nodes: RefCell::default(),
             names: NameCache::new(options.names),
             contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
+            open_files: OpenFiles::default(),
+            statistics: statistics::Counters::default(),
             root: RefCell::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
@@ -198,6 +207,11 @@ impl Client {
 
     fn read_limit(&self) -> usize {
         self.read_limit
+    }
+
+    /// The largest WRITE in bytes.
+    fn write_limit(&self) -> usize {
+        self.write_limit
     }
 
     /// Sets memory aside for reading ahead, if there is some left.

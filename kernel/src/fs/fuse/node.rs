@@ -29,7 +29,7 @@ use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::{GetAttr, Lookup, LookupReply, ReadLink};
@@ -43,7 +43,9 @@ use super::directory::FuseDirectory;
 use super::file::FuseFile;
 use super::handle::Handle;
 use super::{Client, file_type, metadata};
+use crate::fs::lock::Lock;
 use crate::fs::metadata::{FileType, Metadata};
+use crate::fs::options::{Contents as FileContents, Rights};
 use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
 
 /// An object of the server, held for as long as anyone has a handle to it.
@@ -55,12 +57,18 @@ pub struct FuseNode {
     attributes: Cell<Attributes>,
     attributes_asked: Cell<Instant>,
     attributes_until: Cell<Instant>,
+    /// How often the contents or the length were changed from here.
+    changes: Cell<u64>,
+    /// Until when the length holds, which may be longer than the rest of the attributes does.
+    size_until: Cell<Instant>,
     stale: Cell<bool>,
     contents: RefCell<Option<Rc<Contents>>>,
     /// Where the cache keeps names of this directory.
     pub(super) names: RefCell<BTreeMap<Rc<[u8]>, usize>>,
     /// A handle to the file that is open now, if there is one.
     pub(super) handle: RefCell<Weak<Handle>>,
+    /// Whose turn it is to append, once somebody has.
+    pub(super) appending: OnceCell<Rc<Lock<()>>>,
 }
 
 /// Attributes as they came.
@@ -84,10 +92,13 @@ impl FuseNode {
             attributes: Cell::new(learned.attributes),
             attributes_asked: Cell::new(learned.asked),
             attributes_until: Cell::new(client.now().saturating_add(learned.lifetime)),
+            changes: Cell::new(0),
+            size_until: Cell::new(client.now().saturating_add(learned.lifetime)),
             stale: Cell::new(false),
             contents: RefCell::default(),
             names: RefCell::default(),
             handle: RefCell::default(),
+            appending: OnceCell::new(),
         })
     }
 
@@ -141,13 +152,39 @@ impl FuseNode {
             }
             self.attributes.set(learned.attributes);
             self.attributes_asked.set(learned.asked);
-            self.attributes_until.set(self.client.now().saturating_add(learned.lifetime));
+            let until = self.client.now().saturating_add(learned.lifetime);
+            self.attributes_until.set(until);
+            self.size_until.set(until);
         }
+    }
+
+    /// Takes note that the file was changed from here, or may have been: what was known of it, and what is being asked for
+    /// already, does not hold (FU-SEM-5).
+    pub fn note_change(&self) {
+        self.changes.set(self.changes.get().wrapping_add(1));
+        self.attributes_asked.set(self.client.now());
+        self.distrust_attributes();
+    }
+
+    /// Takes note that the file was written up to `end`. Its length is known as well as before.
+    pub fn note_written(&self, end: u64) {
+        let size_until = self.size_until.get();
+        self.note_change();
+        let mut attributes = self.attributes.get();
+        attributes.size = attributes.size.max(end);
+        self.attributes.set(attributes);
+        self.size_until.set(size_until);
+    }
+
+    /// How often it was changed from here. What was read while the number stayed the same is good.
+    pub fn changes(&self) -> u64 {
+        self.changes.get()
     }
 
     /// Says that the attributes turned out to be wrong.
     pub fn distrust_attributes(&self) {
         self.attributes_until.set(Instant::from_nanos(0));
+        self.size_until.set(Instant::from_nanos(0));
         self.set_contents(None);
     }
 
@@ -178,7 +215,7 @@ impl FuseNode {
 
     /// The size of the file, if what is known of it still holds.
     pub fn known_size(&self) -> Option<u64> {
-        self.fresh_attributes().map(|attributes| attributes.size)
+        (self.client.now() < self.size_until.get()).then(|| self.attributes.get().size)
     }
 
     /// Fails once the node is stale.
@@ -280,6 +317,16 @@ impl Node for FuseNode {
             FileType::Directory => Err(Errno::EISDIR),
             FileType::Symlink => Err(Errno::ELOOP),
             // The server would open a pipe or a device of the host, and could block on it for ever.
+            _ => Err(Errno::ENXIO),
+        }
+    }
+
+    fn open_for_writing(&self, rights: Rights, contents: FileContents) -> Result<Box<dyn OpenFile>, Errno> {
+        self.check()?;
+        match self.file_type() {
+            FileType::File => Ok(Box::new(FuseFile::open_for_writing(&self.handle_to_self(), rights, contents)?)),
+            FileType::Directory => Err(Errno::EISDIR),
+            FileType::Symlink => Err(Errno::ELOOP),
             _ => Err(Errno::ENXIO),
         }
     }

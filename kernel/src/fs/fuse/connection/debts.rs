@@ -5,8 +5,8 @@
 
 use alloc::rc::Rc;
 
-use fuse_proto::ops::{BatchForget, Forget, Lookup, LookupReply, Release, ReleaseDir};
-use fuse_proto::{NodeId, Operation, Request};
+use fuse_proto::ops::{BatchForget, Flush, Forget, Lookup, LookupReply, Release, ReleaseDir};
+use fuse_proto::{Errno, NodeId, Operation, ReplyError, Request};
 use toro_core::driver::fuse::{FuseRequest, Priority};
 
 use super::slots::{Keep, Late, Phase, Waiter};
@@ -16,6 +16,8 @@ use super::{Connection, FORGET_BATCH};
 /// How a handle is released.
 #[derive(Clone, Copy, Debug)]
 pub enum Closing {
+    /// With FLUSH first; what is kept releases it when that has been answered.
+    Flush(Flush),
     /// With RELEASE.
     File(Release),
     /// With RELEASEDIR.
@@ -76,6 +78,11 @@ impl Connection {
                     self.release(Closing::Directory(ReleaseDir { node, handle }), keep.clone());
                 }
             }
+            Late::Flush(operation) => {
+                if matches!(operation.decode(unique, reply), Err(ReplyError::Remote(Errno::ENOSYS))) {
+                    self.no_flush.set(true);
+                }
+            }
             Late::List(operation) => {
                 let listing = payload(&operation, unique, &buffers).and_then(|payload| operation.parse(payload));
                 if let Ok(listing) = listing {
@@ -91,6 +98,7 @@ impl Connection {
         loop {
             let Some(owed) = self.state.borrow_mut().releases.pop_front() else { return };
             let sent = match owed.closing {
+                Closing::Flush(flush) => self.try_submit(&flush, None, Late::Flush(flush), owed.keep.clone()),
                 Closing::File(release) => self.try_submit(&release, None, Late::Nothing, owed.keep.clone()),
                 Closing::Directory(release) => self.try_submit(&release, None, Late::Nothing, owed.keep.clone()),
             };

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 
-use fuse_proto::ops::{Open, OpenDir, ReadDirPlus};
+use fuse_proto::ops::{Flush, Open, OpenDir, ReadDirPlus};
 use fuse_proto::{NodeId, Unique};
 use toro_core::driver::fuse::RequestId;
 
@@ -27,6 +27,8 @@ pub enum Late {
     Open(Open),
     /// It answers OPENDIR: a handle may be open.
     OpenDir(OpenDir),
+    /// It answers FLUSH, which nobody waits for: the server may not have it.
+    Flush(Flush),
     /// It answers READDIRPLUS: references may be owed.
     List(ReadDirPlus),
 }
