@@ -13,9 +13,9 @@ use crate::notify::{
     WireNotifyStore,
 };
 use crate::ops::{
-    WireAccess, WireBmap, WireBmapReply, WireCopied, WireCopied64, WireCopyFileRange, WireFileLock, WireGetStatx,
-    WireGetXattr, WireInterrupt, WireIoctl, WireIoctlRange, WireIoctlReply, WireLSeek, WireLSeekReply, WireLock,
-    WireNotifyReply, WirePoll, WirePollReply, WireRemoveMapping, WireRemoveMappingOne, WireSetXattr, WireSetXattrShort,
+    WireAccess, WireBmap, WireBmapReply, WireCopied64, WireCopyFileRange, WireFileLock, WireGetStatx, WireGetXattr,
+    WireInterrupt, WireIoctl, WireIoctlRange, WireIoctlReply, WireLSeek, WireLSeekReply, WireLock, WireNotifyReply,
+    WirePoll, WirePollReply, WireRemoveMapping, WireRemoveMappingOne, WireSetXattr, WireSetXattrShort,
     WireSetupMapping, WireStatx, WireStatxReply, WireStatxTime, WireSyncFs, WireXattrLen,
 };
 use crate::ops::{
@@ -313,10 +313,6 @@ layout! {
         to_offset @ 32: 8,
         length @ 40: 8,
         flags @ 48: 8
-    }
-    fu_t_1_fuse_write_out_of_a_copy: WireCopied, 8 {
-        size @ 0: 4,
-        padding @ 4: 4
     }
     fu_t_1_fuse_copy_file_range_out: WireCopied64, 8 {
         size @ 0: 8

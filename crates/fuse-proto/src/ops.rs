@@ -74,7 +74,7 @@ mod xattr;
 
 pub use self::access::{Access, AccessMask, WireAccess};
 pub use self::bmap::{Bmap, WireBmap, WireBmapReply};
-pub use self::copy_file_range::{CopyFileRange, CopyFileRange64, WireCopied, WireCopied64, WireCopyFileRange};
+pub use self::copy_file_range::{CopyFileRange, CopyFileRange64, WireCopied64, WireCopyFileRange};
 pub use self::create::{Create, Created, TmpFile, WireCreate, WireCreated};
 pub use self::destroy::Destroy;
 pub use self::fallocate::{AllocateMode, FAllocate, WireFAllocate};
