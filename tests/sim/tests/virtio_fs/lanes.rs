@@ -157,3 +157,28 @@ fn there_are_never_more_requests_than_ids() {
     let high = share.fs.submit(forget).expect("there is room");
     assert_eq!((first.0, high.0), (0, 0x8000));
 }
+
+#[test]
+fn work_on_one_queue_leaves_no_other_unarmed() {
+    for features in [0, EVENT_IDX] {
+        for (busy, quiet) in [(0, 1), (0, 2), (1, 2), (2, 0), (2, 1)] {
+            let mut share = Setup { features, ..with_queues(3, 3) }.share();
+            for round in 0..10 {
+                for number in 0..3 {
+                    share.submit(number);
+                }
+                share.fs.publish();
+                let chains = [0, 1, 2].map(|lane| share.lane(lane).pop().expect("one each"));
+                share.lane(busy).push(u32::from(chains[busy].head), 16);
+                assert_eq!(share.fs.arm(), Ok(Armed::WorkPending));
+                share.lane(quiet).push(u32::from(chains[quiet].head), 16);
+                assert!(share.lane(quiet).wants_interrupt(), "queue {quiet} beside {busy}, round {round}");
+                let last = 3 - busy - quiet;
+                share.lane(last).push(u32::from(chains[last].head), 16);
+                for _ in 0..3 {
+                    share.completion();
+                }
+            }
+        }
+    }
+}
