@@ -7,7 +7,7 @@ use core::fmt;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::metadata::{FileTime, Metadata};
+use super::metadata::{AttributeChanges, FileTime, Metadata, TimeChange};
 use super::options::{Rights, WritePosition};
 use super::vfs::{OpenFile, Sync};
 use crate::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -165,7 +165,9 @@ impl File {
     pub fn set_modified(&self, time: SystemTime) -> Result<()> {
         let since = time.duration_since(UNIX_EPOCH).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
         let seconds = i64::try_from(since.as_secs()).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
-        Ok(self.open.set_modified(FileTime { seconds, nanoseconds: since.subsec_nanos() })?)
+        let time = FileTime { seconds, nanoseconds: since.subsec_nanos() };
+        let changes = AttributeChanges { modified: Some(TimeChange::To(time)), ..AttributeChanges::default() };
+        Ok(self.open.set_attributes(&changes)?)
     }
 
     fn check_readable(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use fuse_proto::Errno;
 /// let mut log = OpenOptions::new().append(true).create(true).open("/log")?;
 /// writeln!(log, "started")?;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "as in std: each says whether one thing was asked for")]
 pub struct OpenOptions {
     read: bool,
@@ -17,11 +17,15 @@ pub struct OpenOptions {
     truncate: bool,
     create: bool,
     create_new: bool,
+    mode: u32,
 }
+
+/// Permissions of a new file, if nothing else is said.
+const DEFAULT_MODE: u32 = 0o644;
 
 /// What may be done with an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rights {
+pub enum Rights {
     /// Reading.
     Read,
     /// Writing.
@@ -32,7 +36,7 @@ pub(super) enum Rights {
 
 /// Where a write goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WritePosition {
+pub enum WritePosition {
     /// To the file's position, or where it says.
     Anywhere,
     /// Behind the end, always.
@@ -52,7 +56,7 @@ pub(super) enum Creation {
 
 /// What happens to what the file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contents {
+pub enum Contents {
     /// It stays.
     Keep,
     /// It goes.
@@ -65,12 +69,27 @@ pub(super) struct Plan {
     pub rights: Rights,
     pub creation: Creation,
     pub contents: Contents,
+    pub mode: u32,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl OpenOptions {
     /// Nothing allowed, nothing created.
     pub const fn new() -> Self {
-        Self { read: false, write: false, append: false, truncate: false, create: false, create_new: false }
+        Self {
+            read: false,
+            write: false,
+            append: false,
+            truncate: false,
+            create: false,
+            create_new: false,
+            mode: DEFAULT_MODE,
+        }
     }
 
     /// Whether the file can be read.
@@ -108,6 +127,13 @@ impl OpenOptions {
     /// [`truncate`](Self::truncate) do not matter then.
     pub fn create_new(&mut self, create_new: bool) -> &mut Self {
         self.create_new = create_new;
+        self
+    }
+
+    /// Which permissions the file has if it is created: the lower twelve bits of `st_mode`, 0o644 if nothing is said.
+    /// There is no `umask`. Open handles may do what they were opened for, whatever these say.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode & 0o7777;
         self
     }
 
@@ -152,7 +178,7 @@ impl OpenOptions {
                 if truncate { Contents::Truncate } else { Contents::Keep },
             ),
         };
-        Ok(Plan { rights, creation, contents })
+        Ok(Plan { rights, creation, contents, mode: self.mode })
     }
 }
 

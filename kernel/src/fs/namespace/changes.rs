@@ -1,5 +1,6 @@
 //! What changes files, directories and names.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,13 +9,16 @@ use fuse_proto::Errno;
 
 use super::{Namespace, fresh};
 use crate::fs::file::File;
-use crate::fs::options::{Contents, Creation, OpenOptions, Rights};
+use crate::fs::options::{Creation, OpenOptions, Plan, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
-use crate::fs::vfs::{Freshness, Node};
+use crate::fs::vfs::{Collision, Freshness, Node, OpenFile};
 use crate::io::{Error, ErrorKind, Result, Write};
 
 /// How many bytes [`Namespace::copy`] moves at a time.
 const COPY: usize = 64 * 1024;
+
+/// Permissions of a new directory.
+const DIRECTORY_MODE: u32 = 0o755;
 
 /// What a path says about the object at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,21 +37,14 @@ impl Namespace {
     /// Those of [`OpenOptions::open`].
     pub fn open_with(&self, path: &[u8], options: &OpenOptions) -> Result<File> {
         let plan = options.plan()?;
-        let open = |node: &Rc<dyn Node>| match plan.rights {
-            Rights::Read => node.open(),
-            Rights::Write(_) | Rights::ReadAndWrite(_) => node.open_for_writing(),
-        };
         let (name, demand) = split_demand(path);
         let file = match plan.creation {
-            Creation::Never => self.at(path, LastLink::Follow, |found| open(&found.resolved.node))?,
+            Creation::Never => self.at(path, LastLink::Follow, |found| open_node(&found.resolved.node, &plan))?,
             Creation::IfMissing => {
-                self.at_place(name, LastLink::Follow, |place| open(&found_or_created(place, demand)?))?
+                self.at_place(name, LastLink::Follow, |place| open_or_create(place, demand, &plan))?
             }
-            Creation::Always => self.at_place(name, LastLink::Keep, |place| open(&created(place, demand)?))?,
+            Creation::Always => self.at_place(name, LastLink::Keep, |place| create_new(place, demand, &plan))?,
         };
-        if plan.contents == Contents::Truncate {
-            file.set_len(0)?;
-        }
         Ok(File::new(file, plan.rights))
     }
 
@@ -88,7 +85,9 @@ impl Namespace {
     pub fn create_dir(&self, path: &[u8]) -> Result<()> {
         let (name, _) = split_demand(path);
         self.at_place(name, LastLink::Keep, |place| match place {
-            Place::Name(NamedPlace { directory, name, node: None, .. }) => directory.create_directory(&name).map(drop),
+            Place::Name(NamedPlace { directory, name, node: None, .. }) => {
+                directory.create_directory(&name, DIRECTORY_MODE).map(drop)
+            }
             Place::Name(_) | Place::Directory(_) => Err(Errno::EEXIST),
         })
     }
@@ -180,7 +179,7 @@ impl Namespace {
             if [from_demand, to_demand].contains(&Demand::Directory) && !node.file_type().is_dir() {
                 return Err(Errno::ENOTDIR);
             }
-            source.directory.rename(&source.name, target.directory.id(), &target.name)
+            source.directory.rename(&source.name, target.directory.id(), &target.name, Collision::Replace)
         })
     }
 
@@ -202,27 +201,38 @@ impl Namespace {
     }
 }
 
-/// What is at `place`; a new file if there is nothing. Nothing that may be created has a name that demands a directory.
-fn found_or_created(place: Place, demand: Demand) -> core::result::Result<Rc<dyn Node>, Errno> {
-    match place {
-        Place::Directory(node) => Ok(node),
-        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
-        Place::Name(NamedPlace { node: Some(node), .. }) => Ok(node),
-        Place::Name(NamedPlace { directory, name, .. }) => match directory.create(&name) {
-            // Somebody else was faster.
-            Err(Errno::EEXIST) => directory.lookup(&name, Freshness::Server),
-            created => created,
-        },
+/// Opens what is there.
+fn open_node(node: &Rc<dyn Node>, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
+    match plan.rights {
+        Rights::Read => node.open(),
+        rights @ (Rights::Write(_) | Rights::ReadAndWrite(_)) => node.open_for_writing(rights, plan.contents),
     }
 }
 
-/// A new file at `place`, where nothing may be.
-fn created(place: Place, demand: Demand) -> core::result::Result<Rc<dyn Node>, Errno> {
+/// Opens what is at `place`, or a new file if there is nothing. Nothing that may be created has a name that demands a
+/// directory.
+fn open_or_create(place: Place, demand: Demand, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
+    match place {
+        Place::Directory(node) => open_node(&node, plan),
+        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
+        Place::Name(NamedPlace { node: Some(node), .. }) => open_node(&node, plan),
+        Place::Name(NamedPlace { directory, name, .. }) => {
+            match directory.create_and_open(&name, plan.mode, plan.rights) {
+                // Somebody else was faster.
+                Err(Errno::EEXIST) => open_node(&directory.lookup(&name, Freshness::Server)?, plan),
+                opened => opened,
+            }
+        }
+    }
+}
+
+/// Opens a new file at `place`, where nothing may be.
+fn create_new(place: Place, demand: Demand, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
     match place {
         Place::Directory(_) => Err(Errno::EEXIST),
         Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
         Place::Name(NamedPlace { node: Some(_), .. }) => Err(Errno::EEXIST),
-        Place::Name(NamedPlace { directory, name, .. }) => directory.create(&name),
+        Place::Name(NamedPlace { directory, name, .. }) => directory.create_and_open(&name, plan.mode, plan.rights),
     }
 }
 
