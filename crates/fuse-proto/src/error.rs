@@ -25,6 +25,19 @@ pub enum EncodeError {
     /// The request does not fit in the buffer. [`Request::request_len`](crate::Request::request_len) says how
     /// much it needs.
     BufferTooSmall,
+    /// An extended attribute whose value is longer than
+    /// [`MAX_XATTR_VALUE_LEN`](crate::xattr::MAX_XATTR_VALUE_LEN).
+    ValueTooLarge,
+    /// Room of 0 bytes, or of more than 64 KiB, for extended attributes.
+    CapacityOutOfRange,
+    /// A lock on a range that ends before it begins or beyond `i64::MAX`, or a whole-file lock on less than that.
+    LockRange,
+    /// A question about a lock that keeps nobody from anything.
+    LockKind,
+    /// More bytes than the operation can count.
+    LengthOutOfRange,
+    /// A mapping of nothing, outside its window or on other than multiples of its alignment, or too many of them.
+    MappingOutOfRange,
     /// FORGET of the root, which is not counted (FU-SEM-2).
     ForgetsRoot,
     /// FORGET of no lookups, or BATCH_FORGET of no nodes.
@@ -41,6 +54,12 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BufferTooSmall => "request does not fit in its buffer",
+            Self::ValueTooLarge => "value of extended attribute is too large",
+            Self::CapacityOutOfRange => "room for extended attributes is out of range",
+            Self::LockRange => "lock covers no range of a file",
+            Self::LockKind => "lock to ask about is none",
+            Self::LengthOutOfRange => "length is more than the operation can count",
+            Self::MappingOutOfRange => "mapping lies outside its window",
             Self::ForgetsRoot => "the root cannot be forgotten",
             Self::ForgetsNothing => "nothing to forget",
             Self::TooManyForgets => "too many nodes in one batch forget",
@@ -66,6 +85,16 @@ pub enum Defect {
     ErrorRange,
     /// The payload is too short or too long for the operation (HD-FS-3, HD-FS-4, HD-FS-8).
     PayloadLength,
+    /// A list of extended attributes with a name that is empty, longer than 255 bytes or without an end (HD-FS-31).
+    XattrList,
+    /// A lock of no kind, or on a range that is none.
+    Lock,
+    /// An offset before the place where the search began, or a range beyond `i64::MAX`.
+    Offset,
+    /// More bytes were copied than there were to copy.
+    Copied,
+    /// IOCTL: ranges that are not as many as the reply says, or more than a server may ask for.
+    IoctlRanges,
     /// INIT: another major version, or a minor that is too old.
     Version,
     /// INIT: the DAX alignment is larger than 1 GiB (FU-INI-12).
@@ -102,6 +131,11 @@ impl fmt::Display for Defect {
             Self::WrongUnique => "reply belongs to another request",
             Self::ErrorRange => "reply carries an impossible error number",
             Self::PayloadLength => "reply payload has the wrong length",
+            Self::XattrList => "list of extended attributes has a name that is none",
+            Self::Lock => "lock has no kind or no range",
+            Self::Offset => "offset is out of range",
+            Self::Copied => "more was copied than asked for",
+            Self::IoctlRanges => "ioctl asks for impossible ranges",
             Self::Version => "server speaks an unsupported protocol version",
             Self::MapAlignment => "server demands an impossible mapping alignment",
             Self::NoNode => "reply names no node",

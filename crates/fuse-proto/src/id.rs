@@ -78,6 +78,12 @@ pub struct Generation(pub u64);
 #[doc(alias = "fh")]
 pub struct FileHandle(pub u64);
 
+/// Who holds a lock, as the client names it: one number for everything that shares its locks, which in POSIX is a
+/// process. Any value is legal. Linux sends a number that says nothing about its process; so may anybody.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[doc(alias = "lock_owner")]
+pub struct LockOwner(pub u64);
+
 /// A position in a directory stream: a cookie that the server gave with an entry.
 ///
 /// It is not an index and need not grow. The only thing to do with one is to send it back.

@@ -12,32 +12,82 @@
 //! | [`Release`], [`ReleaseDir`] | nothing | `release.rs` |
 //! | [`ReadLink`] | the target | `readlink.rs` |
 //! | [`StatFs`] | [`FileSystemStatus`] | `statfs.rs` |
+//! | [`SetXattr`], [`RemoveXattr`] | nothing | `xattr.rs` |
+//! | [`GetXattr`], [`GetXattrLen`] | the value, its length | `xattr.rs` |
+//! | [`ListXattr`], [`ListXattrLen`] | [`XattrNames`](crate::XattrNames), their length | `xattr.rs` |
+//! | [`GetLk`] | a [`FileLock`] in the way, if any | `lock.rs` |
+//! | [`SetLk`], [`SetLkW`] | nothing | `lock.rs` |
+//! | [`Access`] | nothing | `access.rs` |
+//! | [`LSeek`] | an offset | `lseek.rs` |
+//! | [`CopyFileRange`], [`CopyFileRange64`] | bytes copied | `copy_file_range.rs` |
+//! | [`SyncFs`] | nothing | `syncfs.rs` |
+//! | [`StatX`] | [`ExtendedAttributes`] | `statx.rs` |
+//! | [`Bmap`] | a block, if any | `bmap.rs` |
+//! | [`Ioctl`] | [`IoctlReply`] | `ioctl.rs` |
+//! | [`Poll`] | [`PollEvents`] | `poll.rs` |
+//! | [`SetupMapping`], [`RemoveMapping`] | nothing | `mapping.rs` |
+//! | [`Interrupt`] | none | `interrupt.rs` |
+//! | [`NotifyReply`] | none | `notify_reply.rs` |
 //! | [`Destroy`] | nothing | `destroy.rs` |
 //!
 //! An operation that is not in the table yet is one more file: its wire structures, a struct with its
 //! parameters, and the two traits of [`operation`](crate::operation).
 
+mod access;
+mod bmap;
+mod copy_file_range;
 mod destroy;
 mod forget;
 mod getattr;
+mod interrupt;
+mod ioctl;
+mod lock;
 mod lookup;
+mod lseek;
+mod mapping;
+mod notify_reply;
 mod open;
+mod poll;
 mod read;
 mod readdir;
 mod readlink;
 mod release;
 mod statfs;
+mod statx;
+mod syncfs;
+mod xattr;
 
+pub use self::access::{Access, AccessMask, WireAccess};
+pub use self::bmap::{Bmap, WireBmap, WireBmapReply};
+pub use self::copy_file_range::{CopyFileRange, CopyFileRange64, WireCopied, WireCopied64, WireCopyFileRange};
 pub use self::destroy::Destroy;
 pub use self::forget::{BatchForget, Forget, WireBatchForget, WireForget, WireForgetOne};
 pub use self::getattr::{AttributesReply, GetAttr, WireAttributesReply, WireGetAttr};
+pub use self::interrupt::{Interrupt, WireInterrupt};
+pub use self::ioctl::{Ioctl, IoctlReply, IoctlTarget, WireIoctl, WireIoctlRange, WireIoctlReply};
+pub use self::lock::{FileLock, GetLk, LockKind, LockStyle, SetLk, SetLkW, WireFileLock, WireLock};
 pub use self::lookup::{Lookup, LookupReply};
+pub use self::lseek::{LSeek, SeekWhat, WireLSeek, WireLSeekReply};
+pub use self::mapping::{
+    MappingFlags, RemoveMapping, SetupMapping, WindowRange, WireRemoveMapping, WireRemoveMappingOne, WireSetupMapping,
+};
+pub use self::notify_reply::{NotifyReply, WireNotifyReply};
 pub use self::open::{Open, OpenDir, OpenFlags, Opened, OpenedFlags, WireOpen, WireOpened};
+pub use self::poll::{Poll, PollEvents, WakeUp, WirePoll, WirePollReply};
 pub use self::read::{Read, WireRead};
 pub use self::readdir::{ReadDir, ReadDirPlus};
 pub use self::readlink::{MAX_TARGET_LEN, ReadLink};
 pub use self::release::{Release, ReleaseDir, WireRelease};
 pub use self::statfs::{FileSystemStatus, StatFs, WireStatFs};
+pub use self::statx::{
+    DeviceNumber, ExtendedAttributes, StatX, StatxAttributes, StatxFlags, StatxMask, WireGetStatx, WireStatx,
+    WireStatxReply, WireStatxTime,
+};
+pub use self::syncfs::{SyncFs, WireSyncFs};
+pub use self::xattr::{
+    GetXattr, GetXattrLen, ListXattr, ListXattrLen, RemoveXattr, SetXattr, SetXattrFlags, SetXattrForm, WireGetXattr,
+    WireSetXattr, WireSetXattrShort, WireXattrLen, XattrMode,
+};
 pub use crate::init::Init;
 
 #[cfg(test)]
