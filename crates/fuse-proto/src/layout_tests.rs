@@ -5,6 +5,7 @@ use core::mem::offset_of;
 use crate::attr::WireAttributes;
 use crate::dirent::{WireDirEntry, WireDirEntryPlus};
 use crate::entry::WireEntry;
+use crate::extensions::{WireExtension, WireGroups, WireSecurityContext};
 use crate::header::{ReplyHeader, RequestHeader};
 use crate::init::{WireInit, WireInitExt, WireInitReply};
 use crate::notify::{
@@ -18,8 +19,9 @@ use crate::ops::{
     WireSetupMapping, WireStatx, WireStatxReply, WireStatxTime, WireSyncFs, WireXattrLen,
 };
 use crate::ops::{
-    WireAttributesReply, WireBatchForget, WireForget, WireForgetOne, WireGetAttr, WireOpen, WireOpened, WireRead,
-    WireRelease, WireStatFs,
+    WireAttributesReply, WireBatchForget, WireCreate, WireCreated, WireFAllocate, WireFSync, WireFlush, WireForget,
+    WireForgetOne, WireGetAttr, WireLink, WireMkDir, WireMkNod, WireOpen, WireOpened, WireRead, WireRelease,
+    WireRename, WireRename2, WireSetAttr, WireStatFs, WireWrite, WireWritten,
 };
 
 /// The size of the field that `project` borrows.
@@ -159,6 +161,97 @@ layout! {
         flags @ 8: 4,
         release_flags @ 12: 4,
         lock_owner @ 16: 8
+    }
+    fu_t_1_fuse_setattr_in: WireSetAttr, 88 {
+        valid @ 0: 4,
+        padding @ 4: 4,
+        handle @ 8: 8,
+        size @ 16: 8,
+        lock_owner @ 24: 8,
+        accessed @ 32: 8,
+        modified @ 40: 8,
+        changed @ 48: 8,
+        accessed_nanos @ 56: 4,
+        modified_nanos @ 60: 4,
+        changed_nanos @ 64: 4,
+        mode @ 68: 4,
+        unused4 @ 72: 4,
+        uid @ 76: 4,
+        gid @ 80: 4,
+        unused5 @ 84: 4
+    }
+    fu_t_1_fuse_mknod_in: WireMkNod, 16 {
+        mode @ 0: 4,
+        device @ 4: 4,
+        umask @ 8: 4,
+        padding @ 12: 4
+    }
+    fu_t_1_fuse_mkdir_in: WireMkDir, 8 {
+        mode @ 0: 4,
+        umask @ 4: 4
+    }
+    fu_t_1_fuse_link_in: WireLink, 8 {
+        node @ 0: 8
+    }
+    fu_t_1_fuse_rename_in: WireRename, 8 {
+        new_parent @ 0: 8
+    }
+    fu_t_1_fuse_rename2_in: WireRename2, 16 {
+        new_parent @ 0: 8,
+        flags @ 8: 4,
+        padding @ 12: 4
+    }
+    fu_t_1_fuse_create_in: WireCreate, 16 {
+        flags @ 0: 4,
+        mode @ 4: 4,
+        umask @ 8: 4,
+        open_flags @ 12: 4
+    }
+    fu_t_1_fuse_create_out: WireCreated, 144 {
+        entry @ 0: 128,
+        opened @ 128: 16
+    }
+    fu_t_1_fuse_write_in: WireWrite, 40 {
+        handle @ 0: 8,
+        offset @ 8: 8,
+        size @ 16: 4,
+        write_flags @ 20: 4,
+        lock_owner @ 24: 8,
+        flags @ 32: 4,
+        padding @ 36: 4
+    }
+    fu_t_1_fuse_write_out: WireWritten, 8 {
+        size @ 0: 4,
+        padding @ 4: 4
+    }
+    fu_t_1_fuse_fsync_in: WireFSync, 16 {
+        handle @ 0: 8,
+        flags @ 8: 4,
+        padding @ 12: 4
+    }
+    fu_t_1_fuse_flush_in: WireFlush, 24 {
+        handle @ 0: 8,
+        unused @ 8: 4,
+        padding @ 12: 4,
+        lock_owner @ 16: 8
+    }
+    fu_t_1_fuse_fallocate_in: WireFAllocate, 32 {
+        handle @ 0: 8,
+        offset @ 8: 8,
+        length @ 16: 8,
+        mode @ 24: 4,
+        padding @ 28: 4
+    }
+    fu_t_1_fuse_ext_header: WireExtension, 8 {
+        size @ 0: 4,
+        kind @ 4: 4
+    }
+    fu_t_1_fuse_secctx: WireSecurityContext, 8 {
+        size @ 0: 4,
+        padding @ 4: 4
+    }
+    fu_t_1_fuse_supp_groups: WireGroups, 4 {
+        count @ 0: 4
     }
     fu_t_1_fuse_kstatfs: WireStatFs, 80 {
         blocks @ 0: 8,

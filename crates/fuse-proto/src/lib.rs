@@ -39,6 +39,7 @@ pub mod dirent;
 pub mod entry;
 pub mod errno;
 pub mod error;
+pub mod extensions;
 pub mod file_type;
 pub mod header;
 pub mod id;
@@ -61,6 +62,7 @@ pub use crate::dirent::{DirEntries, DirEntriesPlus, DirEntry, DirEntryPlus, List
 pub use crate::entry::{Entry, Identity};
 pub use crate::errno::Errno;
 pub use crate::error::{Defect, EncodeError, ReplyError};
+pub use crate::extensions::{Extended, Extensions, SecurityContext};
 pub use crate::file_type::FileType;
 pub use crate::header::{Caller, REPLY_HEADER_LEN, REQUEST_HEADER_LEN, Unique};
 pub use crate::id::{DirOffset, FileHandle, Generation, LockOwner, NodeId};
