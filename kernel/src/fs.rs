@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The upper half needs the scheduler; the lower half is tested on a host, against models of servers and against
-//! Linux' own path resolution.
+//! Linux' own path resolution, and is mounted on a host (`fs/host.rs`) to be tested and measured against real servers.
 //!
 //! # Paths
 //!
@@ -63,6 +63,9 @@ mod error;
 mod fat;
 mod file;
 mod fuse;
+#[cfg(not(target_os = "none"))]
+#[doc(hidden)]
+pub mod host;
 #[cfg(feature = "fat")]
 mod lock;
 pub mod metadata;
