@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use daemon::{Access, Backing, Daemon, Disk};
 pub use file_server::{Caching, FileServer, FileServerKind, Serving, Xattrs};
-pub use share::{Share, Waiting, connect};
+pub use share::{Share, Waiting, connect, share_memory};
 pub use testpmd::{Forwarding, Rate, Testpmd};
 
 /// How long a device may take for anything. What needs it has failed.

@@ -34,13 +34,21 @@ pub enum Waiting {
     Spin,
 }
 
+/// Memory that a share needs.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn share_memory() -> &'static GuestMemory {
+    GuestMemory::new(MEMORY).expect("memory")
+}
+
 /// Connects to a server: the device, and what its queues interrupt.
 ///
 /// # Panics
 ///
 /// If there is no device.
-pub fn connect(socket: &Path) -> (VirtioFs<VhostUser>, Vec<Call>) {
-    let memory = GuestMemory::new(MEMORY).expect("memory");
+pub fn connect(socket: &Path, memory: &'static GuestMemory) -> (VirtioFs<VhostUser>, Vec<Call>) {
     // The tag, padded, and the number of request queues (VIRTIO 1.3 §5.11.4).
     let mut configuration = TAG.to_vec();
     configuration.resize(36, 0);
@@ -74,7 +82,7 @@ impl Share {
     ///
     /// If the server does not let it.
     pub fn mount_with(daemon: &Daemon, options: Options, waiting: Waiting) -> Self {
-        let (device, calls) = connect(&daemon.socket());
+        let (device, calls) = connect(&daemon.socket(), share_memory());
         Self::mount_device(Box::new(device), calls, options, waiting)
     }
 
