@@ -79,7 +79,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(handle) = self.handle {
-            let closing = Closing::File(Release { node: self.node.number(), handle, flags: self.flags });
+            let closing = Closing::File(Release::new(self.node.number(), handle, self.flags));
             self.node.client().connection.release(closing, self.node.keep());
         }
     }

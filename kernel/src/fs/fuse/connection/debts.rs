@@ -66,7 +66,7 @@ impl Connection {
             Late::Open(operation) => {
                 let opened = operation.decode(unique, reply).ok().and_then(|opened| opened.handle);
                 if let (Some(handle), Some(node)) = (opened, operation.node()) {
-                    let closing = Closing::File(Release { node, handle, flags: operation.flags() });
+                    let closing = Closing::File(Release::new(node, handle, operation.flags()));
                     self.release(closing, keep.clone());
                 }
             }
