@@ -292,16 +292,24 @@ fn metadata(metadata: &toro_fat::Metadata, inode: u64) -> Metadata {
         Kind::Directory => (0o040_000, 0o777),
     };
     let permissions = if is_read_only(metadata) { permissions & 0o555 } else { permissions };
+    let modified = FileTime {
+        seconds: i64::try_from(metadata.modified.seconds).unwrap_or(i64::MAX),
+        nanoseconds: metadata.modified.nanoseconds,
+    };
     Metadata {
         file_type: file_type(metadata.kind),
         len: u64::from(metadata.size),
         mode: kind | permissions,
         inode,
         links: 1,
-        modified: FileTime {
-            seconds: i64::try_from(metadata.modified.seconds).unwrap_or(i64::MAX),
-            nanoseconds: metadata.modified.nanoseconds,
-        },
+        uid: 0,
+        gid: 0,
+        device: 0,
+        blocks: u64::from(metadata.size).div_ceil(512),
+        block_size: 4096,
+        accessed: modified,
+        modified,
+        changed: modified,
     }
 }
 

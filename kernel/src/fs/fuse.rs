@@ -39,7 +39,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::{Destroy, GetAttr, Init, StatFs};
-use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, NodeId, Opcode, Plan, Session};
+use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, NodeId, Opcode, Plan, Session, Timestamp};
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
@@ -313,12 +313,20 @@ fn file_type(file_type: fuse_proto::FileType) -> FileType {
 }
 
 fn metadata(attributes: &Attributes) -> Metadata {
+    let time = |time: Timestamp| FileTime { seconds: time.seconds, nanoseconds: time.nanoseconds };
     Metadata {
         file_type: file_type(attributes.file_type),
         len: attributes.size,
         mode: attributes.mode(),
         inode: attributes.inode,
         links: attributes.links,
-        modified: FileTime { seconds: attributes.modified.seconds, nanoseconds: attributes.modified.nanoseconds },
+        uid: attributes.uid,
+        gid: attributes.gid,
+        device: attributes.device,
+        blocks: attributes.blocks,
+        block_size: attributes.block_size,
+        accessed: time(attributes.accessed),
+        modified: time(attributes.modified),
+        changed: time(attributes.changed),
     }
 }

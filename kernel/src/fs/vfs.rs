@@ -34,7 +34,8 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
+use super::options::{Contents, Rights};
 use super::path::{self, LastLink, Place, Resolved};
 
 /// How much a name may have aged.
@@ -62,6 +63,90 @@ pub struct Appended {
     pub count: usize,
     /// Where the file ended after them.
     pub end: u64,
+}
+
+/// What becomes of something that has the new name already, when something is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collision {
+    /// It is replaced: a file by a file, an empty directory by a directory.
+    Replace,
+    /// That is an error.
+    Refuse,
+    /// Both exchange their names.
+    Exchange,
+}
+
+/// Something without contents of its own that has a name in a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialFile {
+    /// A named pipe.
+    Fifo,
+    /// A local socket.
+    Socket,
+    /// A character device, in Linux' encoding.
+    CharacterDevice(u32),
+    /// A block device, in Linux' encoding.
+    BlockDevice(u32),
+}
+
+/// Whether an extended attribute may, must or must not have been there when it is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XattrMode {
+    /// It is created or replaced.
+    Any,
+    /// EEXIST if it is there.
+    Create,
+    /// ENODATA if it is not there.
+    Replace,
+}
+
+/// What is looked for in a file that may have holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTarget {
+    /// Bytes that are stored.
+    Data,
+    /// Zeros that are not; there is one behind the end of every file.
+    Hole,
+}
+
+/// What happens to space in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// It is reserved, and the file lengthened where it ends earlier.
+    Extend,
+    /// It is reserved; the file's length stays.
+    KeepSize,
+    /// It becomes a hole of zeros; the file's length stays.
+    PunchHole,
+    /// It reads as zeros, and the file is lengthened where it ends earlier.
+    Zero,
+}
+
+/// Who else may lock a file meanwhile. Locks are for the whole of it, as those of `flock`, and bind those who ask for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Others that want it shared.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+/// What happens if a lock cannot be had at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockWait {
+    /// EAGAIN.
+    Never,
+    /// The thread waits, for as long as it takes.
+    Forever,
+}
+
+/// Whether a file system can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Working,
+    /// It cannot, for this reason; [`FileSystem::remount`] is the thing to try.
+    Failed(Errno),
 }
 
 /// A mounted file system.
@@ -107,6 +192,21 @@ pub trait FileSystem {
         Ok(())
     }
 
+    /// Whether it can be used, as far as that is known without asking anybody.
+    fn health(&self) -> Health {
+        Health::Working
+    }
+
+    /// Begins again with whoever stores the files, after a fault has ended it: what was open fails with ESTALE, what was not
+    /// stable is lost, and new paths work again.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP where that means nothing, EBUSY while nothing is wrong, and what the file system says.
+    fn remount(&self) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Takes leave of whoever stores the files. Later calls on its nodes fail.
     fn shutdown(&self);
 }
@@ -150,12 +250,13 @@ pub trait Node {
     /// EISDIR, ELOOP for a symbolic link, and what the file system says.
     fn open(&self) -> Result<Box<dyn OpenFile>, Errno>;
 
-    /// Opens a file for reading and writing.
+    /// Opens a file with rights that include writing; what it holds goes if that is asked for.
     ///
     /// # Errors
     ///
     /// As [`open`](Node::open), and EROFS.
-    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+    fn open_for_writing(&self, rights: Rights, contents: Contents) -> Result<Box<dyn OpenFile>, Errno> {
+        let _ = (rights, contents);
         Err(match self.file_type() {
             FileType::Directory => Errno::EISDIR,
             FileType::Symlink => Errno::ELOOP,
@@ -170,15 +271,25 @@ pub trait Node {
     /// ENOTDIR, and what the file system says.
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno>;
 
-    /// Creates an empty file in a directory. `name` is one name, as for [`lookup`](Node::lookup).
+    /// Creates an empty file with these permissions in a directory. `name` is one name, as for [`lookup`](Node::lookup).
     ///
     /// # Errors
     ///
     /// EEXIST if the name is taken, ENOTDIR, ENOSPC, EINVAL for a name that the file system cannot store, EROFS, and
     /// what the file system says.
-    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
-        let _ = name;
+    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let _ = (name, mode);
         Err(Errno::EROFS)
+    }
+
+    /// Creates an empty file and opens it; in one request where that is possible. Somebody else may have created it
+    /// meanwhile: then that is an error, and [`open_for_writing`](Node::open_for_writing) is the thing to do.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create) and [`open_for_writing`](Node::open_for_writing).
+    fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        self.create(name, mode)?.open_for_writing(rights, Contents::Keep)
     }
 
     /// Creates an empty directory in a directory.
@@ -186,9 +297,98 @@ pub trait Node {
     /// # Errors
     ///
     /// As [`create`](Node::create).
-    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
-        let _ = name;
+    fn create_directory(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let _ = (name, mode);
         Err(Errno::EROFS)
+    }
+
+    /// Creates a symbolic link to `target`, which is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create), and EPERM where the file system has none.
+    fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        let _ = (name, target);
+        Err(Errno::EROFS)
+    }
+
+    /// Creates a pipe, a socket or a device, which nobody here can open.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create), and EPERM where the file system has none.
+    fn create_special(&self, name: &[u8], mode: u32, what: SpecialFile) -> Result<(), Errno> {
+        let _ = (name, mode, what);
+        Err(Errno::EROFS)
+    }
+
+    /// Gives the object of the same file system whose [`id`](Node::id) is `node`, to which the caller has a handle, another
+    /// name, in this directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create), EMLINK, and EPERM for a directory or where the file system has no such names.
+    fn link(&self, name: &[u8], node: u64) -> Result<(), Errno> {
+        let _ = (name, node);
+        Err(Errno::EROFS)
+    }
+
+    /// Sets attributes.
+    ///
+    /// # Errors
+    ///
+    /// EPERM for those that the file system does not keep, EROFS, and what the file system says.
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let _ = changes;
+        Err(Errno::EROFS)
+    }
+
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    ///
+    /// ENODATA if there is none of this name, EOPNOTSUPP where the file system has none at all, and what it says.
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let _ = name;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The names of all extended attributes.
+    ///
+    /// # Errors
+    ///
+    /// As [`xattr`](Node::xattr).
+    fn xattrs(&self) -> Result<Vec<Box<[u8]>>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute.
+    ///
+    /// # Errors
+    ///
+    /// As [`xattr`](Node::xattr), EEXIST or ENODATA as `mode` says, ERANGE and E2BIG for names and values that are too long.
+    fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
+        let _ = (name, value, mode);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Removes an extended attribute.
+    ///
+    /// # Errors
+    ///
+    /// As [`xattr`](Node::xattr).
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        let _ = name;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Makes a directory's names stable.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    fn sync_directory(&self) -> Result<(), Errno> {
+        Ok(())
     }
 
     /// Removes the name of a file, or of anything else that is no directory. Whoever has a handle to it can use it on.
@@ -212,15 +412,15 @@ pub trait Node {
     }
 
     /// Gives what is called `name` in this directory the name `new_name` in the directory of the same file system whose
-    /// [`id`](Node::id) is `directory`; the caller has a handle to that. What had that name before is replaced: a file
-    /// by a file, an empty directory by a directory.
+    /// [`id`](Node::id) is `directory`; the caller has a handle to that.
     ///
     /// # Errors
     ///
+    /// EEXIST if the new name is taken and that is refused, EINVAL if the file system cannot do what is wanted then;
     /// ENOENT, ENOTDIR, EISDIR for a file in the place of a directory, ENOTEMPTY, EINVAL for a directory below itself,
     /// EROFS, and what the file system says.
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
-        let _ = (name, directory, new_name);
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
+        let _ = (name, directory, new_name, collision);
         Err(Errno::EROFS)
     }
 }
@@ -294,14 +494,83 @@ pub trait OpenFile {
         Ok(())
     }
 
-    /// Sets the time when the contents last changed, moved to the nearest that the file system can store.
+    /// Sets attributes.
     ///
     /// # Errors
     ///
-    /// EROFS, EINVAL for a time before 1970 where that cannot be stored, and what the file system says.
-    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
-        let _ = time;
+    /// As [`Node::set_attributes`].
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let _ = changes;
         Err(Errno::EROFS)
+    }
+
+    /// Reserves space, or gives it back.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP where the file system cannot; else as [`write_at`](OpenFile::write_at).
+    fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
+        let _ = (offset, length, how);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Where the next data or the next hole begins, at or behind `offset`.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO at or behind the end, and for data behind the last.
+    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+        match (self.metadata()?.len, target) {
+            (len, _) if offset >= len => Err(Errno::ENXIO),
+            (_, SeekTarget::Data) => Ok(offset),
+            (len, SeekTarget::Hole) => Ok(len),
+        }
+    }
+
+    /// Copies bytes from this file to one of the same file system without their coming here, and returns how many those
+    /// were; 0 only at the end of this file. `target` is what [`identity`](OpenFile::identity) says of the other one.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP or EXDEV where that cannot be done: reading and writing is the thing to do then.
+    fn copy_to(&self, offset: u64, target: u64, target_offset: u64, length: u64) -> Result<u64, Errno> {
+        let _ = (offset, target, target_offset, length);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What names this open file in its file system, for as long as it is open; `None` where nothing needs that.
+    fn identity(&self) -> Option<u64> {
+        None
+    }
+
+    /// Locks the file for this handle, which then has this lock and no other. Dropping the handle unlocks it. A handle that
+    /// has another lock gives that up first, as with `flock`: if it cannot have the new one, it has none.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if somebody else's lock is in the way and there is no waiting, EOPNOTSUPP where there are no locks.
+    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        let _ = (kind, wait);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Gives the handle's lock up, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP where there are no locks.
+    fn unlock(&self) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Says what went wrong with writes that have been accepted, as closing a descriptor does elsewhere. Nothing is stable
+    /// for that.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    fn flush(&self) -> Result<(), Errno> {
+        Ok(())
     }
 }
 

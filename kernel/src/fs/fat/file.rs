@@ -8,7 +8,7 @@ use toro_fat::Timestamp;
 
 use super::file_type;
 use super::node::FatNode;
-use crate::fs::metadata::{FileTime, Metadata};
+use crate::fs::metadata::{AttributeChanges, Metadata, TimeChange};
 use crate::fs::vfs::{Appended, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// The most bytes that are read or written without letting others have a turn with the volume.
@@ -121,7 +121,8 @@ impl OpenFile for FatFile {
         self.node.file_system.with(|volume| volume.sync(self.node.node))
     }
 
-    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let AttributeChanges { modified: Some(TimeChange::To(time)), .. } = *changes else { return Err(Errno::EPERM) };
         let seconds = u64::try_from(time.seconds).map_err(|_| Errno::EINVAL)?;
         let time = Timestamp { seconds, nanoseconds: time.nanoseconds };
         self.node.file_system.with(|volume| volume.set_times(self.node.node, Some(time), None))

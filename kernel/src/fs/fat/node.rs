@@ -11,7 +11,8 @@ use toro_fat::{Error, NodeId};
 use super::file::{FatFile, FatListing};
 use super::{Fat, is_read_only, metadata};
 use crate::fs::metadata::{FileType, Metadata};
-use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
+use crate::fs::options::{Contents, Rights};
+use crate::fs::vfs::{Collision, Freshness, Node, OpenDirectory, OpenFile};
 
 /// The inode number of the root directory.
 pub const ROOT_INODE: u64 = 1;
@@ -91,7 +92,7 @@ impl Node for FatNode {
         Ok(Box::new(FatFile::for_reading(self.handle_to_self()?)))
     }
 
-    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
+    fn open_for_writing(&self, _: Rights, contents: Contents) -> Result<Box<dyn OpenFile>, Errno> {
         self.expect_file()?;
         if self.file_system.is_read_only {
             return Err(Errno::EROFS);
@@ -100,7 +101,11 @@ impl Node for FatNode {
         if is_read_only(&found) {
             return Err(Errno::EACCES);
         }
-        Ok(Box::new(FatFile::for_writing(self.handle_to_self()?)))
+        let file = FatFile::for_writing(self.handle_to_self()?);
+        if contents == Contents::Truncate {
+            file.set_len(0)?;
+        }
+        Ok(Box::new(file))
     }
 
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
@@ -110,7 +115,7 @@ impl Node for FatNode {
         }
     }
 
-    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+    fn create(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>, Errno> {
         let file_system = &self.file_system;
         let node: Rc<dyn Node> = file_system.with(|volume| {
             let node = volume.create(self.node, name)?;
@@ -119,7 +124,7 @@ impl Node for FatNode {
         Ok(node)
     }
 
-    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
+    fn create_directory(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>, Errno> {
         let file_system = &self.file_system;
         let node: Rc<dyn Node> = file_system.with(|volume| {
             let node = volume.create_directory(self.node, name)?;
@@ -136,7 +141,10 @@ impl Node for FatNode {
         self.file_system.with(|volume| volume.remove_directory(self.node, name))
     }
 
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
+        if collision != Collision::Replace {
+            return Err(Errno::EINVAL);
+        }
         let directory = self.file_system.by_number(directory)?;
         let moved = self.find(name)?;
         self.file_system.with(|volume| volume.rename(self.node, name, directory.node, new_name))?;

@@ -55,7 +55,14 @@ impl Node for HostNode {
             mode: self.metadata.mode(),
             inode: self.metadata.ino(),
             links: 1,
+            uid: 0,
+            gid: 0,
+            device: 0,
+            blocks: 0,
+            block_size: 4096,
+            accessed: FileTime { seconds: self.metadata.atime(), nanoseconds: 0 },
             modified: FileTime { seconds: self.metadata.mtime(), nanoseconds: 0 },
+            changed: FileTime { seconds: self.metadata.ctime(), nanoseconds: 0 },
         })
     }
 

@@ -10,9 +10,10 @@ use toro_core::DmaBuf;
 
 use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number, PlaceAnswer};
 use super::{Carrier, Job};
-use crate::fs::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
+use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
-use crate::fs::vfs::{Appended, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// The most bytes that one answer to `read_at`, or one job of `write_at`, carries. Larger ones take several.
 const PIECE: usize = 256 * 1024;
@@ -166,8 +167,9 @@ impl<C: Carrier> Node for RemoteNode<C> {
         Ok(self.file(self.handle.call(Exports::open)?))
     }
 
-    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>, Errno> {
-        Ok(self.file(self.handle.call(Exports::open_for_writing)?))
+    fn open_for_writing(&self, rights: Rights, contents: Contents) -> Result<Box<dyn OpenFile>, Errno> {
+        let open = move |exports: &Exports, number| exports.open_for_writing(number, rights, contents);
+        Ok(self.file(self.handle.call(open)?))
     }
 
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
@@ -176,13 +178,13 @@ impl<C: Carrier> Node for RemoteNode<C> {
         Ok(Box::new(RemoteListing { handle, batch: Vec::new().into_iter(), end: None }))
     }
 
-    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
-        let node = self.call_with(name, Exports::create)?;
+    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let node = self.call_with(name, move |exports, number, name| exports.create(number, name, mode))?;
         Ok(Self::shared(&self.handle.connection, node))
     }
 
-    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>, Errno> {
-        let node = self.call_with(name, Exports::create_directory)?;
+    fn create_directory(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let node = self.call_with(name, move |exports, number, name| exports.create_directory(number, name, mode))?;
         Ok(Self::shared(&self.handle.connection, node))
     }
 
@@ -194,9 +196,11 @@ impl<C: Carrier> Node for RemoteNode<C> {
         self.call_with(name, Exports::remove_directory)
     }
 
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<(), Errno> {
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
         let new_name = Box::<[u8]>::from(new_name);
-        self.call_with(name, move |exports, number, name| exports.rename(number, name, directory, &new_name))
+        let rename =
+            move |exports: &Exports, number, name: &[u8]| exports.rename(number, name, directory, &new_name, collision);
+        self.call_with(name, rename)
     }
 }
 
@@ -269,8 +273,9 @@ impl<C: Carrier> OpenFile for RemoteFile<C> {
         self.handle.call(move |exports, number| exports.sync_file(number, what))
     }
 
-    fn set_modified(&self, time: FileTime) -> Result<(), Errno> {
-        self.handle.call(move |exports, number| exports.set_modified(number, time))
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let changes = *changes;
+        self.handle.call(move |exports, number| exports.set_file_attributes(number, &changes))
     }
 }
 

@@ -9,9 +9,10 @@ use core::cell::{Cell, RefCell};
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use crate::fs::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
+use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
-use crate::fs::vfs::{Appended, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// Names an object of the owner, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,8 +196,13 @@ impl Exports {
         Ok(self.add_file(self.node(node)?.open()?))
     }
 
-    pub(super) fn open_for_writing(&self, node: Number) -> Result<FileAnswer, Errno> {
-        Ok(self.add_file(self.node(node)?.open_for_writing()?))
+    pub(super) fn open_for_writing(
+        &self,
+        node: Number,
+        rights: Rights,
+        contents: Contents,
+    ) -> Result<FileAnswer, Errno> {
+        Ok(self.add_file(self.node(node)?.open_for_writing(rights, contents)?))
     }
 
     pub(super) fn open_directory(&self, node: Number) -> Result<Number, Errno> {
@@ -204,12 +210,12 @@ impl Exports {
         Ok(self.insert(Object::Listing(Rc::new(RefCell::new(listing)))))
     }
 
-    pub(super) fn create(&self, directory: Number, name: &[u8]) -> Result<NodeAnswer, Errno> {
-        Ok(self.answer(self.node(directory)?.create(name)?))
+    pub(super) fn create(&self, directory: Number, name: &[u8], mode: u32) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.node(directory)?.create(name, mode)?))
     }
 
-    pub(super) fn create_directory(&self, directory: Number, name: &[u8]) -> Result<NodeAnswer, Errno> {
-        Ok(self.answer(self.node(directory)?.create_directory(name)?))
+    pub(super) fn create_directory(&self, directory: Number, name: &[u8], mode: u32) -> Result<NodeAnswer, Errno> {
+        Ok(self.answer(self.node(directory)?.create_directory(name, mode)?))
     }
 
     pub(super) fn remove(&self, directory: Number, name: &[u8]) -> Result<(), Errno> {
@@ -220,8 +226,15 @@ impl Exports {
         self.node(directory)?.remove_directory(name)
     }
 
-    pub(super) fn rename(&self, from: Number, name: &[u8], to: u64, new_name: &[u8]) -> Result<(), Errno> {
-        self.node(from)?.rename(name, to, new_name)
+    pub(super) fn rename(
+        &self,
+        from: Number,
+        name: &[u8],
+        to: u64,
+        new_name: &[u8],
+        collision: Collision,
+    ) -> Result<(), Errno> {
+        self.node(from)?.rename(name, to, new_name, collision)
     }
 
     pub(super) fn file_metadata(&self, file: Number) -> Result<Metadata, Errno> {
@@ -258,8 +271,8 @@ impl Exports {
         self.file(file)?.sync(what)
     }
 
-    pub(super) fn set_modified(&self, file: Number, time: FileTime) -> Result<(), Errno> {
-        self.file(file)?.set_modified(time)
+    pub(super) fn set_file_attributes(&self, file: Number, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.file(file)?.set_attributes(changes)
     }
 
     pub(super) fn next_batch(&self, listing: Number) -> Batch {

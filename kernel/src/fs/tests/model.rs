@@ -10,8 +10,9 @@ use fuse_proto::Errno;
 use toro_core::{DmaBuf, DmaPool};
 
 use crate::fs::fuse::tests::memory::Heap;
-use crate::fs::metadata::{FileSystemStats, FileTime, FileType, Metadata};
-use crate::fs::vfs::{Appended, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileTime, FileType, Metadata, TimeChange};
+use crate::fs::options::{Contents, Rights};
+use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
 
 type Result<T> = core::result::Result<T, Errno>;
 
@@ -119,7 +120,14 @@ impl Model {
             mode: 0o777,
             inode: number,
             links: 1,
+            uid: 0,
+            gid: 0,
+            device: 0,
+            blocks: 0,
+            block_size: 4096,
+            accessed: object.modified,
             modified: object.modified,
+            changed: object.modified,
         })
     }
 }
@@ -185,8 +193,12 @@ impl Node for ModelNode {
         self.file()
     }
 
-    fn open_for_writing(&self) -> Result<Box<dyn OpenFile>> {
-        self.file()
+    fn open_for_writing(&self, _: Rights, contents: Contents) -> Result<Box<dyn OpenFile>> {
+        let file = self.file()?;
+        if contents == Contents::Truncate {
+            file.set_len(0)?;
+        }
+        Ok(file)
     }
 
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>> {
@@ -199,11 +211,11 @@ impl Node for ModelNode {
         Ok(Box::new(ModelListing(names.into_iter().map(entry).collect::<Vec<_>>().into_iter())))
     }
 
-    fn create(&self, name: &[u8]) -> Result<Rc<dyn Node>> {
+    fn create(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>> {
         Ok(Rc::new(self.model.add(self.number, name, Kind::File(Vec::new()))?))
     }
 
-    fn create_directory(&self, name: &[u8]) -> Result<Rc<dyn Node>> {
+    fn create_directory(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>> {
         Ok(Rc::new(self.model.add(self.number, name, Kind::Directory(BTreeMap::new()))?))
     }
 
@@ -219,7 +231,8 @@ impl Node for ModelNode {
         self.model.take(self.number, name)
     }
 
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8]) -> Result<()> {
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<()> {
+        assert_eq!(collision, Collision::Replace, "the model knows no other");
         let moved = self.model.find(self.number, name)?;
         let is_directory = self.model.handle(moved).file_type.is_dir();
         if is_directory && self.model.is_below(directory, moved) {
@@ -315,7 +328,8 @@ impl OpenFile for ModelFile {
         Ok(())
     }
 
-    fn set_modified(&self, time: FileTime) -> Result<()> {
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<()> {
+        let Some(TimeChange::To(time)) = changes.modified else { return Err(Errno::EPERM) };
         self.0.model.object(self.0.number, |object| object.modified = time);
         Ok(())
     }
