@@ -10,6 +10,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use core::any::Any;
 
 use fuse_proto::ops::{OpenDir, Opened, ReadDir, ReadDirPlus, ReleaseDir};
 use fuse_proto::{DirEntry, DirOffset, Errno, FileHandle, ListedNode, Opcode, Operation, Plan};
@@ -29,12 +30,18 @@ const REPLIES_MAX: u32 = 65_536;
 /// A directory that is being listed.
 pub struct FuseDirectory {
     node: Rc<FuseNode>,
-    /// `None` if the server keeps none.
-    handle: Option<FileHandle>,
+    handle: Rc<DirectoryHandle>,
     position: DirOffset,
     entries: VecDeque<RawEntry>,
     replies: u32,
     state: State,
+}
+
+/// An open directory of the server, released when nobody lists it and no request uses it any more (FU-FR-10).
+struct DirectoryHandle {
+    node: Rc<FuseNode>,
+    /// `None` if the server keeps none.
+    handle: Option<FileHandle>,
 }
 
 enum State {
@@ -66,7 +73,7 @@ impl FuseDirectory {
         };
         Ok(Self {
             node: Rc::clone(node),
-            handle: opened.handle,
+            handle: Rc::new(DirectoryHandle { node: Rc::clone(node), handle: opened.handle }),
             position: DirOffset::START,
             entries: VecDeque::new(),
             replies: 0,
@@ -99,13 +106,14 @@ impl FuseDirectory {
         let connection = &self.node.client().connection;
         let size = usize::try_from(self.size()).unwrap_or(0);
         let payload = connection.buffer_in_time(size)?;
-        connection.submit(operation, Some(payload), late, self.node.keep())?.wait()
+        let keep: Rc<dyn Any> = Rc::clone(&self.handle) as Rc<dyn Any>;
+        connection.submit(operation, Some(payload), late, Some(keep))?.wait()
     }
 
     fn fetch_with_nodes(&mut self) -> Result<(), Errno> {
         let operation = ReadDirPlus {
             node: self.node.number(),
-            handle: self.handle.unwrap_or_default(),
+            handle: self.handle.handle.unwrap_or_default(),
             offset: self.position,
             size: self.size(),
         };
@@ -134,7 +142,7 @@ impl FuseDirectory {
     fn fetch_names(&mut self) -> Result<(), Errno> {
         let operation = ReadDir {
             node: self.node.number(),
-            handle: self.handle.unwrap_or_default(),
+            handle: self.handle.handle.unwrap_or_default(),
             offset: self.position,
             size: self.size(),
         };
@@ -215,7 +223,7 @@ impl OpenDirectory for FuseDirectory {
     }
 }
 
-impl Drop for FuseDirectory {
+impl Drop for DirectoryHandle {
     fn drop(&mut self) {
         if let Some(handle) = self.handle {
             let closing = Closing::Directory(ReleaseDir { node: self.node.number(), handle });
