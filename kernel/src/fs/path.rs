@@ -195,7 +195,8 @@ pub fn leading_names(path: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     })
 }
 
-fn check_length(path: &[u8]) -> Result<(), Errno> {
+/// Fails for what is too long, or has a NUL in it.
+pub(super) fn check_length(path: &[u8]) -> Result<(), Errno> {
     if path.contains(&0) {
         Err(Errno::EINVAL)
     } else if path.len() > PATH_MAX {
