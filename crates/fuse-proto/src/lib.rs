@@ -51,6 +51,8 @@ pub mod ops;
 pub mod session;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod layout_tests;
 #[cfg(test)]
 mod testing;
