@@ -103,6 +103,8 @@ pub struct Manners {
     pub silent_destroy: bool,
     /// What every change of a name or an attribute is answered with.
     pub refuse_changes: Option<Errno>,
+    /// All objects have the inode number 7, as those of several file systems of the host may.
+    pub one_inode: bool,
     /// Whether RENAME2 knows its flags, as not every file system of the host does.
     pub rename_flags: bool,
 }
@@ -120,6 +122,7 @@ impl Default for Manners {
             hide_kinds: false,
             silent_destroy: false,
             refuse_changes: None,
+            one_inode: false,
             rename_flags: true,
         }
     }
@@ -140,6 +143,8 @@ pub struct Server {
     pub offences: Vec<String>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
+    /// How many SETATTRs went through a handle.
+    pub with_handle: usize,
     /// What INIT agreed on.
     pub agreed: InitFlags,
     /// Where each name stands in the listings of a directory.
@@ -165,6 +170,7 @@ impl Server {
             counts: BTreeMap::new(),
             offences: Vec::new(),
             largest_read: 0,
+            with_handle: 0,
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,
