@@ -48,7 +48,6 @@ use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
 use self::handle::{IdleHandles, OpenFiles};
 use self::node::{FuseNode, Learned};
-pub use self::statistics::Statistics;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
 use super::vfs::{FileSystem, Node};

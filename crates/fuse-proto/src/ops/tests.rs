@@ -24,6 +24,12 @@ use crate::operation::{Operation, Request};
 use crate::session::Session;
 use crate::testing::{UNIQUE, config, node, reply, reply_claiming, wire_attributes, wire_entry};
 
+mod control;
+mod locks;
+mod ranges;
+mod statx;
+mod xattrs;
+
 /// The request's header and body, with the length checked.
 fn encode<R: Request>(request: &R) -> (RequestHeader, Vec<u8>) {
     let mut buffer = vec![0xff; request.request_len().expect("it can be encoded")];
