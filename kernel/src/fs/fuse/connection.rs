@@ -36,7 +36,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::Forget;
-use fuse_proto::{Caller, Errno, Operation, ReplyError, Request, Unique, UniqueAllocator};
+use fuse_proto::{Caller, Errno, Operation, Request, Unique, UniqueAllocator};
 use toro_core::driver::fuse::{FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
 use toro_core::driver::{Armed, DeviceFault, Refusal};
 use toro_core::{DmaBuf, Instant};
@@ -232,17 +232,6 @@ impl Connection {
         let result = operation.decode(answer.unique, answer.reply()).map(use_reply);
         self.recycle(answer.buffers);
         result.map_err(|error| self.judge(error))
-    }
-
-    /// Makes an error number of a bad answer, and pays what it owes.
-    pub fn judge(&self, error: ReplyError) -> Errno {
-        if let ReplyError::Malformed { defect, .. } = error {
-            log::debug!("virtio-fs: {defect}");
-        }
-        if let Some(node) = error.forget() {
-            self.forget(node, 1);
-        }
-        error.errno()
     }
 
     /// Sends an operation; `payload` is where bulk data of its reply goes, as long as the room for it. Waits

@@ -11,13 +11,12 @@ use alloc::rc::Rc;
 
 use fuse_proto::ops::{
     AllocateMode, AttributeChanges, CopyFileRange, CopyFileRange64, FAllocate, FSync, Flush, LSeek, OpenedFlags,
-    SeekWhat, SetAttr, SyncWhat,
+    SeekWhat, SyncWhat,
 };
-use fuse_proto::{Errno, FileHandle, FileType, LockOwner, Opcode, Operation, Plan};
+use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Operation, Plan};
 
 use super::FuseFile;
 use crate::fs::fuse::connection::{Closing, Late};
-use crate::fs::fuse::node::Learned;
 use crate::fs::options::Rights;
 use crate::fs::vfs::{Allocation, SeekTarget, Sync};
 
@@ -52,18 +51,7 @@ impl FuseFile {
         let node = &self.handle.node;
         let changes =
             AttributeChanges { handle: self.handle.handle, size: Some(length), ..AttributeChanges::default() };
-        let operation = SetAttr { node: node.number(), expected: Some(FileType::Regular), changes };
-        let before = node.changes();
-        let reply = self.client().connection.call(&operation, Late::Nothing, self.handle.keep(), |reply| reply);
-        let is_alone = node.changes() == before;
-        node.note_change();
-        let reply = reply?;
-        if is_alone {
-            // What it says is the file as it is after the change, and nothing else has changed it meanwhile.
-            let asked = node.client().now();
-            node.learn(&Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked });
-        }
-        Ok(())
+        node.change_attributes(changes, self.handle.keep())
     }
 
     /// Makes the file stable.
