@@ -206,6 +206,12 @@ impl Connection {
         self.in_flight.get()
     }
 
+    /// Whether nothing is sent any more.
+    #[cfg(test)]
+    pub fn is_closed(&self) -> bool {
+        self.state.borrow().closed.is_some()
+    }
+
     /// Whether there is still something to send or to come back.
     pub fn is_busy(&self) -> bool {
         let state = self.state.borrow();
