@@ -69,6 +69,7 @@ mod functions;
 mod fuse;
 #[cfg(feature = "fat")]
 mod lock;
+mod locks;
 pub mod metadata;
 #[cfg(any(test, target_os = "none"))]
 mod mount_words;
