@@ -72,6 +72,7 @@ mod fuse;
 pub mod host;
 #[cfg(feature = "fat")]
 mod lock;
+mod locks;
 pub mod metadata;
 #[cfg(any(test, target_os = "none"))]
 mod mount_words;
