@@ -16,10 +16,13 @@ use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
 mod caching;
 mod device;
 mod hostile;
+mod interrupting;
 mod listing;
 pub mod memory;
+mod notices;
 mod pump;
 mod reading;
+mod remounting;
 mod requests;
 pub mod server;
 
