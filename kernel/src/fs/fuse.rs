@@ -1,12 +1,14 @@
 //! A file system over FUSE messages: the client side, on any [`FuseDevice`].
 //!
 //! ```text
-//!   vfs --> node.rs       LOOKUP GETATTR READLINK     one FuseNode per object; lookups are counted there
+//!   vfs --> node.rs       all about one object        one FuseNode each; lookups are counted there
+//!           node/*        names, changes, attributes
 //!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
 //!           handle.rs     OPEN RELEASE                shared by all readers of a file
-//!           file.rs       READ                        several at once, and ahead
+//!           file.rs       READ WRITE and the rest     several at once, and ahead of readers
 //!           cache.rs      which name means which node, and until when
 //!           contents.rs   small files, until their attributes run out
+//!           unstable.rs   what has been changed           for SYNCFS, or FSYNC of each
 //!             |
 //!           connection.rs slots, waiting, FORGET      all requests in flight
 //!             |
@@ -46,8 +48,10 @@ use toro_core::driver::fuse::FuseDevice;
 use self::cache::NameCache;
 use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
-use self::handle::IdleHandles;
-use self::node::{FuseNode, Learned};
+use self::handle::{IdleHandles, OpenFiles};
+use self::node::{FuseNode, Learned, Version};
+pub use self::statistics::Statistics;
+use self::unstable::Unstable;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
 use super::vfs::{FileSystem, Node};
@@ -59,8 +63,10 @@ mod directory;
 mod file;
 mod handle;
 mod node;
+mod statistics;
 #[cfg(test)]
 pub(super) mod tests;
+mod unstable;
 
 /// How much a mount may use.
 #[derive(Clone, Copy, Debug)]
@@ -98,12 +104,18 @@ pub struct Client {
     session: RefCell<Session>,
     options: Options,
     read_limit: usize,
+    write_limit: usize,
     /// Every node that someone has a handle to.
     nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
     names: NameCache,
     contents: ContentsCache,
     idle: IdleHandles,
+    open_files: OpenFiles,
+    statistics: statistics::Counters,
     root: RefCell<Option<Rc<FuseNode>>>,
+    /// The last moment in the order of questions and changes.
+    version: Cell<Version>,
+    unstable: Unstable,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
     /// Children of directories that are gone, on their way out.
@@ -139,16 +151,22 @@ impl Client {
             connection.allow_batches();
         }
         let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
+        let write_limit = usize::try_from(session.max_write()).unwrap_or(usize::MAX).min(limits.max_payload);
         let client = Rc::new(Self {
             connection,
             session: RefCell::new(session),
             options,
             read_limit,
+            write_limit,
             nodes: RefCell::default(),
             names: NameCache::new(options.names),
             contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
+            open_files: OpenFiles::default(),
+            statistics: statistics::Counters::default(),
             root: RefCell::default(),
+            version: Cell::default(),
+            unstable: Unstable::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
             burying: Cell::new(false),
@@ -159,7 +177,7 @@ impl Client {
 
     fn find_root(self: &Rc<Self>) -> Result<(), Errno> {
         let expected = Some(fuse_proto::FileType::Directory);
-        let asked = self.now();
+        let asked = self.next_version();
         let operation = GetAttr { node: NodeId::ROOT, handle: None, expected };
         let reply = self.connection.call(&operation, Late::Nothing, None, |reply| reply)?;
         let learned = Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked };
@@ -183,6 +201,22 @@ impl Client {
         self.connection.now()
     }
 
+    /// The next moment in the order of questions and changes.
+    fn next_version(&self) -> Version {
+        let version = self.version.get().next();
+        self.version.set(version);
+        version
+    }
+
+    /// The node with this number, to which somebody has a handle.
+    fn find_node(&self, number: u64) -> Result<Rc<FuseNode>, Errno> {
+        let number = NodeId::new(number).ok_or(Errno::ESTALE)?;
+        if number.is_root() {
+            return self.root.borrow().clone().ok_or(Errno::ENOTCONN);
+        }
+        self.nodes.borrow().get(&number).and_then(Weak::upgrade).ok_or(Errno::ESTALE)
+    }
+
     fn plan(&self, opcode: Opcode) -> Plan {
         self.session.borrow().plan(opcode)
     }
@@ -198,6 +232,11 @@ impl Client {
 
     fn read_limit(&self) -> usize {
         self.read_limit
+    }
+
+    /// The largest WRITE in bytes.
+    fn write_limit(&self) -> usize {
+        self.write_limit
     }
 
     /// Sets memory aside for reading ahead, if there is some left.
@@ -218,7 +257,7 @@ impl Client {
     }
 
     /// The node that a reply names, with the reference that the reply carries counted.
-    fn receive(self: &Rc<Self>, entry: &Entry, asked: Instant) -> Rc<FuseNode> {
+    fn receive(self: &Rc<Self>, entry: &Entry, asked: Version) -> Rc<FuseNode> {
         let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
         let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
         if let Some(node) = known {
@@ -276,6 +315,10 @@ impl FileSystem for Client {
             files_free: status.files_free,
             name_max: status.name_len,
         })
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.make_stable()
     }
 
     fn shutdown(&self) {

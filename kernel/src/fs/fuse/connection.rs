@@ -36,7 +36,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::Forget;
-use fuse_proto::{Caller, Errno, Operation, ReplyError, Request, Unique, UniqueAllocator};
+use fuse_proto::{Caller, Errno, Operation, Request, Unique, UniqueAllocator};
 use toro_core::driver::fuse::{FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
 use toro_core::driver::{Armed, DeviceFault, Refusal};
 use toro_core::{DmaBuf, Instant};
@@ -81,6 +81,19 @@ struct State {
     closed: Option<Errno>,
 }
 
+/// The connection's clock and events, for others.
+struct Clock(Rc<Connection>);
+
+impl Scheduler for Clock {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn event(&self) -> Rc<dyn Event> {
+        self.0.scheduler.event()
+    }
+}
+
 /// The way to one file server, and all requests that are on it.
 pub struct Connection {
     device: RefCell<Box<dyn FuseDevice>>,
@@ -93,6 +106,8 @@ pub struct Connection {
     in_flight: Cell<usize>,
     /// How many references may travel in one message.
     forget_batch: Cell<usize>,
+    /// Whether FLUSH, sent when nobody waited for the answer, was answered with ENOSYS.
+    no_flush: Cell<bool>,
 }
 
 impl Connection {
@@ -118,12 +133,23 @@ impl Connection {
             patience,
             in_flight: Cell::new(0),
             forget_batch: Cell::new(1),
+            no_flush: Cell::new(false),
         })
     }
 
     /// What the device can take.
     pub fn limits(&self) -> FuseLimits {
         self.limits
+    }
+
+    /// Whether FLUSH is worth a message, as far as the answers to those say that nobody waited for.
+    pub fn has_flush(&self) -> bool {
+        !self.no_flush.get()
+    }
+
+    /// A way to wait for other threads of the core.
+    pub fn scheduler(self: &Rc<Self>) -> Box<dyn Scheduler> {
+        Box::new(Clock(Rc::clone(self)))
     }
 
     /// The time.
@@ -140,6 +166,12 @@ impl Connection {
     #[cfg(test)]
     pub fn in_flight(&self) -> usize {
         self.in_flight.get()
+    }
+
+    /// Whether nothing is sent any more.
+    #[cfg(test)]
+    pub fn is_closed(&self) -> bool {
+        self.state.borrow().closed.is_some()
     }
 
     /// Whether there is still something to send or to come back.
@@ -202,17 +234,6 @@ impl Connection {
         result.map_err(|error| self.judge(error))
     }
 
-    /// Makes an error number of a bad answer, and pays what it owes.
-    pub fn judge(&self, error: ReplyError) -> Errno {
-        if let ReplyError::Malformed { defect, .. } = error {
-            log::debug!("virtio-fs: {defect}");
-        }
-        if let Some(node) = error.forget() {
-            self.forget(node, 1);
-        }
-        error.errno()
-    }
-
     /// Sends an operation; `payload` is where bulk data of its reply goes, as long as the room for it. Waits
     /// while the device has no room for the request.
     ///
@@ -226,8 +247,34 @@ impl Connection {
         late: Late,
         keep: Keep,
     ) -> Result<Ticket, Errno> {
+        let (unique, request) = self.prepare(operation, None, payload)?;
+        self.submit_prepared(unique, request, late, keep)
+    }
+
+    /// Like [`submit`](Self::submit), for an operation whose data goes to the server in a buffer of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub fn submit_data<O: Operation>(
+        self: &Rc<Self>,
+        operation: &O,
+        data: DmaBuf,
+        late: Late,
+        keep: Keep,
+    ) -> Result<Ticket, Errno> {
+        let (unique, request) = self.prepare(operation, Some(data), None)?;
+        self.submit_prepared(unique, request, late, keep)
+    }
+
+    fn submit_prepared(
+        self: &Rc<Self>,
+        unique: Unique,
+        mut request: FuseRequest,
+        late: Late,
+        keep: Keep,
+    ) -> Result<Ticket, Errno> {
         let deadline = self.deadline();
-        let (unique, mut request) = self.prepare(operation, payload)?;
         loop {
             match self.offer(request) {
                 Ok(id) => return Ok(self.ticket(id, unique, late, keep)),
@@ -250,7 +297,7 @@ impl Connection {
         late: Late,
         keep: Keep,
     ) -> Option<Ticket> {
-        let (unique, request) = self.prepare(operation, payload).ok()?;
+        let (unique, request) = self.prepare(operation, None, payload).ok()?;
         match self.offer(request) {
             Ok(id) => Some(self.ticket(id, unique, late, keep)),
             Err((_, request)) => {
@@ -366,7 +413,15 @@ impl Connection {
     }
 
     /// Encodes an operation into fresh buffers.
-    fn prepare<O: Operation>(&self, operation: &O, payload: Option<DmaBuf>) -> Result<(Unique, FuseRequest), Errno> {
+    fn prepare<O: Operation>(
+        &self,
+        operation: &O,
+        data: Option<DmaBuf>,
+        payload: Option<DmaBuf>,
+    ) -> Result<(Unique, FuseRequest), Errno> {
+        if data.as_ref().map_or(0, |data| data.len()) != operation.data_len() {
+            return Err(Errno::EINVAL);
+        }
         let (unique, request) = self.encode(operation)?;
         let room = operation.reply_capacity() - payload.as_ref().map_or(0, |payload| payload.len());
         let Some(mut reply) = self.buffer(room) else {
@@ -376,7 +431,7 @@ impl Connection {
         // A reply that was never written must not look like the last one that was (FU-FR-8).
         reply.fill(0);
         let priority = Priority::Normal;
-        Ok((unique, FuseRequest { priority, request, data: None, reply: Some(reply), payload }))
+        Ok((unique, FuseRequest { priority, request, data, reply: Some(reply), payload }))
     }
 
     fn encode<R: Request>(&self, request: &R) -> Result<(Unique, DmaBuf), Errno> {

@@ -14,11 +14,10 @@ use core::any::Any;
 
 use fuse_proto::ops::{OpenDir, Opened, ReadDir, ReadDirPlus, ReleaseDir};
 use fuse_proto::{DirEntry, DirOffset, Errno, FileHandle, ListedNode, Opcode, Operation, Plan};
-use toro_core::Instant;
 
-use super::connection::{Answer, Closing, Late, payload};
+use super::connection::{Answer, Closing, Keep, Late, payload};
 use super::file_type;
-use super::node::FuseNode;
+use super::node::{FuseNode, Version};
 use crate::fs::vfs::{OpenDirectory, RawEntry};
 
 /// Bytes asked for at a time.
@@ -81,6 +80,17 @@ impl FuseDirectory {
         })
     }
 
+    /// The handle, or the one that stands for none.
+    pub fn handle(&self) -> FileHandle {
+        self.handle.handle.unwrap_or_default()
+    }
+
+    /// What a request through the handle keeps alive.
+    pub fn keep(&self) -> Keep {
+        let handle: Rc<dyn Any> = Rc::clone(&self.handle) as Rc<dyn Any>;
+        Some(handle)
+    }
+
     /// Asks for more names.
     fn fetch(&mut self) -> Result<(), Errno> {
         self.node.check()?;
@@ -106,19 +116,14 @@ impl FuseDirectory {
         let connection = &self.node.client().connection;
         let size = usize::try_from(self.size()).unwrap_or(0);
         let payload = connection.buffer_in_time(size)?;
-        let keep: Rc<dyn Any> = Rc::clone(&self.handle) as Rc<dyn Any>;
-        connection.submit(operation, Some(payload), late, Some(keep))?.wait()
+        connection.submit(operation, Some(payload), late, self.keep())?.wait()
     }
 
     fn fetch_with_nodes(&mut self) -> Result<(), Errno> {
-        let operation = ReadDirPlus {
-            node: self.node.number(),
-            handle: self.handle.handle.unwrap_or_default(),
-            offset: self.position,
-            size: self.size(),
-        };
+        let operation =
+            ReadDirPlus { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
         let client = Rc::clone(self.node.client());
-        let asked = client.now();
+        let asked = client.next_version();
         let answer = self.exchange(&operation, Late::List(operation))?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
             .and_then(|payload| Ok((payload.is_empty(), operation.parse(payload)?)));
@@ -140,12 +145,8 @@ impl FuseDirectory {
     }
 
     fn fetch_names(&mut self) -> Result<(), Errno> {
-        let operation = ReadDir {
-            node: self.node.number(),
-            handle: self.handle.handle.unwrap_or_default(),
-            offset: self.position,
-            size: self.size(),
-        };
+        let operation =
+            ReadDir { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
         let client = Rc::clone(self.node.client());
         let answer = self.exchange(&operation, Late::Nothing)?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
@@ -179,14 +180,13 @@ impl FuseDirectory {
     }
 
     /// Takes a name and what came with it; every reference finds an owner, or is returned.
-    fn take(&mut self, entry: Option<RawEntry>, listed: ListedNode, asked: Instant) {
+    fn take(&mut self, entry: Option<RawEntry>, listed: ListedNode, asked: Version) {
         let client = self.node.client();
         match (entry, listed) {
             (Some(mut entry), ListedNode::Known(known)) => {
                 entry.file_type = Some(file_type(known.attributes.file_type));
                 let node = client.receive(&known, asked);
-                let until = client.now().saturating_add(known.name_lifetime);
-                client.names.insert(&self.node, &entry.name, Some(node), until);
+                self.node.remember(&entry.name, Some(node), known.name_lifetime, asked);
                 self.entries.push_back(entry);
             }
             (None, ListedNode::Known(known)) => client.connection.forget(known.node, 1),
