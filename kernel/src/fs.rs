@@ -70,7 +70,6 @@ mod fuse;
 #[cfg(not(target_os = "none"))]
 #[doc(hidden)]
 pub mod host;
-#[cfg(feature = "fat")]
 mod lock;
 mod locks;
 pub mod metadata;
