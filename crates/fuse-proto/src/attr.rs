@@ -94,7 +94,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// Reads a moment off the wire, where seconds are the same bits without a sign. Too many nanoseconds are
     /// clamped (HD-FS-19).
-    fn from_wire(seconds: U64, nanoseconds: U32) -> Self {
+    pub(crate) fn from_wire(seconds: U64, nanoseconds: U32) -> Self {
         Self { seconds: i64::from_ne_bytes(seconds.get().to_ne_bytes()), nanoseconds: nanoseconds.get().min(MAX_NANOS) }
     }
 }

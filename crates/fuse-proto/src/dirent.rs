@@ -304,7 +304,7 @@ impl<'a> Iterator for DirEntriesPlus<'a> {
             Ok(name) => name,
             Err(defect) => {
                 let forget = NodeId::owed(head.entry.node.get());
-                return Some(Err(ReplyError::Malformed { defect, forget }));
+                return Some(Err(ReplyError::owing(defect, forget)));
             }
         };
         let dirent = dir_entry(&head.dirent, name);

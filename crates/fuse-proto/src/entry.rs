@@ -98,11 +98,20 @@ impl Entry {
     /// [`ReplyError::Malformed`] with the defect, and with the node to forget if the entry had one.
     pub fn from_wire(wire: &WireEntry, parent: NodeId) -> Result<Self, ReplyError> {
         let raw = wire.node.get();
-        Self::check(wire, parent).map_err(|defect| ReplyError::Malformed { defect, forget: NodeId::owed(raw) })
+        Self::check(wire, parent).map_err(|defect| ReplyError::owing(defect, NodeId::owed(raw)))
     }
 
     /// The same checks, for a caller that settles the debt itself.
     pub(crate) fn check(wire: &WireEntry, parent: NodeId) -> Result<Self, Defect> {
+        let entry = Self::check_nameless(wire, parent)?;
+        if entry.attributes.links == 0 {
+            return Err(Defect::LinkCount);
+        }
+        Ok(entry)
+    }
+
+    /// The same checks but for the number of names, for an object that was made without one.
+    pub(crate) fn check_nameless(wire: &WireEntry, parent: NodeId) -> Result<Self, Defect> {
         let node = NodeId::new(wire.node.get()).ok_or(Defect::NoNode)?;
         if node.is_root() {
             return Err(Defect::RootNode);
@@ -111,9 +120,6 @@ impl Entry {
             return Err(Defect::ParentNode);
         }
         let attributes = Attributes::from_wire(&wire.attributes)?;
-        if attributes.links == 0 {
-            return Err(Defect::LinkCount);
-        }
         Ok(Self {
             node,
             generation: Generation(wire.generation.get()),
@@ -151,7 +157,7 @@ mod tests {
 
     fn defect(wire: &WireEntry, parent: NodeId) -> (Defect, Option<NodeId>) {
         match Entry::from_wire(wire, parent) {
-            Err(ReplyError::Malformed { defect, forget }) => (defect, forget),
+            Err(ReplyError::Malformed { defect, forget, release: None }) => (defect, forget),
             other => panic!("accepted: {other:?}"),
         }
     }

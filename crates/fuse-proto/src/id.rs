@@ -8,7 +8,9 @@
 //!   FileHandle   one OPEN of it                  ended by exactly one RELEASE
 //! ```
 //!
-//! All three are *opaque*. Virtiofsd happens to count node ids upwards and C virtiofsd happens to send
+//! A fourth goes the other way: a [`LockOwner`] is how the *client* names whoever holds its locks.
+//!
+//! The server's three are *opaque*. Virtiofsd happens to count node ids upwards and C virtiofsd happens to send
 //! pointers as handles; neither is a promise. Nothing in this crate uses one of them as an index, compares
 //! them for anything but equality, or gives handle 0 a meaning. Only two values of a node id are fixed by the
 //! protocol: 1 is the root of the mount, which exists without a LOOKUP and is never forgotten, and 0 is "no
@@ -77,6 +79,12 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[doc(alias = "fh")]
 pub struct FileHandle(pub u64);
+
+/// Who holds a lock, as the client names it: one number for everything that shares its locks, which in POSIX is a
+/// process. Any value is legal. Linux sends a number that says nothing about its process; so may anybody.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[doc(alias = "lock_owner")]
+pub struct LockOwner(pub u64);
 
 /// A position in a directory stream: a cookie that the server gave with an entry.
 ///

@@ -53,7 +53,7 @@ pub const MAJOR: u32 = 7;
 
 /// The minor version that we speak: as new as servers in the field have been seen with, and new enough for the
 /// pickiest of them, which refuses clients below 31.
-pub const MINOR: u32 = 38;
+pub const MINOR: u32 = 45;
 
 /// The oldest minor version of a server that we speak to. Before it, structures had other sizes.
 pub const MIN_MINOR: u32 = 12;

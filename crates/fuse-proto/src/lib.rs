@@ -39,15 +39,18 @@ pub mod dirent;
 pub mod entry;
 pub mod errno;
 pub mod error;
+pub mod extensions;
 pub mod file_type;
 pub mod header;
 pub mod id;
 pub mod init;
 pub mod name;
+pub mod notify;
 pub mod opcode;
 pub mod operation;
 pub mod ops;
 pub mod session;
+pub mod xattr;
 
 #[cfg(test)]
 mod layout_tests;
@@ -59,11 +62,14 @@ pub use crate::dirent::{DirEntries, DirEntriesPlus, DirEntry, DirEntryPlus, List
 pub use crate::entry::{Entry, Identity};
 pub use crate::errno::Errno;
 pub use crate::error::{Defect, EncodeError, ReplyError};
+pub use crate::extensions::{Extended, Extensions, SecurityContext};
 pub use crate::file_type::FileType;
 pub use crate::header::{Caller, REPLY_HEADER_LEN, REQUEST_HEADER_LEN, Unique};
-pub use crate::id::{DirOffset, FileHandle, Generation, NodeId};
+pub use crate::id::{DirOffset, FileHandle, Generation, LockOwner, NodeId};
 pub use crate::init::InitFlags;
 pub use crate::name::{MAX_NAME_LEN, Name, NameError};
+pub use crate::notify::Notification;
 pub use crate::opcode::Opcode;
 pub use crate::operation::{BodyWriter, Operation, Request};
 pub use crate::session::{Plan, Session, UniqueAllocator};
+pub use crate::xattr::{XattrName, XattrNames};

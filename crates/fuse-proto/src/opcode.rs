@@ -106,8 +106,16 @@ opcodes! {
     Create = 35, "CREATE";
     /// Interrupt another request; has no reply.
     Interrupt = 36, "INTERRUPT";
+    /// Ask where a block lies on the disk below.
+    Bmap = 37, "BMAP";
     /// End a session.
     Destroy = 38, "DESTROY";
+    /// Whatever has no operation of its own.
+    Ioctl = 39, "IOCTL";
+    /// Ask whether a file is ready.
+    Poll = 40, "POLL";
+    /// Answer a notification that asks; has no reply.
+    NotifyReply = 41, "NOTIFY_REPLY";
     /// Give references to many nodes back; has no reply.
     BatchForget = 42, "BATCH_FORGET";
     /// Allocate or punch space.
@@ -158,7 +166,7 @@ mod tests {
             .filter_map(|raw| Opcode::from_raw(raw).map(|opcode| (raw, opcode)))
             .inspect(|&(raw, opcode)| assert_eq!(opcode.raw(), raw))
             .count();
-        assert_eq!(known, 47);
+        assert_eq!(known, 51);
     }
 
     #[test]

@@ -8,8 +8,9 @@
 //!   Lookup { parent, name }
 //!      | encode(unique, caller, buffer)        header, then write_body()
 //!      v
-//!   [header 40][fixed struct][names\0]    ->  device-readable
-//!   [header 16][payload ............ ]    <-  device-writable, exactly reply_capacity() bytes, header zeroed
+//!   [header 40][fixed struct][names\0][extensions]  [data]    ->  device-readable
+//!   [header 16][payload ............ ]                        <-  device-writable, exactly reply_capacity()
+//!                                                                 bytes, header zeroed
 //!      | payload_range(unique, header)         FU-RV-1 to FU-RV-5: may this payload be looked at?
 //!      | parse(payload)                        FU-RV-6 to FU-RV-8: does it make sense?
 //!      v
@@ -20,6 +21,17 @@
 //! answered: FORGET has no reply, not even a header (FU-FR-4), and the type says so.
 //!
 //! # Where the data lies
+//!
+//! The data of a WRITE is the caller's, and it should not be copied behind a header first. So it has no place in
+//! the operation: [`encode`](Request::encode) writes everything before it and already counts it in the header,
+//! and the device-readable part of the chain is two buffers, the encoded one and then exactly
+//! [`data_len`](Request::data_len) bytes of data. For every operation without data that number is 0, and one
+//! buffer is all.
+//!
+//! ```text
+//!   buffer 1  [header 40, len = 40 + 40 + 4096][WireWrite 40]     request_len() = 80 bytes
+//!   buffer 2  [data ......................................]     data_len()   = 4096 bytes
+//! ```
 //!
 //! The payload of a READ is the file's data, and it should stay where the device put it. So a reply can be
 //! checked by its header alone: [`payload_range`](Operation::payload_range) takes a *copy* of the 16 bytes and
@@ -45,6 +57,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::errno::Errno;
 use crate::error::{Defect, EncodeError, ReplyError};
+use crate::extensions::Extensions;
 use crate::header::{Caller, REPLY_HEADER_LEN, REQUEST_HEADER_LEN, ReplyHeader, RequestHeader, Unique};
 use crate::id::NodeId;
 use crate::name::Name;
@@ -68,42 +81,67 @@ pub trait Request {
     /// [`EncodeError::BufferTooSmall`] from the writer, and the operation's own reasons.
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError>;
 
-    /// Bytes that the encoded request takes, header included.
+    /// What follows the names, for operations that create something. Nothing, unless the operation was wrapped
+    /// in [`Extended`](crate::extensions::Extended).
+    fn extensions(&self) -> Extensions<'_> {
+        Extensions::NONE
+    }
+
+    /// Bytes of data that follow the encoded request, in a buffer of their own: what a WRITE writes. They are
+    /// part of the length in the header but not of [`request_len`](Self::request_len).
+    fn data_len(&self) -> usize {
+        0
+    }
+
+    /// Bytes that the encoded request takes, header included and [data](Self::data_len) excluded.
     ///
     /// # Errors
     ///
-    /// Those of [`write_body`](Self::write_body).
+    /// Those of [`write_body`](Self::write_body), and those of the extensions.
     fn request_len(&self) -> Result<usize, EncodeError> {
         let mut body = BodyWriter { room: None, written: 0 };
         self.write_body(&mut body)?;
+        self.extensions().write(&mut body)?;
+        total_len(&body, self.data_len())?;
         Ok(REQUEST_HEADER_LEN + body.written)
     }
 
-    /// Writes the request at the start of `buffer` and returns its length: the device-readable part of the
-    /// chain is exactly that long (FU-FR-2).
+    /// Writes the request at the start of `buffer` and returns how many bytes that took. The device-readable
+    /// part of the chain is exactly these bytes, and then exactly [`data_len`](Self::data_len) bytes of data
+    /// (FU-FR-2).
     ///
     /// # Errors
     ///
-    /// [`EncodeError::BufferTooSmall`], and the operation's own reasons. `buffer` may have been written to.
+    /// [`EncodeError::BufferTooSmall`], [`EncodeError::TooLong`], and the operation's own reasons. `buffer` may
+    /// have been written to.
     fn encode(&self, unique: Unique, caller: Caller, buffer: &mut [u8]) -> Result<usize, EncodeError> {
         let (head, rest) = buffer.split_first_chunk_mut::<REQUEST_HEADER_LEN>().ok_or(EncodeError::BufferTooSmall)?;
         let mut body = BodyWriter { room: Some(rest), written: 0 };
         self.write_body(&mut body)?;
-        let len = REQUEST_HEADER_LEN + body.written;
+        let extension_units = self.extensions().write(&mut body)?;
         let header = RequestHeader {
-            len: U32::new(u32::try_from(len).map_err(|_| EncodeError::BufferTooSmall)?),
+            len: U32::new(total_len(&body, self.data_len())?),
             opcode: U32::new(Self::OPCODE.raw()),
             unique: U64::new(unique.get()),
             node: U64::new(self.node().map_or(0, NodeId::get)),
             uid: U32::new(caller.uid),
             gid: U32::new(caller.gid),
             pid: U32::new(caller.pid),
-            extension_len: U16::ZERO,
+            extension_len: U16::new(extension_units),
             padding: U16::ZERO,
         };
         head.copy_from_slice(header.as_bytes());
-        Ok(len)
+        Ok(REQUEST_HEADER_LEN + body.written)
     }
+}
+
+/// The length in the header of a request with this body and that much data.
+fn total_len(body: &BodyWriter<'_>, data_len: usize) -> Result<u32, EncodeError> {
+    REQUEST_HEADER_LEN
+        .checked_add(body.written)
+        .and_then(|len| len.checked_add(data_len))
+        .and_then(|len| u32::try_from(len).ok())
+        .ok_or(EncodeError::TooLong)
 }
 
 /// A [`Request`] that is answered.
@@ -189,6 +227,14 @@ pub(crate) const fn fixed_len<T>() -> RangeInclusive<usize> {
     size_of::<T>()..=size_of::<T>()
 }
 
+/// Accepts a range of a file whose end is an offset that a server can express.
+pub(crate) fn check_range(offset: u64, length: u64) -> Result<(), EncodeError> {
+    match offset.checked_add(length) {
+        Some(end) if end <= i64::MAX.unsigned_abs() => Ok(()),
+        _ => Err(EncodeError::OffsetOutOfRange),
+    }
+}
+
 /// Where an operation writes the body of its request, or has it measured.
 #[derive(Debug)]
 pub struct BodyWriter<'a> {
@@ -215,6 +261,15 @@ impl BodyWriter<'_> {
     pub fn name(&mut self, name: Name<'_>) -> Result<(), EncodeError> {
         self.bytes(name.as_bytes())?;
         self.bytes(&[0])
+    }
+
+    /// Appends zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::BufferTooSmall`].
+    pub(crate) fn zeros(&mut self, count: usize) -> Result<(), EncodeError> {
+        (0..count).try_for_each(|_| self.bytes(&[0]))
     }
 
     /// Appends bytes as they are.

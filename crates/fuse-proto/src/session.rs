@@ -32,6 +32,7 @@ use crate::error::Defect;
 use crate::header::Unique;
 use crate::init::{Init, InitFlags, MAJOR, MIN_MINOR, MINOR, WireInitReply};
 use crate::opcode::Opcode;
+use crate::ops::RenameFlags;
 
 /// The page that `max_pages` counts. It is the server's, which does not tell; the smallest one is safe.
 const PAGE: u32 = 4096;
@@ -90,8 +91,7 @@ pub enum Plan {
     /// It is not needed and counts as done. For OPEN and OPENDIR the result is
     /// [`Opened::WITHOUT_HANDLE`](crate::ops::Opened::WITHOUT_HANDLE).
     Skip,
-    /// Send this one. `Rename` stands in for `Rename2` only if there are no flags; with flags the answer is
-    /// `EINVAL`. `MkNod` stands in for `Create` together with an `Open` after it.
+    /// Send this one. `MkNod` stands in for `Create` together with an `Open` after it.
     UseInstead(Opcode),
     /// It fails with this error.
     Refuse(Errno),
@@ -235,6 +235,19 @@ impl Session {
         }
     }
 
+    /// What to do about a rename with `flags`: without any, RENAME does it, which every server has; with some, only
+    /// RENAME2 does, or nothing.
+    pub fn plan_rename(&self, flags: RenameFlags) -> Plan {
+        if flags.is_empty() { Plan::UseInstead(Opcode::Rename) } else { self.plan(Opcode::Rename2) }
+    }
+
+    /// The permissions to send when creating something: `mode`, with the caller's mask taken off unless the server
+    /// does that itself ([`InitFlags::DONT_MASK`]).
+    #[must_use]
+    pub fn masked(&self, mode: u32, umask: u32) -> u32 {
+        if self.flags.contains(InitFlags::DONT_MASK) { mode } else { mode & !umask }
+    }
+
     /// Takes note that the server answered `ENOSYS` to `opcode`, and says what to do instead, now and from now
     /// on; `None` if the protocol knows nothing instead, and `ENOSYS` is the answer.
     #[must_use = "the operation that was refused still has to be carried out"]
@@ -284,7 +297,8 @@ fn fallback(opcode: Opcode) -> Option<Plan> {
         | Opcode::Access => Plan::Skip,
         Opcode::ReadDirPlus => Plan::UseInstead(Opcode::ReadDir),
         Opcode::BatchForget => Plan::UseInstead(Opcode::Forget),
-        Opcode::Rename2 => Plan::UseInstead(Opcode::Rename),
+        // With flags. Without them RENAME does it, and is not asked about.
+        Opcode::Rename2 => Plan::Refuse(Errno::EINVAL),
         Opcode::Create => Plan::UseInstead(Opcode::MkNod),
         Opcode::StatX => Plan::UseInstead(Opcode::GetAttr),
         Opcode::CopyFileRange64 => Plan::UseInstead(Opcode::CopyFileRange),

@@ -12,8 +12,9 @@
 //! # Ownership
 //!
 //! A [`DmaBuf`] is owned like a `Box`. To lend it to a device, a driver moves it into the queue, and gets it back
-//! with the completion; meanwhile no safe code can name it. There is no borrowed form, so nothing has to be
-//! promised about lifetimes, and a request that is abandoned cannot dangle: its buffer stays with the queue.
+//! with the completion; meanwhile no safe code can name it. Nothing has to be promised about lifetimes, and a request that
+//! is abandoned cannot dangle: its buffer stays with the queue. Memory that is only borrowed can be lent for the time of one
+//! call, which does not return before it is home: [`lend`].
 //!
 //! A [`SharedRegion`] is touched by both sides at the same time and is reached through atomics only; as
 //! [`SharedArrays`], whose indices wrap, without a comparison.
@@ -26,6 +27,7 @@
 
 mod arrays;
 mod buf;
+mod lend;
 mod memory;
 mod pool;
 mod segments;
@@ -33,6 +35,7 @@ mod shared;
 
 pub use arrays::SharedArrays;
 pub use buf::{DmaBuf, TooLong};
+pub use lend::lend;
 pub use memory::{Dma, DmaBlock, DmaMemory, OutOfDmaMemory};
 pub use pool::{DmaPool, LARGEST_BUFFER, PoolStorage, Whole};
 pub use segments::{LONGEST_TRANSFER, Segments};

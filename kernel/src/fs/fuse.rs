@@ -1,12 +1,16 @@
 //! A file system over FUSE messages: the client side, on any [`FuseDevice`].
 //!
 //! ```text
-//!   vfs --> node.rs       LOOKUP GETATTR READLINK     one FuseNode per object; lookups are counted there
+//!   vfs --> node.rs       all about one object        one FuseNode each; lookups are counted there
+//!           node/*        names, changes, attributes
 //!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
 //!           handle.rs     OPEN RELEASE                shared by all readers of a file
-//!           file.rs       READ                        several at once, and ahead
+//!           file.rs       READ WRITE and the rest     several at once, and ahead of readers
 //!           cache.rs      which name means which node, and until when
 //!           contents.rs   small files, until their attributes run out
+//!           unstable.rs   what has been changed           for SYNCFS, or FSYNC of each
+//!           notices.rs    what the server says of its own accord
+//!   share.rs              one session after the other, when the server is lost
 //!             |
 //!           connection.rs slots, waiting, FORGET      all requests in flight
 //!             |
@@ -44,10 +48,13 @@ use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use self::cache::NameCache;
+pub use self::connection::Interrupts;
 use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
-use self::handle::IdleHandles;
-use self::node::{FuseNode, Learned};
+use self::handle::{IdleHandles, OpenFiles};
+use self::node::{FuseNode, Learned, Version};
+pub use self::statistics::Statistics;
+use self::unstable::Unstable;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
 use super::vfs::{FileSystem, Node};
@@ -59,8 +66,12 @@ mod directory;
 mod file;
 mod handle;
 mod node;
+mod notices;
+pub(super) mod share;
+mod statistics;
 #[cfg(test)]
 pub(super) mod tests;
+mod unstable;
 
 /// How much a mount may use.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +88,9 @@ pub struct Options {
     pub read_ahead: usize,
     /// How many bytes of small files are remembered while their attributes hold.
     pub contents: usize,
+    /// Whether the server is told when nobody waits for an answer any more. Nothing in the protocol says whether it
+    /// understands that; those of today do not.
+    pub interrupts: Interrupts,
 }
 
 impl Default for Options {
@@ -88,6 +102,7 @@ impl Default for Options {
             idle_time: Duration::from_secs(1),
             read_ahead: 2 * 1024 * 1024,
             contents: 4 * 1024 * 1024,
+            interrupts: Interrupts::Never,
         }
     }
 }
@@ -98,12 +113,18 @@ pub struct Client {
     session: RefCell<Session>,
     options: Options,
     read_limit: usize,
+    write_limit: usize,
     /// Every node that someone has a handle to.
     nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
     names: NameCache,
     contents: ContentsCache,
     idle: IdleHandles,
+    open_files: OpenFiles,
+    statistics: statistics::Counters,
     root: RefCell<Option<Rc<FuseNode>>>,
+    /// The last moment in the order of questions and changes.
+    version: Cell<Version>,
+    unstable: Unstable,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
     /// Children of directories that are gone, on their way out.
@@ -125,8 +146,14 @@ impl Client {
         options: Options,
         announce: impl FnOnce(&Rc<Connection>),
     ) -> Result<Rc<Self>, Errno> {
-        let connection = Connection::new(device, scheduler, options.patience);
+        let connection = Connection::new(device, scheduler.into(), options.patience);
         announce(&connection);
+        Self::begin(connection, options)
+    }
+
+    /// Begins a session over a connection that somebody polls.
+    fn begin(connection: Rc<Connection>, options: Options) -> Result<Rc<Self>, Errno> {
+        connection.set_interrupts(options.interrupts);
         let limits = connection.limits();
         let init = Init::new(u32::try_from(limits.max_payload).unwrap_or(u32::MAX))
             .with_readahead(u32::try_from(options.read_ahead).unwrap_or(u32::MAX))
@@ -139,27 +166,34 @@ impl Client {
             connection.allow_batches();
         }
         let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
+        let write_limit = usize::try_from(session.max_write()).unwrap_or(usize::MAX).min(limits.max_payload);
         let client = Rc::new(Self {
             connection,
             session: RefCell::new(session),
             options,
             read_limit,
+            write_limit,
             nodes: RefCell::default(),
             names: NameCache::new(options.names),
             contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
+            open_files: OpenFiles::default(),
+            statistics: statistics::Counters::default(),
             root: RefCell::default(),
+            version: Cell::default(),
+            unstable: Unstable::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
             burying: Cell::new(false),
         });
+        client.listen();
         client.find_root().inspect_err(|_| client.shutdown())?;
         Ok(client)
     }
 
     fn find_root(self: &Rc<Self>) -> Result<(), Errno> {
         let expected = Some(fuse_proto::FileType::Directory);
-        let asked = self.now();
+        let asked = self.next_version();
         let operation = GetAttr { node: NodeId::ROOT, handle: None, expected };
         let reply = self.connection.call(&operation, Late::Nothing, None, |reply| reply)?;
         let learned = Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked };
@@ -183,6 +217,22 @@ impl Client {
         self.connection.now()
     }
 
+    /// The next moment in the order of questions and changes.
+    fn next_version(&self) -> Version {
+        let version = self.version.get().next();
+        self.version.set(version);
+        version
+    }
+
+    /// The node with this number, to which somebody has a handle.
+    fn find_node(&self, number: u64) -> Result<Rc<FuseNode>, Errno> {
+        let number = NodeId::new(number).ok_or(Errno::ESTALE)?;
+        if number.is_root() {
+            return self.root.borrow().clone().ok_or(Errno::ENOTCONN);
+        }
+        self.nodes.borrow().get(&number).and_then(Weak::upgrade).ok_or(Errno::ESTALE)
+    }
+
     fn plan(&self, opcode: Opcode) -> Plan {
         self.session.borrow().plan(opcode)
     }
@@ -198,6 +248,11 @@ impl Client {
 
     fn read_limit(&self) -> usize {
         self.read_limit
+    }
+
+    /// The largest WRITE in bytes.
+    fn write_limit(&self) -> usize {
+        self.write_limit
     }
 
     /// Sets memory aside for reading ahead, if there is some left.
@@ -218,7 +273,7 @@ impl Client {
     }
 
     /// The node that a reply names, with the reference that the reply carries counted.
-    fn receive(self: &Rc<Self>, entry: &Entry, asked: Instant) -> Rc<FuseNode> {
+    fn receive(self: &Rc<Self>, entry: &Entry, asked: Version) -> Rc<FuseNode> {
         let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
         let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
         if let Some(node) = known {
@@ -239,6 +294,19 @@ impl Client {
         let mut nodes = self.nodes.borrow_mut();
         if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
             nodes.remove(&node.number());
+        }
+    }
+
+    /// Lets go of everything, the session having ended without a farewell: the connection is closed, and nobody has to be
+    /// told. Whoever still has a node of it gets ESTALE.
+    fn abandon(&self) {
+        self.idle.clear();
+        self.names.clear();
+        drop(self.root.take());
+        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
+        for node in &nodes {
+            node.distrust_attributes();
+            node.mark_stale();
         }
     }
 
@@ -276,6 +344,10 @@ impl FileSystem for Client {
             files_free: status.files_free,
             name_max: status.name_len,
         })
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.make_stable()
     }
 
     fn shutdown(&self) {

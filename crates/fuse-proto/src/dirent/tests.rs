@@ -220,7 +220,7 @@ fn fu_rv_8_a_bad_name_leaves_its_node_to_forget() {
     assert_eq!(error.forget(), Some(node(9)));
     assert!(entries.next().expect("second").is_ok());
     let error = entries.next().expect("third").expect_err("no name");
-    assert_eq!(error, ReplyError::Malformed { defect: Defect::NameLength, forget: Some(node(11)) });
+    assert_eq!(error, ReplyError::owing(Defect::NameLength, Some(node(11))));
     assert_eq!(entries.next(), None);
     let references: Vec<_> = list_plus(&payload).into_references().collect();
     assert_eq!(references, [node(9), node(10), node(11)]);

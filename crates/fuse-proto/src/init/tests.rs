@@ -60,7 +60,7 @@ fn fu_ini_1_init_is_about_no_node() {
 fn fu_ini_2_the_body_is_16_bytes_without_init_ext() {
     let init = Init::new(MIB).with_readahead(0x0001_0203);
     let flags = u32::try_from(InitFlags::BASIC.bits()).expect("lower half only");
-    let mut expected = vec![7, 0, 0, 0, 38, 0, 0, 0, 3, 2, 1, 0];
+    let mut expected = vec![7, 0, 0, 0, 45, 0, 0, 0, 3, 2, 1, 0];
     expected.extend(flags.to_le_bytes());
     assert_eq!(body(&init), expected);
     assert_eq!(flags & 1 << 30, 0);
@@ -105,7 +105,7 @@ fn fu_ini_4_hd_fs_34_another_major_fails() {
 #[test]
 fn fu_ini_5_fu_t_6_the_smaller_minor_counts() {
     let init = Init::new(MIB);
-    for (theirs, effective) in [(12, 12), (27, 27), (31, 31), (36, 36), (38, 38), (45, 38), (u32::MAX, 38)] {
+    for (theirs, effective) in [(12, 12), (27, 27), (31, 31), (36, 36), (38, 38), (45, 45), (u32::MAX, 45)] {
         let session = session(&init, |wire| wire.minor = U32::new(theirs));
         assert_eq!(session.minor(), effective);
     }

@@ -19,7 +19,7 @@ fn lookup() -> Lookup<'static> {
 }
 
 fn release() -> Release {
-    Release { node: node(5), handle: FileHandle(6), flags: OpenFlags::default() }
+    Release::new(node(5), FileHandle(6), OpenFlags::default())
 }
 
 #[test]

@@ -97,11 +97,16 @@ impl Operation for GetAttr {
     }
 
     fn parse(&self, payload: &[u8]) -> Result<AttributesReply, ReplyError> {
-        let wire: WireAttributesReply = parse_fixed(payload)?;
-        let attributes = Attributes::from_wire(&wire.attributes)?;
-        if self.expected.is_some_and(|expected| expected != attributes.file_type) {
-            return Err(Defect::FileType.into());
-        }
-        Ok(AttributesReply { lifetime: lifetime(wire.lifetime, wire.lifetime_nanos), attributes })
+        parse(payload, self.expected)
     }
+}
+
+/// The attributes of a node of the kind `expected`, as GETATTR and SETATTR return them.
+pub(super) fn parse(payload: &[u8], expected: Option<FileType>) -> Result<AttributesReply, ReplyError> {
+    let wire: WireAttributesReply = parse_fixed(payload)?;
+    let attributes = Attributes::from_wire(&wire.attributes)?;
+    if expected.is_some_and(|expected| expected != attributes.file_type) {
+        return Err(Defect::FileType.into());
+    }
+    Ok(AttributesReply { lifetime: lifetime(wire.lifetime, wire.lifetime_nanos), attributes })
 }

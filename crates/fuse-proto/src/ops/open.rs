@@ -1,7 +1,8 @@
 //! OPEN and OPENDIR: from a node to a handle.
 //!
 //! The flags are the numbers of Linux' `open` on x86-64, whatever the client is; the server hands them to its own
-//! `open`. Four of them are not passed on. `O_CREAT` and `O_EXCL` are the business of CREATE, `O_NOCTTY` means
+//! `open`. Five of them are not passed on. `O_CREAT`, `O_EXCL` and `O_TMPFILE` are the business of CREATE and
+//! TMPFILE, `O_NOCTTY` means
 //! nothing to a server, and `O_TRUNC` only goes to a server that has agreed to truncate while opening; for any
 //! other one the client sets the size to 0 with SETATTR.
 //!
@@ -14,6 +15,7 @@ use bitflags::bitflags;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::SetIds;
 use crate::error::{EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::init::InitFlags;
@@ -59,16 +61,16 @@ bitflags! {
         /// Read and write.
         #[doc(alias = "O_RDWR")]
         const READ_WRITE = 0o2;
-        /// Create the file; never sent with OPEN.
+        /// Create the file; sent with CREATE and never with OPEN.
         #[doc(alias = "O_CREAT")]
         const CREATE = 0o100;
-        /// Fail if it exists; never sent with OPEN.
+        /// Fail if it exists; sent with CREATE and never with OPEN.
         #[doc(alias = "O_EXCL")]
         const EXCLUSIVE = 0o200;
         /// Do not become the controlling terminal; never sent.
         #[doc(alias = "O_NOCTTY")]
         const NO_CONTROLLING_TERMINAL = 0o400;
-        /// Empty the file; sent if negotiated.
+        /// Empty the file; sent with CREATE, and with OPEN if negotiated.
         #[doc(alias = "O_TRUNC")]
         const TRUNCATE = 0o1000;
         /// Write at the end.
@@ -95,6 +97,9 @@ bitflags! {
         /// Do not update the time of last access.
         #[doc(alias = "O_NOATIME")]
         const NO_ACCESS_TIME = 0o1_000_000;
+        /// Make a file without a name; only TMPFILE sends it.
+        #[doc(alias = "O_TMPFILE")]
+        const NAMELESS = 0o20_000_000;
         /// Writes return when data and attributes are durable.
         #[doc(alias = "O_SYNC")]
         const SYNC = 0o4_010_000;
@@ -145,17 +150,19 @@ impl Opened {
     pub const WITHOUT_HANDLE: Self = Self { handle: None, flags: OpenedFlags::KEEP_CACHE };
 
     fn parse(payload: &[u8]) -> Result<Self, ReplyError> {
-        let wire: WireOpened = parse_fixed(payload)?;
-        Ok(Self {
-            handle: Some(FileHandle(wire.handle.get())),
-            flags: OpenedFlags::from_bits_truncate(wire.flags.get()),
-        })
+        parse_fixed(payload).map(|wire| Self::from_wire(&wire))
+    }
+
+    /// What a server says about a handle. There is nothing in it to refuse.
+    pub(super) fn from_wire(wire: &WireOpened) -> Self {
+        Self { handle: Some(FileHandle(wire.handle.get())), flags: OpenedFlags::from_bits_truncate(wire.flags.get()) }
     }
 }
 
 /// The flags of `flags` that may travel in an OPEN of this session.
 fn sendable(flags: OpenFlags, session: &Session) -> OpenFlags {
-    let mut withheld = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::NO_CONTROLLING_TERMINAL;
+    let mut withheld =
+        OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::NO_CONTROLLING_TERMINAL | OpenFlags::NAMELESS;
     if !session.flags().contains(InitFlags::ATOMIC_O_TRUNC) {
         withheld |= OpenFlags::TRUNCATE;
     }
@@ -168,13 +175,21 @@ fn sendable(flags: OpenFlags, session: &Session) -> OpenFlags {
 pub struct Open {
     node: NodeId,
     flags: OpenFlags,
+    set_ids: SetIds,
 }
 
 impl Open {
     /// Opens the file `node` with those of `flags` that may be passed on in `session`.
     #[must_use]
     pub fn new(node: NodeId, flags: OpenFlags, session: &Session) -> Self {
-        Self { node, flags: sendable(flags, session) }
+        Self { node, flags: sendable(flags, session), set_ids: SetIds::Keep }
+    }
+
+    /// Says whether a truncation takes set-id bits away.
+    #[must_use]
+    pub fn with_set_ids(mut self, set_ids: SetIds) -> Self {
+        self.set_ids = set_ids;
+        self
     }
 
     /// The flags that are sent, to be repeated in READ and RELEASE.
@@ -206,8 +221,8 @@ impl OpenDir {
     }
 }
 
-fn write_open(body: &mut BodyWriter<'_>, flags: OpenFlags) -> Result<(), EncodeError> {
-    body.fixed(&WireOpen { flags: U32::new(flags.bits()), open_flags: U32::ZERO })
+fn write_open(body: &mut BodyWriter<'_>, flags: OpenFlags, set_ids: SetIds) -> Result<(), EncodeError> {
+    body.fixed(&WireOpen { flags: U32::new(flags.bits()), open_flags: U32::new(set_ids.open_bits()) })
 }
 
 impl Request for Open {
@@ -218,7 +233,7 @@ impl Request for Open {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        write_open(body, self.flags)
+        write_open(body, self.flags, self.set_ids)
     }
 }
 
@@ -242,7 +257,7 @@ impl Request for OpenDir {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        write_open(body, self.flags)
+        write_open(body, self.flags, SetIds::Keep)
     }
 }
 

@@ -33,7 +33,7 @@ use super::OpenFlags;
 use crate::error::{Defect, EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::opcode::Opcode;
-use crate::operation::{BodyWriter, Operation, Request};
+use crate::operation::{BodyWriter, Operation, Request, check_range};
 
 /// Body of READ, READDIR and READDIRPLUS.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -88,10 +88,7 @@ impl Request for Read {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        self.offset
-            .checked_add(u64::from(self.size))
-            .filter(|&end| end <= i64::MAX.unsigned_abs())
-            .ok_or(EncodeError::OffsetOutOfRange)?;
+        check_range(self.offset, u64::from(self.size))?;
         body.fixed(&WireRead {
             handle: U64::new(self.handle.0),
             offset: U64::new(self.offset),

@@ -5,12 +5,13 @@
 
 use core::ops::RangeInclusive;
 
+use bitflags::bitflags;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::OpenFlags;
 use crate::error::{EncodeError, ReplyError};
-use crate::id::{FileHandle, NodeId};
+use crate::id::{FileHandle, LockOwner, NodeId};
 use crate::opcode::Opcode;
 use crate::operation::{BodyWriter, Operation, Request, fixed_len, parse_fixed};
 
@@ -24,14 +25,27 @@ pub struct WireRelease {
     pub handle: U64,
     /// [`OpenFlags`] of the handle.
     pub flags: U32,
-    /// 1 flushes, 2 drops a whole-file lock.
+    /// [`ReleaseFlags`].
     pub release_flags: U32,
     /// Who locks.
     pub lock_owner: U64,
 }
 const _: () = assert!(size_of::<WireRelease>() == 24);
 
-/// Ends what OPEN began.
+bitflags! {
+    /// What ends together with a handle.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct ReleaseFlags: u32 {
+        /// Do what a FLUSH would have done.
+        #[doc(alias = "FUSE_RELEASE_FLUSH")]
+        const FLUSH = 1 << 0;
+        /// Drop the lock on the whole file that [`Release::lock_owner`] has.
+        #[doc(alias = "FUSE_RELEASE_FLOCK_UNLOCK")]
+        const UNLOCK_FILE = 1 << 1;
+    }
+}
+
+/// Ends what OPEN or CREATE began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[doc(alias = "FUSE_RELEASE")]
 pub struct Release {
@@ -41,6 +55,18 @@ pub struct Release {
     pub handle: FileHandle,
     /// The flags that it was opened with.
     pub flags: OpenFlags,
+    /// What ends together with it.
+    pub ends: ReleaseFlags,
+    /// Whose locks end.
+    pub lock_owner: Option<LockOwner>,
+}
+
+impl Release {
+    /// Ends a handle that was opened with `flags`, and nothing else with it.
+    #[must_use]
+    pub const fn new(node: NodeId, handle: FileHandle, flags: OpenFlags) -> Self {
+        Self { node, handle, flags, ends: ReleaseFlags::empty(), lock_owner: None }
+    }
 }
 
 /// Ends what OPENDIR began.
@@ -53,15 +79,6 @@ pub struct ReleaseDir {
     pub handle: FileHandle,
 }
 
-fn write_release(body: &mut BodyWriter<'_>, handle: FileHandle, flags: OpenFlags) -> Result<(), EncodeError> {
-    body.fixed(&WireRelease {
-        handle: U64::new(handle.0),
-        flags: U32::new(flags.bits()),
-        release_flags: U32::ZERO,
-        lock_owner: U64::ZERO,
-    })
-}
-
 impl Request for Release {
     const OPCODE: Opcode = Opcode::Release;
 
@@ -70,7 +87,12 @@ impl Request for Release {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        write_release(body, self.handle, self.flags)
+        body.fixed(&WireRelease {
+            handle: U64::new(self.handle.0),
+            flags: U32::new(self.flags.bits()),
+            release_flags: U32::new(self.ends.bits()),
+            lock_owner: U64::new(self.lock_owner.unwrap_or_default().0),
+        })
     }
 }
 
@@ -94,7 +116,12 @@ impl Request for ReleaseDir {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        write_release(body, self.handle, OpenFlags::DIRECTORY)
+        body.fixed(&WireRelease {
+            handle: U64::new(self.handle.0),
+            flags: U32::new(OpenFlags::DIRECTORY.bits()),
+            release_flags: U32::ZERO,
+            lock_owner: U64::ZERO,
+        })
     }
 }
 

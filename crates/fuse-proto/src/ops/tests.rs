@@ -24,6 +24,12 @@ use crate::operation::{Operation, Request};
 use crate::session::Session;
 use crate::testing::{UNIQUE, config, node, reply, reply_claiming, wire_attributes, wire_entry};
 
+mod control;
+mod locks;
+mod ranges;
+mod statx;
+mod xattrs;
+
 /// The request's header and body, with the length checked.
 fn encode<R: Request>(request: &R) -> (RequestHeader, Vec<u8>) {
     let mut buffer = vec![0xff; request.request_len().expect("it can be encoded")];
@@ -319,7 +325,7 @@ mod open_read_release {
 
     #[test]
     fn releases_repeat_handle_and_flags() {
-        let (header, body) = encode(&Release { node: node(9), handle: FileHandle(5), flags: OpenFlags::WRITE_ONLY });
+        let (header, body) = encode(&Release::new(node(9), FileHandle(5), OpenFlags::WRITE_ONLY));
         assert_eq!((header.opcode.get(), header.node.get()), (18, 9));
         let mut expected = vec![5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
         expected.extend([0; 12]);
@@ -554,7 +560,7 @@ proptest! {
         let _ = GetAttr { node: root, handle: None, expected: None }.decode(UNIQUE, &bytes);
         let _ = OpenDir::new(root).decode(UNIQUE, &bytes);
         let _ = Read { node: root, handle, offset: 0, size, flags }.decode(UNIQUE, &bytes);
-        let _ = Release { node: root, handle, flags }.decode(UNIQUE, &bytes);
+        let _ = Release::new(root, handle, flags).decode(UNIQUE, &bytes);
         let _ = ReleaseDir { node: root, handle }.decode(UNIQUE, &bytes);
         let _ = ReadLink { node: root }.decode(UNIQUE, &bytes);
         let _ = StatFs { node: root }.decode(UNIQUE, &bytes);

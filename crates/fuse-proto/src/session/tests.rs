@@ -69,7 +69,7 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
         (LSeek, Plan::Emulate),
         (CopyFileRange, Plan::Emulate),
         (CopyFileRange64, Plan::UseInstead(CopyFileRange)),
-        (Rename2, Plan::UseInstead(Rename)),
+        (Rename2, Plan::Refuse(Errno::EINVAL)),
         (Create, Plan::UseInstead(MkNod)),
         (ReadDirPlus, Plan::UseInstead(ReadDir)),
         (StatX, Plan::UseInstead(GetAttr)),
@@ -118,10 +118,30 @@ fn operations_younger_than_the_session_are_replaced() {
     let old = session(15, InitFlags::BASIC);
     let forget = Plan::UseInstead(Opcode::Forget);
     assert_eq!(old.plan(Opcode::BatchForget), forget);
-    let rename = Plan::UseInstead(Opcode::Rename);
-    assert_eq!(session(22, InitFlags::BASIC).plan(Opcode::Rename2), rename);
+    let refused = Plan::Refuse(Errno::EINVAL);
+    assert_eq!(session(22, InitFlags::BASIC).plan(Opcode::Rename2), refused);
     assert_eq!(session(16, InitFlags::BASIC).plan(Opcode::BatchForget), Plan::Send);
     assert_eq!(session(23, InitFlags::BASIC).plan(Opcode::Rename2), Plan::Send);
+}
+
+#[test]
+fn fu_sem_8_a_rename_with_flags_is_never_one_without() {
+    let einval = Plan::Refuse(Errno::EINVAL);
+    let plain = Plan::UseInstead(Opcode::Rename);
+    let mut session = session(38, InitFlags::BASIC);
+    assert_eq!(session.plan_rename(RenameFlags::empty()), plain);
+    assert_eq!(session.plan_rename(RenameFlags::NO_REPLACE), Plan::Send);
+    assert_eq!(session.learn_unsupported(Opcode::Rename2), Some(einval));
+    assert_eq!(session.plan_rename(RenameFlags::empty()), plain);
+    for flags in [RenameFlags::NO_REPLACE, RenameFlags::EXCHANGE, RenameFlags::WHITEOUT] {
+        assert_eq!(session.plan_rename(flags), einval);
+    }
+}
+
+#[test]
+fn the_client_applies_the_mask_unless_the_server_does() {
+    assert_eq!(session(38, InitFlags::BASIC).masked(0o4777, 0o022), 0o4755);
+    assert_eq!(session(38, InitFlags::DONT_MASK).masked(0o4777, 0o022), 0o4777);
 }
 
 #[test]

@@ -58,7 +58,10 @@ impl DmaBlock {
 ///
 /// 1. is at least `size` bytes long and aligned to `align` under both of its addresses;
 /// 2. is contiguous under both of its addresses, zeroed, and valid for reads and writes;
-/// 3. is nobody else's until it is given to `release`, with the same provenance for its whole life.
+/// 3. is nobody else's until it is given to `release`, with the same provenance for its whole life;
+///
+/// and that `reach` names an address, if any, under which every device that the platform drives finds the very bytes that it
+/// was asked for, all of them and in this order, for as long as they stay allocated.
 pub unsafe trait DmaMemory: Sync {
     /// A zeroed block of `size` bytes (not zero), aligned to `align` (a power of two); `None` when there is none.
     fn allocate(&self, size: usize, align: usize) -> Option<DmaBlock>;
@@ -70,6 +73,13 @@ pub unsafe trait DmaMemory: Sync {
     /// The block came from `allocate` of the same source, no pointer into it is used again, and no device can
     /// reach it any more.
     unsafe fn release(&self, block: DmaBlock);
+
+    /// Where devices find `size` bytes of other memory, which begins at `memory` and can be read and written; `None` where
+    /// they cannot reach it, or not in one piece.
+    fn reach(&self, memory: NonNull<u8>, size: usize) -> Option<BusAddr> {
+        let _ = (memory, size);
+        None
+    }
 }
 
 /// The platform has no more memory for devices, or none of the shape that was asked for.

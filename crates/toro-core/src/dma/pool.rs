@@ -61,6 +61,26 @@ pub(super) struct PoolShared {
 }
 
 impl PoolShared {
+    /// A pool of one buffer that is out, in memory that is not the pool's. It has no owner, and is never closed or freed.
+    pub(super) fn of_one(slot: NonNull<BufferSlot>, capacity: u32, memory: Dma) -> Self {
+        Self {
+            capacity,
+            count: 1,
+            slots: slot,
+            returned: AtomicU32::new(NONE),
+            orphans: AtomicI64::new(0),
+            memory,
+            per_block: 1,
+            block_size: capacity as usize,
+            owned: false,
+        }
+    }
+
+    /// Head of the list of buffers that were dropped.
+    pub(super) fn returned(&self) -> &AtomicU32 {
+        &self.returned
+    }
+
     fn slot(&self, index: u32) -> NonNull<BufferSlot> {
         debug_assert!(index < self.count);
         // SAFETY: list heads and links hold indices of this pool only, which are less than `count`.

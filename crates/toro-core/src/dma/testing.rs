@@ -4,14 +4,14 @@ use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicIsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::Mutex;
 
 use super::memory::{DmaBlock, DmaMemory};
 use crate::addr::BusAddr;
 
 /// Bus addresses are CPU addresses plus this, so that a mix-up shows.
-const BUS_OFFSET: u64 = 0x1_0000_0000_0000;
+pub const BUS_OFFSET: u64 = 0x1_0000_0000_0000;
 /// Alignment of all blocks; large enough for what tests ask.
 const ALIGN: usize = 4096;
 
@@ -19,6 +19,8 @@ const ALIGN: usize = 4096;
 #[derive(Default)]
 pub struct Heap {
     pub blocks: AtomicIsize,
+    /// Whether no other memory can be reached.
+    pub unreachable: AtomicBool,
 }
 
 impl Heap {
@@ -58,5 +60,13 @@ unsafe impl DmaMemory for Heap {
         let layout = Layout::from_size_align(block.size(), ALIGN).expect("it was allocated with this layout");
         // SAFETY: the caller gives back what `allocate` returned.
         unsafe { dealloc(block.cpu().as_ptr(), layout) };
+    }
+
+    fn reach(&self, memory: NonNull<u8>, _size: usize) -> Option<BusAddr> {
+        if self.unreachable.load(Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: no device exists that could use it wrongly.
+        Some(unsafe { BusAddr::new(memory.as_ptr() as u64 + BUS_OFFSET) })
     }
 }

@@ -39,6 +39,14 @@ pub enum Known {
     Nothing,
 }
 
+/// A node that has a name, as far as is known.
+pub struct CachedNode {
+    /// The node.
+    pub node: Rc<FuseNode>,
+    /// Until when the name means it.
+    pub until: Instant,
+}
+
 /// The names of one mount.
 pub struct NameCache {
     slots: RefCell<Slots>,
@@ -84,6 +92,14 @@ impl NameCache {
         }
         cached.used = true;
         cached.node.as_ref().map_or(Known::Absent, |node| Known::Node(Rc::clone(node)))
+    }
+
+    /// The node that `name` in `parent` meant last, even if it may mean something else by now.
+    pub fn peek(&self, parent: &FuseNode, name: &[u8]) -> Option<CachedNode> {
+        let index = *parent.names.borrow().get(name)?;
+        let slots = self.slots.borrow();
+        let cached = slots.slots.get(index)?.as_ref()?;
+        Some(CachedNode { node: Rc::clone(cached.node.as_ref()?), until: cached.until })
     }
 
     /// Remembers what `name` in `parent` means until then.

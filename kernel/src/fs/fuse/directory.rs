@@ -10,14 +10,14 @@
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use core::any::Any;
 
 use fuse_proto::ops::{OpenDir, Opened, ReadDir, ReadDirPlus, ReleaseDir};
 use fuse_proto::{DirEntry, DirOffset, Errno, FileHandle, ListedNode, Opcode, Operation, Plan};
-use toro_core::Instant;
 
-use super::connection::{Answer, Closing, Late, payload};
+use super::connection::{Answer, Closing, Keep, Late, payload};
 use super::file_type;
-use super::node::FuseNode;
+use super::node::{FuseNode, Version};
 use crate::fs::vfs::{OpenDirectory, RawEntry};
 
 /// Bytes asked for at a time.
@@ -29,12 +29,18 @@ const REPLIES_MAX: u32 = 65_536;
 /// A directory that is being listed.
 pub struct FuseDirectory {
     node: Rc<FuseNode>,
-    /// `None` if the server keeps none.
-    handle: Option<FileHandle>,
+    handle: Rc<DirectoryHandle>,
     position: DirOffset,
     entries: VecDeque<RawEntry>,
     replies: u32,
     state: State,
+}
+
+/// An open directory of the server, released when nobody lists it and no request uses it any more (FU-FR-10).
+struct DirectoryHandle {
+    node: Rc<FuseNode>,
+    /// `None` if the server keeps none.
+    handle: Option<FileHandle>,
 }
 
 enum State {
@@ -66,12 +72,23 @@ impl FuseDirectory {
         };
         Ok(Self {
             node: Rc::clone(node),
-            handle: opened.handle,
+            handle: Rc::new(DirectoryHandle { node: Rc::clone(node), handle: opened.handle }),
             position: DirOffset::START,
             entries: VecDeque::new(),
             replies: 0,
             state: State::Listing,
         })
+    }
+
+    /// The handle, or the one that stands for none.
+    pub fn handle(&self) -> FileHandle {
+        self.handle.handle.unwrap_or_default()
+    }
+
+    /// What a request through the handle keeps alive.
+    pub fn keep(&self) -> Keep {
+        let handle: Rc<dyn Any> = Rc::clone(&self.handle) as Rc<dyn Any>;
+        Some(handle)
     }
 
     /// Asks for more names.
@@ -99,18 +116,14 @@ impl FuseDirectory {
         let connection = &self.node.client().connection;
         let size = usize::try_from(self.size()).unwrap_or(0);
         let payload = connection.buffer_in_time(size)?;
-        connection.submit(operation, Some(payload), late, self.node.keep())?.wait()
+        connection.submit(operation, Some(payload), late, self.keep())?.wait()
     }
 
     fn fetch_with_nodes(&mut self) -> Result<(), Errno> {
-        let operation = ReadDirPlus {
-            node: self.node.number(),
-            handle: self.handle.unwrap_or_default(),
-            offset: self.position,
-            size: self.size(),
-        };
+        let operation =
+            ReadDirPlus { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
         let client = Rc::clone(self.node.client());
-        let asked = client.now();
+        let asked = client.next_version();
         let answer = self.exchange(&operation, Late::List(operation))?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
             .and_then(|payload| Ok((payload.is_empty(), operation.parse(payload)?)));
@@ -132,12 +145,8 @@ impl FuseDirectory {
     }
 
     fn fetch_names(&mut self) -> Result<(), Errno> {
-        let operation = ReadDir {
-            node: self.node.number(),
-            handle: self.handle.unwrap_or_default(),
-            offset: self.position,
-            size: self.size(),
-        };
+        let operation =
+            ReadDir { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
         let client = Rc::clone(self.node.client());
         let answer = self.exchange(&operation, Late::Nothing)?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
@@ -171,14 +180,13 @@ impl FuseDirectory {
     }
 
     /// Takes a name and what came with it; every reference finds an owner, or is returned.
-    fn take(&mut self, entry: Option<RawEntry>, listed: ListedNode, asked: Instant) {
+    fn take(&mut self, entry: Option<RawEntry>, listed: ListedNode, asked: Version) {
         let client = self.node.client();
         match (entry, listed) {
             (Some(mut entry), ListedNode::Known(known)) => {
                 entry.file_type = Some(file_type(known.attributes.file_type));
                 let node = client.receive(&known, asked);
-                let until = client.now().saturating_add(known.name_lifetime);
-                client.names.insert(&self.node, &entry.name, Some(node), until);
+                self.node.remember(&entry.name, Some(node), known.name_lifetime, asked);
                 self.entries.push_back(entry);
             }
             (None, ListedNode::Known(known)) => client.connection.forget(known.node, 1),
@@ -215,7 +223,7 @@ impl OpenDirectory for FuseDirectory {
     }
 }
 
-impl Drop for FuseDirectory {
+impl Drop for DirectoryHandle {
     fn drop(&mut self) {
         if let Some(handle) = self.handle {
             let closing = Closing::Directory(ReleaseDir { node: self.node.number(), handle });

@@ -1,87 +1,72 @@
-//! Reading files: several requests at once, and ahead of the reader.
-//!
-//! # Reading ahead
+//! Open files: what an application has of one.
 //!
 //! ```text
-//!   offset   0         64K      128K      192K      256K
-//!            [ given ][ waited ][ in flight ][ in flight ]
-//!                               `--- pieces: at most AHEAD, within the mount's budget of memory
+//!   FuseFile                              Handle                      server
+//!     reading.rs   READ, ahead of the     shared by all readers   --> one descriptor for all readers
+//!                  reader
+//!     writing.rs   WRITE, appending       one per writer          --> one descriptor each
+//!     space.rs     length, holes, FSYNC,
+//!                  copies, FLUSH
 //! ```
 //!
-//! A reader that goes on where it stopped is sequential, and the pieces behind the one it wants are asked for in
-//! advance. Pieces are as long as what the reader asks for, so that one that wants an owned buffer gets the very
-//! memory that the device wrote to. A reader that jumps drops its pieces: their memory comes back as they are
-//! answered.
+//! # What is written is written
 //!
-//! # The end of the file
+//! A write returns when the server has answered it (write-through). The other way, to collect writes here and to tell the
+//! server later, makes the client the one who knows the length and the times of a file (WRITEBACK_CACHE says so to the
+//! server), and a file that is also changed on the host then has two lengths. The host's own cache is what a write goes to in
+//! any case, so it would save a message and not a disk; and an error, such as a full disk, would reach whoever comes later.
+//! So it is not done, and [`sync`](OpenFile::sync) has nothing to send but FSYNC.
 //!
-//! A short answer is the end of the file at that offset (HD-FS-22), and what was asked for behind it is dropped.
-//! If the attributes said otherwise, they are asked for again at the next use. While attributes hold, nothing is
-//! read beyond the size that they give; files that the server wants read past all caches have no such limit.
+//! # Who sees a change
+//!
+//! All handles of this mount, as soon as it has returned: the change is counted at the node
+//! ([`FuseNode::note_change`]), cached contents and attributes go, and what other readers have asked for in advance is
+//! dropped by them. Somebody elsewhere sees it as soon as his own caches let him.
+//!
+//! # Closing
+//!
+//! Dropping a file takes no time. A reader's handle is kept for a while, for the next one. A writer's is flushed and then
+//! released, one after the other, by messages that nobody waits for; who wants to know whether that went well calls
+//! [`flush`](OpenFile::flush) before.
 
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
 use fuse_proto::Errno;
-use fuse_proto::ops::{OpenedFlags, Read};
+use fuse_proto::ops::{OpenFlags, Opened};
 use toro_core::DmaBuf;
 
-use super::connection::{Late, Ticket, payload};
-use super::contents::Contents;
+use self::reading::Stream;
 use super::handle::Handle;
 use super::node::FuseNode;
 use super::{Client, metadata};
-use crate::fs::metadata::Metadata;
-use crate::fs::vfs::OpenFile;
+use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::options::{Contents, Rights, WritePosition};
+use crate::fs::vfs::{Allocation, Appended, Node, OpenFile, SeekTarget, Sync};
 
-/// Most pieces that are asked for in advance.
-const AHEAD: usize = 3;
+mod reading;
+mod space;
+mod writing;
 
-/// Bytes asked for at a time when somebody reads on and on with a small buffer.
-const PIECE: usize = 64 * 1024;
-
-/// A reader of a file.
+/// An open file.
 pub struct FuseFile {
     handle: Rc<Handle>,
+    rights: Rights,
     stream: RefCell<Stream>,
 }
 
-/// What a reader has asked for in advance.
-#[derive(Default)]
-struct Stream {
-    pieces: VecDeque<Piece>,
-    /// What is left of a piece of which a part was taken, and where it begins.
-    rest: Option<(u64, Chunk)>,
-    /// Where a sequential reader reads next.
-    next: u64,
-    /// How many reads were sequential.
-    streak: u32,
-}
-
-/// A READ in flight.
-struct Piece {
-    client: Rc<Client>,
-    operation: Read,
-    ticket: Option<Ticket>,
-    /// What it takes of the memory for reading ahead.
-    charge: usize,
-}
-
-/// Bytes of a file.
-struct Chunk {
-    data: DmaBuf,
-    /// Whether the file ends with them.
-    is_last: bool,
-}
-
-/// What the memory that is read into is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// It is copied from, so it may hold more than was asked for.
-    Copy,
-    /// It is handed out.
-    HandOut,
+/// The flags that stand for these rights.
+pub fn open_flags(rights: Rights) -> OpenFlags {
+    let (access, position) = match rights {
+        Rights::Read => (OpenFlags::empty(), WritePosition::Anywhere),
+        Rights::Write(position) => (OpenFlags::WRITE_ONLY, position),
+        Rights::ReadAndWrite(position) => (OpenFlags::READ_WRITE, position),
+    };
+    let append = match position {
+        WritePosition::Anywhere => OpenFlags::empty(),
+        WritePosition::End => OpenFlags::APPEND,
+    };
+    OpenFlags::LARGE_FILE | access | append
 }
 
 impl FuseFile {
@@ -91,188 +76,59 @@ impl FuseFile {
     ///
     /// What the server says.
     pub fn open(node: &Rc<FuseNode>) -> Result<Self, Errno> {
-        Ok(Self { handle: Handle::open(node)?, stream: RefCell::default() })
+        Ok(Self::new(Handle::open(node)?, Rights::Read))
+    }
+
+    /// Opens a file with rights that may include writing; what it holds goes if that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// What the server says.
+    pub fn open_for_writing(node: &Rc<FuseNode>, rights: Rights, contents: Contents) -> Result<Self, Errno> {
+        let flags = open_flags(rights);
+        let file = match contents {
+            Contents::Keep => Self::new(Handle::open_alone(node, flags)?, rights),
+            Contents::Truncate => {
+                let handle = Handle::open_alone(node, flags | OpenFlags::TRUNCATE)?;
+                let is_empty = handle.was_truncated();
+                let file = Self::new(handle, rights);
+                if is_empty {
+                    node.note_change()
+                } else {
+                    file.change_length(0)?
+                }
+                file
+            }
+        };
+        Ok(file)
+    }
+
+    /// A file that CREATE or TMPFILE has opened with these rights.
+    pub fn created(node: &Rc<FuseNode>, opened: Opened, rights: Rights) -> Self {
+        Self::new(Handle::adopt(node, opened, open_flags(rights)), rights)
+    }
+
+    fn new(handle: Rc<Handle>, rights: Rights) -> Self {
+        Self { handle, rights, stream: RefCell::default() }
     }
 
     fn client(&self) -> &Rc<Client> {
         self.handle.node.client()
     }
 
-    /// Where the file ends, if that is known and still holds.
-    fn known_size(&self) -> Option<u64> {
-        if self.handle.opened.contains(OpenedFlags::DIRECT_IO) {
-            return None;
-        }
-        self.handle.node.known_size()
-    }
-
-    /// The whole contents, if they are remembered and still hold.
-    fn contents(&self) -> Result<Option<Rc<Contents>>, Errno> {
-        self.handle.node.check()?;
-        Ok(self.handle.node.contents().filter(|_| !self.handle.opened.contains(OpenedFlags::DIRECT_IO)))
-    }
-
-    fn operation(&self, offset: u64, length: usize) -> Read {
-        Read {
-            node: self.handle.node.number(),
-            handle: self.handle.handle.unwrap_or_default(),
-            offset,
-            size: u32::try_from(length).unwrap_or(u32::MAX),
-            flags: self.handle.flags,
+    fn check_readable(&self) -> Result<(), Errno> {
+        match self.rights {
+            Rights::Read | Rights::ReadAndWrite(_) => Ok(()),
+            Rights::Write(_) => Err(Errno::EBADF),
         }
     }
 
-    /// Bytes from `offset` on: at least one unless the file ends there, and not necessarily all that are wanted.
-    fn chunk(&self, offset: u64, wanted: usize, purpose: Purpose) -> Result<Chunk, Errno> {
-        self.handle.node.check()?;
-        let left = self.known_size().map_or(u64::MAX, |size| size.saturating_sub(offset));
-        if left == 0 || wanted == 0 {
-            let mut data = self.client().connection.buffer_in_time(1)?;
-            data.set_len(0).map_err(|_| Errno::EIO)?;
-            return Ok(Chunk { data, is_last: left == 0 });
-        }
-        if let Some(chunk) = self.take_rest(offset) {
-            return Ok(chunk);
-        }
-        let until = self.handle.node.attributes_until();
-        let (prepared, length) = self.plan(offset, wanted, left, purpose);
-        let piece = match prepared {
-            Some(piece) => piece.claim(),
-            None => self.ask(offset, length)?,
-        };
-        let ahead = if purpose == Purpose::Copy { PIECE.min(self.read_limit()) } else { length };
-        self.read_ahead(&piece, wanted, left, ahead);
-        let asked = piece.operation.size;
-        let result = piece.finish();
-        let node = &self.handle.node;
-        let mut stream = self.stream.borrow_mut();
-        let data = match result {
-            Ok(data) => data,
-            Err(errno) => {
-                stream.pieces.clear();
-                return Err(errno);
-            }
-        };
-        let read = data.len() as u64;
-        let is_short = read < u64::from(asked);
-        let is_last = is_short || read >= left;
-        stream.next = offset.saturating_add(read);
-        if is_last {
-            stream.pieces.clear();
-        }
-        if is_short && left != u64::MAX {
-            node.distrust_attributes();
-        } else if offset == 0 && read == left {
-            self.client().contents.remember(node, &data, until);
-        }
-        Ok(Chunk { data, is_last })
-    }
-
-    fn take_rest(&self, offset: u64) -> Option<Chunk> {
-        match self.stream.borrow_mut().rest.take() {
-            Some((at, chunk)) if at == offset => Some(chunk),
-            _ => None,
+    fn check_writable(&self) -> Result<(), Errno> {
+        match self.rights {
+            Rights::Read => Err(Errno::EBADF),
+            Rights::Write(_) | Rights::ReadAndWrite(_) => self.handle.node.check(),
         }
     }
-
-    fn keep_rest(&self, offset: u64, chunk: Chunk) {
-        self.stream.borrow_mut().rest = Some((offset, chunk));
-    }
-
-    /// Whether a piece for `offset` is on its way, and how long one should be.
-    fn plan(&self, offset: u64, wanted: usize, left: u64, purpose: Purpose) -> (Option<Piece>, usize) {
-        let mut stream = self.stream.borrow_mut();
-        if stream.next == offset {
-            stream.streak = stream.streak.saturating_add(1);
-        } else {
-            stream.streak = 0;
-        }
-        let length = match purpose {
-            Purpose::Copy if stream.streak > 1 || wanted > PIECE => PIECE,
-            _ => wanted,
-        };
-        let length = length.min(self.read_limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
-        while stream.pieces.front().is_some_and(|piece| piece.operation.offset != offset) {
-            stream.pieces.pop_front();
-        }
-        (stream.pieces.pop_front(), length)
-    }
-
-    /// Sends the READ that somebody waits for.
-    fn ask(&self, offset: u64, length: usize) -> Result<Piece, Errno> {
-        let connection = &self.client().connection;
-        let operation = self.operation(offset, length);
-        let payload = connection.buffer_in_time(length)?;
-        let ticket = connection.submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
-        Ok(Piece { client: Rc::clone(self.client()), operation, ticket: Some(ticket), charge: 0 })
-    }
-
-    /// Sends READs for what comes behind `current`, as far as that is worth it and there is memory.
-    /// Each is `length` bytes long.
-    fn read_ahead(&self, current: &Piece, wanted: usize, left: u64, length: usize) {
-        let mut stream = self.stream.borrow_mut();
-        let window = match stream.streak {
-            _ if wanted as u64 > u64::from(current.operation.size) => AHEAD,
-            0 => 0,
-            // A longer file, from its beginning: a second piece is likely to be wanted.
-            1 if left != u64::MAX => 1,
-            1 => 0,
-            2 => 1,
-            _ => AHEAD,
-        };
-        let end = current.operation.offset.saturating_add(left);
-        let last = stream.pieces.back().unwrap_or(current);
-        let mut offset = last.operation.offset.saturating_add(u64::from(last.operation.size));
-        while stream.pieces.len() < window && offset < end {
-            let length = length.min(usize::try_from(end - offset).unwrap_or(usize::MAX));
-            let Some(piece) = self.ask_ahead(offset, length) else { return };
-            offset = offset.saturating_add(length as u64);
-            stream.pieces.push_back(piece);
-        }
-    }
-
-    fn ask_ahead(&self, offset: u64, length: usize) -> Option<Piece> {
-        let client = self.client();
-        if !client.charge_read_ahead(length) {
-            return None;
-        }
-        let operation = self.operation(offset, length);
-        // From here on the piece pays back what it was charged.
-        let mut piece = Piece { client: Rc::clone(client), operation, ticket: None, charge: length };
-        let payload = client.connection.buffer(length)?;
-        let ticket = client.connection.try_submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
-        piece.ticket = Some(ticket);
-        Some(piece)
-    }
-
-    /// A buffer of `length` bytes put together from pieces that were asked for with other lengths.
-    fn assemble(&self, offset: u64, length: usize, first: Chunk) -> Result<DmaBuf, Errno> {
-        let connection = &self.client().connection;
-        let mut buffer = connection.buffer_in_time(length)?;
-        let taken = first.data.len().min(length);
-        if let (Some(to), Some(from)) = (buffer.get_mut(..taken), first.data.get(..taken)) {
-            to.copy_from_slice(from);
-        }
-        let mut filled = taken;
-        if first.data.len() > length {
-            let Chunk { mut data, is_last } = first;
-            data.pull_front(length).map_err(|_| Errno::EIO)?;
-            self.keep_rest(offset.saturating_add(length as u64), Chunk { data, is_last });
-        } else {
-            connection.recycle_buffer(first.data);
-            let rest = buffer.get_mut(taken..).unwrap_or_default();
-            filled += self.read_at(rest, offset.saturating_add(taken as u64))?;
-        }
-        buffer.set_len(filled).map_err(|_| Errno::EIO)?;
-        Ok(buffer)
-    }
-}
-
-/// Up to `length` bytes of `contents` from `offset`.
-fn part(contents: &[u8], offset: u64, length: usize) -> &[u8] {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
-    let end = start.saturating_add(length).min(contents.len());
-    contents.get(start..end).unwrap_or_default()
 }
 
 impl OpenFile for FuseFile {
@@ -281,106 +137,69 @@ impl OpenFile for FuseFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, buffer.len());
-            buffer.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
-            return Ok(from.len());
-        }
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.saturating_add(done as u64);
-            let mut chunk = match self.chunk(at, rest.len(), Purpose::Copy) {
-                Ok(chunk) => chunk,
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            };
-            let count = rest.len().min(chunk.data.len());
-            if let (Some(to), Some(from)) = (rest.get_mut(..count), chunk.data.get(..count)) {
-                to.copy_from_slice(from);
-            }
-            done += count;
-            if count < chunk.data.len() {
-                chunk.data.pull_front(count).map_err(|_| Errno::EIO)?;
-                self.keep_rest(at.saturating_add(count as u64), chunk);
-                break;
-            }
-            let is_last = chunk.is_last;
-            self.client().connection.recycle_buffer(chunk.data);
-            if is_last {
-                break;
-            }
-        }
-        Ok(done)
+        self.read_into(buffer, offset)
     }
 
     fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
-        let length = length.min(self.read_limit());
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, length);
-            let mut buffer = self.client().connection.buffer_in_time(from.len())?;
-            buffer.copy_from_slice(from);
-            return Ok(buffer);
-        }
-        let chunk = self.chunk(offset, length, Purpose::HandOut)?;
-        if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
-            return Ok(chunk.data);
-        }
-        self.assemble(offset, length, chunk)
+        self.read_owned(offset, length)
     }
 
     fn read_limit(&self) -> usize {
         self.client().read_limit()
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.write(bytes, offset)
+    }
+
+    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
+        self.write_behind_the_end(bytes)
+    }
+
+    fn set_len(&self, length: u64) -> Result<(), Errno> {
+        self.check_writable()?;
+        self.change_length(length)
+    }
+
+    fn sync(&self, what: Sync) -> Result<(), Errno> {
+        self.make_stable(what)
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.handle.node.set_attributes(changes)
+    }
+
+    fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
+        self.change_space(offset, length, how)
+    }
+
+    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+        self.find(offset, target)
+    }
+
+    fn copy_to(&self, offset: u64, target: u64, target_offset: u64, length: u64) -> Result<u64, Errno> {
+        self.copy_within_server(offset, target, target_offset, length)
+    }
+
+    fn identity(&self) -> Option<u64> {
+        Some(self.client().open_files.number(&self.handle))
+    }
+
+    fn flush(&self) -> Result<(), Errno> {
+        self.close_in_advance()
     }
 }
 
 impl Drop for FuseFile {
     fn drop(&mut self) {
         let client = Rc::clone(self.client());
+        if self.rights != Rights::Read {
+            return self.flush_afterwards();
+        }
         // This reader and the list hold it; a request in flight may, too.
         if self.handle.handle.is_some() && client.options.idle_handles > 0 {
             let until = client.now().saturating_add(client.options.idle_time);
             client.idle.park(Rc::clone(&self.handle), until, client.options.idle_handles);
         }
-    }
-}
-
-impl Piece {
-    /// Somebody wants it now, so it is no longer ahead of anybody.
-    fn claim(mut self) -> Self {
-        self.refund();
-        self
-    }
-
-    fn refund(&mut self) {
-        let charge = core::mem::take(&mut self.charge);
-        if charge > 0 {
-            self.client.refund_read_ahead(charge);
-        }
-    }
-
-    /// Waits for the bytes.
-    fn finish(mut self) -> Result<DmaBuf, Errno> {
-        let connection = &self.client.connection;
-        let mut answer = self.ticket.take().ok_or(Errno::EIO)?.wait()?;
-        let length = payload(&self.operation, answer.unique, &answer.buffers).map(<[u8]>::len);
-        let data = answer.buffers.payload.take();
-        connection.recycle(answer.buffers);
-        match (length, data) {
-            (Ok(length), Some(mut data)) => {
-                data.set_len(length).map_err(|_| Errno::EIO)?;
-                Ok(data)
-            }
-            (Err(error), data) => {
-                data.into_iter().for_each(|data| connection.recycle_buffer(data));
-                Err(connection.judge(error))
-            }
-            (Ok(_), None) => Err(Errno::EIO),
-        }
-    }
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        self.refund();
     }
 }

@@ -6,10 +6,13 @@
 //! still walked, within the lifetimes that the server gave, and a file that was replaced on the host has
 //! another node. What the host sees is that a removed file's space is freed later by the idle time.
 //!
+//! Writers have a handle each, because it carries what was asked for when it was opened: whether it may be read, and
+//! whether writes go behind the end. Nothing is kept of it when its writer is gone.
+//!
 //! RELEASE is sent exactly once, by whoever drops the handle last; nobody waits for it.
 
-use alloc::collections::VecDeque;
-use alloc::rc::Rc;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::{Rc, Weak};
 use core::any::Any;
 use core::cell::{Cell, RefCell};
 
@@ -27,6 +30,10 @@ pub struct Handle {
     pub(super) handle: Option<FileHandle>,
     pub(super) flags: OpenFlags,
     pub(super) opened: OpenedFlags,
+    /// What the client calls it among its open files, once somebody has asked.
+    number: Cell<Option<u64>>,
+    /// Whether opening it has emptied the file.
+    truncated: bool,
     /// Until when it waits for another reader, once its last one is gone.
     idle_until: Cell<Instant>,
     /// Whether it is among the idle handles.
@@ -43,8 +50,19 @@ impl Handle {
         if let Some(handle) = node.handle.borrow().upgrade() {
             return Ok(handle);
         }
+        let handle = Self::open_alone(node, OpenFlags::LARGE_FILE)?;
+        *node.handle.borrow_mut() = Rc::downgrade(&handle);
+        Ok(handle)
+    }
+
+    /// A new handle that nobody shares, opened with those of `flags` that the server takes.
+    ///
+    /// # Errors
+    ///
+    /// What the server says.
+    pub fn open_alone(node: &Rc<FuseNode>, flags: OpenFlags) -> Result<Rc<Self>, Errno> {
         let client = node.client();
-        let operation = Open::new(node.number(), OpenFlags::LARGE_FILE, &client.session.borrow());
+        let operation = Open::new(node.number(), flags, &client.session.borrow());
         let opened = match client.plan(Opcode::Open) {
             Plan::Skip => Opened::WITHOUT_HANDLE,
             _ => match client.connection.call(&operation, Late::Open(operation), node.keep(), |opened| opened) {
@@ -54,19 +72,31 @@ impl Handle {
                 reply => reply?,
             },
         };
-        let handle = Rc::new(Self {
-            node: Rc::clone(node),
-            handle: opened.handle,
-            flags: operation.flags(),
-            opened: opened.flags,
-            idle_until: Cell::new(client.now()),
-            listed: Cell::new(false),
-        });
-        if !handle.opened.contains(OpenedFlags::KEEP_CACHE) {
+        Ok(Self::adopt(node, opened, operation.flags()))
+    }
+
+    /// The handle that the server has opened with these flags.
+    pub fn adopt(node: &Rc<FuseNode>, opened: Opened, flags: OpenFlags) -> Rc<Self> {
+        if !opened.flags.contains(OpenedFlags::KEEP_CACHE) {
             node.set_contents(None);
         }
-        *node.handle.borrow_mut() = Rc::downgrade(&handle);
-        Ok(handle)
+        Rc::new(Self {
+            node: Rc::clone(node),
+            handle: opened.handle,
+            // Emptying happens once, and is not part of what the handle is.
+            flags: flags.difference(OpenFlags::TRUNCATE),
+            opened: opened.flags,
+            number: Cell::new(None),
+            // Without a handle nothing has been sent.
+            truncated: flags.contains(OpenFlags::TRUNCATE) && opened.handle.is_some(),
+            idle_until: Cell::new(node.client().now()),
+            listed: Cell::new(false),
+        })
+    }
+
+    /// Whether opening it has emptied the file.
+    pub fn was_truncated(&self) -> bool {
+        self.truncated
     }
 
     /// What a request through this handle keeps alive.
@@ -78,10 +108,43 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if let Some(number) = self.number.get() {
+            self.node.client().open_files.remove(number);
+        }
         if let Some(handle) = self.handle {
-            let closing = Closing::File(Release { node: self.node.number(), handle, flags: self.flags });
+            let closing = Closing::File(Release::new(self.node.number(), handle, self.flags));
             self.node.client().connection.release(closing, self.node.keep());
         }
+    }
+}
+
+/// Open files that have been asked for their number, to be found by it.
+#[derive(Default)]
+pub struct OpenFiles {
+    handles: RefCell<BTreeMap<u64, Weak<Handle>>>,
+    next: Cell<u64>,
+}
+
+impl OpenFiles {
+    /// The number of an open file. No other one ever has it.
+    pub fn number(&self, handle: &Rc<Handle>) -> u64 {
+        if let Some(number) = handle.number.get() {
+            return number;
+        }
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        handle.number.set(Some(number));
+        self.handles.borrow_mut().insert(number, Rc::downgrade(handle));
+        number
+    }
+
+    /// The open file with this number.
+    pub fn find(&self, number: u64) -> Option<Rc<Handle>> {
+        self.handles.borrow().get(&number)?.upgrade()
+    }
+
+    fn remove(&self, number: u64) {
+        self.handles.borrow_mut().remove(&number);
     }
 }
 

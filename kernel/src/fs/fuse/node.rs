@@ -19,32 +19,42 @@
 //! object. The old `FuseNode` is stale from then on: its operations fail with ESTALE, and it returns what it
 //! was given, no more.
 //!
-//! # Attributes
+//! # What is in which file
 //!
-//! Attributes hold until the server's promise runs out. Answers may overtake each other, so each set remembers
-//! when it was asked for, and one that was asked for earlier does not replace one that was asked for later.
+//! ```text
+//!   attributes.rs   what is known of the object, since when and until when   GETATTR SETATTR
+//!   names.rs        what is found below a directory                          LOOKUP
+//!   changes.rs      what changes below a directory                           CREATE MKDIR UNLINK RENAME ...
+//!   xattr.rs        extended attributes                                      GETXATTR SETXATTR ...
+//! ```
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::cell::{Cell, RefCell};
-use core::time::Duration;
+use core::cell::{Cell, OnceCell, RefCell};
 
-use fuse_proto::ops::{GetAttr, Lookup, LookupReply, ReadLink};
-use fuse_proto::{Attributes, Errno, FileHandle, Identity, Name, NameError, NodeId};
+use fuse_proto::ops::ReadLink;
+use fuse_proto::{Attributes, Errno, Identity, NodeId};
 use toro_core::Instant;
 
-use super::cache::Known;
+pub use self::attributes::{Learned, Version};
 use super::connection::{Keep, Late};
 use super::contents::Contents;
 use super::directory::FuseDirectory;
 use super::file::FuseFile;
 use super::handle::Handle;
 use super::{Client, file_type, metadata};
-use crate::fs::metadata::{FileType, Metadata};
-use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
+use crate::fs::lock::Lock;
+use crate::fs::metadata::{AttributeChanges, FileType, Metadata};
+use crate::fs::options::{Contents as FileContents, Rights};
+use crate::fs::vfs::{Collision, Freshness, Node, OpenDirectory, OpenFile, SpecialFile, XattrMode};
+
+mod attributes;
+mod changes;
+mod names;
+mod xattr;
 
 /// An object of the server, held for as long as anyone has a handle to it.
 pub struct FuseNode {
@@ -53,24 +63,29 @@ pub struct FuseNode {
     identity: Identity,
     lookups: Cell<u64>,
     attributes: Cell<Attributes>,
-    attributes_asked: Cell<Instant>,
+    /// When what is known of them was asked for.
+    attributes_asked: Cell<Version>,
+    /// When something about the object was last changed from here.
+    attributes_changed: Cell<Version>,
     attributes_until: Cell<Instant>,
+    /// How often the contents or the length were changed from here.
+    changes: Cell<u64>,
+    /// Until when the length holds, which may be longer than the rest of the attributes does.
+    size_until: Cell<Instant>,
     stale: Cell<bool>,
     contents: RefCell<Option<Rc<Contents>>>,
+    /// When a name below this directory was last changed from here.
+    names_changed: Cell<Version>,
+    /// Whether it has been changed since it was last made stable.
+    unstable: Cell<bool>,
+    /// Whether its last name has been removed from here.
+    removed: Cell<bool>,
     /// Where the cache keeps names of this directory.
     pub(super) names: RefCell<BTreeMap<Rc<[u8]>, usize>>,
     /// A handle to the file that is open now, if there is one.
     pub(super) handle: RefCell<Weak<Handle>>,
-}
-
-/// Attributes as they came.
-pub struct Learned {
-    /// The attributes.
-    pub attributes: Attributes,
-    /// How long they hold, from now.
-    pub lifetime: Duration,
-    /// When they were asked for.
-    pub asked: Instant,
+    /// Whose turn it is to append, once somebody has.
+    pub(super) appending: OnceCell<Rc<Lock<()>>>,
 }
 
 impl FuseNode {
@@ -83,11 +98,18 @@ impl FuseNode {
             lookups: Cell::new(lookups),
             attributes: Cell::new(learned.attributes),
             attributes_asked: Cell::new(learned.asked),
+            attributes_changed: Cell::default(),
             attributes_until: Cell::new(client.now().saturating_add(learned.lifetime)),
+            changes: Cell::new(0),
+            size_until: Cell::new(client.now().saturating_add(learned.lifetime)),
             stale: Cell::new(false),
             contents: RefCell::default(),
+            names_changed: Cell::default(),
+            unstable: Cell::new(false),
+            removed: Cell::new(false),
             names: RefCell::default(),
             handle: RefCell::default(),
+            appending: OnceCell::new(),
         })
     }
 
@@ -120,6 +142,7 @@ impl FuseNode {
     /// Counts another reference.
     pub fn count_lookup(&self) {
         self.lookups.set(self.lookups.get().saturating_add(1));
+        self.removed.set(false);
     }
 
     /// Takes all references, to return them.
@@ -132,28 +155,22 @@ impl FuseNode {
         self.stale.set(true);
     }
 
-    /// Remembers attributes, unless they were asked for before those that are known.
-    pub fn learn(&self, learned: &Learned) {
-        if learned.asked >= self.attributes_asked.get() {
-            let (old, new) = (self.attributes.get(), &learned.attributes);
-            if (old.size, old.modified, old.changed) != (new.size, new.modified, new.changed) {
-                self.set_contents(None);
-            }
-            self.attributes.set(learned.attributes);
-            self.attributes_asked.set(learned.asked);
-            self.attributes_until.set(self.client.now().saturating_add(learned.lifetime));
+    /// Says that it is changed; whether that was known, or is of no matter since nobody will find it any more.
+    pub fn mark_unstable(&self) -> bool {
+        self.removed.get() || self.unstable.replace(true)
+    }
+
+    /// Says that nothing about it can be lost.
+    pub fn mark_stable(&self) {
+        self.unstable.set(false);
+    }
+
+    /// Says that a name of it was removed: if that was the last one, nobody cares whether it is stable.
+    fn lose_name(&self) {
+        if self.file_type().is_dir() || self.attributes.get().links <= 1 {
+            self.removed.set(true);
+            self.mark_stable();
         }
-    }
-
-    /// Says that the attributes turned out to be wrong.
-    pub fn distrust_attributes(&self) {
-        self.attributes_until.set(Instant::from_nanos(0));
-        self.set_contents(None);
-    }
-
-    /// Until when the attributes hold.
-    pub fn attributes_until(&self) -> Instant {
-        self.attributes_until.get()
     }
 
     /// The whole contents of the file, if they are remembered and still hold.
@@ -176,73 +193,9 @@ impl FuseNode {
         self.contents.borrow_mut().take_if(|known| Rc::ptr_eq(known, contents));
     }
 
-    /// The size of the file, if what is known of it still holds.
-    pub fn known_size(&self) -> Option<u64> {
-        self.fresh_attributes().map(|attributes| attributes.size)
-    }
-
     /// Fails once the node is stale.
     pub fn check(&self) -> Result<(), Errno> {
         if self.stale.get() { Err(Errno::ESTALE) } else { Ok(()) }
-    }
-
-    /// Its attributes, asked for through `handle` if they have to be asked for.
-    pub fn attributes(&self, handle: Option<FileHandle>) -> Result<Attributes, Errno> {
-        self.check()?;
-        if let Some(attributes) = self.fresh_attributes() {
-            return Ok(attributes);
-        }
-        let asked = self.client.now();
-        let operation = GetAttr { node: self.number(), handle, expected: Some(self.identity.file_type) };
-        let connection = &self.client.connection;
-        let reply = connection.call(&operation, Late::Nothing, self.keep(), |reply| reply)?;
-        self.learn(&Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked });
-        Ok(reply.attributes)
-    }
-
-    fn fresh_attributes(&self) -> Option<Attributes> {
-        (self.client.now() < self.attributes_until.get()).then(|| self.attributes.get())
-    }
-
-    fn find(&self, name: &[u8], freshness: Freshness) -> Result<Rc<FuseNode>, Errno> {
-        self.check()?;
-        if !self.file_type().is_dir() {
-            return Err(Errno::ENOTDIR);
-        }
-        let cache = &self.client.names;
-        if freshness == Freshness::Cached {
-            match cache.get(self, name, self.client.now()) {
-                Known::Node(node) => return Ok(node),
-                Known::Absent => return Err(Errno::ENOENT),
-                Known::Nothing => {}
-            }
-        }
-        let checked = Name::new(name).map_err(|error| match error {
-            NameError::TooLong => Errno::ENAMETOOLONG,
-            _ => Errno::EINVAL,
-        })?;
-        let parent = self.number();
-        let asked = self.client.now();
-        let operation = Lookup { parent, name: checked };
-        let reply = self.client.connection.call(&operation, Late::Lookup { parent }, self.keep(), |reply| reply);
-        match reply {
-            Ok(LookupReply::Found(entry)) => {
-                let node = self.client.receive(&entry, asked);
-                let until = self.client.now().saturating_add(entry.name_lifetime);
-                cache.insert(&self.handle_to_self(), name, Some(Rc::clone(&node)), until);
-                Ok(node)
-            }
-            Ok(LookupReply::Negative { lifetime }) if lifetime > Duration::ZERO => {
-                let until = self.client.now().saturating_add(lifetime);
-                cache.insert(&self.handle_to_self(), name, None, until);
-                Err(Errno::ENOENT)
-            }
-            Ok(LookupReply::Negative { .. }) | Err(Errno::ENOENT) => {
-                cache.remove(self, name);
-                Err(Errno::ENOENT)
-            }
-            Err(errno) => Err(errno),
-        }
     }
 }
 
@@ -284,12 +237,82 @@ impl Node for FuseNode {
         }
     }
 
-    fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
+    fn open_for_writing(&self, rights: Rights, contents: FileContents) -> Result<Box<dyn OpenFile>, Errno> {
         self.check()?;
-        if !self.file_type().is_dir() {
-            return Err(Errno::ENOTDIR);
+        match self.file_type() {
+            FileType::File => Ok(Box::new(FuseFile::open_for_writing(&self.handle_to_self(), rights, contents)?)),
+            FileType::Directory => Err(Errno::EISDIR),
+            FileType::Symlink => Err(Errno::ELOOP),
+            _ => Err(Errno::ENXIO),
         }
+    }
+
+    fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno> {
+        self.check_directory()?;
         Ok(Box::new(FuseDirectory::open(&self.handle_to_self())?))
+    }
+
+    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let node: Rc<dyn Node> = self.make_file(name, mode)?;
+        Ok(node)
+    }
+
+    fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        Ok(Box::new(self.make_open_file(name, mode, rights)?))
+    }
+
+    fn create_directory(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let node: Rc<dyn Node> = self.make_directory(name, mode)?;
+        Ok(node)
+    }
+
+    fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        self.make_symlink(name, target).map(drop)
+    }
+
+    fn create_special(&self, name: &[u8], mode: u32, what: SpecialFile) -> Result<(), Errno> {
+        self.make_special(name, mode, what).map(drop)
+    }
+
+    fn link(&self, name: &[u8], node: u64) -> Result<(), Errno> {
+        self.make_link(name, node)
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.apply(changes)
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.get_xattr(name)
+    }
+
+    fn xattrs(&self) -> Result<Vec<Box<[u8]>>, Errno> {
+        self.list_xattrs()
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
+        self.put_xattr(name, value, mode)
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        self.take_xattr(name)
+    }
+
+    fn sync_directory(&self) -> Result<(), Errno> {
+        self.check_directory()?;
+        self.handle_to_self().make_stable()
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        self.unlink(name)
+    }
+
+    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
+        self.unlink_directory(name)
+    }
+
+    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
+        self.move_name(name, directory, new_name, collision)
     }
 }
 
@@ -297,6 +320,9 @@ impl Drop for FuseNode {
     fn drop(&mut self) {
         self.client.connection.forget(self.number(), self.lookups.take());
         self.client.remove_node(self);
+        if self.unstable.get() {
+            self.client.unstable.lose(self.number());
+        }
         let names = core::mem::take(self.names.get_mut());
         if !names.is_empty() {
             self.client.bury(self.client.names.take(names.into_values()));

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use fuse_proto::Errno;
@@ -10,6 +11,7 @@ use self::device::Model;
 use self::pump::Pump;
 use self::server::Server;
 use super::{Client, Options};
+use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, resolve};
 use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
 
@@ -22,6 +24,8 @@ mod pump;
 mod reading;
 mod requests;
 pub mod server;
+mod space;
+mod writing;
 
 /// A mount, and what a test needs around it.
 pub struct Mount {
@@ -69,6 +73,19 @@ impl Mount {
 
     fn open(&self, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
         self.find(path)?.open()
+    }
+
+    /// Opens a file with rights that include writing.
+    fn open_to_write(&self, path: &str, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        self.find(path)?.open_for_writing(rights, Contents::Keep)
+    }
+
+    /// What a file holds on the host.
+    fn bytes(&self, path: &str) -> Vec<u8> {
+        match &self.model.lock().server.inode(path).contents {
+            server::Contents::File(bytes) => bytes.clone(),
+            _ => panic!("{path} is no file"),
+        }
     }
 
     fn count(&self, opcode: &str) -> usize {

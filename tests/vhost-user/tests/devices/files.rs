@@ -128,5 +128,5 @@ fn a_file_is_read_by_many_requests_at_once() {
             share.device.recycle(buffer);
         }
     }
-    share.ask(&Release { node: entry.node, handle, flags: open.flags() }, |()| ()).expect("it was open");
+    share.ask(&Release::new(entry.node, handle, open.flags()), |()| ()).expect("it was open");
 }

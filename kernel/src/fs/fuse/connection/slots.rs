@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 
-use fuse_proto::ops::{Open, OpenDir, ReadDirPlus};
+use fuse_proto::ops::{Flush, Open, OpenDir, OpenFlags, ReadDirPlus};
 use fuse_proto::{NodeId, Unique};
 use toro_core::driver::fuse::RequestId;
 
@@ -18,15 +18,24 @@ pub type Keep = Option<Rc<dyn Any>>;
 pub enum Late {
     /// Nothing.
     Nothing,
-    /// It answers LOOKUP in this directory: a reference may be owed.
-    Lookup {
+    /// It answers LOOKUP in this directory, or something that makes a name there: a reference may be owed.
+    Entry {
         /// The directory.
         parent: NodeId,
+    },
+    /// It answers CREATE in this directory: a reference may be owed, and a handle may be open.
+    Create {
+        /// The directory.
+        parent: NodeId,
+        /// How it was to be opened.
+        flags: OpenFlags,
     },
     /// It answers OPEN: a handle may be open.
     Open(Open),
     /// It answers OPENDIR: a handle may be open.
     OpenDir(OpenDir),
+    /// It answers FLUSH, which nobody waits for: the server may not have it.
+    Flush(Flush),
     /// It answers READDIRPLUS: references may be owed.
     List(ReadDirPlus),
 }

@@ -54,6 +54,8 @@ pub struct Inner {
     pub most_in_flight: usize,
     /// READs in flight now, and the most there were.
     pub most_reads: usize,
+    /// The same of WRITEs.
+    pub most_writes: usize,
     in_flight: Vec<InFlight>,
     unpublished: Vec<InFlight>,
     free: VecDeque<u16>,
@@ -88,6 +90,7 @@ impl Model {
             notifications: 0,
             most_in_flight: 0,
             most_reads: 0,
+            most_writes: 0,
             in_flight: Vec::new(),
             unpublished: Vec::new(),
             free: (0..4096).collect(),
@@ -139,28 +142,35 @@ impl Inner {
         self.unpublished.push(InFlight { id, request, due: 0 });
         let ordinary = all_ordinary(&self.in_flight) + all_ordinary(&self.unpublished);
         self.most_in_flight = self.most_in_flight.max(ordinary);
-        let reads = self.in_flight.iter().chain(&self.unpublished);
-        let reads = reads.filter(|other| Self::opcode(&other.request) == Opcode::Read).count();
+        let count = |wanted| {
+            let requests = self.in_flight.iter().chain(&self.unpublished);
+            requests.filter(|other| Self::opcode(&other.request) == wanted).count()
+        };
+        let (reads, writes) = (count(Opcode::Read), count(Opcode::Write));
         self.most_reads = self.most_reads.max(reads);
+        self.most_writes = self.most_writes.max(writes);
         Ok(id)
     }
 
-    /// FU-FR-10: no FORGET of the last reference while a request on the node is in flight, no RELEASE while a READ is.
+    /// FU-FR-10: no FORGET of the last reference while a request on the node is in flight, no RELEASE while the handle is
+    /// in use. FU-FR-7: no number twice.
     fn check_order(&mut self, request: &FuseRequest, opcode: Opcode) {
-        let node_of = |request: &FuseRequest| {
-            let (header, _) = RequestHeader::read_from_prefix(&request.request).expect("requests have headers");
-            header.node.get()
-        };
+        let unique = header(request).unique;
+        let mut others = self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
+        if unique == U64::ZERO || others.any(|other| header(other).unique == unique) {
+            self.server.offences.push(format!("{opcode} with number {unique}"));
+        }
         let (_, body) = RequestHeader::read_from_prefix(&request.request).expect("requests have headers");
-        let mut ends: Vec<(u64, Option<Opcode>)> = Vec::new();
+        let mut ends: Vec<u64> = Vec::new();
         let mut forgets = |node: u64, lookups: u64| {
             if self.server.lookups.get(&node).is_none_or(|&held| lookups >= held) {
-                ends.push((node, None));
+                ends.push(node);
             }
         };
         match opcode {
             Opcode::Forget => {
-                forgets(node_of(request), WireForget::read_from_bytes(body).expect("well formed").lookups.get());
+                let lookups = WireForget::read_from_bytes(body).expect("well formed").lookups.get();
+                forgets(header(request).node.get(), lookups);
             }
             Opcode::BatchForget => {
                 let (_, nodes) = WireBatchForget::read_from_prefix(body).expect("well formed");
@@ -169,17 +179,22 @@ impl Inner {
                     forgets(one.node.get(), one.lookups.get());
                 }
             }
-            Opcode::Release => ends.push((node_of(request), Some(Opcode::Read))),
             _ => {}
         }
-        for (node, harmed) in ends {
-            let busy = self.in_flight.iter().chain(&self.unpublished).any(|other| {
-                node_of(&other.request) == node && harmed.is_none_or(|harmed| Self::opcode(&other.request) == harmed)
-            });
-            if busy {
-                self.server.offences.push(format!("{opcode} on node {node} while it is in use"));
+        let others = || self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
+        let mut offences = Vec::new();
+        for node in ends {
+            if others().any(|other| header(other).node.get() == node) {
+                offences.push(format!("{opcode} on node {node} while it is in use"));
             }
         }
+        if matches!(opcode, Opcode::Release | Opcode::ReleaseDir) {
+            let handle = handle(request);
+            if others().any(|other| handle_of(other).is_some() && handle_of(other) == Some(handle)) {
+                offences.push(format!("{opcode} of handle {handle} while it is in use"));
+            }
+        }
+        self.server.offences.extend(offences);
     }
 
     fn publish(&mut self) {
@@ -209,7 +224,9 @@ impl Inner {
         let opcode = Self::opcode(&request);
         let unique = RequestHeader::read_from_prefix(&request.request).expect("requests have headers").0.unique;
         let mut written = 0;
-        if let Some(answer) = self.server.answer(&request.request) {
+        // A device sees one chain, however many buffers it is made of.
+        let bytes = [&request.request, request.data.as_deref().unwrap_or_default()].concat();
+        if let Some(answer) = self.server.answer(&bytes) {
             let reply = encode(unique, answer);
             written = self.write(opcode, &mut request, reply);
         }
@@ -231,6 +248,38 @@ impl Inner {
         room[..tail].copy_from_slice(&rest[..tail]);
         head + tail
     }
+}
+
+fn header(request: &FuseRequest) -> RequestHeader {
+    RequestHeader::read_from_prefix(&request.request).expect("requests have headers").0
+}
+
+/// The first field of the body.
+fn handle(request: &FuseRequest) -> u64 {
+    let (_, body) = RequestHeader::read_from_prefix(&request.request).expect("requests have headers");
+    u64::from_le_bytes(*body.first_chunk().expect("well formed"))
+}
+
+/// The handle that a request uses.
+fn handle_of(request: &FuseRequest) -> Option<u64> {
+    let uses = matches!(
+        Inner::opcode(request),
+        Opcode::Read
+            | Opcode::Write
+            | Opcode::Flush
+            | Opcode::FSync
+            | Opcode::FSyncDir
+            | Opcode::ReadDir
+            | Opcode::ReadDirPlus
+            | Opcode::FAllocate
+            | Opcode::LSeek
+            | Opcode::GetLk
+            | Opcode::SetLk
+            | Opcode::SetLkW
+            | Opcode::CopyFileRange
+            | Opcode::CopyFileRange64
+    );
+    uses.then(|| handle(request))
 }
 
 fn all_ordinary(requests: &[InFlight]) -> usize {

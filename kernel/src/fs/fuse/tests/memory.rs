@@ -29,4 +29,9 @@ unsafe impl DmaMemory for Heap {
         // SAFETY: the caller gives back what `allocate` returned, and uses it no more.
         unsafe { dealloc(block.cpu().as_ptr(), layout) };
     }
+
+    fn reach(&self, memory: NonNull<u8>, _size: usize) -> Option<BusAddr> {
+        // SAFETY: there is no device that could be told the address.
+        Some(unsafe { BusAddr::new(memory.as_ptr().addr() as u64) })
+    }
 }

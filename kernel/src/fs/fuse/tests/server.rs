@@ -1,25 +1,48 @@
 //! A file server in memory, which keeps a ledger: every reference it gave, every handle it opened, and every time
 //! that the client broke a rule.
+//!
+//! ```text
+//!   request --> answer()   is the client allowed to ask that?         else: offences
+//!                 |        FORGET, BATCH_FORGET, DESTROY              the ledger
+//!                 +--> names.rs       LOOKUP CREATE MKNOD MKDIR SYMLINK LINK UNLINK RMDIR RENAME RENAME2
+//!                 +--> attributes.rs  GETATTR SETATTR STATFS, xattrs
+//!                 +--> listing.rs     READDIR READDIRPLUS
+//!                 +--> data.rs        OPEN READ WRITE RELEASE, and what files hold
+//!                 +--> space.rs       FSYNC FLUSH FALLOCATE LSEEK COPY_FILE_RANGE
+//!                       body.rs       reads each request to the last byte
+//! ```
+//!
+//! It does what a strict POSIX file system does, and has [`Manners`] that tests change. Objects without a name live for as
+//! long as the client holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::format;
-use std::string::String;
+use std::fmt;
+use std::string::{String, ToString};
 use std::time::Duration;
 use std::vec::Vec;
 
-use fuse_proto::dirent::{WireDirEntry, WireDirEntryPlus};
 use fuse_proto::entry::WireEntry;
 use fuse_proto::header::RequestHeader;
 use fuse_proto::init::WireInitReply;
-use fuse_proto::ops::{
-    OpenedFlags, WireAttributesReply, WireBatchForget, WireForget, WireForgetOne, WireOpened, WireRead, WireRelease,
-    WireStatFs,
-};
-use fuse_proto::{
-    AttributeFlags, Attributes, Entry, Errno, FileType, Generation, InitFlags, NodeId, Opcode, Timestamp,
-};
-use zerocopy::little_endian::{U16, U32, U64};
+use fuse_proto::ops::OpenedFlags;
+use fuse_proto::{Entry, Errno, FileType, Generation, InitFlags, NodeId, Opcode, Timestamp};
+use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use self::body::Body;
+
+mod attributes;
+mod body;
+mod data;
+mod listing;
+mod names;
+mod space;
+
+/// The payload of an answer, or an error.
+pub type Reply = Result<Vec<u8>, Errno>;
+
+/// No file becomes longer than this.
+const LARGEST_FILE: usize = 1 << 24;
 
 /// What an inode holds.
 #[derive(Clone)]
@@ -28,12 +51,41 @@ pub enum Contents {
     Directory(BTreeMap<Vec<u8>, u64>),
     Link(Vec<u8>),
     Fifo,
+    Special(FileType, u32),
 }
 
 #[derive(Clone)]
 pub struct Inode {
     pub contents: Contents,
     pub generation: u64,
+    pub permissions: u16,
+    pub uid: u32,
+    pub gid: u32,
+    pub links: u32,
+    pub accessed: Timestamp,
+    pub modified: Timestamp,
+    pub changed: Timestamp,
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Inode {
+    fn new(contents: Contents) -> Self {
+        let links = if matches!(contents, Contents::Directory(_)) { 2 } else { 1 };
+        let (accessed, modified, changed) = (BIRTH, BIRTH, BIRTH);
+        let xattrs = BTreeMap::new();
+        let (permissions, uid, gid) = (0o644, 0, 0);
+        Self { contents, generation: 1, permissions, uid, gid, links, accessed, modified, changed, xattrs }
+    }
+}
+
+/// When everything was made that tests prepare.
+const BIRTH: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
+
+/// A file or directory that is open.
+pub struct Handle {
+    pub node: u64,
+    /// As they came with OPEN or CREATE.
+    pub flags: u32,
 }
 
 /// What the server does besides its duty.
@@ -51,6 +103,22 @@ pub struct Manners {
     pub hide_kinds: bool,
     /// DESTROY is answered without a header.
     pub silent_destroy: bool,
+    /// What every change of a name or an attribute is answered with.
+    pub refuse_changes: Option<Errno>,
+    /// Whether RENAME2 knows its flags, as not every file system of the host does.
+    pub rename_flags: bool,
+    /// The largest WRITE that INIT agrees to.
+    pub max_write: u32,
+    /// The most that one WRITE writes.
+    pub longest_write: usize,
+    /// The most that one request copies.
+    pub longest_copy: usize,
+    /// Where files have to end.
+    pub room: usize,
+    /// Whether O_APPEND is heeded; else the client's offset is.
+    pub appends: bool,
+    /// What FLUSH is answered with.
+    pub flush_error: Option<Errno>,
 }
 
 impl Default for Manners {
@@ -65,18 +133,25 @@ impl Default for Manners {
             max_pages: 256,
             hide_kinds: false,
             silent_destroy: false,
+            refuse_changes: None,
+            rename_flags: true,
+            max_write: 1 << 20,
+            longest_write: usize::MAX,
+            longest_copy: usize::MAX,
+            room: LARGEST_FILE,
+            appends: true,
+            flush_error: None,
         }
     }
 }
 
-#[derive(Default)]
 pub struct Server {
     pub inodes: BTreeMap<u64, Inode>,
     pub manners: Manners,
     /// References the client has, by node.
     pub lookups: BTreeMap<u64, u64>,
-    /// Open handles and their nodes.
-    pub handles: BTreeMap<u64, u64>,
+    /// Open handles.
+    pub handles: BTreeMap<u64, Handle>,
     /// Nodes that are gone on the host, though the client holds them.
     pub gone: BTreeSet<u64>,
     /// How often each operation was asked for.
@@ -85,6 +160,18 @@ pub struct Server {
     pub offences: Vec<String>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
+    /// The largest size of a WRITE.
+    pub largest_write: usize,
+    /// Where each WRITE went, and how many bytes it had.
+    pub written: Vec<(usize, usize)>,
+    /// What was made stable, and how much of it.
+    pub synced: Vec<(u64, &'static str)>,
+    /// What INIT agreed on.
+    pub agreed: InitFlags,
+    /// Where each name stands in the listings of a directory.
+    cookies: BTreeMap<u64, BTreeMap<Vec<u8>, u64>>,
+    /// The time, which goes on with every change.
+    clock: Timestamp,
     next_inode: u64,
     next_handle: u64,
     begun: bool,
@@ -93,10 +180,28 @@ pub struct Server {
 
 impl Server {
     pub fn new() -> Self {
-        let mut server = Self { next_inode: 2, next_handle: 0x1000, ..Self::default() };
-        let contents = Contents::Directory(BTreeMap::new());
-        server.inodes.insert(1, Inode { contents, generation: 0 });
-        server
+        let mut root = Inode::new(Contents::Directory(BTreeMap::new()));
+        root.generation = 0;
+        Self {
+            inodes: [(1, root)].into(),
+            manners: Manners::default(),
+            lookups: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            offences: Vec::new(),
+            largest_read: 0,
+            largest_write: 0,
+            written: Vec::new(),
+            synced: Vec::new(),
+            agreed: InitFlags::empty(),
+            cookies: BTreeMap::new(),
+            clock: BIRTH,
+            next_inode: 2,
+            next_handle: 0x1000,
+            begun: false,
+            destroyed: false,
+        }
     }
 
     /// Creates what `path` names, with the directories on the way, or replaces it by a new inode.
@@ -120,26 +225,60 @@ impl Server {
         self.put(path, Contents::Link(target.as_bytes().to_vec()))
     }
 
+    pub fn directory(&mut self, path: &str) -> u64 {
+        self.put(path, Contents::Directory(BTreeMap::new()))
+    }
+
+    /// Removes what `path` names, on the host.
     pub fn remove(&mut self, path: &str) {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let directory = parent
-            .split('/')
-            .filter(|name| !name.is_empty())
-            .fold(1, |at, name| self.child(at, name.as_bytes()).expect("tests remove what they created"));
+        let directory = self.number(parent).expect("tests remove what they created");
         let Some(Inode { contents: Contents::Directory(names), .. }) = self.inodes.get_mut(&directory) else {
             panic!("tests remove what they created")
         };
-        names.remove(name.as_bytes());
+        if let Some(removed) = names.remove(name.as_bytes()) {
+            self.relink(removed, -1);
+        }
+    }
+
+    /// The inode that `path` names, if there is one.
+    pub fn number(&self, path: &str) -> Option<u64> {
+        path.split('/').filter(|name| !name.is_empty()).try_fold(1, |at, name| self.child(at, name.as_bytes()))
+    }
+
+    /// What `path` names.
+    pub fn inode(&mut self, path: &str) -> &mut Inode {
+        let number = self.number(path).unwrap_or_else(|| panic!("there is no {path}"));
+        self.inodes.get_mut(&number).expect("names have inodes")
+    }
+
+    /// All paths, in order.
+    pub fn tree(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.walk(1, "", &mut paths);
+        paths
+    }
+
+    fn walk(&self, directory: u64, path: &str, paths: &mut Vec<String>) {
+        let Contents::Directory(names) = &self.inodes[&directory].contents else { return };
+        for (name, &number) in names {
+            let slash = if path.is_empty() { "" } else { "/" };
+            let path = [path, slash, &String::from_utf8_lossy(name)].concat();
+            paths.push(path.clone());
+            self.walk(number, &path, paths);
+        }
     }
 
     fn add(&mut self, directory: u64, name: &[u8], contents: Contents) -> u64 {
         let number = self.next_inode;
         self.next_inode += 1;
-        self.inodes.insert(number, Inode { contents, generation: 1 });
+        self.inodes.insert(number, Inode::new(contents));
         let Some(Inode { contents: Contents::Directory(names), .. }) = self.inodes.get_mut(&directory) else {
             panic!("tests create things in directories")
         };
-        names.insert(name.to_vec(), number);
+        if let Some(replaced) = names.insert(name.to_vec(), number) {
+            self.relink(replaced, -1);
+        }
         number
     }
 
@@ -154,30 +293,18 @@ impl Server {
         self.counts.get(opcode).copied().unwrap_or(0)
     }
 
-    fn attributes(&self, number: u64) -> Attributes {
-        let inode = &self.inodes[&number];
-        let (file_type, size) = match &inode.contents {
-            Contents::File(bytes) => (FileType::Regular, bytes.len()),
-            Contents::Directory(names) => (FileType::Directory, names.len()),
-            Contents::Link(target) => (FileType::SymLink, target.len()),
-            Contents::Fifo => (FileType::Fifo, 0),
-        };
-        let time = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
-        Attributes {
-            inode: number + 1_000_000,
-            size: size as u64,
-            blocks: size.div_ceil(512) as u64,
-            accessed: time,
-            modified: time,
-            changed: time,
-            file_type,
-            permissions: 0o644,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            device: 0,
-            block_size: 4096,
-            flags: AttributeFlags::empty(),
+    /// The time of the next change.
+    fn tick(&mut self) -> Timestamp {
+        self.clock.nanoseconds += 1;
+        self.clock
+    }
+
+    /// What an inode holds has changed.
+    fn touch_contents(&mut self, number: u64) {
+        let now = self.tick();
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.modified = now;
+            inode.changed = now;
         }
     }
 
@@ -194,60 +321,84 @@ impl Server {
         .to_wire()
     }
 
-    fn offence(&mut self, what: String) {
-        self.offences.push(what);
+    fn offence(&mut self, what: impl fmt::Display) {
+        self.offences.push(what.to_string());
+    }
+
+    fn has(&self, opcode: Opcode) -> bool {
+        !self.manners.unsupported.contains(&opcode.raw())
+    }
+
+    fn expect_held(&mut self, opcode: Opcode, node: u64) {
+        if node != 1 && self.lookups.get(&node).copied().unwrap_or(0) == 0 {
+            self.offence(format_args!("{opcode} on node {node}, which the client does not hold"));
+        }
+    }
+
+    fn expect_handle(&mut self, opcode: Opcode, node: u64, handle: u64) {
+        if self.handles.get(&handle).is_none_or(|open| open.node != node) {
+            self.offence(format_args!("{opcode} with handle {handle}, which is not open on node {node}"));
+        }
     }
 
     fn forget(&mut self, node: u64, lookups: u64) {
         let held = self.lookups.get(&node).copied().unwrap_or(0);
         if node == 1 || lookups == 0 || lookups > held {
-            self.offence(format!("FORGET of {lookups} on node {node}, which has {held}"));
+            self.offence(format_args!("FORGET of {lookups} on node {node}, which has {held}"));
         }
         self.lookups.insert(node, held.saturating_sub(lookups));
+        self.reap(node);
     }
 
     /// Answers a request: the payload, or an error. `None` where there is no answer.
-    pub fn answer(&mut self, request: &[u8]) -> Option<Result<Vec<u8>, Errno>> {
+    pub fn answer(&mut self, request: &[u8]) -> Option<Reply> {
         let (header, body) = RequestHeader::read_from_prefix(request).expect("requests have headers");
         let opcode = Opcode::from_raw(header.opcode.get()).expect("requests have codes");
         *self.counts.entry(opcode.name()).or_default() += 1;
         let node = header.node.get();
         if header.len.get() as usize != request.len() {
-            self.offence(format!("{opcode} of {} bytes claims {}", request.len(), header.len));
+            self.offence(format_args!("{opcode} of {} bytes claims {}", request.len(), header.len));
         }
-        let about_session = matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget);
+        if (header.uid.get(), header.gid.get(), header.extension_len.get()) != (0, 0, 0) {
+            self.offence(format_args!("{opcode} by somebody who is not the superuser, or with extensions"));
+        }
         if !self.begun && opcode != Opcode::Init {
-            self.offence(format!("{opcode} before INIT"));
+            self.offence(format_args!("{opcode} before INIT"));
         }
         if self.destroyed {
-            self.offence(format!("{opcode} after DESTROY"));
+            self.offence(format_args!("{opcode} after DESTROY"));
         }
-        if !about_session && node != 1 && self.lookups.get(&node).copied().unwrap_or(0) == 0 {
-            self.offence(format!("{opcode} on node {node}, which the client does not hold"));
+        if !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget) {
+            self.expect_held(opcode, node);
         }
-        if self.manners.unsupported.contains(&opcode.raw()) {
+        if !self.has(opcode) {
             return Some(Err(Errno::ENOSYS));
         }
         let is_farewell = matches!(opcode, Opcode::Forget | Opcode::Release | Opcode::ReleaseDir);
-        if self.gone.contains(&node) && !is_farewell {
+        let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget);
+        if is_about_node && !is_farewell && (self.gone.contains(&node) || !self.inodes.contains_key(&node)) {
             return Some(Err(Errno::ESTALE));
         }
+        let mut body = Body::new(opcode, body);
         match opcode {
             Opcode::Forget => {
-                let forget = WireForget::read_from_bytes(body).expect("FORGET is well formed");
-                self.forget(node, forget.lookups.get());
+                let lookups = body.u64();
+                body.end();
+                self.forget(node, lookups);
                 None
             }
             Opcode::BatchForget => {
-                let (head, mut rest) = WireBatchForget::read_from_prefix(body).expect("BATCH_FORGET is well formed");
-                for _ in 0..head.count.get() {
-                    let (one, after) = WireForgetOne::read_from_prefix(rest).expect("BATCH_FORGET is well formed");
-                    self.forget(one.node.get(), one.lookups.get());
-                    rest = after;
+                let count = body.u32();
+                body.reserved(4);
+                for _ in 0..count {
+                    let (node, lookups) = (body.u64(), body.u64());
+                    self.forget(node, lookups);
                 }
+                body.end();
                 None
             }
             Opcode::Destroy => {
+                body.end();
                 self.destroyed = true;
                 if self.manners.silent_destroy { None } else { Some(Ok(Vec::new())) }
             }
@@ -255,139 +406,68 @@ impl Server {
         }
     }
 
-    fn reply(&mut self, opcode: Opcode, node: u64, body: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn reply(&mut self, opcode: Opcode, node: u64, body: Body<'_>) -> Reply {
         match opcode {
-            Opcode::Init => Ok(self.init()),
-            Opcode::Lookup => self.lookup(node, body),
-            Opcode::GetAttr => {
-                let mut reply = WireAttributesReply::new_zeroed();
-                reply.lifetime = U64::new(self.manners.attr_lifetime.as_secs());
-                reply.attributes = self.attributes(node).to_wire();
-                Ok(reply.as_bytes().to_vec())
-            }
-            Opcode::ReadLink => match &self.inodes[&node].contents {
-                Contents::Link(target) => Ok(target.clone()),
-                _ => Err(Errno::EINVAL),
-            },
-            Opcode::Open | Opcode::OpenDir => {
-                self.next_handle += 1;
-                self.handles.insert(self.next_handle, node);
-                let mut reply = WireOpened::new_zeroed();
-                reply.handle = U64::new(self.next_handle);
-                reply.flags = U32::new(self.manners.opened.bits());
-                Ok(reply.as_bytes().to_vec())
-            }
-            Opcode::Release | Opcode::ReleaseDir => {
-                let release = WireRelease::read_from_bytes(body).expect("RELEASE is well formed");
-                if self.handles.remove(&release.handle.get()) != Some(node) {
-                    self.offence(format!("{opcode} of a handle that is not open"));
+            Opcode::Init => Ok(self.init(body)),
+            Opcode::GetAttr => self.get_attributes(node, body),
+            Opcode::SetAttr => self.set_attributes(node, body),
+            Opcode::ReadLink => {
+                body.end();
+                match &self.inodes[&node].contents {
+                    Contents::Link(target) => Ok(target.clone()),
+                    _ => Err(Errno::EINVAL),
                 }
-                Ok(Vec::new())
             }
-            Opcode::Read => self.read(node, body),
-            Opcode::ReadDir => self.list(node, body, false),
-            Opcode::ReadDirPlus => self.list(node, body, true),
             Opcode::StatFs => {
-                let mut reply = WireStatFs::new_zeroed();
-                reply.blocks = U64::new(1000);
-                reply.blocks_free = U64::new(400);
-                reply.fragment_size = U32::new(512);
-                reply.name_len = U32::new(255);
-                Ok(reply.as_bytes().to_vec())
+                body.end();
+                Ok(Self::status())
             }
-            _ => Err(Errno::ENOSYS),
+            Opcode::SetXattr | Opcode::GetXattr | Opcode::ListXattr | Opcode::RemoveXattr => {
+                self.xattr(opcode, node, body)
+            }
+            Opcode::ReadDir | Opcode::ReadDirPlus => self.list(opcode, node, body),
+            Opcode::Lookup
+            | Opcode::SymLink
+            | Opcode::MkNod
+            | Opcode::MkDir
+            | Opcode::Unlink
+            | Opcode::RmDir
+            | Opcode::Rename
+            | Opcode::Rename2
+            | Opcode::Link
+            | Opcode::Create => self.change_names(opcode, node, body),
+            _ => self.use_file(opcode, node, body),
         }
     }
 
-    fn init(&mut self) -> Vec<u8> {
+    fn init(&mut self, mut body: Body<'_>) -> Vec<u8> {
         self.begun = true;
-        let [a, b, c, d, ..] = self.manners.init_flags.bits().to_le_bytes();
+        let (major, minor, _readahead, flags) = (body.u32(), body.u32(), body.u32(), body.u32());
+        assert!(major == 7 && minor >= 31, "INIT of version {major}.{minor}");
+        let mut offered = u64::from(flags);
+        if InitFlags::from_bits_truncate(offered).contains(InitFlags::INIT_EXT) {
+            offered |= u64::from(body.u32()) << 32;
+            body.reserved(44);
+        }
+        body.end();
+        self.agreed = self.manners.init_flags & InitFlags::from_bits_truncate(offered);
+        let [a, b, c, d, e, f, g, h] = self.manners.init_flags.bits().to_le_bytes();
         let mut reply = WireInitReply::new_zeroed();
         reply.major = U32::new(7);
         reply.minor = U32::new(36);
         reply.flags = U32::from_bytes([a, b, c, d]);
-        reply.max_write = U32::new(1 << 20);
+        reply.flags2 = U32::from_bytes([e, f, g, h]);
+        reply.max_write = U32::new(self.manners.max_write);
         reply.max_pages = U16::new(self.manners.max_pages);
         reply.as_bytes().to_vec()
-    }
-
-    fn lookup(&mut self, node: u64, body: &[u8]) -> Result<Vec<u8>, Errno> {
-        let name = body.strip_suffix(&[0]).expect("names are terminated");
-        if name.contains(&b'/') || name.contains(&0) || matches!(name, b"" | b"." | b"..") {
-            self.offence(format!("LOOKUP of {}", name.escape_ascii()));
-        }
-        match (&self.inodes[&node].contents, self.child(node, name)) {
-            (Contents::Directory(_), Some(found)) => Ok(self.entry(found).as_bytes().to_vec()),
-            (Contents::Directory(_), None) if self.manners.negative_entries => {
-                let mut reply = WireEntry::new_zeroed();
-                reply.name_lifetime = U64::new(self.manners.name_lifetime.as_secs());
-                Ok(reply.as_bytes().to_vec())
-            }
-            (Contents::Directory(_), None) => Err(Errno::ENOENT),
-            _ => Err(Errno::ENOTDIR),
-        }
-    }
-
-    /// The handle of READ or a listing has to be open, or 0 where the server keeps none.
-    fn check_handle(&mut self, node: u64, read: &WireRead, open: Opcode) {
-        let expected = (!self.manners.unsupported.contains(&open.raw())).then_some(node);
-        if self.handles.get(&read.handle.get()).copied() != expected {
-            self.offence(format!("a read with handle {}, which is not open", read.handle));
-        }
-    }
-
-    fn read(&mut self, node: u64, body: &[u8]) -> Result<Vec<u8>, Errno> {
-        let read = WireRead::read_from_bytes(body).expect("READ is well formed");
-        self.check_handle(node, &read, Opcode::Open);
-        let size = read.size.get() as usize;
-        self.largest_read = self.largest_read.max(size);
-        let Contents::File(bytes) = &self.inodes[&node].contents else { return Err(Errno::EISDIR) };
-        let start = bytes.len().min(read.offset.get() as usize);
-        let end = bytes.len().min(start + size);
-        Ok(bytes[start..end].to_vec())
-    }
-
-    fn list(&mut self, node: u64, body: &[u8], plus: bool) -> Result<Vec<u8>, Errno> {
-        let read = WireRead::read_from_bytes(body).expect("READDIR is well formed");
-        self.check_handle(node, &read, Opcode::OpenDir);
-        let Contents::Directory(names) = self.inodes[&node].contents.clone() else { return Err(Errno::ENOTDIR) };
-        let mut all: Vec<(Vec<u8>, u64)> = [(b".".to_vec(), node), (b"..".to_vec(), 1)].into();
-        all.extend(names);
-        let mut reply = Vec::new();
-        // Cookies are no indices: they go down.
-        let cookie = |index: usize| u64::MAX - index as u64;
-        let start = if read.offset == U64::ZERO { 0 } else { (u64::MAX - read.offset.get()) as usize };
-        for (index, (name, number)) in all.iter().enumerate().skip(start) {
-            let head = if plus { size_of::<WireDirEntryPlus>() } else { size_of::<WireDirEntry>() };
-            let length = (head + name.len()).next_multiple_of(8);
-            if reply.len() + length > read.size.get() as usize {
-                break;
-            }
-            let end = reply.len() + length;
-            if plus {
-                let is_dot = matches!(&name[..], b"." | b"..");
-                let entry = if is_dot { WireEntry::new_zeroed() } else { self.entry(*number) };
-                reply.extend_from_slice(entry.as_bytes());
-            }
-            let kind = self.attributes(*number).file_type.dirent_bits();
-            let dirent = WireDirEntry {
-                inode: U64::new(number + 1_000_000),
-                next: U64::new(cookie(index + 1)),
-                name_len: U32::new(name.len() as u32),
-                kind: U32::new(if self.manners.hide_kinds { 0 } else { kind }),
-            };
-            reply.extend_from_slice(dirent.as_bytes());
-            reply.extend_from_slice(name);
-            reply.resize(end, 0xEE);
-        }
-        Ok(reply)
     }
 
     /// What the client still holds, when it should hold nothing.
     pub fn debts(&self) -> Vec<String> {
         let lookups = self.lookups.iter().filter(|(_, held)| **held > 0);
-        let lookups = lookups.map(|(node, held)| format!("node {node} is held {held} times"));
-        let handles = self.handles.iter().map(|(handle, node)| format!("handle {handle} on node {node} is open"));
+        let lookups = lookups.map(|(node, held)| std::format!("node {node} is held {held} times"));
+        let handles = self.handles.iter();
+        let handles = handles.map(|(number, handle)| std::format!("handle {number} on node {} is open", handle.node));
         lookups.chain(handles).collect()
     }
 }
