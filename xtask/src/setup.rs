@@ -58,6 +58,8 @@ pub enum Program {
     Testpmd,
     /// fdisk and sfdisk, which make partition tables of both kinds
     Fdisk,
+    /// getfattr, which shows extended attributes
+    Attr,
 }
 
 impl Program {
@@ -81,6 +83,7 @@ impl Program {
             Self::Gdisk => is_installed("sgdisk"),
             Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
+            Self::Attr => qemu::in_path("getfattr").is_some(),
         }
     }
 
@@ -101,6 +104,7 @@ impl Program {
             Self::Gdisk => "gdisk",
             Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
+            Self::Attr => "attr",
         }
     }
 
@@ -128,6 +132,7 @@ impl Program {
             // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
             Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
+            Self::Attr => vec!["attr"],
         }
     }
 }
@@ -361,6 +366,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Gdisk => gdisk,
                 Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
+                Program::Attr => "attr",
             })
             .collect();
         words.join(" ")

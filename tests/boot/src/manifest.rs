@@ -127,7 +127,10 @@ fn encoded(bytes: &[u8]) -> String {
         return "%".to_owned();
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-    bytes.iter().map(|&byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    bytes
+        .iter()
+        .map(|&byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>, String> {
