@@ -1,52 +1,70 @@
-//! The driver: two queues, and the trait [`FuseDevice`].
+//! The driver: [`VirtioFs`] and the trait [`FuseDevice`].
+//!
+//! # After a failure
+//!
+//! A queue that the device has broken, or a device that says that it needs a reset, poisons all of it: everything answers
+//! with the fault until [`reset`](FuseDevice::reset), which hands back what was in flight and begins anew. A device that
+//! does not confirm a reset, that cannot be begun with, or that has another tag now, is gone for good: everything answers
+//! [`DeviceFault::Gone`], and what it did not give back stays where it may still write.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU16;
 
-use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
+use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, RequestId};
 use toro_core::driver::{Armed, AttachError, Attached, DeviceFault, DeviceId, Driver, Refusal, Refused, Resources};
-use toro_core::{Clock, Dma, DmaBuf, Registers};
+use toro_core::{Clock, Dma, DmaBuf};
 use virtio_queue_rt::attach::{BoxedTransport, matches, open};
-use virtio_queue_rt::{
-    Chain, DeviceType, Done, FeatureBits, Negotiated, QueueIndex, Reset, Running, Transport, Virtqueue,
-};
+use virtio_queue_rt::transport::{SharedMemory, Signalling};
+use virtio_queue_rt::{DeviceType, Running, Transport};
 
 use crate::buffers::{Buffers, LARGEST};
-use crate::wire::{self, NUM_REQUEST_QUEUES, TAG, TAG_LEN};
-
-const HIGH_PRIORITY: QueueIndex = QueueIndex(0);
-/// Request queues start behind the high-priority queue: the notification queue that the specification puts there
-/// exists only where its feature was negotiated, and no device offers it.
-const REQUESTS: QueueIndex = QueueIndex(1);
-
-/// High-priority requests have this bit in their id.
-const HIGH_PRIORITY_ID: u16 = 0x8000;
+use crate::notifications::Notifications;
+use crate::queues::Queues;
+use crate::request::is_acceptable;
+use crate::setup::{Expected, Platform, Started, start};
+use crate::window::WINDOW_ID;
 
 /// Choices that a platform makes once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The most descriptors to use in each queue. A request takes four.
+    /// The most descriptors to use in each queue: as many requests are in flight there where the device has INDIRECT_DESC,
+    /// and a quarter of that where it has not.
     pub descriptors: u16,
-    /// The most bytes that all buffers together may take.
+    /// The most queues for requests to use; the device may have fewer. All of them have one owner: they are for servers
+    /// that have a thread for each.
+    pub request_queues: NonZeroU16,
+    /// How many buffers to keep ready for messages that the server sends of its own accord, where the device can do that;
+    /// with 0 it is not asked to. There is memory for twice as many.
+    pub notification_buffers: u16,
+    /// The most bytes that all buffers of requests together may take.
     pub buffer_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { descriptors: 1024, buffer_bytes: 24 << 20 }
+        let request_queues = NonZeroU16::new(4).unwrap_or(NonZeroU16::MIN);
+        Self { descriptors: 1024, request_queues, notification_buffers: 8, buffer_bytes: 24 << 20 }
     }
 }
 
-type Queue = Virtqueue<Chain, ()>;
-
-/// A file system device with one request queue.
+/// A file system device.
 pub struct VirtioFs<T: Transport> {
-    running: Running<T>,
-    high_priority: Queue,
-    requests: Queue,
+    /// `None` once the device is gone for good.
+    live: Option<Live<T>>,
+    platform: Platform,
     buffers: Buffers,
     tag: Vec<u8>,
+    limits: FuseLimits,
+    /// What the device has done wrong since it was last begun with.
+    fault: Option<DeviceFault>,
+}
+
+struct Live<T: Transport> {
+    running: Running<T>,
+    queues: Queues,
+    notifications: Option<Notifications>,
 }
 
 impl<T: Transport> VirtioFs<T> {
@@ -56,91 +74,81 @@ impl<T: Transport> VirtioFs<T> {
     ///
     /// Why the device cannot be used; it is left marked FAILED or reset.
     pub fn new(transport: T, memory: Dma, clock: &'static dyn Clock, options: &Options) -> Result<Self, AttachError> {
-        let reset = Reset::new(transport, clock)?;
-        let mut device = reset.negotiate(FeatureBits::EMPTY, FeatureBits::VERSION_1, |accepted| accepted)?;
-        let mut made = Made::default();
-        match made.complete(&mut device, memory, options) {
-            Ok((tag, high_priority, requests)) => {
-                let buffers = Buffers::new(memory, options.buffer_bytes);
-                Ok(Self { running: device.run(), high_priority, requests, buffers, tag })
-            }
-            Err(error) => {
-                made.give_up(device, clock);
-                Err(error)
-            }
+        let platform = Platform { memory, clock, options: *options };
+        let Started { running, queues, notifications, tag } = start(transport, platform, Expected::Any)?;
+        let limits = limits(&queues);
+        let live = Some(Live { running, queues, notifications });
+        Ok(Self { live, platform, buffers: Buffers::new(memory, options.buffer_bytes), tag, limits, fault: None })
+    }
+
+    /// How many queues requests are spread over; 0 once the device is gone.
+    pub fn request_queues(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.queues.count())
+    }
+
+    /// Where the device's window for mapped files is (VIRTIO 1.3 §5.11.6.4), for a platform that maps it and makes a
+    /// [`DaxWindow`](crate::DaxWindow) of it. `None` if there is none, as of most devices, or none that can be: files are
+    /// read and written then.
+    pub fn window_memory(&self) -> Option<SharedMemory> {
+        self.live.as_ref()?.running.shared_memory(WINDOW_ID)
+    }
+
+    /// Takes the device out of service: resets it, hands every unfinished request back, and returns its transport.
+    ///
+    /// # Errors
+    ///
+    /// The device does not confirm the reset: it is marked FAILED, and what it knows stays allocated for ever.
+    pub fn stop(mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<T, AttachError> {
+        let live = self.live.take().ok_or(DeviceFault::Gone)?;
+        quiesce(live, self.platform.clock, unfinished)
+    }
+
+    /// What keeps the device from being used.
+    fn fault(&self) -> Option<DeviceFault> {
+        match self.live {
+            Some(_) => self.fault,
+            None => Some(DeviceFault::Gone),
         }
+    }
+
+    /// The device, if it can be used.
+    fn live(&mut self) -> Result<&mut Live<T>, DeviceFault> {
+        match (self.fault, &mut self.live) {
+            (Some(fault), Some(_)) => Err(fault),
+            (None, Some(live)) => Ok(live),
+            (_, None) => Err(DeviceFault::Gone),
+        }
+    }
+
+    /// Does something with the device and remembers if that fails.
+    fn with<V>(&mut self, act: impl FnOnce(&mut Live<T>) -> Result<V, DeviceFault>) -> Result<V, DeviceFault> {
+        let result = act(self.live()?);
+        if let Err(fault) = &result {
+            self.fault = Some(*fault);
+        }
+        result
     }
 }
 
-/// The queues made so far, which the device knows.
-#[derive(Default)]
-struct Made {
-    high_priority: Option<Queue>,
-    requests: Option<Queue>,
+fn limits(queues: &Queues) -> FuseLimits {
+    let (in_flight, high_priority_in_flight) = queues.capacity();
+    FuseLimits { in_flight, high_priority_in_flight, max_payload: LARGEST }
 }
 
-impl Made {
-    /// Reads the configuration and makes the queues; what was made before an error stays here.
-    fn complete<T: Transport>(
-        &mut self,
-        device: &mut Negotiated<T>,
-        memory: Dma,
-        options: &Options,
-    ) -> Result<(Vec<u8>, Queue, Queue), AttachError> {
-        let (field, queues) = device.config(|registers| (read_tag(registers), registers.read32(NUM_REQUEST_QUEUES)))?;
-        let Some(tag) = wire::tag(&field).map(Vec::from) else {
-            return Err(AttachError::Configuration("the tag is empty"));
-        };
-        if queues == 0 {
-            return Err(AttachError::Configuration("there is no request queue"));
-        }
-        self.high_priority = Some(device.queue(HIGH_PRIORITY, options.descriptors, memory)?);
-        self.requests = Some(device.queue(REQUESTS, options.descriptors, memory)?);
-        let missing = AttachError::Resources("a queue");
-        let (high_priority, requests) =
-            (self.high_priority.take().ok_or(missing)?, self.requests.take().ok_or(missing)?);
-        Ok((tag, high_priority, requests))
+/// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
+/// write to it.
+fn quiesce<T: Transport>(
+    live: Live<T>,
+    clock: &'static dyn Clock,
+    unfinished: &mut dyn FnMut(RequestId, FuseRequest),
+) -> Result<T, AttachError> {
+    let Live { running, queues, notifications } = live;
+    let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
+    queues.recover(&proof, unfinished);
+    if let Some(notifications) = notifications {
+        notifications.retire(&proof);
     }
-
-    /// Gives the device up. If it confirms, nothing stays allocated; if not, what it knows does.
-    fn give_up<T: Transport>(self, device: Negotiated<T>, clock: &'static dyn Clock) {
-        let Ok((_, proof)) = device.abandon(clock) else { return };
-        for queue in [self.high_priority, self.requests].into_iter().flatten() {
-            // It is this device's, so it is taken.
-            let _ = queue.retire(&proof, |_, ()| {});
-        }
-    }
-}
-
-fn read_tag(registers: &dyn Registers) -> [u8; TAG_LEN] {
-    core::array::from_fn(|i| registers.read8(TAG + i))
-}
-
-/// Whether a buffer is longer than [`FuseDevice::limits`] says. Ours never are; somebody else's may be.
-fn is_too_long(request: &FuseRequest) -> bool {
-    let FuseRequest { priority: _, request, data, reply, payload } = request;
-    [data, reply, payload].into_iter().flatten().chain([request]).any(|buffer| buffer.len() > LARGEST)
-}
-
-/// A request with its buffers in the order in which the device sees them.
-fn into_chain(request: FuseRequest) -> Chain {
-    Chain { readable: [Some(request.request), request.data], writable: [request.reply, request.payload] }
-}
-
-/// The reverse; `None` for a chain without a request, which cannot be, since only `into_chain` makes them.
-fn from_chain(chain: Chain, priority: Priority) -> Option<FuseRequest> {
-    let [request, data] = chain.readable;
-    let [reply, payload] = chain.writable;
-    Some(FuseRequest { priority, request: request?, data, reply, payload })
-}
-
-fn completion(done: Done<Chain, (), ()>, priority: Priority) -> Option<FuseCompletion> {
-    let bit = match priority {
-        Priority::Normal => 0,
-        Priority::High => HIGH_PRIORITY_ID,
-    };
-    let request = from_chain(done.payload, priority)?;
-    Some(FuseCompletion { id: RequestId(done.token.0 | bit), request, written: done.written as usize })
+    Ok(transport)
 }
 
 impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
@@ -149,11 +157,7 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
     }
 
     fn limits(&self) -> FuseLimits {
-        FuseLimits {
-            in_flight: usize::from(self.requests.capacity()),
-            high_priority_in_flight: usize::from(self.high_priority.capacity()),
-            max_payload: LARGEST,
-        }
+        self.limits
     }
 
     fn buffer(&mut self, size: usize) -> Option<DmaBuf> {
@@ -165,58 +169,84 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
     }
 
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
-        if is_too_long(&request) {
+        if !is_acceptable(&request) {
             return Err(Refused { reason: Refusal::Invalid, request });
         }
-        let priority = request.priority;
-        let (queue, bit) = match priority {
-            Priority::Normal => (&mut self.requests, 0),
-            Priority::High => (&mut self.high_priority, HIGH_PRIORITY_ID),
-        };
-        match queue.submit((), into_chain(request), (), (), ()) {
-            Ok(token) => Ok(RequestId(token.0 | bit)),
-            Err(Refused { reason, request: (chain, ()) }) => {
-                let request = from_chain(chain, priority).expect("it was made of a request just now");
-                Err(Refused { reason, request })
-            }
+        match self.live() {
+            Ok(live) => live.queues.submit(request),
+            Err(fault) => Err(Refused { reason: Refusal::Faulted(fault), request }),
         }
     }
 
     fn publish(&mut self) {
-        for queue in [&mut self.high_priority, &mut self.requests] {
-            let wish = queue.publish();
-            self.running.notify(queue, wish);
+        if let Ok(Live { running, queues, .. }) = self.live() {
+            queues.publish(running);
         }
     }
 
     fn complete(&mut self) -> Result<Option<FuseCompletion>, DeviceFault> {
-        if let Some(done) = self.requests.poll()? {
-            return Ok(completion(done, Priority::Normal));
-        }
-        Ok(self.high_priority.poll()?.and_then(|done| completion(done, Priority::High)))
+        self.with(|live| live.queues.complete())
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
-        // Before the look: what arrives after it raises the line again.
-        self.running.acknowledge_interrupt()?;
-        if let Some(fault) = self.requests.fault().or(self.high_priority.fault()) {
-            return Err(fault);
-        }
-        // Both, whatever the first one says: each has to be armed.
-        let armed = [self.requests.arm(), self.high_priority.arm()];
-        Ok(if armed.contains(&Armed::WorkPending) { Armed::WorkPending } else { Armed::Idle })
+        self.with(|Live { running, queues, notifications }| {
+            // Before the look: what arrives after it raises the line again.
+            let cause = running.acknowledge_interrupt()?;
+            // Where each event has a message of its own, this says nothing, and the status would be read each time.
+            if cause.configuration && running.signalling() == Signalling::Line {
+                running.check()?;
+            }
+            if let Some(fault) = queues.fault().or(notifications.as_ref().and_then(Notifications::fault)) {
+                return Err(fault);
+            }
+            // All of them, whatever the first one says: each has to be armed.
+            let armed = [Some(queues.arm()), notifications.as_mut().map(|notifications| notifications.arm(running))];
+            Ok(if armed.contains(&Some(Armed::WorkPending)) { Armed::WorkPending } else { Armed::Idle })
+        })
+    }
+
+    fn has_notifications(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.notifications.is_some())
+    }
+
+    fn notification(&mut self) -> Result<Option<DmaBuf>, DeviceFault> {
+        self.with(|live| match &mut live.notifications {
+            Some(notifications) => notifications.next(&live.running),
+            None => Ok(None),
+        })
+    }
+
+    fn check(&mut self) -> Result<(), DeviceFault> {
+        self.with(|live| live.running.check())
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let live = self.live.take().ok_or(DeviceFault::Gone)?;
+        let transport = quiesce(live, self.platform.clock, unfinished)?;
+        let Started { running, queues, notifications, tag: _ } =
+            start(transport, self.platform, Expected::Tag(&self.tag))?;
+        self.limits = limits(&queues);
+        self.live = Some(Live { running, queues, notifications });
+        self.fault = None;
+        Ok(())
     }
 }
 
 impl<T: Transport> fmt::Debug for VirtioFs<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VirtioFs({}, {:?})", self.tag.escape_ascii(), self.requests)
+        let (tag, queues) = (self.tag.escape_ascii(), self.request_queues());
+        write!(f, "VirtioFs({tag}, {queues} queues, {} at once", self.limits.in_flight)?;
+        match self.fault() {
+            Some(fault) => write!(f, ", {fault})"),
+            None => f.write_str(")"),
+        }
     }
 }
 
 struct VirtioFsDriver;
 
-/// The entry for a kernel's list of drivers.
+/// The entry for a kernel's list of drivers. It uses as many request queues as the device may have owners, though they all
+/// belong to the first.
 pub static DRIVER: &dyn Driver = &VirtioFsDriver;
 
 impl Driver for VirtioFsDriver {
@@ -229,9 +259,9 @@ impl Driver for VirtioFsDriver {
     }
 
     fn attach(&self, resources: Resources) -> Result<Attached, AttachError> {
+        let options = Options { request_queues: resources.owners, ..Options::default() };
         let opened = open(resources, DeviceType::FILE_SYSTEM)?;
-        let fs: VirtioFs<BoxedTransport> =
-            VirtioFs::new(opened.transport, opened.memory, opened.clock, &Options::default())?;
+        let fs: VirtioFs<BoxedTransport> = VirtioFs::new(opened.transport, opened.memory, opened.clock, &options)?;
         Ok(Attached::Fuse(Box::new(fs)))
     }
 }

@@ -33,25 +33,19 @@
 //! Only memory that will be *written* is lent. To lend `&[u8]` would take a buffer that nobody can write to, and a `DmaBuf`
 //! can be written by whoever holds it.
 
-use core::cell::UnsafeCell;
 use core::mem::{self, MaybeUninit};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::buf::{BufferSlot, DmaBuf};
 use super::memory::Dma;
 use super::pool::{LARGEST_BUFFER, PoolShared};
 
-/// A buffer of borrowed memory, and the pool that it goes home to.
-struct Loan {
-    slot: UnsafeCell<BufferSlot>,
-    pool: PoolShared,
-}
-
 /// The loans of one call. Dropped, it waits until all are home.
 struct Loans<W: FnMut()> {
-    /// Invariant: the first `count` of them are filled in and stay where they are for as long as this value lives.
-    first: NonNull<Loan>,
+    /// The pools that the buffers go home to, one for each. Invariant: the first `count` of them are filled in and stay where
+    /// they are for as long as this value lives.
+    pools: NonNull<PoolShared>,
     count: usize,
     wait: W,
 }
@@ -69,11 +63,11 @@ impl Drop for NoWayBack {
 impl<W: FnMut()> Loans<W> {
     fn are_home(&self) -> bool {
         (0..self.count).all(|index| {
-            // SAFETY: the first `count` are filled in, by the invariant.
-            let loan = unsafe { self.first.add(index) };
-            // SAFETY: alive, by the invariant; a pool is shared with the handles through atomics only. No reference to the
-            // slot is made, which a handle may be writing to.
-            let pool = unsafe { &*ptr::addr_of!((*loan.as_ptr()).pool) };
+            // SAFETY: `index < count`, and so many lie there one behind the other.
+            let pool = unsafe { self.pools.add(index) };
+            // SAFETY: filled in and alive, by the invariant; it is shared with the handles, which change it through atomics
+            // only.
+            let pool = unsafe { pool.as_ref() };
             pool.is_home()
         })
     }
@@ -104,36 +98,36 @@ pub fn lend<const N: usize, R>(
 ) -> Option<R> {
     let length = bytes.len();
     let count = length.div_ceil(piece.max(1));
-    if count == 0 || count > N || piece > LARGEST_BUFFER {
+    if count == 0 || count > N || piece == 0 || piece > LARGEST_BUFFER {
         return None;
     }
     // All accesses from here to the end come from this pointer, and `bytes` is not touched until then.
     let base = NonNull::from(bytes).cast::<u8>();
     let bus = memory.reach(base, length)?;
-    let mut room: [MaybeUninit<Loan>; N] = [const { MaybeUninit::uninit() }; N];
-    let first = NonNull::from(&mut room).cast::<Loan>();
+    let mut slots = [const { MaybeUninit::<BufferSlot>::uninit() }; N];
+    let mut pools = [const { MaybeUninit::<PoolShared>::uninit() }; N];
+    let (slots, pools) =
+        (NonNull::from(&mut slots).cast::<BufferSlot>(), NonNull::from(&mut pools).cast::<PoolShared>());
     let mut buffers = [const { None }; N];
     for (index, buffer) in buffers.iter_mut().enumerate().take(count) {
         let start = index * piece;
         // SAFETY: `index < count <= N`.
-        let loan = unsafe { first.add(index) }.as_ptr();
-        // SAFETY: `loan` points into `room`, which is in scope until the end of this function.
-        let slot = unsafe { NonNull::new_unchecked(ptr::addr_of!((*loan).slot).cast_mut().cast::<BufferSlot>()) };
+        let slot = unsafe { slots.add(index) };
         // SAFETY: as above.
-        let pool_at = unsafe { ptr::addr_of_mut!((*loan).pool) };
+        let pool = unsafe { pools.add(index) };
         let capacity = piece.min(length - start);
         // SAFETY: `start < length`, as `count` pieces are needed for it.
         let data = unsafe { base.add(start) };
         let filled = BufferSlot {
             data: data.as_ptr(),
             bus: bus.offset(start as u64).get(),
-            pool: pool_at,
+            pool: pool.as_ptr(),
             start: 0,
             len: AtomicU32::new(capacity as u32),
         };
-        // SAFETY: in `room`, and nobody else knows it yet.
-        unsafe { pool_at.write(PoolShared::of_one(slot, capacity as u32, memory)) };
-        // SAFETY: in `room`, and nobody else knows it yet.
+        // SAFETY: room for one, which is in scope until the end of this function, and nobody else knows it yet.
+        unsafe { pool.write(PoolShared::of_one(slot, capacity as u32, memory)) };
+        // SAFETY: as above.
         unsafe { slot.write(filled) };
         // SAFETY:
         // - filled in, just now; `start + len` is the capacity, and so many bytes at `data` are the caller's, initialised
@@ -143,7 +137,7 @@ pub fn lend<const N: usize, R>(
         *buffer = Some(unsafe { DmaBuf::from_slot(slot) });
     }
     // From here on nothing leaves this function, neither by returning nor by panicking, before all are home.
-    let loans = Loans { first, count, wait };
+    let loans = Loans { pools, count, wait };
     let result = work(buffers);
     drop(loans);
     Some(result)

@@ -12,11 +12,23 @@
 //! ```
 //!
 //! A request is submitted and waits; [`publish`](FuseDevice::publish) makes all that were submitted visible to
-//! the device with one notification; completions come in any order, named by the [`RequestId`] that
+//! the device with as few notifications as it needs; completions come in any order, named by the [`RequestId`] that
 //! [`submit`](FuseDevice::submit) returned.
+//!
+//! # A carrier that fails
+//!
+//! ```text
+//!   submit, publish --> in flight --complete--> FuseCompletion
+//!                          |  reset
+//!                          +------------------> handed back, unfinished
+//! ```
+//!
+//! After a [`DeviceFault`], or when nothing is answered any more, a carrier can be [`reset`](FuseDevice::reset): it hands
+//! back all that it was given and can be used anew. The server behind it knows nothing of earlier requests then: whoever
+//! uses the carrier begins a session from nothing, with INIT.
 
 pub use super::RequestId;
-use super::{Armed, DeviceFault, Refused};
+use super::{Armed, AttachError, DeviceFault, Refused};
 use crate::dma::DmaBuf;
 
 /// Which way a request goes.
@@ -24,7 +36,7 @@ use crate::dma::DmaBuf;
 pub enum Priority {
     /// Ordinary requests.
     Normal,
-    /// FORGET, BATCH_FORGET and INTERRUPT, which must pass when ordinary requests are stuck.
+    /// FORGET, BATCH_FORGET and INTERRUPT, and nothing else: they pass when ordinary requests are stuck.
     High,
 }
 
@@ -88,7 +100,9 @@ pub trait FuseDevice: Send {
     ///
     /// # Errors
     ///
-    /// [`Refused`] with the request inside.
+    /// [`Refused`] with the request inside: [`Refusal::Full`](super::Refusal::Full) while too many are in flight,
+    /// [`Refusal::Invalid`](super::Refusal::Invalid) for an empty buffer, one longer than the limit, or a priority that is
+    /// not for this kind of request, and [`Refusal::Faulted`](super::Refusal::Faulted) after a fault.
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>>;
 
     /// Shows the device all that was submitted, and notifies it where it asked for that.
@@ -107,4 +121,42 @@ pub trait FuseDevice: Send {
     ///
     /// The device broke the protocol.
     fn arm(&mut self) -> Result<Armed, DeviceFault>;
+
+    /// Whether the server can send messages of its own accord. Then [`notification`](Self::notification) has to be asked
+    /// after every interrupt, and [`arm`](Self::arm) says that work is pending until all have been taken.
+    fn has_notifications(&self) -> bool {
+        false
+    }
+
+    /// The next message that the server sent of its own accord, as long as the device says it is. Give it back with
+    /// [`recycle`](Self::recycle). `None` if there is none, and always of a carrier without such messages.
+    ///
+    /// # Errors
+    ///
+    /// The device broke the protocol.
+    fn notification(&mut self) -> Result<Option<DmaBuf>, DeviceFault> {
+        Ok(None)
+    }
+
+    /// Whether the device is still well, as far as it can tell. It costs an access to its registers: it is for whoever has
+    /// waited in vain.
+    ///
+    /// # Errors
+    ///
+    /// The fault.
+    fn check(&mut self) -> Result<(), DeviceFault> {
+        Ok(())
+    }
+
+    /// Resets the device and takes it into service again. Every request that had not completed is handed to `unfinished`:
+    /// whether the server has seen it is unknown. [`limits`](Self::limits) may be others afterwards; the tag is the same.
+    ///
+    /// # Errors
+    ///
+    /// Why the device cannot be used any more: then what was in flight may stay with it for ever. The carriers that cannot
+    /// be reset say so and are as they were.
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let _ = unfinished;
+        Err(AttachError::Resources("the carrier cannot be reset"))
+    }
 }

@@ -29,7 +29,6 @@
 //! released, one after the other, by messages that nobody waits for; who wants to know whether that went well calls
 //! [`flush`](OpenFile::flush) before.
 
-use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 

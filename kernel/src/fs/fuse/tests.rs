@@ -12,6 +12,7 @@ use self::device::Model;
 use self::pump::Pump;
 use self::server::Server;
 use super::{Client, Options};
+use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, resolve};
 use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
 
@@ -24,9 +25,12 @@ mod hostile;
 mod listing;
 pub mod memory;
 mod pump;
+mod random;
 mod reading;
 mod requests;
 pub mod server;
+mod space;
+mod writing;
 mod xattrs;
 
 /// A mount, and what a test needs around it.
@@ -79,6 +83,19 @@ impl Mount {
 
     fn open(&self, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
         self.find(path)?.open()
+    }
+
+    /// Opens a file with rights that include writing.
+    fn open_to_write(&self, path: &str, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        self.find(path)?.open_for_writing(rights, Contents::Keep)
+    }
+
+    /// What a file holds on the host.
+    fn bytes(&self, path: &str) -> Vec<u8> {
+        match &self.model.lock().server.inode(path).contents {
+            server::Contents::File(bytes) => bytes.clone(),
+            _ => panic!("{path} is no file"),
+        }
     }
 
     fn count(&self, opcode: &str) -> usize {

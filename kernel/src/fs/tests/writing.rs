@@ -227,7 +227,10 @@ fn sync_goes_to_the_file_system() {
 #[test]
 fn what_cannot_be_written_says_so() {
     on_both_sides(|namespace| {
-        let mount = mount(|server| server.file("d/f", b"old"));
+        let mount = mount(|server| {
+            server.file("d/f", b"old");
+            server.manners.refuse_changes = Some(fuse_proto::Errno::EROFS);
+        });
         let namespace = namespace(&mount, "/");
         let new = options(|options| options.write(true).create_new(true));
         let refused = [

@@ -1,5 +1,9 @@
 //! What the configuration says.
 
+use virtio_queue_rt::{Interrupts, PciTransport};
+use virtio_sim::PciModel;
+
+use crate::common::transports::message;
 use crate::share::*;
 
 #[test]
@@ -43,6 +47,28 @@ fn hd_cfg_14_a_huge_number_of_request_queues_allocates_nothing() {
     for queues in [2, 1024, 0x8000_0000, u32::MAX] {
         let share = Setup { config: config(b"share", queues), ..Setup::default() }.share();
         assert_eq!(share.memory.blocks(), usual);
+    }
+}
+
+#[test]
+fn hd_cfg_3_fields_beyond_the_end_are_not_there() {
+    for (len, is_file_system, has_notifications) in
+        [(44, true, true), (43, true, false), (40, true, false), (39, false, false)]
+    {
+        let memory = SimMemory::leak();
+        let device = Device::new(26, VERSION_1 | NOTIFICATION, &[64; 3], &config(b"share", 1));
+        let (space, bars) = PciModel::new(device);
+        // The capability of the device configuration is the only one of its kind.
+        let bytes = space.bytes();
+        let at = (0x40..0xf0).step_by(4).find(|&at| bytes[at] == 9 && bytes[at + 3] == 4).expect("it is there");
+        space.set(at + 12, &u32::to_le_bytes(len));
+        let messages = [message()];
+        let transport = PciTransport::new(&space, &bars, Interrupts::Messages(&messages)).expect("a sound device");
+        let fs = VirtioFs::new(transport, memory, &CLOCK, &Options::default());
+        match is_file_system {
+            true => assert_eq!(fs.expect("all that it takes").has_notifications(), has_notifications, "{len}"),
+            false => assert!(matches!(fs.map(drop), Err(AttachError::Configuration(_))), "{len}"),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ fn a_request_larger_than_the_limit_is_refused_and_comes_back() {
             let mut request = share.request(7);
             let mut buffer = large.take().expect("it came home");
             buffer.set_len(len).expect("it is that long");
+            buffer.fill(0);
             match part {
                 0 => request.request = buffer,
                 1 => request.data = Some(buffer),
@@ -82,8 +83,7 @@ fn hd_vq_1_3_6_7_hd_fs_36_lies_in_either_queue_are_faults_and_requests_come_back
         for (number, priority) in (0..5).flat_map(|i| [(i, Priority::Normal), (i, Priority::High)]) {
             let mut share = Setup { bus, ..Setup::small(16) }.share();
             for i in 0..4 {
-                let mut request = share.request(i);
-                request.priority = priority;
+                let request = share.request_of(priority, i);
                 share.fs.submit(request).expect("there is room");
             }
             share.fs.publish();
@@ -96,11 +96,10 @@ fn hd_vq_1_3_6_7_hd_fs_36_lies_in_either_queue_are_faults_and_requests_come_back
             assert_eq!(share.fs.complete().map(drop), Err(fault));
             assert_eq!(share.fs.complete().map(drop), Err(fault), "for good");
             assert_eq!(share.fs.arm(), Err(fault));
-            let mut request = share.request(99);
-            request.priority = priority;
+            let request = share.request_of(priority, 99);
             let refused = share.fs.submit(request).expect_err("the queue is dead");
             assert_eq!(refused.reason, Refusal::Faulted(fault));
-            assert_eq!(refused.request.request[..], 99_u64.to_le_bytes());
+            assert_eq!(number_of(&refused.request.request), 99);
             share.fs.publish();
         }
     }

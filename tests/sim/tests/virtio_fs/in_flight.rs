@@ -21,7 +21,7 @@ fn hd_vq_11_hundreds_of_requests_complete_in_any_order_with_their_own_buffers() 
             let one_more = share.request(u64::MAX);
             let refused = share.fs.submit(one_more).expect_err("it is full");
             assert_eq!(refused.reason, Refusal::Full);
-            assert_eq!(refused.request.request[..], u64::MAX.to_le_bytes(), "the request comes back");
+            assert_eq!(number_of(&refused.request.request), u64::MAX, "the request comes back");
             share.fs.publish();
             waiting.extend(popped(&mut share.requests));
             assert_eq!(waiting.len(), most);
@@ -30,12 +30,14 @@ fn hd_vq_11_hundreds_of_requests_complete_in_any_order_with_their_own_buffers() 
                 order = order.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let chain = waiting.swap_remove((order >> 8) as usize % waiting.len());
                 let request = share.requests.read(&chain);
-                let written = share.requests.write(&chain, &[&request[..], &request[..]].concat());
+                let number = &request[40..48];
+                let written = share.requests.write(&chain, &[number, number].concat());
                 share.requests.push(u32::from(chain.head), written);
             }
             while let Some(done) = share.fs.complete().expect("an obedient device") {
-                let number = expected.remove(&done.id).expect("it is in flight").to_le_bytes();
-                assert_eq!(done.request.request[..], number);
+                let number = expected.remove(&done.id).expect("it is in flight");
+                assert_eq!(number_of(&done.request.request), number);
+                let number = number.to_le_bytes();
                 assert_eq!(done.request.reply.as_deref(), Some(&[number, number].concat()[..]));
                 share.fs.recycle(done.request.request);
                 share.fs.recycle(done.request.reply.expect("as submitted"));
@@ -49,7 +51,7 @@ fn hd_vq_11_hundreds_of_requests_complete_in_any_order_with_their_own_buffers() 
 fn fs_4_requests_of_both_priorities_complete_independently() {
     let mut share = Setup::small(64).share();
     let stuck = share.submit(1);
-    let forget = share.one_way(b"forget");
+    let forget = share.one_way();
     let forget = share.fs.submit(forget).expect("there is room");
     assert_ne!(stuck, forget, "ids of the two queues do not collide");
     share.fs.publish();
@@ -79,7 +81,7 @@ fn hd_fs_9_a_length_of_zero_is_passed_on_and_a_huge_one_is_cut() {
 fn hd_fs_39_an_answer_to_forget_has_nowhere_to_go() {
     for claimed in [0, 16, u32::MAX] {
         let mut share = Setup::small(64).share();
-        let request = share.one_way(b"forget");
+        let request = share.one_way();
         let id = share.fs.submit(request).expect("there is room");
         share.fs.publish();
         let chain = share.high.pop().expect("it was published");
@@ -115,7 +117,7 @@ fn hd_fs_37_a_request_that_never_completes_keeps_its_buffers() {
     // Also after the driver is gone.
     let Share { memory, fs, requests, .. } = share;
     drop(fs);
-    assert_eq!(requests.read(&stuck), 0xdead_u64.to_le_bytes());
+    assert_eq!(number_of(&requests.read(&stuck)), 0xdead);
     assert_eq!(requests.write(&stuck, &[1; 16]), 16);
     assert!(memory.blocks() > 0);
 }

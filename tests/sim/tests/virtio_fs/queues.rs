@@ -31,22 +31,6 @@ fn fs_2_3_forget_takes_queue_0_and_everything_else_queue_1() {
 }
 
 #[test]
-fn fs_11_requests_are_on_queue_1_whatever_else_the_device_has() {
-    for bus in BUSES {
-        // Notifications are offered, and there are many queues.
-        let sizes = vec![64; 6];
-        let share = Setup { bus, sizes, features: EVENT_IDX | 1, config: config(b"share", 4), ..Setup::default() };
-        let mut share = share.share();
-        assert_eq!(share.device.state().accepted, VERSION_1 | EVENT_IDX, "notifications are not accepted");
-        let ready: Vec<_> = share.device.state().queues.iter().map(|queue| queue.is_ready).collect();
-        assert_eq!(ready, [true, true, false, false, false, false]);
-        share.submit(5);
-        share.fs.publish();
-        assert_eq!(popped(&mut share.requests).len(), 1);
-    }
-}
-
-#[test]
 fn one_kick_for_each_queue_that_something_was_published_to() {
     for bus in BUSES {
         for features in [0, EVENT_IDX] {
@@ -57,7 +41,7 @@ fn one_kick_for_each_queue_that_something_was_published_to() {
                     share.submit(number);
                 }
                 for _ in 0..high {
-                    let request = share.one_way(b"forget");
+                    let request = share.one_way();
                     share.fs.submit(request).expect("there is room");
                 }
                 assert_eq!(share.kicks(), [], "nothing before publish");
@@ -79,9 +63,10 @@ fn one_kick_for_each_queue_that_something_was_published_to() {
 #[test]
 fn a_request_is_one_chain_of_its_buffers_in_their_order() {
     let mut share = Setup::default().share();
+    let header = numbered(Opcode::Write.raw(), 5);
     let request = FuseRequest {
         priority: Priority::Normal,
-        request: share.buffer(b"header"),
+        request: share.buffer(&header),
         data: Some(share.buffer(b"bytes of a write")),
         reply: Some(share.buffer(&[0; 24])),
         payload: Some(share.buffer(&[0; 4096])),
@@ -89,14 +74,14 @@ fn a_request_is_one_chain_of_its_buffers_in_their_order() {
     let id = share.fs.submit(request).expect("there is room");
     share.fs.publish();
     let chain = share.requests.pop().expect("it was published");
-    assert_eq!(share.requests.read(&chain), b"headerbytes of a write");
+    assert_eq!(share.requests.read(&chain), [&header[..], b"bytes of a write"].concat());
     assert_eq!(chain.writable.iter().map(|(_, len)| *len).collect::<Vec<_>>(), [24, 4096]);
     let answer: Vec<u8> = (0..4120).map(|i| i as u8).collect();
     let written = share.requests.write(&chain, &answer);
     share.requests.push(u32::from(chain.head), written);
     let done = share.completion();
     assert_eq!((done.id, done.written), (id, 4120));
-    assert_eq!(&done.request.request[..], b"header");
+    assert_eq!(&done.request.request[..], &header[..]);
     assert_eq!(done.request.data.as_deref(), Some(&b"bytes of a write"[..]));
     assert_eq!(done.request.reply.as_deref(), Some(&answer[..24]));
     assert_eq!(done.request.payload.as_deref(), Some(&answer[24..]));

@@ -25,6 +25,8 @@ pub use zerocopy::little_endian::{I32, U32, U64};
 pub use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 pub const FAILED: u8 = 0x80;
+pub const NOTIFICATION: u64 = 1;
+pub const INDIRECT_DESC: u64 = 1 << 28;
 pub const MIB: usize = 1 << 20;
 
 /// The device's configuration: tag, number of request queues, size of notification buffers.
@@ -69,9 +71,8 @@ impl Setup {
     pub fn attach_with(self, memory: &'static SimMemory) -> (Device, Result<Share, AttachError>) {
         let device = Device::new(26, VERSION_1 | self.features, &self.sizes, &self.config);
         let share = VirtioFs::new(transport(&device, self.bus), memory, &CLOCK, &self.options).map(|fs| {
-            let has_event_idx = self.features & EVENT_IDX != 0;
-            let [high, requests] = [0, 1].map(|i| DeviceQueue::new(memory, device.queue(i), has_event_idx));
-            Share { memory, device: device.clone(), fs, high, requests }
+            let Sides { high, notifications, requests, more } = Sides::of(memory, &device);
+            Share { memory, device: device.clone(), fs, high, notifications, requests, more }
         });
         (device, share)
     }
@@ -81,13 +82,52 @@ impl Setup {
     }
 }
 
+/// The device's sides of its queues.
+struct Sides {
+    high: DeviceQueue,
+    notifications: Option<DeviceQueue>,
+    requests: DeviceQueue,
+    more: Vec<DeviceQueue>,
+}
+
+impl Sides {
+    /// Those that the driver has set up.
+    fn of(memory: &'static SimMemory, device: &Device) -> Self {
+        let accepted = device.state().accepted;
+        let ready: Vec<_> = device.state().queues.iter().take_while(|queue| queue.is_ready).copied().collect();
+        let mut sides = ready.into_iter().map(|queue| DeviceQueue::negotiated(memory, queue, accepted));
+        let mut next = || sides.next().expect("the driver has said that it runs");
+        let high = next();
+        let notifications = (accepted & NOTIFICATION != 0).then(&mut next);
+        let requests = next();
+        Self { high, notifications, requests, more: sides.collect() }
+    }
+}
+
 /// The driver, and the device behind it.
 pub struct Share {
     pub memory: &'static SimMemory,
     pub device: Device,
     pub fs: VirtioFs<BoxedTransport>,
     pub high: DeviceQueue,
+    pub notifications: Option<DeviceQueue>,
     pub requests: DeviceQueue,
+    /// The queues for requests behind the first.
+    pub more: Vec<DeviceQueue>,
+}
+
+/// A request as servers see it, with nothing in it but an operation and a number behind the header.
+pub fn numbered(code: u32, number: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 40];
+    bytes[..4].copy_from_slice(&48_u32.to_le_bytes());
+    bytes[4..8].copy_from_slice(&code.to_le_bytes());
+    bytes.extend(number.to_le_bytes());
+    bytes
+}
+
+/// The number in it.
+pub fn number_of(request: &[u8]) -> u64 {
+    u64::from_le_bytes(request[40..48].try_into().expect("eight bytes"))
 }
 
 impl Share {
@@ -101,9 +141,23 @@ impl Share {
         buffer
     }
 
+    /// The device has been reset and set up anew: these are its queues now.
+    pub fn look_again(&mut self) {
+        let Sides { high, notifications, requests, more } = Sides::of(self.memory, &self.device);
+        (self.high, self.notifications, self.requests, self.more) = (high, notifications, requests, more);
+    }
+
+    /// The queue for requests with this number, from 0.
+    pub fn lane(&mut self, number: usize) -> &mut DeviceQueue {
+        match number {
+            0 => &mut self.requests,
+            number => &mut self.more[number - 1],
+        }
+    }
+
     /// An ordinary request with room for a reply of 16 bytes.
     pub fn request(&mut self, number: u64) -> FuseRequest {
-        let request = self.buffer(&number.to_le_bytes());
+        let request = self.buffer(&numbered(Opcode::Lookup.raw(), number));
         let reply = self.buffer(&[0; 16]);
         FuseRequest { priority: Priority::Normal, request, data: None, reply: Some(reply), payload: None }
     }
@@ -114,13 +168,23 @@ impl Share {
     }
 
     /// A request that is sent and not answered.
-    pub fn one_way(&mut self, bytes: &[u8]) -> FuseRequest {
-        let request = self.buffer(bytes);
-        FuseRequest { priority: Priority::High, request, data: None, reply: None, payload: None }
+    pub fn one_way(&mut self) -> FuseRequest {
+        self.request_of(Priority::High, 1)
     }
 
     pub fn completion(&mut self) -> FuseCompletion {
         self.fs.complete().expect("an obedient device").expect("it completed")
+    }
+
+    /// A request of either kind.
+    pub fn request_of(&mut self, priority: Priority, number: u64) -> FuseRequest {
+        match priority {
+            Priority::Normal => self.request(number),
+            Priority::High => {
+                let request = self.buffer(&numbered(Opcode::Forget.raw(), number));
+                FuseRequest { priority, request, data: None, reply: None, payload: None }
+            }
+        }
     }
 
     /// A request as `fuse-proto` encodes it, with a zeroed reply of the right size.

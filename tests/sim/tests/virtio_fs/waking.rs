@@ -9,7 +9,7 @@ fn after_idle_the_next_completion_interrupts_on_either_queue() {
             let mut share = Setup { bus, features, ..Setup::small(64) }.share();
             for round in 0..50 {
                 share.submit(round);
-                let forget = share.one_way(b"forget");
+                let forget = share.one_way();
                 share.fs.submit(forget).expect("there is room");
                 share.fs.publish();
                 let (normal, high) = (popped(&mut share.requests), popped(&mut share.high));
@@ -34,7 +34,7 @@ fn work_on_one_queue_does_not_leave_the_other_unarmed() {
         let mut share = Setup { features, ..Setup::small(64) }.share();
         for round in 0..10 {
             share.submit(round);
-            let forget = share.one_way(b"forget");
+            let forget = share.one_way();
             share.fs.submit(forget).expect("there is room");
             share.fs.publish();
             let (normal, high) = (popped(&mut share.requests), popped(&mut share.high));

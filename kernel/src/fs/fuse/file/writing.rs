@@ -26,7 +26,6 @@
 //! A request that timed out may still be carried out later. All other pieces are waited for before a write returns, so that a
 //! later write is not overtaken by an earlier one.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::time::Duration;

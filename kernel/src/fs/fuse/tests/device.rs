@@ -56,6 +56,8 @@ pub struct Inner {
     pub most_in_flight: usize,
     /// READs in flight now, and the most there were.
     pub most_reads: usize,
+    /// The same of WRITEs.
+    pub most_writes: usize,
     in_flight: Vec<InFlight>,
     unpublished: Vec<InFlight>,
     free: VecDeque<u16>,
@@ -92,6 +94,7 @@ impl Model {
             notifications: 0,
             most_in_flight: 0,
             most_reads: 0,
+            most_writes: 0,
             in_flight: Vec::new(),
             unpublished: Vec::new(),
             free: (0..4096).collect(),
@@ -143,9 +146,13 @@ impl Inner {
         self.unpublished.push(InFlight { id, request, due: 0, answer: None });
         let ordinary = all_ordinary(&self.in_flight) + all_ordinary(&self.unpublished);
         self.most_in_flight = self.most_in_flight.max(ordinary);
-        let reads = self.in_flight.iter().chain(&self.unpublished);
-        let reads = reads.filter(|other| Self::opcode(&other.request) == Opcode::Read).count();
+        let count = |wanted| {
+            let requests = self.in_flight.iter().chain(&self.unpublished);
+            requests.filter(|other| Self::opcode(&other.request) == wanted).count()
+        };
+        let (reads, writes) = (count(Opcode::Read), count(Opcode::Write));
         self.most_reads = self.most_reads.max(reads);
+        self.most_writes = self.most_writes.max(writes);
         Ok(id)
     }
 
@@ -181,7 +188,9 @@ impl Inner {
         let others = || self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
         let mut offences = Vec::new();
         for node in ends {
-            if others().any(|other| header(other).node.get() == node) {
+            // Another FORGET of it uses nothing.
+            let uses = |other| header(other).node.get() == node && Self::opcode(other) != Opcode::Forget;
+            if others().any(uses) {
                 offences.push(format!("{opcode} on node {node} while it is in use"));
             }
         }

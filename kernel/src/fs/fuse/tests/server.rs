@@ -7,7 +7,8 @@
 //!                 +--> names.rs       LOOKUP CREATE MKNOD MKDIR SYMLINK LINK UNLINK RMDIR RENAME RENAME2
 //!                 +--> attributes.rs  GETATTR SETATTR STATFS, xattrs
 //!                 +--> listing.rs     READDIR READDIRPLUS
-//!                 +--> data.rs        OPEN READ RELEASE, and what files hold
+//!                 +--> data.rs        OPEN READ WRITE RELEASE, and what files hold
+//!                 +--> space.rs       FSYNC FLUSH FALLOCATE LSEEK COPY_FILE_RANGE
 //!                       body.rs       reads each request to the last byte
 //! ```
 //!
@@ -35,6 +36,7 @@ mod body;
 mod data;
 mod listing;
 mod names;
+mod space;
 
 /// The payload of an answer, or an error.
 pub type Reply = Result<Vec<u8>, Errno>;
@@ -107,6 +109,18 @@ pub struct Manners {
     pub one_inode: bool,
     /// Whether RENAME2 knows its flags, as not every file system of the host does.
     pub rename_flags: bool,
+    /// The largest WRITE that INIT agrees to.
+    pub max_write: u32,
+    /// The most that one WRITE writes.
+    pub longest_write: usize,
+    /// The most that one request copies.
+    pub longest_copy: usize,
+    /// Where files have to end.
+    pub room: usize,
+    /// Whether O_APPEND is heeded; else the client's offset is.
+    pub appends: bool,
+    /// What FLUSH is answered with.
+    pub flush_error: Option<Errno>,
 }
 
 impl Default for Manners {
@@ -124,6 +138,12 @@ impl Default for Manners {
             refuse_changes: None,
             one_inode: false,
             rename_flags: true,
+            max_write: 1 << 20,
+            longest_write: usize::MAX,
+            longest_copy: usize::MAX,
+            room: LARGEST_FILE,
+            appends: true,
+            flush_error: None,
         }
     }
 }
@@ -145,6 +165,12 @@ pub struct Server {
     pub largest_read: usize,
     /// How many SETATTRs went through a handle.
     pub with_handle: usize,
+    /// The largest size of a WRITE.
+    pub largest_write: usize,
+    /// Where each WRITE went, and how many bytes it had.
+    pub written: Vec<(usize, usize)>,
+    /// What was made stable, and how much of it.
+    pub synced: Vec<(u64, &'static str)>,
     /// What INIT agreed on.
     pub agreed: InitFlags,
     /// Where each name stands in the listings of a directory.
@@ -171,6 +197,9 @@ impl Server {
             offences: Vec::new(),
             largest_read: 0,
             with_handle: 0,
+            largest_write: 0,
+            written: Vec::new(),
+            synced: Vec::new(),
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,
@@ -434,7 +463,7 @@ impl Server {
         reply.minor = U32::new(36);
         reply.flags = U32::from_bytes([a, b, c, d]);
         reply.flags2 = U32::from_bytes([e, f, g, h]);
-        reply.max_write = U32::new(1 << 20);
+        reply.max_write = U32::new(self.manners.max_write);
         reply.max_pages = U16::new(self.manners.max_pages);
         reply.as_bytes().to_vec()
     }
