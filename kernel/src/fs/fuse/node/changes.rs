@@ -283,10 +283,9 @@ impl FuseNode {
             Plan::Refuse(errno) => return Err(errno),
             _ => return Err(Errno::EINVAL),
         };
-        if let (Collision::Replace, Some(replaced)) = (collision, &other) {
-            if moved.as_ref().is_none_or(|moved| !Rc::ptr_eq(&moved.node, &replaced.node)) {
-                replaced.node.lose_name();
-            }
+        let is_moved = |other: &CachedNode| moved.as_ref().is_some_and(|moved| Rc::ptr_eq(&moved.node, &other.node));
+        if let (Collision::Replace, Some(replaced)) = (collision, other.as_ref().filter(|other| !is_moved(other))) {
+            replaced.node.lose_name();
         }
         if outcome.is_alone {
             let put = |directory: &Rc<FuseNode>, name: &[u8], known: Option<CachedNode>| {
