@@ -25,6 +25,7 @@ mod reading;
 mod requests;
 pub mod server;
 mod space;
+mod straight;
 mod writing;
 
 /// A mount, and what a test needs around it.

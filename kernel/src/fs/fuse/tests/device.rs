@@ -10,8 +10,8 @@ use fuse_proto::header::{ReplyHeader, RequestHeader};
 use fuse_proto::ops::{WireBatchForget, WireForget, WireForgetOne};
 use fuse_proto::{Errno, Opcode};
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
-use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
-use toro_core::{DmaBuf, DmaPool};
+use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
+use toro_core::{Dma, DmaBuf, DmaPool};
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -40,6 +40,10 @@ pub struct Behaviour {
     pub swallow: BTreeSet<u32>,
     /// Changes replies, header included, before they are written.
     pub spoil: Option<Spoil>,
+    /// Whether memory may be lent to it.
+    pub borrows: bool,
+    /// How many attempts to reset it fail.
+    pub refused_resets: usize,
     /// What the next poll fails with.
     pub fault: Option<DeviceFault>,
 }
@@ -56,6 +60,8 @@ pub struct Inner {
     pub most_reads: usize,
     /// The same of WRITEs.
     pub most_writes: usize,
+    /// How often it was reset.
+    pub resets: usize,
     in_flight: Vec<InFlight>,
     unpublished: Vec<InFlight>,
     free: VecDeque<u16>,
@@ -91,6 +97,7 @@ impl Model {
             most_in_flight: 0,
             most_reads: 0,
             most_writes: 0,
+            resets: 0,
             in_flight: Vec::new(),
             unpublished: Vec::new(),
             free: (0..4096).collect(),
@@ -317,6 +324,10 @@ impl FuseDevice for ModelDevice {
         drop(buffer);
     }
 
+    fn lender(&self) -> Option<Dma> {
+        self.model.lock().behaviour.borrows.then_some(&Heap as Dma)
+    }
+
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
         self.model.lock().accept(request)
     }
@@ -339,5 +350,22 @@ impl FuseDevice for ModelDevice {
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
         self.model.lock().behaviour.fault.map_or(Ok(Armed::Idle), Err)
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let mut inner = self.model.lock();
+        if let Some(left) = inner.behaviour.refused_resets.checked_sub(1) {
+            inner.behaviour.refused_resets = left;
+            return Err(AttachError::Resources("it was told not to"));
+        }
+        inner.resets += 1;
+        inner.behaviour.fault = None;
+        inner.server.lose_session();
+        let requests = core::mem::take(&mut inner.in_flight).into_iter().chain(core::mem::take(&mut inner.unpublished));
+        let requests: Vec<_> = requests.collect();
+        inner.free.extend(requests.iter().map(|request| request.id.0));
+        drop(inner);
+        requests.into_iter().for_each(|InFlight { id, request, .. }| unfinished(id, request));
+        Ok(())
     }
 }
