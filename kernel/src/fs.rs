@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The upper half needs the scheduler; the lower half is tested on a host, against models of servers and against
-//! Linux' own path resolution.
+//! Linux' own path resolution, and is mounted on a host (`fs/host.rs`) to be tested and measured against real servers.
 //!
 //! # Paths
 //!
@@ -55,16 +55,23 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod attributes;
 pub mod block;
+mod dir_builder;
 #[cfg(all(target_os = "none", feature = "fat"))]
 mod disks;
 mod error;
 #[cfg(feature = "fat")]
 mod fat;
 mod file;
+#[cfg(target_os = "none")]
+mod functions;
 mod fuse;
-#[cfg(feature = "fat")]
+#[cfg(not(target_os = "none"))]
+#[doc(hidden)]
+pub mod host;
 mod lock;
+mod locks;
 pub mod metadata;
 #[cfg(any(test, target_os = "none"))]
 mod mount_words;
@@ -82,15 +89,24 @@ pub mod vfs;
 #[cfg(test)]
 mod tests;
 
-pub use file::File;
+pub use attributes::{FileTimes, Permissions};
+pub use dir_builder::DirBuilder;
+pub use file::{File, TryLockError};
+#[cfg(target_os = "none")]
+pub use functions::{
+    chown, create_special, exchange, hard_link, lchown, list_xattrs, mount_status, remount, remove_dir_all,
+    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, symlink,
+    sync_dir, unmount, xattr,
+};
 pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
-pub use namespace::Namespace;
+pub use namespace::{MountStatus, Namespace};
 pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
 #[cfg(target_os = "none")]
 pub(crate) use system::report_useless_words;
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
+pub use vfs::{Allocation, Collision, SpecialFile, XattrMode};
 
 #[cfg(all(target_os = "none", feature = "fat"))]
 pub(crate) use disks::mount_all;

@@ -58,6 +58,8 @@ pub enum Program {
     Testpmd,
     /// fdisk and sfdisk, which make partition tables of both kinds
     Fdisk,
+    /// What the virtiofsd in Rust is built with
+    VirtiofsdLibraries,
 }
 
 impl Program {
@@ -81,6 +83,9 @@ impl Program {
             Self::Gdisk => is_installed("sgdisk"),
             Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
+            Self::VirtiofsdLibraries => {
+                quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
+            }
         }
     }
 
@@ -101,6 +106,7 @@ impl Program {
             Self::Gdisk => "gdisk",
             Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
+            Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
         }
     }
 
@@ -128,6 +134,7 @@ impl Program {
             // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
             Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
+            Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
         }
     }
 }
@@ -342,8 +349,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 8]| {
-        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk] = names;
+    let list = |names: [&str; 9]| {
+        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk, libraries] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -361,6 +368,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Gdisk => gdisk,
                 Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
+                Program::VirtiofsdLibraries => libraries,
             })
             .collect();
         words.join(" ")
@@ -376,7 +384,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-img",
                 "gcc-c++",
                 "gdisk",
-                "util-linux"
+                "util-linux",
+                "libseccomp-devel libcap-ng-devel pkgconf"
             ])
         ),
         format!(
@@ -389,12 +398,23 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-img",
                 "gcc",
                 "gptfdisk",
-                "util-linux"
+                "util-linux",
+                "libseccomp libcap-ng pkgconf"
             ])
         ),
         format!(
             "sudo zypper install {}",
-            list(["qemu-x86", "virtiofsd", "iproute2", "wireshark", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
+            list([
+                "qemu-x86",
+                "virtiofsd",
+                "iproute2",
+                "wireshark",
+                "qemu-tools",
+                "gcc-c++",
+                "gptfdisk",
+                "util-linux",
+                "libseccomp-devel libcap-ng-devel pkgconf"
+            ])
         ),
         format!(
             "sudo apk add {}",
@@ -406,7 +426,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-storage-daemon",
                 "g++",
                 "sgdisk",
-                "sfdisk fdisk"
+                "sfdisk fdisk",
+                "libseccomp-dev libcap-ng-dev pkgconf"
             ])
         ),
     ]

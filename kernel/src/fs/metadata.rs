@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::attributes::Permissions;
 use crate::time::{SystemTime, UNIX_EPOCH};
 
 /// What kind of object a name stands for, as in `std::fs::FileType`.
@@ -54,6 +55,14 @@ impl From<FileTime> for SystemTime {
     fn from(time: FileTime) -> Self {
         let seconds = u64::try_from(time.seconds).unwrap_or(0);
         UNIX_EPOCH + Duration::new(seconds, time.nanoseconds.min(999_999_999))
+    }
+}
+
+impl From<SystemTime> for FileTime {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        Self { seconds, nanoseconds: since.subsec_nanos() }
     }
 }
 
@@ -129,6 +138,11 @@ impl Metadata {
     /// Kind and permissions as one number, `st_mode` on Linux.
     pub fn mode(&self) -> u32 {
         self.mode
+    }
+
+    /// What its permissions say.
+    pub fn permissions(&self) -> Permissions {
+        Permissions::from_mode(self.mode)
     }
 
     /// Inode number on the host. Not unique where the share spans several file systems of the host.

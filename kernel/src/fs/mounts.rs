@@ -98,6 +98,40 @@ impl MountTable {
         mount_names(path).is_ok_and(|names| self.mounts.iter().any(|mount| mount.names == names))
     }
 
+    /// Whether one stands there or below.
+    pub fn has_in(&self, path: &[u8]) -> bool {
+        mount_names(path).is_ok_and(|names| self.mounts.iter().any(|mount| mount.names.starts_with(&names)))
+    }
+
+    /// The file system at this very path.
+    pub fn at(&self, path: &[u8]) -> Option<Rc<dyn FileSystem>> {
+        let names = mount_names(path).ok()?;
+        let mount = self.mounts.iter().find(|mount| mount.names == names)?;
+        Some(Rc::clone(&mount.file_system))
+    }
+
+    /// All of them: path, file system, and whether it is another core's.
+    pub fn list(&self) -> Vec<(Vec<u8>, Rc<dyn FileSystem>, bool)> {
+        let entry = |mount: &Mount| (mount.path(), Rc::clone(&mount.file_system), mount.origin != Origin::Own);
+        self.mounts.iter().map(entry).collect()
+    }
+
+    /// Takes this core's file system at `path` out of the table.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if none of this core's is there, EBUSY if there are others below it.
+    pub fn take(&mut self, path: &[u8]) -> Result<Rc<dyn FileSystem>, Errno> {
+        let names = mount_names(path)?;
+        let is_it = |mount: &Mount| mount.names == names && mount.origin == Origin::Own;
+        let index = self.mounts.iter().position(is_it).ok_or(Errno::EINVAL)?;
+        let is_below = |mount: &Mount| mount.names.len() > names.len() && mount.names.starts_with(&names);
+        if self.mounts.iter().any(is_below) {
+            return Err(Errno::EBUSY);
+        }
+        Ok(self.mounts.remove(index).file_system)
+    }
+
     /// Finds the mount that `path` is in.
     ///
     /// # Errors
@@ -141,6 +175,13 @@ pub fn mount_names(path: &[u8]) -> Result<Vec<Box<[u8]>>, Errno> {
 }
 
 impl Mount {
+    fn path(&self) -> Vec<u8> {
+        match &*self.names {
+            [] => b"/".to_vec(),
+            names => names.iter().flat_map(|name| [b"/", &**name].concat()).collect(),
+        }
+    }
+
     /// How many bytes of `path` name this mount point; `None` if the path is elsewhere.
     fn covers(&self, path: &[u8]) -> Option<usize> {
         let mut names = path::leading_names(path);

@@ -10,14 +10,21 @@ use fuse_proto::Errno;
 use super::file::File;
 use super::metadata::{FileSystemStats, Metadata};
 use super::mounts::{MountTable, MountedPath};
-use super::options::Rights;
+use super::options::{Rights, Stability};
 use super::path::{LastLink, Place, Resolved};
 use super::read_dir::ReadDir;
 use super::remote::{Carrier, Registry};
 use super::vfs::{FileSystem, Freshness};
 use crate::io::{Error, ErrorKind, Read, Result};
 
+mod attributes;
 mod changes;
+mod copying;
+mod mounting;
+mod names;
+mod removal;
+
+pub use mounting::MountStatus;
 
 /// Mounted file systems, by path. The functions of [`fs`](super) use the one of the core.
 #[derive(Default)]
@@ -41,15 +48,6 @@ impl Namespace {
         Self { mounts: RefCell::new(MountTable::new()), followed: Cell::new(0) }
     }
 
-    /// Mounts a file system at `path`, which is absolute.
-    ///
-    /// # Errors
-    ///
-    /// `ResourceBusy` if one is mounted there, `InvalidInput` for a relative path.
-    pub fn mount(&self, path: &[u8], file_system: Rc<dyn FileSystem>) -> Result<()> {
-        Ok(self.mounts.borrow_mut().mount(path, file_system)?)
-    }
-
     /// Sees what cores other than `core`, this one, have mounted by now. A load, if nothing has changed.
     #[inline]
     pub fn follow<C: Carrier>(&self, registry: &Registry<C>, core: usize) {
@@ -60,26 +58,6 @@ impl Namespace {
         }
     }
 
-    /// Whether nothing is mounted.
-    pub fn is_empty(&self) -> bool {
-        self.mounts.borrow().is_empty()
-    }
-
-    /// Whether a file system is mounted at this very path.
-    pub fn has_mount(&self, path: &[u8]) -> bool {
-        self.mounts.borrow().has(path)
-    }
-
-    /// Takes leave of all file systems. Files and listings that are open fail from then on.
-    pub fn unmount_all(&self) {
-        self.take_all().iter().for_each(|file_system| file_system.shutdown());
-    }
-
-    /// All file systems, which are mounted no more and want to be taken leave of.
-    pub(super) fn take_all(&self) -> Vec<Rc<dyn FileSystem>> {
-        self.mounts.borrow_mut().take_all().collect()
-    }
-
     /// See [`File::open`].
     ///
     /// # Errors
@@ -87,7 +65,7 @@ impl Namespace {
     /// Those of [`File::open`].
     pub fn open(&self, path: &[u8]) -> Result<File> {
         let file = self.at(path, LastLink::Follow, |found| found.resolved.node.open())?;
-        Ok(File::new(file, Rights::Read))
+        Ok(File::new(file, Rights::Read, Stability::Later))
     }
 
     /// See [`fs::metadata`](super::metadata()).

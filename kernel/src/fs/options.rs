@@ -2,6 +2,9 @@
 
 use fuse_proto::Errno;
 
+use super::path::LastLink;
+use super::vfs::Sync;
+
 /// How a file is opened, as `std::fs::OpenOptions`: at first nothing is allowed and nothing created.
 ///
 /// ```ignore
@@ -18,6 +21,7 @@ pub struct OpenOptions {
     create: bool,
     create_new: bool,
     mode: u32,
+    flags: i32,
 }
 
 /// Permissions of a new file, if nothing else is said.
@@ -63,6 +67,25 @@ pub enum Contents {
     Truncate,
 }
 
+/// When what is written is made stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stability {
+    /// When somebody asks for it.
+    Later,
+    /// Before the call that writes returns.
+    EachWrite(Sync),
+}
+
+/// The flags of `open` on Linux that mean something in [`OpenOptions::custom_flags`].
+mod flags {
+    pub const ACCESS_MODE: i32 = 0o3;
+    pub const DATA_SYNC: i32 = 0o10_000;
+    pub const SYNC: i32 = 0o4_010_000;
+    pub const NO_FOLLOW: i32 = 0o400_000;
+    /// O_NOCTTY, O_NONBLOCK, O_LARGEFILE and O_CLOEXEC: no terminals, no waiting for pipes, no limit of 2 GiB, no `exec`.
+    pub const MEANINGLESS: i32 = 0o400 | 0o4_000 | 0o100_000 | 0o2_000_000;
+}
+
 /// Options that make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -70,6 +93,8 @@ pub(super) struct Plan {
     pub creation: Creation,
     pub contents: Contents,
     pub mode: u32,
+    pub last_link: LastLink,
+    pub stability: Stability,
 }
 
 impl Default for OpenOptions {
@@ -89,6 +114,7 @@ impl OpenOptions {
             create: false,
             create_new: false,
             mode: DEFAULT_MODE,
+            flags: 0,
         }
     }
 
@@ -137,12 +163,21 @@ impl OpenOptions {
         self
     }
 
+    /// More flags of Linux' `open`: `O_NOFOLLOW`, with which a symbolic link at the end of the path is `FilesystemLoop`;
+    /// `O_SYNC` and `O_DSYNC`, with which each write is stable when it has returned. `O_CLOEXEC`, `O_NOCTTY`, `O_NONBLOCK` and
+    /// `O_LARGEFILE` change nothing here; any other is refused when the file is opened. As in std, the bits of the access
+    /// mode are ignored.
+    pub fn custom_flags(&mut self, flags: i32) -> &mut Self {
+        self.flags = flags & !flags::ACCESS_MODE;
+        self
+    }
+
     /// Opens a file.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for options that contradict each other, as in std: no access at all, emptying or creating without
-    /// writing, emptying and appending. `AlreadyExists`, `NotFound`, `NotADirectory`, `IsADirectory`, `FilesystemLoop`,
+    /// writing, emptying and appending; and for flags that mean nothing here. `AlreadyExists`, `NotFound`, `NotADirectory`, `IsADirectory`, `FilesystemLoop`,
     /// `ReadOnlyFilesystem`, `StorageFull`; ENXIO for a pipe, socket or device; and what the file system says.
     #[cfg(target_os = "none")]
     pub fn open(&self, path: impl AsRef<[u8]>) -> crate::io::Result<super::File> {
@@ -178,7 +213,25 @@ impl OpenOptions {
                 if truncate { Contents::Truncate } else { Contents::Keep },
             ),
         };
-        Ok(Plan { rights, creation, contents, mode: self.mode })
+        let known = flags::SYNC | flags::NO_FOLLOW | flags::MEANINGLESS;
+        let has = |flag| self.flags & flag == flag;
+        if self.flags & !known != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Plan {
+            rights,
+            creation,
+            contents,
+            mode: self.mode,
+            last_link: if has(flags::NO_FOLLOW) { LastLink::Keep } else { LastLink::Follow },
+            stability: if has(flags::SYNC) {
+                Stability::EachWrite(Sync::All)
+            } else if has(flags::DATA_SYNC) {
+                Stability::EachWrite(Sync::Data)
+            } else {
+                Stability::Later
+            },
+        })
     }
 }
 

@@ -24,6 +24,7 @@ use super::remote::service::{self, ToCore};
 use super::scheduler::{Event, Scheduler, Wake};
 use super::vfs::FileSystem;
 use crate::arch::{core_index, smp};
+use crate::core::{CoreId, run_on};
 use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
@@ -90,6 +91,24 @@ pub(super) fn place(path: &[u8], file_system: &Rc<dyn FileSystem>) -> Result<()>
         published.inspect_err(|_| service::exports().close(number))?;
     }
     namespace().mount(path, Rc::clone(file_system))
+}
+
+/// See [`fs::unmount`](super::unmount).
+pub(super) fn unmount(path: &[u8]) -> Result<()> {
+    let Some(owner) = REGISTRY.owner(path).and_then(CoreId::new) else { return unmount_own(path) };
+    let path = path.to_vec();
+    run_on(owner, move || unmount_own(&path))
+}
+
+/// Takes leave of a file system of the calling core.
+fn unmount_own(path: &[u8]) -> Result<()> {
+    let file_system = namespace().take(path)?;
+    if let Some(number) = REGISTRY.withdraw_at(path, core_index()) {
+        service::exports().close(number);
+    }
+    file_system.shutdown();
+    log::info!("fs: nothing is mounted at {} any more", path.escape_ascii());
+    Ok(())
 }
 
 /// Takes leave of all file servers and disks of the calling core. Waits for them, for ten seconds in all. The core no longer

@@ -140,6 +140,15 @@ pub enum LockWait {
     Forever,
 }
 
+/// Whether a file system can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Working,
+    /// It cannot, for this reason; [`FileSystem::remount`] is the thing to try.
+    Failed(Errno),
+}
+
 /// A mounted file system.
 pub trait FileSystem {
     /// Its root directory.
@@ -181,6 +190,11 @@ pub trait FileSystem {
     /// What the file system says: part of it may not be stable then.
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// Whether it can be used, as far as that is known without asking anybody.
+    fn health(&self) -> Health {
+        Health::Working
     }
 
     /// Begins again with whoever stores the files, after a fault has ended it: what was open fails with ESTALE, what was not
@@ -402,7 +416,8 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// EEXIST if the new name is taken and that is refused, EINVAL if the file system cannot do what is wanted then; ENOENT, ENOTDIR, EISDIR for a file in the place of a directory, ENOTEMPTY, EINVAL for a directory below itself,
+    /// EEXIST if the new name is taken and that is refused, EINVAL if the file system cannot do what is wanted then;
+    /// ENOENT, ENOTDIR, EISDIR for a file in the place of a directory, ENOTEMPTY, EINVAL for a directory below itself,
     /// EROFS, and what the file system says.
     fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
         let _ = (name, directory, new_name, collision);
@@ -528,7 +543,8 @@ pub trait OpenFile {
         None
     }
 
-    /// Locks the file for this handle, which then has this lock and no other. Dropping the handle unlocks it.
+    /// Locks the file for this handle, which then has this lock and no other. Dropping the handle unlocks it. A handle that
+    /// has another lock gives that up first, as with `flock`: if it cannot have the new one, it has none.
     ///
     /// # Errors
     ///

@@ -1,28 +1,22 @@
-//! What changes files, directories and names.
+//! What makes and removes files and directories.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use fuse_proto::Errno;
 
-use super::{Namespace, fresh};
+use super::Namespace;
+use crate::fs::dir_builder::DirBuilder;
 use crate::fs::file::File;
 use crate::fs::options::{Creation, OpenOptions, Plan, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
-use crate::fs::vfs::{Collision, Freshness, Node, OpenFile};
+use crate::fs::vfs::{Freshness, Node, OpenFile};
 use crate::io::{Error, ErrorKind, Result, Write};
-
-/// How many bytes [`Namespace::copy`] moves at a time.
-const COPY: usize = 64 * 1024;
-
-/// Permissions of a new directory.
-const DIRECTORY_MODE: u32 = 0o755;
 
 /// What a path says about the object at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Demand {
+pub(super) enum Demand {
     /// Nothing.
     Anything,
     /// That it is a directory, by a slash behind the name.
@@ -39,13 +33,15 @@ impl Namespace {
         let plan = options.plan()?;
         let (name, demand) = split_demand(path);
         let file = match plan.creation {
-            Creation::Never => self.at(path, LastLink::Follow, |found| open_node(&found.resolved.node, &plan))?,
+            Creation::Never => self.at(path, plan.last_link, |found| open_node(&found.resolved.node, &plan))?,
             Creation::IfMissing => {
-                self.at_place(name, LastLink::Follow, |place| open_or_create(place, demand, &plan))?
+                let creating = demand == Demand::Directory || plan.last_link == LastLink::Follow;
+                let last_link = if creating { LastLink::Create } else { plan.last_link };
+                self.at_place(path, last_link, |place| open_or_create(place, &plan))?
             }
             Creation::Always => self.at_place(name, LastLink::Keep, |place| create_new(place, demand, &plan))?,
         };
-        Ok(File::new(file, plan.rights))
+        Ok(File::new(file, plan.rights, plan.stability))
     }
 
     /// See [`fs::write`](crate::fs::write).
@@ -57,39 +53,13 @@ impl Namespace {
         self.create(path)?.write_all(contents)
     }
 
-    /// See [`fs::copy`](crate::fs::copy).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fs::copy`](crate::fs::copy).
-    pub fn copy(&self, from: &[u8], to: &[u8]) -> Result<u64> {
-        let source = self.open(from)?;
-        let mut target = self.create(to)?;
-        let mut buffer = vec![0; COPY];
-        let mut done = 0;
-        loop {
-            let count = source.read_at(&mut buffer, done)?;
-            if count == 0 {
-                return Ok(done);
-            }
-            target.write_all(buffer.get(..count).unwrap_or_default())?;
-            done += count as u64;
-        }
-    }
-
     /// See [`fs::create_dir`](crate::fs::create_dir).
     ///
     /// # Errors
     ///
     /// Those of [`fs::create_dir`](crate::fs::create_dir).
     pub fn create_dir(&self, path: &[u8]) -> Result<()> {
-        let (name, _) = split_demand(path);
-        self.at_place(name, LastLink::Keep, |place| match place {
-            Place::Name(NamedPlace { directory, name, node: None, .. }) => {
-                directory.create_directory(&name, DIRECTORY_MODE).map(drop)
-            }
-            Place::Name(_) | Place::Directory(_) => Err(Errno::EEXIST),
-        })
+        self.create_dir_with(path, &DirBuilder::new())
     }
 
     /// See [`fs::create_dir_all`](crate::fs::create_dir_all).
@@ -98,6 +68,33 @@ impl Namespace {
     ///
     /// Those of [`fs::create_dir_all`](crate::fs::create_dir_all).
     pub fn create_dir_all(&self, path: &[u8]) -> Result<()> {
+        self.create_dir_with(path, DirBuilder::new().recursive(true))
+    }
+
+    /// See [`DirBuilder::create`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DirBuilder::create`].
+    pub fn create_dir_with(&self, path: &[u8], how: &DirBuilder) -> Result<()> {
+        if how.is_recursive() {
+            self.make_all(path, how.permissions())
+        } else {
+            self.make_directory(path, how.permissions())
+        }
+    }
+
+    fn make_directory(&self, path: &[u8], mode: u32) -> Result<()> {
+        let (name, _) = split_demand(path);
+        self.at_place(name, LastLink::Keep, |place| match place {
+            Place::Name(NamedPlace { directory, name, node: None, .. }) => {
+                directory.create_directory(&name, mode).map(drop)
+            }
+            Place::Name(_) | Place::Directory(_) => Err(Errno::EEXIST),
+        })
+    }
+
+    fn make_all(&self, path: &[u8], mode: u32) -> Result<()> {
         if path.is_empty() {
             return Ok(());
         }
@@ -105,7 +102,7 @@ impl Namespace {
         let mut missing = Vec::new();
         let mut beginning = path;
         loop {
-            match self.create_dir(beginning) {
+            match self.make_directory(beginning, mode) {
                 Ok(()) => break,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let shorter = parent(beginning).ok_or(error)?;
@@ -119,7 +116,7 @@ impl Namespace {
             }
         }
         for path in missing.into_iter().rev() {
-            self.create_dir(path).or_else(|error| self.expect_directory(path, error))?;
+            self.make_directory(path, mode).or_else(|error| self.expect_directory(path, error))?;
         }
         Ok(())
     }
@@ -138,8 +135,14 @@ impl Namespace {
     ///
     /// Those of [`fs::remove_file`](crate::fs::remove_file).
     pub fn remove_file(&self, path: &[u8]) -> Result<()> {
+        let (path, demand) = split_demand(path);
         self.at_place(path, LastLink::Keep, |place| match place {
             Place::Name(NamedPlace { node: None, .. }) => Err(Errno::ENOENT),
+            Place::Name(NamedPlace { node: Some(node), .. })
+                if demand == Demand::Directory && !node.file_type().is_dir() =>
+            {
+                Err(Errno::ENOTDIR)
+            }
             Place::Name(NamedPlace { directory, name, .. }) => directory.remove(&name),
             Place::Directory(_) => Err(Errno::EISDIR),
         })
@@ -151,35 +154,12 @@ impl Namespace {
     ///
     /// Those of [`fs::remove_dir`](crate::fs::remove_dir).
     pub fn remove_dir(&self, path: &[u8]) -> Result<()> {
+        // Not even a slash at the end has a link followed here: as on Linux, it would be the link that is removed.
+        let (path, _) = split_demand(path);
         self.at_place(path, LastLink::Keep, |place| match place {
             Place::Name(NamedPlace { node: None, .. }) => Err(Errno::ENOENT),
             Place::Name(NamedPlace { directory, name, .. }) => directory.remove_directory(&name),
             Place::Directory(_) => Err(Errno::EBUSY),
-        })
-    }
-
-    /// See [`fs::rename`](crate::fs::rename).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fs::rename`](crate::fs::rename).
-    pub fn rename(&self, from: &[u8], to: &[u8]) -> Result<()> {
-        let ((from, from_demand), (to, to_demand)) = (split_demand(from), split_demand(to));
-        let (source, target) = (self.find(from)?, self.find(to)?);
-        if !Rc::ptr_eq(&source.file_system, &target.file_system) {
-            return Err(Errno::EXDEV.into());
-        }
-        fresh(|freshness| {
-            let locate = |rest| match source.file_system.locate(rest, LastLink::Keep, freshness)? {
-                Place::Name(place) => Ok(place),
-                Place::Directory(_) => Err(Errno::EBUSY),
-            };
-            let (source, target) = (locate(source.rest)?, locate(target.rest)?);
-            let node = source.node.ok_or(Errno::ENOENT)?;
-            if [from_demand, to_demand].contains(&Demand::Directory) && !node.file_type().is_dir() {
-                return Err(Errno::ENOTDIR);
-            }
-            source.directory.rename(&source.name, target.directory.id(), &target.name, Collision::Replace)
         })
     }
 
@@ -196,7 +176,7 @@ impl Namespace {
     }
 
     /// See [`File::create`].
-    fn create(&self, path: &[u8]) -> Result<File> {
+    pub(super) fn create(&self, path: &[u8]) -> Result<File> {
         self.open_with(path, File::options().write(true).create(true).truncate(true))
     }
 }
@@ -209,12 +189,10 @@ fn open_node(node: &Rc<dyn Node>, plan: &Plan) -> core::result::Result<Box<dyn O
     }
 }
 
-/// Opens what is at `place`, or a new file if there is nothing. Nothing that may be created has a name that demands a
-/// directory.
-fn open_or_create(place: Place, demand: Demand, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
+/// Opens what is at `place`, or a new file if there is nothing.
+fn open_or_create(place: Place, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
     match place {
         Place::Directory(node) => open_node(&node, plan),
-        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
         Place::Name(NamedPlace { node: Some(node), .. }) => open_node(&node, plan),
         Place::Name(NamedPlace { directory, name, .. }) => {
             match directory.create_and_open(&name, plan.mode, plan.rights) {
@@ -237,7 +215,7 @@ fn create_new(place: Place, demand: Demand, plan: &Plan) -> core::result::Result
 }
 
 /// `path` without the slashes at its end, and what they say.
-fn split_demand(path: &[u8]) -> (&[u8], Demand) {
+pub(super) fn split_demand(path: &[u8]) -> (&[u8], Demand) {
     match path.iter().rposition(|&byte| byte != b'/') {
         Some(last) if last + 1 < path.len() => (path.get(..=last).unwrap_or_default(), Demand::Directory),
         _ => (path, Demand::Anything),

@@ -77,6 +77,21 @@ impl<C: Carrier> Registry<C> {
         }
     }
 
+    /// The core that has mounted something at this very path.
+    pub fn owner(&self, path: &[u8]) -> Option<usize> {
+        let names = mount_names(path).ok()?;
+        self.shares.lock().iter().find(|share| share.names == names).map(|share| share.owner)
+    }
+
+    /// Takes out what the core `owner` has mounted at this very path, and returns its number.
+    pub fn withdraw_at(&self, path: &[u8], owner: usize) -> Option<Number> {
+        let names = mount_names(path).ok()?;
+        let mut shares = self.shares.lock();
+        let index = shares.iter().position(|share| share.owner == owner && share.names == names)?;
+        self.changes.fetch_add(1, Ordering::Release);
+        Some(shares.remove(index).file_system)
+    }
+
     /// The mounts of all other cores than `core`, and after how many changes.
     pub fn of_others(&self, core: usize) -> (u64, Vec<Share<C>>) {
         let shares = self.shares.lock();
