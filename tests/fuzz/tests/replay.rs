@@ -47,5 +47,6 @@ targets!(
     fat,
     partitions,
     received_frames,
+    virtio_fs,
     virtio_net
 );
