@@ -38,6 +38,10 @@ impl Shared {
         Ok(bytes[..count].to_vec())
     }
 
+    fn count(&self, opcode: &str) -> usize {
+        self.model.lock().server.count(opcode)
+    }
+
     fn break_device(&self) {
         self.model.lock().behaviour.fault = Some(DeviceFault::NeedsReset);
         assert_eq!(self.share.stats().err(), Some(Errno::EIO));
@@ -162,7 +166,7 @@ fn a_device_that_cannot_be_reset_stays_lost() {
 fn a_server_that_is_not_there_yet_can_be_asked_again() {
     let shared = share(options(), |server| server.file("f", b"x"));
     shared.break_device();
-    for refusal in [Opcode::Init, Opcode::GetAttr] {
+    for refusal in [Opcode::Destroy, Opcode::Init, Opcode::GetAttr] {
         shared.model.lock().behaviour.swallow.insert(refusal.raw());
         assert_eq!(shared.share.remount(), Err(Errno::ETIMEDOUT), "{refusal}");
         assert!(shared.read("f").is_err());
@@ -171,6 +175,24 @@ fn a_server_that_is_not_there_yet_can_be_asked_again() {
     assert_eq!(shared.share.remount(), Ok(()));
     assert!(shared.read("f").is_ok());
     shared.finish();
+}
+
+#[test]
+fn a_server_that_has_survived_is_told_that_the_session_of_before_is_over() {
+    for options in all_options() {
+        let shared = share(options, |server| {
+            server.file("d/f", b"x");
+        });
+        shared.model.lock().behaviour.survives = true;
+        let open = shared.find("d/f").and_then(|file| file.open()).expect("it exists");
+        shared.break_device();
+        assert!(!shared.model.lock().server.debts().is_empty(), "it holds nodes and a handle for us");
+        assert_eq!(shared.share.remount(), Ok(()));
+        assert_eq!((shared.count("DESTROY"), shared.count("INIT")), (1, 2));
+        assert_eq!(shared.read("d/f").as_deref(), Ok(&b"x"[..]));
+        drop(open);
+        shared.finish();
+    }
 }
 
 #[test]

@@ -379,10 +379,14 @@ impl Server {
         if (header.uid.get(), header.gid.get(), header.extension_len.get()) != (0, 0, 0) {
             self.offence(format_args!("{opcode} by somebody who is not the superuser, or with extensions"));
         }
+        // Whoever has lost a server does not know whether this one is new.
+        if !self.begun && opcode == Opcode::Destroy {
+            return Some(Err(Errno::EIO));
+        }
         if !self.begun && opcode != Opcode::Init {
             self.offence(format_args!("{opcode} before INIT"));
         }
-        if self.destroyed {
+        if self.destroyed && opcode != Opcode::Init {
             self.offence(format_args!("{opcode} after DESTROY"));
         }
         let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget | Opcode::Interrupt);
@@ -463,6 +467,10 @@ impl Server {
     }
 
     fn init(&mut self, mut body: Body<'_>) -> Vec<u8> {
+        if self.begun && !self.destroyed {
+            self.offence("INIT within a session");
+        }
+        self.restart();
         self.begun = true;
         let (major, minor, _readahead, flags) = (body.u32(), body.u32(), body.u32(), body.u32());
         assert!(major == 7 && minor >= 31, "INIT of version {major}.{minor}");
