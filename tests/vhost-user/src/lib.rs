@@ -15,6 +15,7 @@
 mod daemon;
 mod file_server;
 mod share;
+pub mod twin;
 mod testpmd;
 
 use std::time::Duration;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use toro::fs::FileType;
 use toro::io::ErrorKind;
-use vhost_user_tests::{Daemon, FileServer, FileServerKind, Serving, Share};
+use vhost_user_tests::twin::Run;
+use vhost_user_tests::{Caching, Daemon, FileServer, FileServerKind, Serving, Share, Xattrs};
 
 /// Bytes of a file that takes many reads, and is no multiple of any of them.
 const LENGTH: usize = 3_000_017;
@@ -105,6 +106,26 @@ fn fu_sem_1_references_and_handles_are_returned(server: &FileServer) {
     assert_eq!(open_after(&work, Some(unused)), unused);
 }
 
+/// A run of random operations with each way of remembering.
+fn fu_sem_random_operations_have_the_results_of_linux(server: &FileServer) {
+    for (seed, caching) in [(1, Caching::Never), (2, Caching::Auto), (3, Caching::Always)] {
+        random_run(server, caching, Run { seed, operations: 4000 });
+    }
+}
+
+/// Fails where a share differs from a directory of the host, and where the server keeps files open afterwards.
+fn random_run(server: &FileServer, caching: Caching, run: Run) {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let (served, twin) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let serving = Serving { caching, xattrs: Xattrs::Yes, ..Serving::default() };
+    let daemon = Daemon::files_by(server, served.path(), &serving);
+    let share = Share::mount(&daemon);
+    let succeeded = run.compare(share.namespace(), served.path(), twin.path());
+    eprintln!("{}, {caching:?}, {run:?}: {succeeded} succeeded", server.name());
+    assert!(succeeded > run.operations / 3, "most operations fail: {succeeded}");
+    share.unmount();
+}
+
 /// Each test for each server; for one that is not here it has nothing to say (`cargo xtask test` counts that as skipped).
 macro_rules! for_each_server {
     ($($name:ident)*) => {
@@ -128,4 +149,8 @@ macro_rules! for_each_server {
     };
 }
 
-for_each_server! { a_tree_is_read_as_it_is fu_sem_1_references_and_handles_are_returned }
+for_each_server! {
+    a_tree_is_read_as_it_is
+    fu_sem_1_references_and_handles_are_returned
+    fu_sem_random_operations_have_the_results_of_linux
+}
