@@ -71,6 +71,7 @@ mod fuse;
 #[doc(hidden)]
 pub mod host;
 mod lock;
+mod locks;
 pub mod metadata;
 #[cfg(any(test, target_os = "none"))]
 mod mount_words;
