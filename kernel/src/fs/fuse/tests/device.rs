@@ -16,7 +16,7 @@ use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::memory::Heap;
-use super::server::Server;
+use super::server::{Reply, Server};
 
 /// In which order requests that are there together are answered.
 #[derive(Clone, Copy, Default)]
@@ -38,6 +38,8 @@ pub struct Behaviour {
     pub delay: usize,
     /// Requests that are never answered.
     pub swallow: BTreeSet<u32>,
+    /// Requests are carried out in the order in which they arrive, whatever the order of their answers.
+    pub prompt: bool,
     /// Changes replies, header included, before they are written.
     pub spoil: Option<Spoil>,
     /// What the next poll fails with.
@@ -66,6 +68,8 @@ struct InFlight {
     id: RequestId,
     request: FuseRequest,
     due: usize,
+    /// What the server has answered already.
+    answer: Option<Option<Reply>>,
 }
 
 /// The test's side.
@@ -139,7 +143,7 @@ impl Inner {
         }
         self.check_order(&request, opcode);
         let id = RequestId(self.free.pop_front().expect("limits are below 4096"));
-        self.unpublished.push(InFlight { id, request, due: 0 });
+        self.unpublished.push(InFlight { id, request, due: 0, answer: None });
         let ordinary = all_ordinary(&self.in_flight) + all_ordinary(&self.unpublished);
         self.most_in_flight = self.most_in_flight.max(ordinary);
         let count = |wanted| {
@@ -200,8 +204,13 @@ impl Inner {
     fn publish(&mut self) {
         self.notifications += 1;
         let due = self.polls + self.behaviour.delay;
-        let new = core::mem::take(&mut self.unpublished);
-        self.in_flight.extend(new.into_iter().map(|request| InFlight { due, ..request }));
+        for mut new in core::mem::take(&mut self.unpublished) {
+            new.due = due;
+            if self.behaviour.prompt {
+                new.answer = Some(self.server.answer(&bytes(&new.request)));
+            }
+            self.in_flight.push(new);
+        }
     }
 
     fn complete(&mut self) -> Option<FuseCompletion> {
@@ -220,13 +229,11 @@ impl Inner {
                 ready.get((*state >> 33) as usize % ready.len().max(1))
             }
         };
-        let InFlight { id, mut request, .. } = self.in_flight.remove(*chosen?);
+        let InFlight { id, mut request, answer, .. } = self.in_flight.remove(*chosen?);
         let opcode = Self::opcode(&request);
         let unique = RequestHeader::read_from_prefix(&request.request).expect("requests have headers").0.unique;
         let mut written = 0;
-        // A device sees one chain, however many buffers it is made of.
-        let bytes = [&request.request, request.data.as_deref().unwrap_or_default()].concat();
-        if let Some(answer) = self.server.answer(&bytes) {
+        if let Some(answer) = answer.unwrap_or_else(|| self.server.answer(&bytes(&request))) {
             let reply = encode(unique, answer);
             written = self.write(opcode, &mut request, reply);
         }
@@ -248,6 +255,11 @@ impl Inner {
         room[..tail].copy_from_slice(&rest[..tail]);
         head + tail
     }
+}
+
+/// A device sees one chain, however many buffers it is made of.
+fn bytes(request: &FuseRequest) -> Vec<u8> {
+    [&request.request, request.data.as_deref().unwrap_or_default()].concat()
 }
 
 fn header(request: &FuseRequest) -> RequestHeader {

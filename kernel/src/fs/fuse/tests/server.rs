@@ -105,6 +105,8 @@ pub struct Manners {
     pub silent_destroy: bool,
     /// What every change of a name or an attribute is answered with.
     pub refuse_changes: Option<Errno>,
+    /// All objects have the inode number 7, as those of several file systems of the host may.
+    pub one_inode: bool,
     /// Whether RENAME2 knows its flags, as not every file system of the host does.
     pub rename_flags: bool,
     /// The largest WRITE that INIT agrees to.
@@ -134,6 +136,7 @@ impl Default for Manners {
             hide_kinds: false,
             silent_destroy: false,
             refuse_changes: None,
+            one_inode: false,
             rename_flags: true,
             max_write: 1 << 20,
             longest_write: usize::MAX,
@@ -166,6 +169,8 @@ pub struct Server {
     pub written: Vec<(usize, usize)>,
     /// What was made stable, and how much of it.
     pub synced: Vec<(u64, &'static str)>,
+    /// How many SETATTRs went through a handle.
+    pub with_handle: usize,
     /// What INIT agreed on.
     pub agreed: InitFlags,
     /// Where each name stands in the listings of a directory.
@@ -194,6 +199,7 @@ impl Server {
             largest_write: 0,
             written: Vec::new(),
             synced: Vec::new(),
+            with_handle: 0,
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,
