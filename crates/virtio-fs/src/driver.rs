@@ -86,11 +86,6 @@ impl<T: Transport> VirtioFs<T> {
         self.live.as_ref().map_or(0, |live| live.queues.count())
     }
 
-    /// Whether the server can send messages of its own accord ([`FuseDevice::notification`]).
-    pub fn has_notifications(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.notifications.is_some())
-    }
-
     /// Where the device's window for mapped files is (VIRTIO 1.3 §5.11.6.4), for a platform that maps it and makes a
     /// [`DaxWindow`](crate::DaxWindow) of it. `None` if there is none, as of most devices, or none that can be: files are
     /// read and written then.
@@ -208,6 +203,10 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
             let armed = [Some(queues.arm()), notifications.as_mut().map(|notifications| notifications.arm(running))];
             Ok(if armed.contains(&Some(Armed::WorkPending)) { Armed::WorkPending } else { Armed::Idle })
         })
+    }
+
+    fn has_notifications(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.notifications.is_some())
     }
 
     fn notification(&mut self) -> Result<Option<DmaBuf>, DeviceFault> {

@@ -9,6 +9,8 @@
 //!           cache.rs      which name means which node, and until when
 //!           contents.rs   small files, until their attributes run out
 //!           unstable.rs   what has been changed           for SYNCFS, or FSYNC of each
+//!           notices.rs    what the server says of its own accord
+//!   share.rs              one session after the other, when the server is lost
 //!             |
 //!           connection.rs slots, waiting, FORGET      all requests in flight
 //!             |
@@ -46,6 +48,7 @@ use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use self::cache::NameCache;
+pub use self::connection::Interrupts;
 use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
 use self::handle::{IdleHandles, OpenFiles};
@@ -63,6 +66,8 @@ mod directory;
 mod file;
 mod handle;
 mod node;
+mod notices;
+pub(super) mod share;
 mod statistics;
 #[cfg(test)]
 pub(super) mod tests;
@@ -83,6 +88,9 @@ pub struct Options {
     pub read_ahead: usize,
     /// How many bytes of small files are remembered while their attributes hold.
     pub contents: usize,
+    /// Whether the server is told when nobody waits for an answer any more. Nothing in the protocol says whether it
+    /// understands that; those of today do not.
+    pub interrupts: Interrupts,
 }
 
 impl Default for Options {
@@ -94,6 +102,7 @@ impl Default for Options {
             idle_time: Duration::from_secs(1),
             read_ahead: 2 * 1024 * 1024,
             contents: 4 * 1024 * 1024,
+            interrupts: Interrupts::Never,
         }
     }
 }
@@ -137,8 +146,14 @@ impl Client {
         options: Options,
         announce: impl FnOnce(&Rc<Connection>),
     ) -> Result<Rc<Self>, Errno> {
-        let connection = Connection::new(device, scheduler, options.patience);
+        let connection = Connection::new(device, scheduler.into(), options.patience);
         announce(&connection);
+        Self::begin(connection, options)
+    }
+
+    /// Begins a session over a connection that somebody polls.
+    fn begin(connection: Rc<Connection>, options: Options) -> Result<Rc<Self>, Errno> {
+        connection.set_interrupts(options.interrupts);
         let limits = connection.limits();
         let init = Init::new(u32::try_from(limits.max_payload).unwrap_or(u32::MAX))
             .with_readahead(u32::try_from(options.read_ahead).unwrap_or(u32::MAX))
@@ -171,6 +186,7 @@ impl Client {
             buried: RefCell::default(),
             burying: Cell::new(false),
         });
+        client.listen();
         client.find_root().inspect_err(|_| client.shutdown())?;
         Ok(client)
     }
@@ -283,6 +299,19 @@ impl Client {
         let mut nodes = self.nodes.borrow_mut();
         if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
             nodes.remove(&node.number());
+        }
+    }
+
+    /// Lets go of everything, the session having ended without a farewell: the connection is closed, and nobody has to be
+    /// told. Whoever still has a node of it gets ESTALE.
+    fn abandon(&self) {
+        self.idle.clear();
+        self.names.clear();
+        drop(self.root.take());
+        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
+        for node in &nodes {
+            node.distrust_attributes();
+            node.mark_stale();
         }
     }
 

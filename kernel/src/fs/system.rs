@@ -8,13 +8,15 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::time::Duration;
 
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
+use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
-use super::fuse::{Client, Options};
+use super::fuse::share::Share;
 use super::mount_words;
 use super::namespace::Namespace;
 use super::remote::Registry;
@@ -69,12 +71,13 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
     let mut options = Options::default();
     options.read_ahead = options.read_ahead.min(budget);
     options.contents = options.contents.min(budget);
-    let client = Client::mount(device, Box::new(KernelScheduler), options, |connection| {
-        register_poller(Box::new(Requests(Rc::clone(connection))));
-    })?;
-    register_poller(Box::new(Housekeeping(Rc::clone(&client))));
-    let file_system = Rc::clone(&client) as Rc<dyn FileSystem>;
-    place(path.as_bytes(), &file_system).inspect_err(|_| client.shutdown())?;
+    let line: Line = Rc::default();
+    register_poller(Box::new(Requests(Rc::clone(&line))));
+    let announce = move |connection: &Rc<Connection>| *line.borrow_mut() = Some(Rc::clone(connection));
+    let share = Share::mount(device, Box::new(KernelScheduler), options, Box::new(announce))?;
+    register_poller(Box::new(Housekeeping(Rc::clone(&share))));
+    let file_system = Rc::clone(&share) as Rc<dyn FileSystem>;
+    place(path.as_bytes(), &file_system).inspect_err(|_| share.shutdown())?;
     log::info!("fs: \"{}\" is mounted at {path}", tag.escape_ascii());
     Ok(())
 }
@@ -189,28 +192,37 @@ impl Event for KernelEvent {
     }
 }
 
+/// The connection that has the device now; `None` before there is one.
+type Line = Rc<RefCell<Option<Rc<Connection>>>>;
+
 /// The device and the requests on it.
-struct Requests(Rc<Connection>);
+struct Requests(Line);
+
+impl Requests {
+    fn connection(&self) -> Option<Rc<Connection>> {
+        self.0.borrow().clone()
+    }
+}
 
 impl Poller for Requests {
     fn poll(&mut self, _now: time::Instant) -> Progress {
-        match self.0.poll() {
-            Work::Done => Progress::Made,
-            Work::None => Progress::None,
+        match self.connection().map(|connection| connection.poll()) {
+            Some(Work::Done) => Progress::Made,
+            _ => Progress::None,
         }
     }
 
     fn arm(&mut self) -> Armed {
-        self.0.arm()
+        self.connection().map_or(Armed::Idle, |connection| connection.arm())
     }
 
     fn deadline(&self) -> Option<time::Instant> {
-        self.0.next_poll().map(Into::into)
+        self.connection()?.next_poll().map(Into::into)
     }
 }
 
 /// What is kept for a while and let go of then.
-struct Housekeeping(Rc<Client>);
+struct Housekeeping(Rc<Share>);
 
 impl Poller for Housekeeping {
     fn poll(&mut self, _now: time::Instant) -> Progress {

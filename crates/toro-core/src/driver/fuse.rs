@@ -122,6 +122,12 @@ pub trait FuseDevice: Send {
     /// The device broke the protocol.
     fn arm(&mut self) -> Result<Armed, DeviceFault>;
 
+    /// Whether the server can send messages of its own accord. Then [`notification`](Self::notification) has to be asked
+    /// after every interrupt, and [`arm`](Self::arm) says that work is pending until all have been taken.
+    fn has_notifications(&self) -> bool {
+        false
+    }
+
     /// The next message that the server sent of its own accord, as long as the device says it is. Give it back with
     /// [`recycle`](Self::recycle). `None` if there is none, and always of a carrier without such messages.
     ///

@@ -7,7 +7,7 @@
 //!                     |            +--device fault--> Lost ----> thread gets EIO, Free
 //!                     +--no room: the thread waits for the next completion
 //!
-//!   nobody waits    FORGET, RELEASE: queued here, sent by the next poll, as soon as there is room
+//!   nobody waits    FORGET, RELEASE, INTERRUPT: queued here, sent by the next poll, as soon as there is room
 //! ```
 //!
 //! # Batching
@@ -25,12 +25,14 @@
 //!
 //! # Failure
 //!
-//! Every wait has a deadline: ETIMEDOUT. A device that broke the protocol is not used again: EIO, for those who
-//! wait and for all who come later.
+//! Every wait has a deadline: ETIMEDOUT; the server is told that nobody waits any more, if it understands that. A device
+//! that broke the protocol is not used again: EIO, for those who wait and for all who come later. What can be done then is
+//! in [`revival`]: the device is reset, and a new connection takes it over. This one stays closed, so that nothing of the
+//! old session gets into the new one.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::rc::Rc;
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -46,10 +48,13 @@ use self::slots::{Phase, Slot, SlotTable, Waiter};
 use crate::fs::scheduler::{Event, Scheduler, Wake};
 
 mod debts;
+mod listening;
+mod revival;
 mod slots;
 mod ticket;
 
 pub use self::debts::Closing;
+pub use self::listening::Listener;
 pub use self::slots::{Keep, Late};
 pub use self::ticket::{Answer, Ticket, payload};
 
@@ -75,6 +80,8 @@ struct State {
     uniques: UniqueAllocator,
     forgets: VecDeque<Forget>,
     releases: VecDeque<OwedRelease>,
+    /// Requests in flight that nobody waits for any more, which the server is to be told.
+    interrupts: VecDeque<Unique>,
     /// Requests the device has been given but not been told of.
     unpublished: bool,
     /// Why nothing more is sent.
@@ -94,11 +101,27 @@ impl Scheduler for Clock {
     }
 }
 
+impl State {
+    /// Whether there is something to send that nobody waits for.
+    fn owes(&self) -> bool {
+        !self.releases.is_empty() || !self.forgets.is_empty() || !self.interrupts.is_empty()
+    }
+}
+
+/// Whether a server is told of requests that nobody waits for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// It is not known to understand that.
+    Never,
+    /// By INTERRUPT, once for each.
+    Sent,
+}
+
 /// The way to one file server, and all requests that are on it.
 pub struct Connection {
     device: RefCell<Box<dyn FuseDevice>>,
     limits: FuseLimits,
-    scheduler: Box<dyn Scheduler>,
+    scheduler: Rc<dyn Scheduler>,
     state: RefCell<State>,
     /// Announced when a request has come back, so that another one may fit.
     room: Rc<dyn Event>,
@@ -108,11 +131,17 @@ pub struct Connection {
     forget_batch: Cell<usize>,
     /// Whether FLUSH, sent when nobody waited for the answer, was answered with ENOSYS.
     no_flush: Cell<bool>,
+    /// Whether the server understands INTERRUPT.
+    interrupts: Cell<Interrupts>,
+    /// Whether the last thing that happened is that somebody waited in vain.
+    silent: Cell<bool>,
+    /// Who wants to know what the server says of its own accord; `None` where it cannot.
+    listener: Option<RefCell<Weak<dyn Listener>>>,
 }
 
 impl Connection {
     /// A connection over `device`, on which every request is waited for no longer than `patience`.
-    pub fn new(device: Box<dyn FuseDevice>, scheduler: Box<dyn Scheduler>, patience: Duration) -> Rc<Self> {
+    pub fn new(device: Box<dyn FuseDevice>, scheduler: Rc<dyn Scheduler>, patience: Duration) -> Rc<Self> {
         let room = scheduler.event();
         let state = State {
             slots: Vec::new(),
@@ -121,11 +150,13 @@ impl Connection {
             uniques: UniqueAllocator::new(),
             forgets: VecDeque::new(),
             releases: VecDeque::new(),
+            interrupts: VecDeque::new(),
             unpublished: false,
             closed: None,
         };
         Rc::new(Self {
             limits: device.limits(),
+            listener: device.has_notifications().then(listening::nobody),
             device: RefCell::new(device),
             scheduler,
             state: RefCell::new(state),
@@ -134,6 +165,8 @@ impl Connection {
             in_flight: Cell::new(0),
             forget_batch: Cell::new(1),
             no_flush: Cell::new(false),
+            interrupts: Cell::new(Interrupts::Never),
+            silent: Cell::new(false),
         })
     }
 
@@ -162,6 +195,11 @@ impl Connection {
         self.forget_batch.set(FORGET_BATCH);
     }
 
+    /// Says whether the server understands INTERRUPT.
+    pub fn set_interrupts(&self, interrupts: Interrupts) {
+        self.interrupts.set(interrupts);
+    }
+
     /// Requests in flight, those that nobody waits for included.
     #[cfg(test)]
     pub fn in_flight(&self) -> usize {
@@ -177,7 +215,7 @@ impl Connection {
     /// Whether there is still something to send or to come back.
     pub fn is_busy(&self) -> bool {
         let state = self.state.borrow();
-        self.in_flight.get() > 0 || !state.forgets.is_empty() || !state.releases.is_empty()
+        self.in_flight.get() > 0 || state.owes()
     }
 
     /// Ends the use of the device; whoever waits or comes later gets `reason`.
@@ -191,6 +229,7 @@ impl Connection {
             }
             state.closed = Some(reason);
             state.forgets.clear();
+            state.interrupts.clear();
             state.by_request.clear();
             dropped.extend(state.releases.drain(..).map(|owed| owed.keep));
             let State { slots, free, .. } = &mut *state;
@@ -282,7 +321,7 @@ impl Connection {
                     request = refused;
                     if errno != Errno::EAGAIN || self.room.wait_until(deadline) == Wake::TimedOut {
                         self.recycle(request);
-                        return Err(if errno == Errno::EAGAIN { Errno::ETIMEDOUT } else { errno });
+                        return Err(if errno == Errno::EAGAIN { self.waited_in_vain() } else { errno });
                     }
                 }
             }
@@ -356,7 +395,7 @@ impl Connection {
             return Work::None;
         }
         let mut work = self.send();
-        if work == Work::None && self.in_flight.get() == 0 {
+        if work == Work::None && self.in_flight.get() == 0 && self.listener.is_none() {
             // The rule. A device that fails meanwhile is found out by the next request.
             return Work::None;
         }
@@ -372,6 +411,9 @@ impl Connection {
             };
             work = Work::Done;
             self.finish(completion.id, completion.request);
+        }
+        if self.listener.is_some() && self.listen() == Work::Done {
+            work = Work::Done;
         }
         if work == Work::Done {
             self.room.announce();
@@ -397,8 +439,7 @@ impl Connection {
     /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed.
     pub fn next_poll(&self) -> Option<Instant> {
         let state = self.state.borrow();
-        let is_owed = !state.forgets.is_empty() || !state.releases.is_empty();
-        (is_owed && state.closed.is_none()).then(|| self.now().saturating_add(SHORTAGE))
+        (state.owes() && state.closed.is_none()).then(|| self.now().saturating_add(SHORTAGE))
     }
 
     fn deadline(&self) -> Instant {
@@ -488,6 +529,7 @@ impl Connection {
 
     /// Takes a request back from the device.
     fn finish(self: &Rc<Self>, id: RequestId, buffers: FuseRequest) {
+        self.silent.set(false);
         let mut state = self.state.borrow_mut();
         let index = state.by_request.take(id);
         let slot = index.and_then(|index| state.slots.get_mut(index));
@@ -497,6 +539,9 @@ impl Connection {
             return;
         };
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        // It has been answered: there is nothing to interrupt.
+        state.interrupts.retain(|&waiting| waiting != unique);
+        let Some(slot) = state.slots.get_mut(index) else { return };
         let answer = Answer { unique, buffers };
         match waiter {
             Waiter::Present => {
@@ -518,12 +563,13 @@ impl Connection {
         {
             let state = self.state.borrow();
             // The rule, as every look of the core's loop comes here.
-            let is_idle = state.releases.is_empty() && state.forgets.is_empty() && !state.unpublished;
+            let is_idle = !state.owes() && !state.unpublished;
             if is_idle || state.closed.is_some() {
                 return Work::None;
             }
         }
         self.send_releases();
+        self.send_interrupts();
         self.send_forgets();
         if !core::mem::take(&mut self.state.borrow_mut().unpublished) {
             return Work::None;

@@ -1,4 +1,4 @@
-//! What is owed to the server: references to return, handles to release.
+//! What is owed to the server: references to return, handles to release, and the word that nobody waits any more.
 //!
 //! Debts are queued and sent by the next poll, as soon as the device has room; nobody waits for them. They come from
 //! nodes and handles that are dropped, from malformed answers (FU-RV-8), and from answers that came too late.
@@ -7,14 +7,15 @@ use alloc::rc::Rc;
 use core::any::Any;
 
 use fuse_proto::ops::{
-    BatchForget, Create, Flush, Forget, Lookup, LookupReply, OpenFlags, Release, ReleaseDir, SetIds,
+    BatchForget, Create, Flush, Forget, Interrupt, Lookup, LookupReply, OpenFlags, Release, ReleaseDir, SetIds,
 };
-use fuse_proto::{Errno, FileHandle, Name, NodeId, Operation, ReplyError, Request};
+use fuse_proto::{Errno, FileHandle, Name, NodeId, Operation, ReplyError, Request, Unique};
+use toro_core::DmaBuf;
 use toro_core::driver::fuse::{FuseRequest, Priority};
 
 use super::slots::{Keep, Late, Phase, Waiter};
 use super::ticket::{Answer, payload};
-use super::{Connection, FORGET_BATCH};
+use super::{Connection, FORGET_BATCH, Interrupts};
 
 /// How a handle is released.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,15 @@ impl Connection {
     fn give_up(self: &Rc<Self>, node: NodeId, handle: FileHandle, flags: OpenFlags, reference: Option<NodeId>) {
         let keep = reference.map(|node| -> Rc<dyn Any> { Rc::new(Reference { connection: Rc::clone(self), node }) });
         self.release(Closing::File(Release::new(node, handle, flags)), keep);
+    }
+
+    /// Owes the server the word that nobody waits for the answer to `unique`, if it understands that. The buffers stay with
+    /// the device until it answers (HD-FS-37).
+    pub(super) fn interrupt(&self, unique: Unique) {
+        let mut state = self.state.borrow_mut();
+        if self.interrupts.get() == Interrupts::Sent && state.closed.is_none() {
+            state.interrupts.push_back(unique);
+        }
     }
 
     /// Pays what an answer that nobody waits for owes.
@@ -173,15 +183,36 @@ impl Connection {
                 }
             };
             let Ok((unique, request)) = encoded else { return };
-            let priority = Priority::High;
-            let request = FuseRequest { priority, request, data: None, reply: None, payload: None };
-            match self.offer(request) {
-                Ok(id) => {
-                    let (late, keep, waiter) = (Late::Nothing, None, Waiter::Gone);
-                    self.enter(id, Phase::InFlight { unique, late, keep, waiter });
-                    self.state.borrow_mut().forgets.drain(..count);
-                }
-                Err((_, request)) => return self.recycle(request),
+            if !self.offer_one_way(unique, request) {
+                return;
+            }
+            self.state.borrow_mut().forgets.drain(..count);
+        }
+    }
+
+    pub(super) fn send_interrupts(&self) {
+        loop {
+            let Some(&unwanted) = self.state.borrow().interrupts.front() else { return };
+            let Ok((unique, request)) = self.encode(&Interrupt { unique: unwanted }) else { return };
+            if !self.offer_one_way(unique, request) {
+                return;
+            }
+            self.state.borrow_mut().interrupts.pop_front();
+        }
+    }
+
+    /// Gives the device a request that has no answer; whether it has taken it.
+    fn offer_one_way(&self, unique: Unique, request: DmaBuf) -> bool {
+        let request = FuseRequest { priority: Priority::High, request, data: None, reply: None, payload: None };
+        match self.offer(request) {
+            Ok(id) => {
+                let (late, keep, waiter) = (Late::Nothing, None, Waiter::Gone);
+                self.enter(id, Phase::InFlight { unique, late, keep, waiter });
+                true
+            }
+            Err((_, request)) => {
+                self.recycle(request);
+                false
             }
         }
     }

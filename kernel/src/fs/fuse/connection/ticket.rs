@@ -78,14 +78,19 @@ impl Ticket {
                 }
                 // Not while there is a ticket for it.
                 Phase::Free => return Err(reason),
-                phase @ Phase::InFlight { .. } => {
-                    slot.phase = phase;
+                Phase::InFlight { unique, late, keep, waiter } => {
+                    slot.phase = Phase::InFlight { unique, late, keep, waiter };
                     let event = Rc::clone(&slot.event);
                     drop(state);
                     if event.wait_until(deadline) == Wake::TimedOut && !self.is_answered() {
                         // The device may have missed the notification; it costs nothing to tell it again.
                         connection.device.borrow_mut().publish();
-                        return Err(Errno::ETIMEDOUT);
+                        let errno = connection.waited_in_vain();
+                        // Nobody interrupts what was lost with the device.
+                        if !self.is_answered() {
+                            connection.interrupt(unique);
+                        }
+                        return Err(errno);
                     }
                 }
             }

@@ -1,0 +1,56 @@
+//! What the server says of its own accord: that something which we remember does not hold any more.
+//!
+//! The worst that a message can do is to make us ask again. A node that we do not have needs no attention, and a message
+//! that breaks a rule gets none (HD-FS-43). Questions of the server are not answered: nothing that we remember of files is
+//! newer than what it has.
+
+use alloc::rc::{Rc, Weak};
+
+use fuse_proto::{NodeId, Notification};
+
+use super::Client;
+use super::connection::Listener;
+use super::node::FuseNode;
+
+impl Client {
+    /// Listens from now on, where the server can say something.
+    pub(super) fn listen(self: &Rc<Self>) {
+        let me: Rc<dyn Listener> = Rc::clone(self) as Rc<dyn Listener>;
+        self.connection.set_listener(Rc::downgrade(&me));
+    }
+
+    fn known(&self, node: NodeId) -> Option<Rc<FuseNode>> {
+        self.nodes.borrow().get(&node).and_then(Weak::upgrade)
+    }
+}
+
+impl Listener for Client {
+    fn hear(&self, message: &[u8]) {
+        match Notification::parse(message) {
+            Ok(Notification::InvalidateNode { node, data: _ } | Notification::Store { node, .. }) => {
+                if let Some(node) = self.known(node) {
+                    node.distrust_attributes();
+                }
+            }
+            // A node that is still open below the name stays usable in either case: handles are not names.
+            Ok(Notification::InvalidateEntry { parent, name, staleness: _ }) => {
+                if let Some(parent) = self.known(parent) {
+                    self.names.remove(&parent, name.as_bytes());
+                    parent.distrust_attributes();
+                }
+            }
+            Ok(Notification::Delete { parent, child, name }) => {
+                if let Some(parent) = self.known(parent) {
+                    self.names.remove(&parent, name.as_bytes());
+                    parent.distrust_attributes();
+                }
+                if let Some(child) = self.known(child) {
+                    child.distrust_attributes();
+                }
+            }
+            Ok(Notification::NextEpoch) => self.names.clear(),
+            Ok(other) => log::debug!("virtio-fs: a message that needs no attention: {other:?}"),
+            Err(defect) => log::debug!("virtio-fs: a message that is none: {defect}"),
+        }
+    }
+}

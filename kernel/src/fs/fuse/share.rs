@@ -1,0 +1,129 @@
+//! A share: the server behind one device, and the session with it that there is now.
+//!
+//! ```text
+//!   Share --> Client of today  --> Connection --> device
+//!             Client of before --> Connection (closed)        until the last of its nodes is dropped
+//! ```
+//!
+//! A session ends with a fault of the device, or when the server does not answer any more. Everything fails then, until
+//! [`remount`](FileSystem::remount) resets the device and begins another one, with INIT and a new root. Nodes, files and
+//! listings of before hold on to the client of before, whose connection is closed: they fail with ESTALE, whatever the new
+//! server calls by the same numbers. Data that was written and not yet stable may be lost.
+//!
+//! What is not implemented here is what [`FileSystem`] does by itself, with [`root`](FileSystem::root).
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+
+use fuse_proto::Errno;
+use toro_core::Instant;
+use toro_core::driver::fuse::FuseDevice;
+
+use super::connection::Connection;
+use super::{Client, Options};
+use crate::fs::metadata::FileSystemStats;
+use crate::fs::scheduler::Scheduler;
+use crate::fs::vfs::{FileSystem, Node};
+
+/// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
+type Announce = Box<dyn Fn(&Rc<Connection>)>;
+
+/// See the module.
+pub struct Share {
+    client: RefCell<Rc<Client>>,
+    /// The one that has the device: the client's, or a later one over which no session could be begun yet.
+    connection: RefCell<Rc<Connection>>,
+    options: Options,
+    announce: Announce,
+    remounting: Cell<bool>,
+    /// Whether it was taken leave of.
+    ended: Cell<bool>,
+}
+
+impl Share {
+    /// Begins a session on `device`; see [`Client::mount`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::mount`].
+    pub fn mount(
+        device: Box<dyn FuseDevice>,
+        scheduler: Box<dyn Scheduler>,
+        options: Options,
+        announce: Announce,
+    ) -> Result<Rc<Self>, Errno> {
+        let client = Client::mount(device, scheduler, options, &announce)?;
+        let connection = RefCell::new(Rc::clone(&client.connection));
+        let client = RefCell::new(client);
+        Ok(Rc::new(Self {
+            client,
+            connection,
+            options,
+            announce,
+            remounting: Cell::new(false),
+            ended: Cell::new(false),
+        }))
+    }
+
+    /// The client of the session that there is now.
+    pub fn client(&self) -> Rc<Client> {
+        Rc::clone(&self.client.borrow())
+    }
+
+    /// Lets go of what has been kept for long enough.
+    pub fn tidy_up(&self) {
+        self.client().tidy_up();
+    }
+
+    /// When [`tidy_up`](Self::tidy_up) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.client().deadline()
+    }
+
+    fn begin_again(&self) -> Result<(), Errno> {
+        if self.ended.get() {
+            return Err(Errno::ENOTCONN);
+        }
+        let old = Rc::clone(&self.connection.borrow());
+        let errno = old.trouble().ok_or(Errno::EBUSY)?;
+        log::warn!("virtio-fs: the session is lost ({errno}); beginning another one");
+        let connection = old.renew()?;
+        *self.connection.borrow_mut() = Rc::clone(&connection);
+        (self.announce)(&connection);
+        self.client().abandon();
+        let client = Client::begin(connection, self.options)?;
+        *self.client.borrow_mut() = client;
+        Ok(())
+    }
+}
+
+impl FileSystem for Share {
+    fn root(&self) -> Result<Rc<dyn Node>, Errno> {
+        self.client().root()
+    }
+
+    fn stats(&self) -> Result<FileSystemStats, Errno> {
+        self.client().stats()
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.client().sync()
+    }
+
+    fn remount(&self) -> Result<(), Errno> {
+        if self.remounting.replace(true) {
+            return Err(Errno::EBUSY);
+        }
+        let result = self.begin_again();
+        self.remounting.set(false);
+        result
+    }
+
+    fn shutdown(&self) {
+        self.ended.set(true);
+        self.client().shutdown();
+        // If it is another one, no session was begun over it.
+        self.connection.borrow().close(Errno::ENOTCONN);
+    }
+}
