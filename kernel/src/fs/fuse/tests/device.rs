@@ -10,7 +10,7 @@ use fuse_proto::header::{ReplyHeader, RequestHeader};
 use fuse_proto::ops::{WireBatchForget, WireForget, WireForgetOne};
 use fuse_proto::{Errno, Opcode};
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
-use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
+use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
 use toro_core::{DmaBuf, DmaPool};
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
@@ -44,12 +44,20 @@ pub struct Behaviour {
     pub spoil: Option<Spoil>,
     /// What the next poll fails with.
     pub fault: Option<DeviceFault>,
+    /// What the device says when it is asked whether it is well.
+    pub unwell: Option<DeviceFault>,
+    /// What resets fail with.
+    pub stuck: Option<AttachError>,
 }
 
 pub struct Inner {
     pub server: Server,
     pub behaviour: Behaviour,
     pub limits: FuseLimits,
+    /// What the server says of its own accord; `None` for a device that has no way for that.
+    pub messages: Option<VecDeque<Vec<u8>>>,
+    /// How often the device was reset.
+    pub resets: usize,
     /// How often the device was notified.
     pub notifications: usize,
     /// The most ordinary requests that were in flight at once.
@@ -91,6 +99,8 @@ impl Model {
             server,
             behaviour: Behaviour::default(),
             limits,
+            messages: None,
+            resets: 0,
             notifications: 0,
             most_in_flight: 0,
             most_reads: 0,
@@ -132,7 +142,7 @@ impl Inner {
             return Err(Refused { reason: Refusal::Full, request });
         }
         let opcode = Self::opcode(&request);
-        if high != matches!(opcode, Opcode::Forget | Opcode::BatchForget) {
+        if high != matches!(opcode, Opcode::Forget | Opcode::BatchForget | Opcode::Interrupt) {
             self.server.offences.push(format!("{opcode} on the wrong queue"));
         }
         if high == request.reply.is_some() {
@@ -350,6 +360,44 @@ impl FuseDevice for ModelDevice {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
-        self.model.lock().behaviour.fault.map_or(Ok(Armed::Idle), Err)
+        let inner = self.model.lock();
+        let has_news = inner.messages.as_ref().is_some_and(|messages| !messages.is_empty());
+        let armed = if has_news { Armed::WorkPending } else { Armed::Idle };
+        inner.behaviour.fault.map_or(Ok(armed), Err)
+    }
+
+    fn has_notifications(&self) -> bool {
+        self.model.lock().messages.is_some()
+    }
+
+    fn notification(&mut self) -> Result<Option<DmaBuf>, DeviceFault> {
+        let next = self.model.lock().messages.as_mut().and_then(VecDeque::pop_front);
+        Ok(next.map(|bytes| {
+            let mut message = self.buffer(bytes.len()).expect("there are enough");
+            message.copy_from_slice(&bytes);
+            message
+        }))
+    }
+
+    fn check(&mut self) -> Result<(), DeviceFault> {
+        let inner = self.model.lock();
+        inner.behaviour.fault.or(inner.behaviour.unwell).map_or(Ok(()), Err)
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let mut inner = self.model.lock();
+        if let Some(error) = inner.behaviour.stuck {
+            return Err(error);
+        }
+        inner.resets += 1;
+        (inner.behaviour.fault, inner.behaviour.unwell) = (None, None);
+        let mut back = core::mem::take(&mut inner.in_flight);
+        back.append(&mut inner.unpublished);
+        inner.server.restart();
+        for InFlight { id, request, .. } in back {
+            inner.free.push_back(id.0);
+            unfinished(id, request);
+        }
+        Ok(())
     }
 }

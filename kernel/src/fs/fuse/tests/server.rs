@@ -161,6 +161,8 @@ pub struct Server {
     pub counts: BTreeMap<&'static str, usize>,
     /// What the client did wrong.
     pub offences: Vec<String>,
+    /// Which requests the client has interrupted, by number.
+    pub interrupted: Vec<u64>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
     /// The largest size of a WRITE.
@@ -195,6 +197,7 @@ impl Server {
             gone: BTreeSet::new(),
             counts: BTreeMap::new(),
             offences: Vec::new(),
+            interrupted: Vec::new(),
             largest_read: 0,
             largest_write: 0,
             written: Vec::new(),
@@ -208,6 +211,14 @@ impl Server {
             begun: false,
             destroyed: false,
         }
+    }
+
+    /// It is started anew: it has its files, and knows nothing of any client.
+    pub fn restart(&mut self) {
+        self.lookups.clear();
+        self.handles.clear();
+        self.begun = false;
+        self.destroyed = false;
     }
 
     /// Creates what `path` names, with the directories on the way, or replaces it by a new inode.
@@ -374,14 +385,14 @@ impl Server {
         if self.destroyed {
             self.offence(format_args!("{opcode} after DESTROY"));
         }
-        if !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget) {
+        let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget | Opcode::Interrupt);
+        if is_about_node {
             self.expect_held(opcode, node);
         }
         if !self.has(opcode) {
             return Some(Err(Errno::ENOSYS));
         }
         let is_farewell = matches!(opcode, Opcode::Forget | Opcode::Release | Opcode::ReleaseDir);
-        let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget);
         if is_about_node && !is_farewell && (self.gone.contains(&node) || !self.inodes.contains_key(&node)) {
             return Some(Err(Errno::ESTALE));
         }
@@ -400,6 +411,11 @@ impl Server {
                     let (node, lookups) = (body.u64(), body.u64());
                     self.forget(node, lookups);
                 }
+                body.end();
+                None
+            }
+            Opcode::Interrupt => {
+                self.interrupted.push(body.u64());
                 body.end();
                 None
             }
