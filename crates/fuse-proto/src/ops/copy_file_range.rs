@@ -21,7 +21,7 @@ use super::WireWritten;
 use crate::error::{Defect, EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::opcode::Opcode;
-use crate::operation::{BodyWriter, Operation, Request, fixed_len, parse_fixed};
+use crate::operation::{BodyWriter, Operation, Request, check_range, fixed_len, parse_fixed};
 
 /// Body of both operations.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -111,8 +111,7 @@ macro_rules! write_copy {
     ($copy:expr, $body:expr) => {{
         let copy = $copy;
         for offset in [copy.offset, copy.to_offset] {
-            let end = offset.checked_add(copy.length);
-            end.filter(|&end| end <= i64::MAX.unsigned_abs()).ok_or(EncodeError::OffsetOutOfRange)?;
+            check_range(offset, copy.length)?;
         }
         $body.fixed(&WireCopyFileRange {
             handle: U64::new(copy.handle.0),
