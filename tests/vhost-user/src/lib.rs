@@ -15,8 +15,8 @@
 mod daemon;
 mod file_server;
 mod share;
-pub mod twin;
 mod testpmd;
+pub mod twin;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What Linux does.
 
 use std::fs::{File, Metadata};
-use std::io::{Error, Write as _};
+use std::io::{Error, ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::answer::{Answer, Attributes, Outcome};
 use super::operation::{Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes};
-use super::ours::user_names;
+use super::ours::{INVALID, user_names};
 
 /// More than the list of an object's attributes takes here, or a value.
 const XATTRS: usize = 4096;
@@ -25,7 +25,8 @@ pub struct Host<'a> {
 }
 
 fn errno(error: Error) -> i32 {
-    error.raw_os_error().unwrap_or_else(|| panic!("an error without a number: {error:?}"))
+    let invented = (error.kind() == ErrorKind::InvalidInput).then_some(INVALID);
+    error.raw_os_error().or(invented).unwrap_or_else(|| panic!("an error without a number: {error:?}"))
 }
 
 fn raw(error: Errno) -> i32 {
@@ -126,7 +127,9 @@ impl<'a> Host<'a> {
             }
             Operation::Read { path } => std::fs::read(self.at(path)).map(Answer::Bytes).map_err(errno),
             Operation::Write { path, len, stamp } => done(self.write(path, &bytes(*stamp, *len))),
-            Operation::Copy { from, to } => self.copy(from, to).map(Answer::Number).map_err(errno),
+            Operation::Copy { from, to } => {
+                std::fs::copy(self.at(from), self.at(to)).map(Answer::Number).map_err(errno)
+            }
             _ => self.change_attributes(operation),
         }
     }
@@ -180,19 +183,6 @@ impl<'a> Host<'a> {
             Last::Follow => std::fs::metadata(self.at(path)),
             Last::Keep => std::fs::symlink_metadata(self.at(path)),
         }
-    }
-
-    /// As std does it, which has no number for what is no file.
-    fn copy(&self, from: &str, to: &str) -> Result<u64, Error> {
-        let mut from = File::open(self.at(from))?;
-        if from.metadata()?.is_dir() {
-            return Err(Error::from_raw_os_error(raw(Errno::ISDIR)));
-        }
-        let permissions = from.metadata()?.permissions();
-        let mut options = std::fs::OpenOptions::new();
-        let mut to = options.write(true).create(true).truncate(true).mode(permissions.mode()).open(self.at(to))?;
-        to.set_permissions(permissions)?;
-        std::io::copy(&mut from, &mut to)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Error> {

@@ -5,10 +5,13 @@ use toro::fs::{
     Allocation, Collision as OurCollision, DirBuilder, File, FileTime, FileTimes, Metadata, Namespace, OpenOptions,
     Permissions, SpecialFile, XattrMode,
 };
-use toro::io::Error;
+use toro::io::{Error, ErrorKind};
 
 use super::answer::{Answer, Attributes, Outcome};
 use super::operation::{Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes};
+
+/// The number for what std calls `InvalidInput` by itself.
+pub const INVALID: i32 = 22;
 
 /// A namespace, and files that are open in it.
 pub struct Ours<'a> {
@@ -17,7 +20,9 @@ pub struct Ours<'a> {
 }
 
 fn errno(error: Error) -> i32 {
-    error.raw_os_error().unwrap_or_else(|| panic!("an error without a number: {error:?}"))
+    // std has errors of its own, without a number: `copy` of what is no file.
+    let invented = (error.kind() == ErrorKind::InvalidInput).then_some(INVALID);
+    error.raw_os_error().or(invented).unwrap_or_else(|| panic!("an error without a number: {error:?}"))
 }
 
 fn done(result: Result<(), Error>) -> Outcome {

@@ -237,7 +237,13 @@ impl FuseNode {
         let known = self.client.names.peek(self, name);
         let known = known.map(|known| known.node);
         let attempt = |node: Option<&Rc<FuseNode>>| {
-            self.change([self.place(name)].into(), node.cloned().into_iter().collect(), operation, Late::Nothing, |()| ())
+            self.change(
+                [self.place(name)].into(),
+                node.cloned().into_iter().collect(),
+                operation,
+                Late::Nothing,
+                |()| (),
+            )
         };
         match attempt(known.as_ref()) {
             // QEMU's server says so of names that nobody has looked up, or has no reference to any more.
