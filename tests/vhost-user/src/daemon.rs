@@ -161,13 +161,20 @@ impl Daemon {
         Self { child: start(&mut command, &directory), directory, elsewhere: None }
     }
 
-    /// How many files it has open, of whatever kind.
+    /// What it has open below a directory, with the paths that were the last ones. Of anything else that it has open it may
+    /// have inherited some.
     ///
     /// # Panics
     ///
     /// If it has ended, or is somebody else's.
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours").count()
+    pub fn open_below(&self, directory: &Path) -> Vec<PathBuf> {
+        let directory = directory.canonicalize().expect("a directory");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours");
+        // One that is closed meanwhile is not open.
+        let paths = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        let mut below: Vec<_> = paths.filter(|path| path.starts_with(&directory)).collect();
+        below.sort();
+        below
     }
 
     /// Its process.

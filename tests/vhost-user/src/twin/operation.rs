@@ -179,9 +179,9 @@ impl Operation {
             13..=18 => {
                 let collision =
                     random.pick(&[Collision::Replace, Collision::Replace, Collision::Refuse, Collision::Exchange]);
-                Self::Rename { from: good_path(random), to: path(random), collision }
+                Self::Rename { from: good_path(random), to: good_path(random), collision }
             }
-            19..=22 => Self::Link { from: good_path(random), to: path(random) },
+            19..=22 => Self::Link { from: good_path(random), to: good_path(random) },
             23..=25 => Self::SymLink { target: random.pick(&TARGETS).to_owned(), path: path(random) },
             26..=27 => Self::ReadLink { path: path(random) },
             28 => Self::Pipe { path: pipe(random), mode: mode(random, 0o666) },
@@ -201,7 +201,7 @@ impl Operation {
             76..=79 => Self::List { path: directory(random) },
             80..=82 => Self::Read { path: path(random) },
             83..=84 => Self::Write { path: path(random), len: len(random), stamp: random.next() },
-            85 => Self::Copy { from: path(random), to: path(random) },
+            85 => Self::Copy { from: good_path(random), to: good_path(random) },
             86..=87 => Self::SetMode { path: path_or_pipe(random), mode: mode(random, 0o7777) },
             88..=89 => Self::SetTimes {
                 path: path_or_pipe(random),
