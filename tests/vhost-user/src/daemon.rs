@@ -161,20 +161,18 @@ impl Daemon {
         Self { child: start(&mut command, &directory), directory, elsewhere: None }
     }
 
-    /// What it has open below a directory, with the paths that were the last ones. Of anything else that it has open it may
-    /// have inherited some.
+    /// The paths of what it has open, as it sees them; of sockets and the like it may have inherited some.
     ///
     /// # Panics
     ///
     /// If it has ended, or is somebody else's.
-    pub fn open_below(&self, directory: &Path) -> Vec<PathBuf> {
-        let directory = directory.canonicalize().expect("a directory");
+    pub fn open_paths(&self) -> Vec<PathBuf> {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours");
         // One that is closed meanwhile is not open.
         let paths = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
-        let mut below: Vec<_> = paths.filter(|path| path.starts_with(&directory)).collect();
-        below.sort();
-        below
+        let mut paths: Vec<_> = paths.filter(|path| path.is_absolute()).collect();
+        paths.sort();
+        paths
     }
 
     /// Its process.

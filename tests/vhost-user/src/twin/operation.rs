@@ -210,8 +210,14 @@ impl Operation {
                 nanoseconds: random.below(1_000_000_000) as u32,
             },
             90 => {
-                let id = |random: &mut Random| (!random.one_in(3)).then(|| random.below(1000) as u32);
-                Self::Chown { path: path_or_pipe(random), last, user: id(random), group: id(random) }
+                // One of them at least: to change neither is nothing to us, and removes the set-user-ID bit on Linux.
+                let id = |random: &mut Random| random.below(1000) as u32;
+                let (user, group) = match random.below(3) {
+                    0 => (Some(id(random)), None),
+                    1 => (None, Some(id(random))),
+                    _ => (Some(id(random)), Some(id(random))),
+                };
+                Self::Chown { path: path_or_pipe(random), last, user, group }
             }
             91..=94 => {
                 let setting = random.pick(&[Setting::Any, Setting::Create, Setting::Replace]);
