@@ -172,7 +172,7 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
     let mut boot = boot(args);
     let filter = args.filter.as_deref();
     if args.long {
-        let mut servers = cargo(&["test", "--no-fail-fast", "--release", "--package", "vhost-user-tests", "--"]);
+        let mut servers = cargo(&["test", "--no-fail-fast", "--package", "vhost-user-tests", "--"]);
         servers.args(["--include-ignored", filter.unwrap_or("share::")]);
         tally.run_tests(supervisor, FILE_SERVERS, &mut servers)?;
         return tally.run_tests(supervisor, BOOT, &mut boot);

@@ -207,6 +207,8 @@ impl Bench<'_> {
 
     fn turns(&mut self, case: Case) -> Result<Measured> {
         let mut measured = Measured::default();
+        // What rings lie in stays with the servers that had them.
+        self.memory = share_memory();
         for number in 0..self.options.turns {
             let (ours, pread) = if number % 2 == 0 {
                 let ours = self.ours(case)?;
@@ -259,6 +261,7 @@ impl Bench<'_> {
         {
             eprintln!("bench: {}, small files, {name}", self.server.name());
             let mut measured = Measured::default();
+            self.memory = share_memory();
             for _ in 0..self.options.turns.div_ceil(3) {
                 let daemon = self.daemon();
                 pin(0);

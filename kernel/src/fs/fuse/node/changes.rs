@@ -40,7 +40,7 @@ use crate::fs::fuse::cache::CachedNode;
 use crate::fs::fuse::connection::Late;
 use crate::fs::fuse::file::{FuseFile, open_flags};
 use crate::fs::options::Rights;
-use crate::fs::vfs::{Collision, SpecialFile};
+use crate::fs::vfs::{Collision, Freshness, SpecialFile};
 
 /// The bits of a mode that say no kind.
 const PERMISSIONS: u32 = 0o7777;
@@ -241,9 +241,28 @@ impl FuseNode {
         self.check_directory()?;
         let name = name.as_bytes();
         let known = self.client.names.peek(self, name);
-        let nodes = known.iter().map(|known| Rc::clone(&known.node)).collect();
-        self.change([self.place(name)].into(), nodes, operation, Late::Nothing, |()| ())?;
-        known.iter().for_each(|known| known.node.lose_name());
+        let known = known.map(|known| known.node);
+        let attempt = |node: Option<&Rc<FuseNode>>| {
+            self.change(
+                [self.place(name)].into(),
+                node.cloned().into_iter().collect(),
+                operation,
+                Late::Nothing,
+                |()| (),
+            )
+        };
+        match attempt(known.as_ref()) {
+            // QEMU's server says so of names that nobody has looked up, or has no reference to any more.
+            Err(Errno::EIO) => {
+                let node = self.find(name, Freshness::Server)?;
+                attempt(Some(&node))?;
+                node.lose_name();
+            }
+            outcome => {
+                outcome?;
+                known.iter().for_each(|node| node.lose_name());
+            }
+        }
         Ok(())
     }
 
