@@ -157,6 +157,21 @@ fn fu_sem_5_a_change_that_was_given_up_counts() {
 }
 
 #[test]
+fn fu_sem_5_a_write_that_was_given_up_counts() {
+    let mount = mount(|server| server.file("f", b"x"));
+    let node = mount.find("f").expect("it exists");
+    let file = node.open_for_writing(Rights::Write(WritePosition::Anywhere), Contents::Keep).expect("it can be");
+    mount.model.lock().behaviour.swallow.insert(Opcode::Write.raw());
+    assert_eq!(file.write_at(b"longer", 0), Err(Errno::ETIMEDOUT));
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(1), "not yet");
+    mount.model.lock().behaviour.swallow.clear();
+    mount.pump.settle();
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(6));
+    drop((node, file));
+    mount.finish();
+}
+
+#[test]
 fn everything_is_made_stable_with_one_request() {
     let mount = mount(|server| server.directory("d"));
     assert!(mount.find("d").and_then(|directory| directory.create(b"f", 0o600)).is_ok());
