@@ -7,6 +7,7 @@
 //!     straight.rs  READ, straight into
 //!                  the caller's memory
 //!     writing.rs   WRITE, appending       one per writer          --> one descriptor each
+//!     locking.rs   SETLK                  one per reader that locks
 //!     space.rs     length, holes, FSYNC,
 //!                  copies, FLUSH
 //! ```
@@ -38,14 +39,16 @@ use fuse_proto::Errno;
 use fuse_proto::ops::{OpenFlags, Opened};
 use toro_core::DmaBuf;
 
+use self::locking::Locking;
 use self::reading::Stream;
 use super::handle::Handle;
 use super::node::FuseNode;
 use super::{Client, metadata};
 use crate::fs::metadata::{AttributeChanges, Metadata};
 use crate::fs::options::{Contents, Rights, WritePosition};
-use crate::fs::vfs::{Allocation, Appended, Node, OpenFile, SeekTarget, Sync};
+use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, Node, OpenFile, SeekTarget, Sync};
 
+mod locking;
 mod reading;
 mod space;
 mod straight;
@@ -56,6 +59,7 @@ pub struct FuseFile {
     handle: Rc<Handle>,
     rights: Rights,
     stream: RefCell<Stream>,
+    locking: Locking,
 }
 
 /// The flags that stand for these rights.
@@ -112,7 +116,7 @@ impl FuseFile {
     }
 
     fn new(handle: Rc<Handle>, rights: Rights) -> Self {
-        Self { handle, rights, stream: RefCell::default() }
+        Self { handle, rights, stream: RefCell::default(), locking: Locking::default() }
     }
 
     fn client(&self) -> &Rc<Client> {
@@ -193,6 +197,14 @@ impl OpenFile for FuseFile {
         Some(self.client().open_files.number(&self.handle))
     }
 
+    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        self.take_lock(kind, wait)
+    }
+
+    fn unlock(&self) -> Result<(), Errno> {
+        self.give_lock_up()
+    }
+
     fn flush(&self) -> Result<(), Errno> {
         self.close_in_advance()
     }
@@ -200,6 +212,7 @@ impl OpenFile for FuseFile {
 
 impl Drop for FuseFile {
     fn drop(&mut self) {
+        self.leave_lock();
         let client = Rc::clone(self.client());
         if self.rights != Rights::Read {
             return self.flush_afterwards();

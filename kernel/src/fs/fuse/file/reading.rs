@@ -36,13 +36,10 @@ use super::FuseFile;
 use super::straight::LARGE;
 use crate::fs::fuse::Client;
 use crate::fs::fuse::connection::{Late, Ticket, payload};
-use crate::fs::fuse::contents::{self, Contents};
+use crate::fs::fuse::contents::{self, Contents, PIECE};
 
 /// Most pieces that are asked for in advance.
 const AHEAD: usize = 3;
-
-/// Bytes asked for at a time when somebody reads on and on with a small buffer.
-const PIECE: usize = 64 * 1024;
 
 /// What a reader has asked for in advance.
 #[derive(Default)]
@@ -94,10 +91,12 @@ impl FuseFile {
         self.handle.node.known_size()
     }
 
-    /// The whole contents, if they are remembered and still hold.
-    fn contents(&self) -> Result<Option<Rc<Contents>>, Errno> {
-        self.handle.node.check()?;
-        Ok(self.handle.node.contents().filter(|_| !self.handle.opened.contains(OpenedFlags::DIRECT_IO)))
+    /// Looks at what is remembered of the file and still holds, if it may be used.
+    fn remembered<T>(&self, look: impl FnOnce(&Contents) -> Option<T>) -> Option<T> {
+        if self.handle.opened.contains(OpenedFlags::DIRECT_IO) {
+            return None;
+        }
+        self.handle.node.with_contents(look)
     }
 
     pub(super) fn operation(&self, offset: u64, length: usize) -> Read {
@@ -125,10 +124,18 @@ impl FuseFile {
             return Ok(chunk);
         }
         let until = self.handle.node.attributes_until();
-        let (prepared, length) = self.plan(offset, wanted, left, purpose);
+        // A piece that will be remembered begins where pieces do, and so before what is wanted.
+        let is_kept = left != u64::MAX
+            && purpose == Purpose::Copy
+            && PIECE <= self.limit()
+            && self.client().contents.takes(offset.saturating_add(left));
+        let skip = if is_kept { offset % PIECE as u64 } else { 0 };
+        let (start, left) = (offset - skip, left.saturating_add(skip));
+        let wanted = if is_kept { wanted.max(PIECE) } else { wanted };
+        let (prepared, length) = self.plan(start, offset, wanted, left, purpose);
         let piece = match prepared {
             Some(piece) => piece.claim(),
-            None => self.ask(offset, length)?,
+            None => self.ask(start, length)?,
         };
         match purpose {
             Purpose::Copy => self.read_ahead(&piece, wanted, left, PIECE.min(self.limit())),
@@ -146,20 +153,24 @@ impl FuseFile {
                 return Err(errno);
             }
         };
+        let mut data = data;
         let read = data.len() as u64;
         let is_short = read < u64::from(asked);
         let is_last = is_short || read >= left;
-        stream.next = offset.saturating_add(read);
+        stream.next = start.saturating_add(read).max(offset);
         if is_last {
             stream.pieces.clear();
         }
         if is_short && left != u64::MAX {
             node.distrust_attributes();
-        } else if offset == 0 && read == left && node.changes() == changes {
-            if self.client().contents.remember(node, &data, until) {
+        } else if left != u64::MAX && node.changes() == changes {
+            let size = start.saturating_add(left);
+            if self.client().contents.remember(node, start, &data, size, until) {
                 self.client().statistics.count_copied(data.len());
             }
         }
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(data.len());
+        data.pull_front(skip).map_err(|_| Errno::EIO)?;
         Ok(Chunk { data, is_last })
     }
 
@@ -177,8 +188,9 @@ impl FuseFile {
         }
     }
 
-    /// Whether a piece for `offset` is on its way, and how long one should be.
-    fn plan(&self, offset: u64, wanted: usize, left: u64, purpose: Purpose) -> (Option<Piece>, usize) {
+    /// Whether a piece from `start` on is on its way, for a reader who wants to read from `offset` on, and how long one should
+    /// be.
+    fn plan(&self, start: u64, offset: u64, wanted: usize, left: u64, purpose: Purpose) -> (Option<Piece>, usize) {
         let mut stream = self.stream.borrow_mut();
         if stream.next == offset {
             stream.streak = stream.streak.saturating_add(1);
@@ -190,7 +202,7 @@ impl FuseFile {
             _ => wanted,
         };
         let length = length.min(self.limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
-        while stream.pieces.front().is_some_and(|piece| piece.operation.offset != offset) {
+        while stream.pieces.front().is_some_and(|piece| piece.operation.offset != start) {
             stream.pieces.pop_front();
         }
         (stream.pieces.pop_front(), length)
@@ -272,11 +284,10 @@ impl FuseFile {
     pub(super) fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.check_readable()?;
         let statistics = &self.client().statistics;
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, buffer.len());
-            buffer.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
-            statistics.count_hit(from.len());
-            return Ok(from.len());
+        self.handle.node.check()?;
+        if let Some(count) = self.remembered(|contents| contents.read(buffer, offset)) {
+            statistics.count_hit(count);
+            return Ok(count);
         }
         let done = self.read_rest(buffer, offset)?;
         statistics.count_read(done);
@@ -307,12 +318,17 @@ impl FuseFile {
         let left = self.known_size().map_or(u64::MAX, |size| size.saturating_sub(offset));
         // What is short is left to those who remember it.
         let mut purpose = Purpose::Copy;
-        if buffer.len() >= LARGE && left > contents::LONGEST as u64 {
+        if buffer.len() >= LARGE && left > contents::SHORT as u64 {
             if self.has_in_advance(offset) {
                 purpose = Purpose::UseUp;
             } else if let Some(read) = self.read_straight(buffer, offset, left) {
                 return read;
             }
+        }
+        let part = self.remembered(|contents| Some(contents.read_part(buffer, offset))).unwrap_or(0);
+        if part > 0 {
+            self.client().statistics.count_copied(part);
+            return Ok((part, part as u64 >= left));
         }
         let mut chunk = self.chunk(offset, buffer.len(), purpose)?;
         let count = buffer.len().min(chunk.data.len());
@@ -342,12 +358,15 @@ impl FuseFile {
         self.check_readable()?;
         let length = length.min(self.limit());
         let statistics = &self.client().statistics;
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, length);
-            let mut buffer = self.client().connection.buffer_in_time(from.len())?;
-            buffer.copy_from_slice(from);
-            statistics.count_hit(from.len());
-            return Ok(buffer);
+        self.handle.node.check()?;
+        if let Some(count) = self.remembered(|contents| contents.covers(offset, length)) {
+            let mut buffer = self.client().connection.buffer_in_time(count)?;
+            // Waiting for the buffer may have taken them away.
+            if self.remembered(|contents| contents.read(&mut buffer, offset)) == Some(count) {
+                statistics.count_hit(count);
+                return Ok(buffer);
+            }
+            self.client().connection.recycle_buffer(buffer);
         }
         let chunk = self.chunk(offset, length, Purpose::HandOut)?;
         let data = if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
@@ -358,13 +377,6 @@ impl FuseFile {
         statistics.count_read(data.len());
         Ok(data)
     }
-}
-
-/// Up to `length` bytes of `contents` from `offset`.
-fn part(contents: &[u8], offset: u64, length: usize) -> &[u8] {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
-    let end = start.saturating_add(length).min(contents.len());
-    contents.get(start..end).unwrap_or_default()
 }
 
 impl Stream {

@@ -169,6 +169,8 @@ pub struct Server {
     pub largest_write: usize,
     /// Where each WRITE went, and how many bytes it had.
     pub written: Vec<(usize, usize)>,
+    /// Who has locked which node: owner and kind, by handle.
+    pub locks: BTreeMap<u64, BTreeMap<u64, (u64, u32)>>,
     /// What was made stable, and how much of it.
     pub synced: Vec<(u64, &'static str)>,
     /// How many SETATTRs went through a handle.
@@ -203,6 +205,7 @@ impl Server {
             written: Vec::new(),
             synced: Vec::new(),
             with_handle: 0,
+            locks: BTreeMap::new(),
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,

@@ -8,7 +8,7 @@ use toro_core::driver::DeviceFault;
 
 use super::device::Order;
 use super::*;
-use crate::fs::fuse::Statistics;
+use crate::fs::statistics::Statistics;
 
 const KIB: usize = 1024;
 
