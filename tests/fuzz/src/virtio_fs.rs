@@ -154,8 +154,9 @@ impl Story {
     fn look_at_queues(&mut self) {
         let state = self.device.state();
         self.accepted = FeatureBits::from_bits(state.accepted);
-        let word = |at: usize| state.config.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        self.message_size = word(40).map_or(0, |bytes| u32::from_le_bytes(bytes) as usize);
+        // What is behind the end reads as zeros.
+        let size = [40, 41, 42, 43].map(|at| state.config.get(at).copied().unwrap_or(0));
+        self.message_size = u32::from_le_bytes(size) as usize;
         let ready = state.queues.iter().filter(|queue| queue.is_ready);
         let places = ready.map(|queue| (queue.size, [queue.descriptors, queue.available, queue.used]));
         self.peers = places.map(|(size, places)| Peer::new(self.memory, size, places, self.accepted)).collect();
