@@ -63,6 +63,9 @@ pub struct Options {
     /// Print the QEMU command lines
     #[arg(long)]
     verbose: bool,
+    /// No guest: read in this process, through this virtiofsd (`c`, `rust`, or the path of one), as `fs-host` does
+    #[arg(long, value_name = "c|rust|PATH", conflicts_with_all = ["compare_fat", "verbose"])]
+    daemon: Vec<std::path::PathBuf>,
 }
 
 /// Where files come from.
@@ -117,6 +120,9 @@ struct Bench<'a> {
 ///
 /// A tool is missing, or a guest does not do what it is told.
 pub fn run(options: &Options) -> Result<()> {
+    if !options.daemon.is_empty() {
+        return crate::fs_host::run(&crate::fs_host::Options::of(&options.daemon));
+    }
     let (scratch, shm) = (Scratch::new()?, Scratch::in_memory()?);
     let fat = if options.compare_fat { Fat::Wanted } else { Fat::NotWanted };
     let files = Files::create(shm.path(), options.size, fat)?;

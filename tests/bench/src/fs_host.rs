@@ -73,6 +73,21 @@ pub struct Options {
     only: Option<usize>,
 }
 
+impl Options {
+    /// Those that are usual, for these servers.
+    pub fn of(daemon: &[PathBuf]) -> Self {
+        Self {
+            daemon: daemon.to_vec(),
+            turns: 15,
+            length: 200,
+            threads: 0,
+            waiting: Wait::Spin,
+            files: 10_000,
+            only: None,
+        }
+    }
+}
+
 /// How our side waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Wait {
@@ -197,6 +212,8 @@ impl Bench<'_> {
         };
         if let Some((_, large)) = find(1 << 20, Order::Sequential, 4) {
             say("1 MiB with 4 in flight, beside pread", large.ratio.median(), LARGE_GOAL);
+            let cost = large.pread_served.median() / large.served.median();
+            say("the same by time on a processor, which others do not disturb", cost, LARGE_GOAL);
         }
         if let (Some((_, one)), Some((_, many))) = (find(4096, Order::Random, 1), find(4096, Order::Random, 16)) {
             let gain = many.ours.median() / one.ours.median();
