@@ -15,8 +15,9 @@
 //!
 //! # Waiting
 //!
-//! Our side looks at the used ring until something is finished, or, with `--waiting interrupt`, sleeps until the device
-//! interrupts. What is finished is taken out at once, as many new requests are put in, and shown to the device together.
+//! Our side sleeps until the device interrupts, as the kernel does, or, with `--waiting spin`, looks at the used ring until
+//! something is finished: that is quicker by the wake-up where a core is free for it, and much slower where none is. What is
+//! finished is taken out at once, as many new requests are put in, and shown to the device together.
 //!
 //! # Fairness
 //!
@@ -63,7 +64,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: u16,
     /// How our side waits
-    #[arg(long, value_enum, default_value = "spin")]
+    #[arg(long, value_enum, default_value = "interrupt")]
     waiting: Wait,
     /// How many small files are opened, read and closed in a turn
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
