@@ -1,12 +1,18 @@
 //! What reading files costs: the guest's side of `cargo xtask bench fs`.
 //!
 //! The word `run=` of the command line says what to do, one after the other, each between markers; nothing is done to warm
-//! up, as a file is read for the first time once only. The first two are words of `lbench`, the program for Linux:
+//! up, as a file is read for the first time once only. But for the copy, `guest/files.c` of the bench does the same on Linux:
 //!
 //! ```text
 //!   fsseq:PATH:BYTES:TOTAL     a file is opened and read in blocks, into memory of ours
+//!   fsdirect:PATH:BYTES:TOTAL  the same, but the blocks are taken in the buffers in which they arrive
+//!   fsrand:PATH:BYTES:TIMES    blocks at random places
 //!   fssmall:DIR:FILES          DIR/f00000 and so on: opened, 4 KiB read, closed
-//!   fsbuf:PATH:BYTES:TOTAL     as fsseq, but the blocks are taken in the buffers in which they arrive
+//!   fsagain:PATH:TIMES         one file of 4 KiB, again and again: opened, read, closed
+//!   fsstat:DIR:FILES           attributes of DIR/f00000 and so on
+//!   fslist:DIR:TIMES           names of a directory
+//!   fscreate:DIR:TIMES         a file created and closed, then removed
+//!   fswrite:PATH:BYTES:TOTAL   a file created and written in blocks
 //!   copy:BYTES:TOTAL           from memory to memory, for comparison
 //! ```
 //!
@@ -25,7 +31,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use toro::fs::File;
+use toro::fs::{self, File};
 use toro::io::ErrorKind;
 use toro::println;
 use toro::time::Instant;
@@ -58,8 +64,20 @@ fn run(operation: &str) -> Result<(), String> {
     let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0).ok_or("not a number");
     match words[..] {
         ["fsseq", path, bytes, total] => in_order("fsseq", path, number(bytes)?, number(total)?, by_copy),
-        ["fsbuf", path, bytes, total] => in_order("fsbuf", path, number(bytes)?, number(total)?, by_buffer),
+        ["fsdirect", path, bytes, total] => in_order("fsdirect", path, number(bytes)?, number(total)?, by_buffer),
+        ["fsrand", path, bytes, times] => at_random(path, number(bytes)?, number(times)?),
         ["fssmall", directory, files] => small(directory, number(files)?),
+        ["fsagain", path, times] => measure("fsagain", number(times)?, SMALL, |_, block| read_small(path, block)),
+        ["fsstat", directory, files] => measure("fsstat", number(files)?, 0, |number, _| {
+            fs::metadata(format!("{directory}/f{number:05}")).map(drop)
+        }),
+        ["fslist", directory, times] => list(directory, number(times)?),
+        ["fscreate", directory, times] => measure("fscreate", number(times)?, 0, |number, _| {
+            let path = format!("{directory}/new{number:05}");
+            drop(File::create(&path)?);
+            fs::remove_file(&path)
+        }),
+        ["fswrite", path, bytes, total] => write(path, number(bytes)?, number(total)?),
         ["copy", bytes, total] => copy(number(bytes)?, number(total)?),
         _ => Err("no such operation".into()),
     }
@@ -129,9 +147,51 @@ fn in_order(name: &str, path: &str, bytes: u64, total: u64, read: ReadBlock) -> 
 }
 
 fn small(directory: &str, files: u64) -> Result<(), String> {
-    measure("fssmall", files, SMALL, |number, block| {
-        let file = File::open(format!("{directory}/f{number:05}"))?;
-        if file.read_at(block, 0)? == block.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    measure("fssmall", files, SMALL, |number, block| read_small(&format!("{directory}/f{number:05}"), block))
+}
+
+fn read_small(path: &str, block: &mut [u8]) -> toro::io::Result<()> {
+    if File::open(path)?.read_at(block, 0)? == block.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+fn at_random(path: &str, bytes: u64, times: u64) -> Result<(), String> {
+    let length = fs::metadata(path).map_err(|error| format!("{error}"))?.len();
+    let blocks = length.checked_div(bytes).filter(|blocks| *blocks > 0).ok_or("the file is too short")?;
+    let (mut state, mut opened) = (0x9e37_79b9_7f4a_7c15_u64, None);
+    measure(&format!("fsrand bs={bytes}"), times, bytes, |_, block| {
+        let file = match &opened {
+            Some(file) => file,
+            None => opened.insert(File::open(path)?),
+        };
+        // Marsaglia's xorshift64; Linux goes to the same places.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let count = file.read_at(block, state % blocks * bytes)?;
+        if count == block.len() { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    })
+}
+
+fn list(directory: &str, times: u64) -> Result<(), String> {
+    let mut names = 0;
+    measure("fslist", times, 0, |_, _| {
+        for entry in fs::read_dir(directory)? {
+            names += usize::from(!core::hint::black_box(entry?).file_name().is_empty());
+        }
+        Ok(())
+    })?;
+    if names > 0 { Ok(()) } else { Err("no names".into()) }
+}
+
+fn write(path: &str, bytes: u64, total: u64) -> Result<(), String> {
+    let mut created = None;
+    measure(&format!("fswrite bs={bytes}"), total / bytes, bytes, |number, block| {
+        let file = match &created {
+            Some(file) => file,
+            None => created.insert(File::create(path)?),
+        };
+        let count = file.write_at(block, number * bytes)?;
+        if count == block.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
     })
 }
 

@@ -21,6 +21,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cpio;
 use crate::machine::{Card, Machine, Pace, System};
 use crate::network::Link;
 
@@ -29,6 +30,9 @@ pub const FIRST_LINE: &str = "LB-UP";
 
 /// Where nginx serves the share.
 pub const SHARE_PATH: &str = "/fs/";
+
+/// Where it mounts the share.
+pub const SHARE_MOUNT: &str = "/mnt/fs";
 
 /// What every boot says to the kernel. Without a rate for the time stamp counter it would have to calibrate against a
 /// timer that microvm lacks.
@@ -81,10 +85,7 @@ impl Linux {
 
     /// The web server.
     pub fn web_server(&self, machine: Machine, link: &Link) -> System {
-        let bus = match machine {
-            Machine::Microvm => "virtio-mmio",
-            Machine::Q35 | Machine::Pc => "virtio-pci",
-        };
+        let bus = machine.linux_bus();
         let (address, gateway) = (link.guest(), link.gateway());
         let words = format!("lb_mode=http lb_ip={address} lb_gw={gateway} lb_mods={bus},virtio-net,virtiofs lb_fs=1");
         System { ready_line: Some("LB-READY"), ..self.system("full-cloud.cpio", &words) }
@@ -108,12 +109,8 @@ impl Linux {
             Card::Virtio => "virtio-pci,virtio-net",
             Card::E1000 => "e1000",
         };
-        // Archives behind each other are unpacked one after the other.
         let path = directory.join(format!("linux-{}.cpio", card.name()));
-        let own = self.directory.join(initial(card));
-        let mut archive = std::fs::read(&own).with_context(|| format!("cannot read {}", own.display()))?;
-        archive.extend_from_slice(overlay);
-        std::fs::write(&path, archive).with_context(|| format!("cannot write {}", path.display()))?;
+        self.overlaid(initial(card), overlay, &path)?;
         let words = format!("lb_mode=http lb_ip={} lb_gw={} lb_mods={driver} {words}", link.guest(), link.gateway());
         let system = self.with_initial(path, Pace::Host, words.trim());
         Ok(System { kernel: self.directory.join(kernel(card)), ready_line: Some("LB-READY"), ..system })
@@ -127,6 +124,33 @@ impl Linux {
     /// A system that does what `words` say, prints LB-END and ends.
     pub fn program(&self, words: &str) -> System {
         self.system("full-cloud.cpio", words)
+    }
+
+    /// A system with the share at [`SHARE_MOUNT`] that does what `words` say with another `lbench`, prints LB-END and ends.
+    ///
+    /// # Errors
+    ///
+    /// The initial file system that results cannot be written to `directory`.
+    pub fn program_with_share(
+        &self,
+        machine: Machine,
+        program: &[u8],
+        directory: &Path,
+        words: &str,
+    ) -> Result<System> {
+        let path = directory.join("linux-program.cpio");
+        self.overlaid(initial(Card::Virtio), &cpio::of_one_program("bin/lbench", program), &path)?;
+        let words = format!("lb_mods={},virtiofs lb_fs=1 {words}", machine.linux_bus());
+        Ok(self.with_initial(path, Pace::Host, &words))
+    }
+
+    /// Writes one of its initial file systems to `path`, and behind it `overlay`, which is unpacked over that: Linux unpacks
+    /// archives behind each other one after the other.
+    fn overlaid(&self, initial: &str, overlay: &[u8], path: &Path) -> Result<()> {
+        let own = self.directory.join(initial);
+        let mut archive = std::fs::read(&own).with_context(|| format!("cannot read {}", own.display()))?;
+        archive.extend_from_slice(overlay);
+        std::fs::write(path, archive).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// A system with an initial file system of ours.

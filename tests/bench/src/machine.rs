@@ -33,6 +33,14 @@ impl Machine {
         }
     }
 
+    /// Linux' driver of the bus that its virtio devices are on.
+    pub fn linux_bus(self) -> &'static str {
+        match self {
+            Self::Microvm => "virtio-mmio",
+            Self::Q35 | Self::Pc => "virtio-pci",
+        }
+    }
+
     /// A network card on its bus: without a boot ROM that the firmware would run, and modern, if it is virtio's.
     fn network_card(self, card: Card) -> &'static str {
         match (card, self) {

@@ -51,6 +51,7 @@ mod net;
 mod net_host;
 mod network;
 mod options;
+mod program;
 mod report;
 mod ring;
 mod scale;

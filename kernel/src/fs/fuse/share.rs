@@ -24,7 +24,7 @@ use super::connection::Connection;
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::scheduler::Scheduler;
-use crate::fs::vfs::{FileSystem, Node};
+use crate::fs::vfs::{FileSystem, Health, Node};
 
 /// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
 type Announce = Box<dyn Fn(&Rc<Connection>)>;
@@ -109,6 +109,11 @@ impl FileSystem for Share {
 
     fn sync(&self) -> Result<(), Errno> {
         self.client().sync()
+    }
+
+    fn health(&self) -> Health {
+        let trouble = if self.ended.get() { Some(Errno::ENOTCONN) } else { self.connection.borrow().trouble() };
+        trouble.map_or(Health::Working, Health::Failed)
     }
 
     fn remount(&self) -> Result<(), Errno> {

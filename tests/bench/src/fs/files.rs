@@ -1,8 +1,12 @@
 //! The files that are read, twice: in a directory that is lent, and on a FAT file system in an image.
 //!
 //! ```text
-//!   big0, big1, big2    for each way of reading one, so that each is read for the first time
+//!   big0, big1, ..      for each way of reading one, so that each is read for the first time
 //!   d/f00000 ..         small ones
+//!   once                another small one
+//!   names/f00000 ..     empty ones, for their names and attributes
+//!   many/f00000 ..      small ones, only in the directory
+//!   new/                for what guests write, likewise; empty at the start of each
 //! ```
 //!
 //! All of it lies in /dev/shm, so what is measured is the way to it and never a disk of the host.
@@ -16,8 +20,12 @@ use anyhow::{Context, Result, ensure};
 /// Small files, and bytes in each.
 pub const SMALL_FILES: u64 = 500;
 const SMALL_BYTES: usize = 4096;
+/// Small files where there are many.
+pub const MANY_FILES: u64 = 10_000;
+/// Empty files.
+pub const LISTED: u64 = 1000;
 /// Large files.
-pub const BIG_FILES: usize = 3;
+const BIG_FILES: usize = 5;
 /// Sectors in a cluster: 4 KiB, which is what a volume of this size gets from most programs.
 const CLUSTER: &str = "8";
 
@@ -46,7 +54,7 @@ impl Files {
     /// There is no room, or no program that makes FAT file systems.
     pub fn create(directory: &Path, mib: u64, fat: Fat) -> Result<Self> {
         let share = directory.join("share");
-        std::fs::create_dir_all(share.join("d"))?;
+        std::fs::create_dir_all(&share)?;
         let noise = crate::block::noise(1 << 20);
         for number in 0..BIG_FILES {
             let path = share.join(format!("big{number}"));
@@ -55,15 +63,35 @@ impl Files {
                 file.write_all(&noise).with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
-        for number in 0..SMALL_FILES {
-            std::fs::write(share.join(format!("d/f{number:05}")), &noise[..SMALL_BYTES])?;
-        }
+        std::fs::write(share.join("once"), &noise[..SMALL_BYTES])?;
+        fill(&share.join("d"), SMALL_FILES, &noise[..SMALL_BYTES])?;
+        fill(&share.join("names"), LISTED, &[])?;
         let image = match fat {
             Fat::Wanted => Some(image(directory, &share, mib)?),
             Fat::NotWanted => None,
         };
+        fill(&share.join("many"), MANY_FILES, &noise[..SMALL_BYTES])?;
         Ok(Self { share, image })
     }
+
+    /// Removes what guests have written.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn clear(&self) -> Result<()> {
+        let new = self.share.join("new");
+        if new.exists() {
+            std::fs::remove_dir_all(&new)?;
+        }
+        std::fs::create_dir(&new).with_context(|| format!("cannot create {}", new.display()))
+    }
+}
+
+/// Creates a directory with so many files, all with these contents.
+fn fill(directory: &Path, files: u64, contents: &[u8]) -> Result<()> {
+    std::fs::create_dir(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    (0..files).try_for_each(|number| Ok(std::fs::write(directory.join(format!("f{number:05}")), contents)?))
 }
 
 /// Makes an image with what is in `share`.

@@ -8,6 +8,7 @@ use toro_core::driver::{AttachError, DeviceFault};
 use super::*;
 use crate::fs::fuse::connection::{Late, Work};
 use crate::fs::fuse::share::Share;
+use crate::fs::vfs::Health;
 
 /// A share, and what a test needs around it.
 struct Shared {
@@ -99,10 +100,12 @@ fn a_share_that_is_well_is_left_alone() {
 #[test]
 fn hd_vq_14_a_server_that_is_silent_can_be_begun_anew_with() {
     let shared = share(options(), |server| server.file("f", b"x"));
+    assert_eq!(shared.share.health(), Health::Working);
     let silent = [Opcode::Lookup, Opcode::StatFs, Opcode::GetAttr].map(Opcode::raw);
     shared.model.lock().behaviour.swallow.extend(silent);
     assert_eq!(shared.read("f").err(), Some(Errno::ETIMEDOUT));
     assert_eq!(shared.share.stats().err(), Some(Errno::ETIMEDOUT));
+    assert_eq!(shared.share.health(), Health::Failed(Errno::ETIMEDOUT));
     let before = shared.share.client();
     assert_eq!(before.connection.in_flight(), 2, "the device has their buffers");
     shared.model.lock().behaviour.swallow.clear();

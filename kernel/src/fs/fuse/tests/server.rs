@@ -165,14 +165,14 @@ pub struct Server {
     pub interrupted: Vec<u64>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
+    /// How many SETATTRs went through a handle.
+    pub with_handle: usize,
     /// The largest size of a WRITE.
     pub largest_write: usize,
     /// Where each WRITE went, and how many bytes it had.
     pub written: Vec<(usize, usize)>,
     /// What was made stable, and how much of it.
     pub synced: Vec<(u64, &'static str)>,
-    /// How many SETATTRs went through a handle.
-    pub with_handle: usize,
     /// What INIT agreed on.
     pub agreed: InitFlags,
     /// Where each name stands in the listings of a directory.
@@ -199,10 +199,10 @@ impl Server {
             offences: Vec::new(),
             interrupted: Vec::new(),
             largest_read: 0,
+            with_handle: 0,
             largest_write: 0,
             written: Vec::new(),
             synced: Vec::new(),
-            with_handle: 0,
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,
