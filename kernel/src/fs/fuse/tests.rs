@@ -27,6 +27,7 @@ mod listing;
 pub mod memory;
 mod notices;
 mod pump;
+mod random;
 mod reading;
 mod remounting;
 mod requests;

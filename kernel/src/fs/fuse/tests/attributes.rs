@@ -5,6 +5,7 @@ use fuse_proto::{Opcode, Timestamp};
 use super::device::Order;
 use super::*;
 use crate::fs::metadata::{AttributeChanges, FileTime, TimeChange};
+use crate::fs::options::{Contents, Rights, WritePosition};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -176,9 +177,18 @@ fn fu_sem_8_without_syncfs_what_was_changed_is_made_stable_piece_by_piece() {
     assert_eq!((mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), 1), "nothing has changed since");
     assert_eq!(mount.count("SYNCFS"), 1);
     assert!(directory.create(b"g", 0o600).is_ok());
+    assert_eq!((mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), 2));
+    // A file that is written, read nowhere and closed.
+    let rights = Rights::Write(WritePosition::Anywhere);
+    let file = mount.find("d/f").expect("it exists").open_for_writing(rights, Contents::Keep).expect("it can be");
+    assert_eq!(file.write_at(b"bytes", 0), Ok(5));
+    drop(file);
+    let number = mount.find("d/f").expect("it exists").id();
+    assert_eq!((mount.client.sync(), mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), Ok(()), 2));
+    assert_eq!(mount.model.lock().server.synced.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [number]);
     mount.model.lock().server.manners.unsupported.insert(Opcode::FSyncDir.raw());
-    assert_eq!((mount.client.sync(), directory.sync_directory()), (Ok(()), Ok(())));
-    assert_eq!(mount.count("FSYNCDIR"), 2, "it is not asked for again");
+    assert_eq!((directory.sync_directory(), directory.sync_directory()), (Ok(()), Ok(())));
+    assert_eq!(mount.count("FSYNCDIR"), 3, "it is not asked for again");
     drop(directory);
     mount.finish();
 }

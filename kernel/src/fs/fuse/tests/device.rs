@@ -198,7 +198,9 @@ impl Inner {
         let others = || self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
         let mut offences = Vec::new();
         for node in ends {
-            if others().any(|other| header(other).node.get() == node) {
+            // Another FORGET of it uses nothing.
+            let uses = |other| header(other).node.get() == node && Self::opcode(other) != Opcode::Forget;
+            if others().any(uses) {
                 offences.push(format!("{opcode} on node {node} while it is in use"));
             }
         }
