@@ -108,6 +108,7 @@ pub mod path;
 mod read_dir;
 mod remote;
 mod scheduler;
+mod statistics;
 #[cfg(target_os = "none")]
 mod system;
 pub mod vfs;
@@ -121,13 +122,14 @@ pub use file::{File, TryLockError};
 #[cfg(target_os = "none")]
 pub use functions::{
     chown, create_special, exchange, hard_link, lchown, list_xattrs, mount_status, remount, remove_dir_all,
-    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, symlink,
-    sync_dir, unmount, xattr,
+    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, statistics,
+    symlink, sync_dir, unmount, xattr,
 };
 pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
 pub use namespace::{MountStatus, Namespace};
 pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
+pub use statistics::Statistics;
 #[cfg(target_os = "none")]
 pub(crate) use system::report_useless_words;
 #[cfg(target_os = "none")]

@@ -6,9 +6,21 @@ use alloc::vec::Vec;
 use super::attributes::{FileTimes, Permissions};
 use super::namespace::MountStatus;
 use super::path::LastLink;
+use super::statistics::Statistics;
 use super::system::{self, namespace};
 use super::vfs::{Collision, SpecialFile, XattrMode};
 use crate::io::Result;
+
+/// What the file system behind `path` has done since it was mounted: how many bytes were read and written, how many of them
+/// were copied on the way, and how often nobody had to be asked. `None` for one that does not count, such as one of another
+/// core.
+///
+/// # Errors
+///
+/// As [`metadata`](super::metadata()).
+pub fn statistics(path: impl AsRef<[u8]>) -> Result<Option<Statistics>> {
+    namespace().statistics(path.as_ref())
+}
 
 /// Removes a directory with all that is in it. A symbolic link is removed, also at the end of `path`, and never followed.
 ///

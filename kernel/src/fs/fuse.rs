@@ -56,7 +56,7 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::{Destroy, GetAttr, Init, StatFs};
-use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, NodeId, Opcode, Plan, Session, Timestamp};
+use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, InitFlags, NodeId, Opcode, Plan, Session, Timestamp};
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
@@ -66,10 +66,11 @@ use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
 use self::handle::{IdleHandles, OpenFiles};
 use self::node::{FuseNode, Learned, Version};
-pub use self::statistics::Statistics;
 use self::unstable::Unstable;
+use super::locks::LockTable;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
+use super::statistics::Statistics;
 use super::vfs::{FileSystem, Node};
 
 mod cache;
@@ -99,7 +100,7 @@ pub struct Options {
     pub idle_time: Duration,
     /// How many bytes may be on their way that nobody has asked for yet.
     pub read_ahead: usize,
-    /// How many bytes of small files are remembered while their attributes hold.
+    /// How many bytes of files are remembered while their attributes hold; 0 is none.
     pub contents: usize,
     /// Whether the server is told when nobody waits for an answer any more. Nothing in the protocol says whether it
     /// understands that; those of today do not.
@@ -134,6 +135,8 @@ pub struct Client {
     idle: IdleHandles,
     open_files: OpenFiles,
     statistics: statistics::Counters,
+    /// Who of this machine has locked what.
+    locks: Rc<LockTable>,
     root: RefCell<Option<Rc<FuseNode>>>,
     /// The last moment in the order of questions and changes.
     version: Cell<Version>,
@@ -169,6 +172,7 @@ impl Client {
         connection.set_interrupts(options.interrupts);
         let limits = connection.limits();
         let init = Init::new(u32::try_from(limits.max_payload).unwrap_or(u32::MAX))
+            .offer(InitFlags::BASIC | InitFlags::FLOCK_LOCKS)
             .with_readahead(u32::try_from(options.read_ahead).unwrap_or(u32::MAX))
             .with_max_background(u16::try_from(limits.in_flight).unwrap_or(u16::MAX));
         let session = connection.call(&init, Late::Nothing, None, |session| session).inspect_err(|&errno| {
@@ -180,6 +184,7 @@ impl Client {
         }
         let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
         let write_limit = usize::try_from(session.max_write()).unwrap_or(usize::MAX).min(limits.max_payload);
+        let locks = LockTable::new(connection.scheduler());
         let client = Rc::new(Self {
             connection,
             session: RefCell::new(session),
@@ -192,6 +197,7 @@ impl Client {
             idle: IdleHandles::default(),
             open_files: OpenFiles::default(),
             statistics: statistics::Counters::default(),
+            locks,
             root: RefCell::default(),
             version: Cell::default(),
             unstable: Unstable::default(),
@@ -224,11 +230,6 @@ impl Client {
     /// When [`tidy_up`](Self::tidy_up) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         self.idle.deadline()
-    }
-
-    /// What it has done since it was mounted.
-    pub fn statistics(&self) -> Statistics {
-        self.statistics.get()
     }
 
     fn now(&self) -> Instant {
@@ -346,6 +347,10 @@ impl Client {
 }
 
 impl FileSystem for Client {
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.statistics.get())
+    }
+
     fn root(&self) -> Result<Rc<dyn Node>, Errno> {
         let root = self.root.borrow().clone().ok_or(Errno::ENOTCONN)?;
         Ok(root)

@@ -14,6 +14,7 @@ use super::options::{Rights, Stability};
 use super::path::{LastLink, Place, Resolved};
 use super::read_dir::ReadDir;
 use super::remote::{Carrier, Registry};
+use super::statistics::Statistics;
 use super::vfs::{FileSystem, Freshness};
 use crate::io::{Error, ErrorKind, Read, Result};
 
@@ -141,6 +142,15 @@ impl Namespace {
     /// Those of [`fs::statfs`](super::statfs).
     pub fn stats(&self, path: &[u8]) -> Result<FileSystemStats> {
         self.at(path, LastLink::Follow, |found| found.file_system.stats())
+    }
+
+    /// See [`fs::statistics`](super::statistics()).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::statistics`](super::statistics()).
+    pub fn statistics(&self, path: &[u8]) -> Result<Option<Statistics>> {
+        self.at(path, LastLink::Follow, |found| Ok(found.file_system.statistics()))
     }
 
     /// See [`fs::read`](super::read).

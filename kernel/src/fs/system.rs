@@ -3,6 +3,9 @@
 //! The command line word `mount=TAG:/PATH`, which may be given several times, says where the device with that tag is
 //! mounted. A device that no word names is mounted at `/` if nothing is there yet, and else not at all. A word that names
 //! nothing is reported.
+//!
+//! The word `fs.cache=BYTES`, also with `K` or `M` behind the number, says how much of the contents of files each mount may
+//! remember, and `fs.cache=off` that nothing is.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -70,6 +73,12 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
     let budget = usize::try_from(mm::free_memory() / SHARE_OF_MEMORY).unwrap_or(usize::MAX);
     let mut options = Options::default();
     options.read_ahead = options.read_ahead.min(budget);
+    if let Some(word) = env::option("fs.cache") {
+        match mount_words::cache_bytes(word) {
+            Some(bytes) => options.contents = bytes,
+            None => log::warn!("fs: fs.cache={word} is no number of bytes, nor \"off\""),
+        }
+    }
     options.contents = options.contents.min(budget);
     if let Some(seconds) = env::option("fs-patience").and_then(|word| word.parse().ok()) {
         options.patience = Duration::from_secs(seconds);

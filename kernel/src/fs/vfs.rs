@@ -37,6 +37,7 @@ use toro_core::DmaBuf;
 use super::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use super::options::{Contents, Rights};
 use super::path::{self, LastLink, Place, Resolved};
+use super::statistics::Statistics;
 
 /// How much a name may have aged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +191,11 @@ pub trait FileSystem {
     /// What the file system says: part of it may not be stable then.
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// What it has done so far, where that is counted.
+    fn statistics(&self) -> Option<Statistics> {
+        None
     }
 
     /// Whether it can be used, as far as that is known without asking anybody.

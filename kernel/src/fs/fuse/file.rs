@@ -4,7 +4,10 @@
 //!   FuseFile                              Handle                      server
 //!     reading.rs   READ, ahead of the     shared by all readers   --> one descriptor for all readers
 //!                  reader
+//!     straight.rs  READ, straight into
+//!                  the caller's memory
 //!     writing.rs   WRITE, appending       one per writer          --> one descriptor each
+//!     locking.rs   SETLK                  one per reader that locks
 //!     space.rs     length, holes, FSYNC,
 //!                  copies, FLUSH
 //! ```
@@ -36,16 +39,19 @@ use fuse_proto::Errno;
 use fuse_proto::ops::{OpenFlags, Opened};
 use toro_core::DmaBuf;
 
+use self::locking::Locking;
 use self::reading::Stream;
 use super::handle::Handle;
 use super::node::FuseNode;
 use super::{Client, metadata};
 use crate::fs::metadata::{AttributeChanges, Metadata};
 use crate::fs::options::{Contents, Rights, WritePosition};
-use crate::fs::vfs::{Allocation, Appended, Node, OpenFile, SeekTarget, Sync};
+use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, Node, OpenFile, SeekTarget, Sync};
 
+mod locking;
 mod reading;
 mod space;
+mod straight;
 mod writing;
 
 /// An open file.
@@ -53,6 +59,7 @@ pub struct FuseFile {
     handle: Rc<Handle>,
     rights: Rights,
     stream: RefCell<Stream>,
+    locking: Locking,
 }
 
 /// The flags that stand for these rights.
@@ -109,11 +116,16 @@ impl FuseFile {
     }
 
     fn new(handle: Rc<Handle>, rights: Rights) -> Self {
-        Self { handle, rights, stream: RefCell::default() }
+        Self { handle, rights, stream: RefCell::default(), locking: Locking::default() }
     }
 
     fn client(&self) -> &Rc<Client> {
         self.handle.node.client()
+    }
+
+    /// Most bytes of one READ.
+    fn limit(&self) -> usize {
+        self.client().read_limit()
     }
 
     fn check_readable(&self) -> Result<(), Errno> {
@@ -145,7 +157,7 @@ impl OpenFile for FuseFile {
     }
 
     fn read_limit(&self) -> usize {
-        self.client().read_limit()
+        self.limit()
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
@@ -185,6 +197,14 @@ impl OpenFile for FuseFile {
         Some(self.client().open_files.number(&self.handle))
     }
 
+    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        self.take_lock(kind, wait)
+    }
+
+    fn unlock(&self) -> Result<(), Errno> {
+        self.give_lock_up()
+    }
+
     fn flush(&self) -> Result<(), Errno> {
         self.close_in_advance()
     }
@@ -192,6 +212,7 @@ impl OpenFile for FuseFile {
 
 impl Drop for FuseFile {
     fn drop(&mut self) {
+        self.leave_lock();
         let client = Rc::clone(self.client());
         if self.rights != Rights::Read {
             return self.flush_afterwards();

@@ -16,12 +16,13 @@ use alloc::rc::{Rc, Weak};
 use core::any::Any;
 use core::cell::{Cell, RefCell};
 
-use fuse_proto::ops::{Open, OpenFlags, Opened, OpenedFlags, Release};
-use fuse_proto::{Errno, FileHandle, Opcode, Plan};
+use fuse_proto::ops::{Open, OpenFlags, Opened, OpenedFlags, Release, ReleaseFlags};
+use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Plan};
 use toro_core::Instant;
 
 use super::connection::{Closing, Keep, Late};
 use super::node::FuseNode;
+use crate::fs::locks::LockHolder;
 
 /// An open file of the server.
 pub struct Handle {
@@ -34,6 +35,8 @@ pub struct Handle {
     number: Cell<Option<u64>>,
     /// Whether opening it has emptied the file.
     truncated: bool,
+    /// The lock that ends with it.
+    lock: RefCell<Option<LockHolder>>,
     /// Until when it waits for another reader, once its last one is gone.
     idle_until: Cell<Instant>,
     /// Whether it is among the idle handles.
@@ -89,6 +92,7 @@ impl Handle {
             number: Cell::new(None),
             // Without a handle nothing has been sent.
             truncated: flags.contains(OpenFlags::TRUNCATE) && opened.handle.is_some(),
+            lock: RefCell::default(),
             idle_until: Cell::new(node.client().now()),
             listed: Cell::new(false),
         })
@@ -97,6 +101,11 @@ impl Handle {
     /// Whether opening it has emptied the file.
     pub fn was_truncated(&self) -> bool {
         self.truncated
+    }
+
+    /// Leaves a lock to it that the server keeps on its behalf: it ends when RELEASE has been answered.
+    pub fn leave_lock(&self, lock: Option<LockHolder>) {
+        *self.lock.borrow_mut() = lock;
     }
 
     /// What a request through this handle keeps alive.
@@ -108,13 +117,21 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(number) = self.number.get() {
-            self.node.client().open_files.remove(number);
+        let client = self.node.client();
+        let number = self.number.get();
+        if let Some(number) = number {
+            client.open_files.remove(number);
         }
-        if let Some(handle) = self.handle {
-            let closing = Closing::File(Release::new(self.node.number(), handle, self.flags));
-            self.node.client().connection.release(closing, self.node.keep());
+        let Some(handle) = self.handle else { return };
+        let mut release = Release::new(self.node.number(), handle, self.flags);
+        let mut keep = self.node.keep();
+        if let Some(lock) = self.lock.take() {
+            release.ends = ReleaseFlags::UNLOCK_FILE;
+            release.lock_owner = number.map(LockOwner);
+            let node_and_lock: Rc<dyn Any> = Rc::new((Rc::clone(&self.node), lock));
+            keep = Some(node_and_lock);
         }
+        client.connection.release(Closing::File(release), keep);
     }
 }
 

@@ -188,9 +188,16 @@ impl FuseNode {
         *self.contents.borrow_mut() = contents;
     }
 
-    /// Forgets these contents, unless they are replaced by now.
-    pub fn drop_contents(&self, contents: &Rc<Contents>) {
-        self.contents.borrow_mut().take_if(|known| Rc::ptr_eq(known, contents));
+    /// Looks at what is remembered of the file, if it still holds.
+    pub fn with_contents<T>(&self, look: impl FnOnce(&Contents) -> Option<T>) -> Option<T> {
+        let contents = self.contents.borrow();
+        let known = contents.as_deref()?;
+        if known.hold(self.client.now()) {
+            return look(known);
+        }
+        drop(contents);
+        self.set_contents(None);
+        None
     }
 
     /// Fails once the node is stale.

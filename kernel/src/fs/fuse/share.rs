@@ -24,6 +24,7 @@ use super::connection::Connection;
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::scheduler::Scheduler;
+use crate::fs::statistics::Statistics;
 use crate::fs::vfs::{FileSystem, Health, Node};
 
 /// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
@@ -101,6 +102,10 @@ impl Share {
 impl FileSystem for Share {
     fn root(&self) -> Result<Rc<dyn Node>, Errno> {
         self.client().root()
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        self.client().statistics()
     }
 
     fn stats(&self) -> Result<FileSystemStats, Errno> {

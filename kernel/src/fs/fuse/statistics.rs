@@ -1,23 +1,10 @@
-//! What a mount has done: counters that tell whether bytes were copied on their way.
+//! The counters behind [`Statistics`].
 //!
 //! Counting is a plain addition, as all of a mount belongs to one core.
 
 use core::cell::Cell;
 
-/// What a mount has done since it was mounted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Bytes of files that applications were given.
-    pub bytes_read: u64,
-    /// Bytes of files that applications gave, and that were written.
-    pub bytes_written: u64,
-    /// Bytes of files that the processor copied from one place in memory to another.
-    pub bytes_copied: u64,
-    /// READs that were sent.
-    pub reads: u64,
-    /// Reads that were answered from memory.
-    pub cache_hits: u64,
-}
+use crate::fs::statistics::Statistics;
 
 /// The counters of a mount.
 #[derive(Default)]
@@ -27,6 +14,8 @@ pub(super) struct Counters {
     bytes_copied: Cell<u64>,
     reads: Cell<u64>,
     cache_hits: Cell<u64>,
+    /// Bytes of reads that were answered from memory: each was read, and copied.
+    bytes_hit: Cell<u64>,
 }
 
 fn add(counter: &Cell<u64>, count: usize) {
@@ -50,15 +39,17 @@ impl Counters {
         add(&self.reads, 1);
     }
 
-    pub(super) fn count_hit(&self) {
+    /// Counts a read of so many bytes that was answered from memory, which takes a copy.
+    pub(super) fn count_hit(&self, bytes: usize) {
         add(&self.cache_hits, 1);
+        add(&self.bytes_hit, bytes);
     }
 
     pub(super) fn get(&self) -> Statistics {
         Statistics {
-            bytes_read: self.bytes_read.get(),
+            bytes_read: self.bytes_read.get().wrapping_add(self.bytes_hit.get()),
             bytes_written: self.bytes_written.get(),
-            bytes_copied: self.bytes_copied.get(),
+            bytes_copied: self.bytes_copied.get().wrapping_add(self.bytes_hit.get()),
             reads: self.reads.get(),
             cache_hits: self.cache_hits.get(),
         }

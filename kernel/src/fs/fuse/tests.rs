@@ -24,8 +24,10 @@ mod device;
 mod hostile;
 mod interrupting;
 mod listing;
+mod locking;
 pub mod memory;
 mod notices;
+mod pieces;
 mod pump;
 mod random;
 mod reading;
@@ -33,6 +35,7 @@ mod remounting;
 mod requests;
 pub mod server;
 mod space;
+mod straight;
 mod writing;
 mod xattrs;
 

@@ -107,7 +107,7 @@ fn everything_changes(server: FileServerKind) {
         let daemon = Daemon::files_by(&server, served.path(), &Serving { xattrs, caching, ..Serving::default() });
         let share = Share::mount(&daemon);
         share.settle();
-        let before = daemon.open_files();
+        let before = daemon.open_paths().len();
         change_names(share.namespace(), served.path());
         change_xattrs(share.namespace(), xattrs);
         use_odd_names(share.namespace(), served.path());
@@ -115,9 +115,9 @@ fn everything_changes(server: FileServerKind) {
         let looks = std::iter::repeat_with(|| {
             share.settle();
             std::thread::sleep(Duration::from_millis(20));
-            daemon.open_files()
+            daemon.open_paths().len()
         });
-        let after = looks.take(250).find(|&open| open <= before).unwrap_or_else(|| daemon.open_files());
+        let after = looks.take(250).find(|&open| open <= before).unwrap_or_else(|| daemon.open_paths().len());
         assert_eq!(after, before, "files that the server has open");
         share.unmount();
     }

@@ -33,16 +33,13 @@ use fuse_proto::ops::{OpenedFlags, Read};
 use toro_core::DmaBuf;
 
 use super::FuseFile;
+use super::straight::LARGE;
 use crate::fs::fuse::Client;
 use crate::fs::fuse::connection::{Late, Ticket, payload};
-use crate::fs::fuse::contents::Contents;
-use crate::fs::vfs::OpenFile;
+use crate::fs::fuse::contents::{self, Contents, PIECE};
 
 /// Most pieces that are asked for in advance.
 const AHEAD: usize = 3;
-
-/// Bytes asked for at a time when somebody reads on and on with a small buffer.
-const PIECE: usize = 64 * 1024;
 
 /// What a reader has asked for in advance.
 #[derive(Default)]
@@ -59,7 +56,7 @@ pub(super) struct Stream {
 }
 
 /// A READ in flight.
-struct Piece {
+pub(super) struct Piece {
     client: Rc<Client>,
     operation: Read,
     ticket: Option<Ticket>,
@@ -79,6 +76,8 @@ struct Chunk {
 enum Purpose {
     /// It is copied from, so it may hold more than was asked for.
     Copy,
+    /// It is copied from, by a reader who does without reading ahead from there on.
+    UseUp,
     /// It is handed out.
     HandOut,
 }
@@ -92,13 +91,15 @@ impl FuseFile {
         self.handle.node.known_size()
     }
 
-    /// The whole contents, if they are remembered and still hold.
-    fn contents(&self) -> Result<Option<Rc<Contents>>, Errno> {
-        self.handle.node.check()?;
-        Ok(self.handle.node.contents().filter(|_| !self.handle.opened.contains(OpenedFlags::DIRECT_IO)))
+    /// Looks at what is remembered of the file and still holds, if it may be used.
+    fn remembered<T>(&self, look: impl FnOnce(&Contents) -> Option<T>) -> Option<T> {
+        if self.handle.opened.contains(OpenedFlags::DIRECT_IO) {
+            return None;
+        }
+        self.handle.node.with_contents(look)
     }
 
-    fn operation(&self, offset: u64, length: usize) -> Read {
+    pub(super) fn operation(&self, offset: u64, length: usize) -> Read {
         Read {
             node: self.handle.node.number(),
             handle: self.handle.handle.unwrap_or_default(),
@@ -123,13 +124,24 @@ impl FuseFile {
             return Ok(chunk);
         }
         let until = self.handle.node.attributes_until();
-        let (prepared, length) = self.plan(offset, wanted, left, purpose);
+        // A piece that will be remembered begins where pieces do, and so before what is wanted.
+        let is_kept = left != u64::MAX
+            && purpose == Purpose::Copy
+            && PIECE <= self.limit()
+            && self.client().contents.takes(offset.saturating_add(left));
+        let skip = if is_kept { offset % PIECE as u64 } else { 0 };
+        let (start, left) = (offset - skip, left.saturating_add(skip));
+        let wanted = if is_kept { wanted.max(PIECE) } else { wanted };
+        let (prepared, length) = self.plan(start, offset, wanted, left, purpose);
         let piece = match prepared {
             Some(piece) => piece.claim(),
-            None => self.ask(offset, length)?,
+            None => self.ask(start, length)?,
         };
-        let ahead = if purpose == Purpose::Copy { PIECE.min(self.read_limit()) } else { length };
-        self.read_ahead(&piece, wanted, left, ahead);
+        match purpose {
+            Purpose::Copy => self.read_ahead(&piece, wanted, left, PIECE.min(self.limit())),
+            Purpose::HandOut => self.read_ahead(&piece, wanted, left, length),
+            Purpose::UseUp => {}
+        }
         let asked = piece.operation.size;
         let result = piece.finish();
         let node = &self.handle.node;
@@ -141,18 +153,24 @@ impl FuseFile {
                 return Err(errno);
             }
         };
+        let mut data = data;
         let read = data.len() as u64;
         let is_short = read < u64::from(asked);
         let is_last = is_short || read >= left;
-        stream.next = offset.saturating_add(read);
+        stream.next = start.saturating_add(read).max(offset);
         if is_last {
             stream.pieces.clear();
         }
         if is_short && left != u64::MAX {
             node.distrust_attributes();
-        } else if offset == 0 && read == left && node.changes() == changes {
-            self.client().contents.remember(node, &data, until);
+        } else if left != u64::MAX && node.changes() == changes {
+            let size = start.saturating_add(left);
+            if self.client().contents.remember(node, start, &data, size, until) {
+                self.client().statistics.count_copied(data.len());
+            }
         }
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(data.len());
+        data.pull_front(skip).map_err(|_| Errno::EIO)?;
         Ok(Chunk { data, is_last })
     }
 
@@ -170,8 +188,9 @@ impl FuseFile {
         }
     }
 
-    /// Whether a piece for `offset` is on its way, and how long one should be.
-    fn plan(&self, offset: u64, wanted: usize, left: u64, purpose: Purpose) -> (Option<Piece>, usize) {
+    /// Whether a piece from `start` on is on its way, for a reader who wants to read from `offset` on, and how long one should
+    /// be.
+    fn plan(&self, start: u64, offset: u64, wanted: usize, left: u64, purpose: Purpose) -> (Option<Piece>, usize) {
         let mut stream = self.stream.borrow_mut();
         if stream.next == offset {
             stream.streak = stream.streak.saturating_add(1);
@@ -182,8 +201,8 @@ impl FuseFile {
             Purpose::Copy if stream.streak > 1 || wanted > PIECE => PIECE,
             _ => wanted,
         };
-        let length = length.min(self.read_limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
-        while stream.pieces.front().is_some_and(|piece| piece.operation.offset != offset) {
+        let length = length.min(self.limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        while stream.pieces.front().is_some_and(|piece| piece.operation.offset != start) {
             stream.pieces.pop_front();
         }
         (stream.pieces.pop_front(), length)
@@ -195,7 +214,8 @@ impl FuseFile {
         let operation = self.operation(offset, length);
         let payload = connection.buffer_in_time(length)?;
         let ticket = connection.submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
-        Ok(Piece { client: Rc::clone(self.client()), operation, ticket: Some(ticket), charge: 0 })
+        self.client().statistics.count_request();
+        Ok(Piece::new(self.client(), operation, ticket))
     }
 
     /// Sends READs for what comes behind `current`, as far as that is worth it and there is memory.
@@ -233,6 +253,7 @@ impl FuseFile {
         let payload = client.connection.buffer(length)?;
         let ticket = client.connection.try_submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
         piece.ticket = Some(ticket);
+        client.statistics.count_request();
         Some(piece)
     }
 
@@ -243,6 +264,7 @@ impl FuseFile {
         let taken = first.data.len().min(length);
         if let (Some(to), Some(from)) = (buffer.get_mut(..taken), first.data.get(..taken)) {
             to.copy_from_slice(from);
+            self.client().statistics.count_copied(taken);
         }
         let mut filled = taken;
         if first.data.len() > length {
@@ -252,40 +274,37 @@ impl FuseFile {
         } else {
             connection.recycle_buffer(first.data);
             let rest = buffer.get_mut(taken..).unwrap_or_default();
-            filled += self.read_into(rest, offset.saturating_add(taken as u64))?;
+            filled += self.read_rest(rest, offset.saturating_add(taken as u64))?;
         }
         buffer.set_len(filled).map_err(|_| Errno::EIO)?;
         Ok(buffer)
     }
 
-    /// See [`OpenFile::read_at`].
+    /// See [`OpenFile::read_at`](crate::fs::vfs::OpenFile::read_at).
     pub(super) fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.check_readable()?;
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, buffer.len());
-            buffer.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
-            return Ok(from.len());
+        let statistics = &self.client().statistics;
+        self.handle.node.check()?;
+        if let Some(count) = self.remembered(|contents| contents.read(buffer, offset)) {
+            statistics.count_hit(count);
+            return Ok(count);
         }
+        let done = self.read_rest(buffer, offset)?;
+        statistics.count_read(done);
+        Ok(done)
+    }
+
+    /// Reads until `buffer` is full or the file ends, from the server.
+    fn read_rest(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(done as u64);
-            let mut chunk = match self.chunk(at, rest.len(), Purpose::Copy) {
-                Ok(chunk) => chunk,
+            let (count, is_last) = match self.read_some(rest, at) {
+                Ok(read) => read,
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
             };
-            let count = rest.len().min(chunk.data.len());
-            if let (Some(to), Some(from)) = (rest.get_mut(..count), chunk.data.get(..count)) {
-                to.copy_from_slice(from);
-            }
             done += count;
-            if count < chunk.data.len() {
-                chunk.data.pull_front(count).map_err(|_| Errno::EIO)?;
-                self.keep_rest(at.saturating_add(count as u64), chunk);
-                break;
-            }
-            let is_last = chunk.is_last;
-            self.client().connection.recycle_buffer(chunk.data);
             if is_last {
                 break;
             }
@@ -293,29 +312,71 @@ impl FuseFile {
         Ok(done)
     }
 
-    /// See [`OpenFile::read_buffer`].
+    /// Reads at least one byte unless the file ends: how many, and whether it ends behind them or they are all.
+    fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<(usize, bool), Errno> {
+        self.handle.node.check()?;
+        let left = self.known_size().map_or(u64::MAX, |size| size.saturating_sub(offset));
+        // What is short is left to those who remember it.
+        let mut purpose = Purpose::Copy;
+        if buffer.len() >= LARGE && left > contents::SHORT as u64 {
+            if self.has_in_advance(offset) {
+                purpose = Purpose::UseUp;
+            } else if let Some(read) = self.read_straight(buffer, offset, left) {
+                return read;
+            }
+        }
+        let part = self.remembered(|contents| Some(contents.read_part(buffer, offset))).unwrap_or(0);
+        if part > 0 {
+            self.client().statistics.count_copied(part);
+            return Ok((part, part as u64 >= left));
+        }
+        let mut chunk = self.chunk(offset, buffer.len(), purpose)?;
+        let count = buffer.len().min(chunk.data.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), chunk.data.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.client().statistics.count_copied(count);
+        if count < chunk.data.len() {
+            chunk.data.pull_front(count).map_err(|_| Errno::EIO)?;
+            self.keep_rest(offset.saturating_add(count as u64), chunk);
+            return Ok((count, true));
+        }
+        self.client().connection.recycle_buffer(chunk.data);
+        Ok((count, chunk.is_last))
+    }
+
+    /// Whether what begins at `offset` is here or on its way.
+    fn has_in_advance(&self, offset: u64) -> bool {
+        let mut stream = self.stream.borrow_mut();
+        stream.keep_up(self.handle.node.changes());
+        stream.rest.as_ref().is_some_and(|&(at, _)| at == offset)
+            || stream.pieces.iter().any(|piece| piece.operation.offset == offset)
+    }
+
+    /// See [`OpenFile::read_buffer`](crate::fs::vfs::OpenFile::read_buffer).
     pub(super) fn read_owned(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
         self.check_readable()?;
-        let length = length.min(self.read_limit());
-        if let Some(contents) = self.contents()? {
-            let from = part(&contents, offset, length);
-            let mut buffer = self.client().connection.buffer_in_time(from.len())?;
-            buffer.copy_from_slice(from);
-            return Ok(buffer);
+        let length = length.min(self.limit());
+        let statistics = &self.client().statistics;
+        self.handle.node.check()?;
+        if let Some(count) = self.remembered(|contents| contents.covers(offset, length)) {
+            let mut buffer = self.client().connection.buffer_in_time(count)?;
+            // Waiting for the buffer may have taken them away.
+            if self.remembered(|contents| contents.read(&mut buffer, offset)) == Some(count) {
+                statistics.count_hit(count);
+                return Ok(buffer);
+            }
+            self.client().connection.recycle_buffer(buffer);
         }
         let chunk = self.chunk(offset, length, Purpose::HandOut)?;
-        if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
-            return Ok(chunk.data);
-        }
-        self.assemble(offset, length, chunk)
+        let data = if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
+            chunk.data
+        } else {
+            self.assemble(offset, length, chunk)?
+        };
+        statistics.count_read(data.len());
+        Ok(data)
     }
-}
-
-/// Up to `length` bytes of `contents` from `offset`.
-fn part(contents: &[u8], offset: u64, length: usize) -> &[u8] {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
-    let end = start.saturating_add(length).min(contents.len());
-    contents.get(start..end).unwrap_or_default()
 }
 
 impl Stream {
@@ -341,8 +402,18 @@ impl Piece {
         }
     }
 
+    /// A READ that somebody waits for.
+    pub(super) fn new(client: &Rc<Client>, operation: Read, ticket: Ticket) -> Self {
+        Self { client: Rc::clone(client), operation, ticket: Some(ticket), charge: 0 }
+    }
+
+    /// How many bytes it asks for.
+    pub(super) fn length(&self) -> usize {
+        self.operation.size as usize
+    }
+
     /// Waits for the bytes.
-    fn finish(mut self) -> Result<DmaBuf, Errno> {
+    pub(super) fn finish(mut self) -> Result<DmaBuf, Errno> {
         let connection = &self.client.connection;
         let mut answer = self.ticket.take().ok_or(Errno::EIO)?.wait()?;
         let length = payload(&self.operation, answer.unique, &answer.buffers).map(<[u8]>::len);

@@ -92,6 +92,8 @@ impl FuseNode {
         }
         let (old, new) = (self.attributes.get(), &learned.attributes);
         if (old.size, old.modified, old.changed) != (new.size, new.modified, new.changed) {
+            // And what is on its way may be from before.
+            self.changes.set(self.changes.get().wrapping_add(1));
             self.set_contents(None);
         }
         self.attributes.set(learned.attributes);

@@ -171,6 +171,8 @@ pub struct Server {
     pub largest_write: usize,
     /// Where each WRITE went, and how many bytes it had.
     pub written: Vec<(usize, usize)>,
+    /// Who has locked which node: owner and kind, by handle.
+    pub locks: BTreeMap<u64, BTreeMap<u64, (u64, u32)>>,
     /// What was made stable, and how much of it.
     pub synced: Vec<(u64, &'static str)>,
     /// What INIT agreed on.
@@ -203,6 +205,7 @@ impl Server {
             largest_write: 0,
             written: Vec::new(),
             synced: Vec::new(),
+            locks: BTreeMap::new(),
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
             clock: BIRTH,

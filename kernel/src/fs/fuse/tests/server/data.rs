@@ -29,9 +29,16 @@ impl Server {
             Opcode::Release | Opcode::ReleaseDir => {
                 let handle = body.u64();
                 let _flags = body.u32();
-                assert!(body.u32() <= 3, "{opcode} with unknown flags");
-                let _lock_owner = body.u64();
+                let (ends, lock_owner) = (body.u32(), body.u64());
+                assert!(ends <= 3, "{opcode} with unknown flags");
                 body.end();
+                let lock = self.locks.get_mut(&node).and_then(|locks| locks.remove(&handle));
+                match lock {
+                    Some((owner, _)) if ends & 2 == 0 || owner != lock_owner => {
+                        self.offence(format_args!("{opcode} of a handle that has a lock, which it does not say"));
+                    }
+                    _ => {}
+                }
                 self.release(opcode, node, handle)
             }
             Opcode::Read => self.read(node, body),

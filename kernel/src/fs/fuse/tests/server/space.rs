@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use fuse_proto::{Errno, Opcode};
+use fuse_proto::{Errno, InitFlags, Opcode};
 
 use super::body::Body;
 use super::{Contents, LARGEST_FILE, Reply, Server};
@@ -30,6 +30,18 @@ impl Server {
                 let _lock_owner = body.u64();
                 body.end();
                 self.manners.flush_error.map_or(Ok(Vec::new()), Err)
+            }
+            Opcode::SetLk => {
+                let owner = body.u64();
+                let (start, end, kind, _pid) = (body.u64(), body.u64(), body.u32(), body.u32());
+                let style = body.u32();
+                body.reserved(4);
+                body.end();
+                assert_eq!((start, end, style), (0, u64::MAX >> 1, 1), "locks are for whole files");
+                if !self.agreed.contains(InitFlags::FLOCK_LOCKS) {
+                    self.offence("SETLK, which nobody has agreed to");
+                }
+                self.lock(node, handle, owner, kind)
             }
             Opcode::FAllocate => {
                 let (offset, length, mode) = (body.u64() as usize, body.u64() as usize, body.u32());
@@ -84,6 +96,22 @@ impl Server {
             bytes[offset.min(end)..end].fill(0);
         }
         self.touch_contents(node);
+        Ok(Vec::new())
+    }
+
+    /// Handle 0 is somebody on the host.
+    pub fn lock(&mut self, node: u64, handle: u64, owner: u64, kind: u32) -> Reply {
+        let locks = self.locks.entry(node).or_default();
+        let is_free = locks.iter().all(|(&other, &(_, theirs))| other == handle || (kind, theirs) == (0, 0));
+        match kind {
+            2 => drop(locks.remove(&handle)),
+            // As flock: who wants another lock gives up the one it has.
+            _ if !is_free => {
+                locks.remove(&handle);
+                return Err(Errno::EAGAIN);
+            }
+            _ => drop(locks.insert(handle, (owner, kind))),
+        }
         Ok(Vec::new())
     }
 
