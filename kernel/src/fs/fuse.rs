@@ -232,11 +232,6 @@ impl Client {
         self.idle.deadline()
     }
 
-    /// What it has done since it was mounted.
-    pub fn statistics(&self) -> Statistics {
-        self.statistics.get()
-    }
-
     fn now(&self) -> Instant {
         self.connection.now()
     }

@@ -24,10 +24,11 @@ use toro_core::driver::Armed;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::fuse::Client;
+pub use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
-pub use super::fuse::{Options, Statistics};
 use super::namespace::Namespace;
 use super::scheduler::{Event, Scheduler, Wake};
+pub use super::statistics::Statistics;
 use super::vfs::FileSystem;
 use crate::io::Result;
 
@@ -72,7 +73,7 @@ impl Mount {
 
     /// What it has done since it was mounted.
     pub fn statistics(&self) -> Statistics {
-        self.client.statistics()
+        self.client.statistics().unwrap_or_default()
     }
 
     /// Does what is left to do when nobody waits: lets go of handles that were kept for a while, pays what is owed, and
