@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The upper half needs the scheduler; the lower half is tested on a host, against models of servers and against
-//! Linux' own path resolution.
+//! Linux' own path resolution, and is mounted on a host (`fs/host.rs`) to be tested and measured against real servers.
 //!
 //! # Paths
 //!
@@ -67,8 +67,11 @@ mod file;
 #[cfg(target_os = "none")]
 mod functions;
 mod fuse;
-#[cfg(feature = "fat")]
+#[cfg(not(target_os = "none"))]
+#[doc(hidden)]
+pub mod host;
 mod lock;
+mod locks;
 pub mod metadata;
 #[cfg(any(test, target_os = "none"))]
 mod mount_words;

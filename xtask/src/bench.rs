@@ -6,6 +6,7 @@ use std::process::Stdio;
 use crate::cli::BenchArgs;
 use crate::exit::{Failure, FailureKind};
 use crate::image;
+use crate::rust_virtiofsd;
 use crate::setup::{self, Needs, Program};
 use crate::test::cargo;
 
@@ -16,6 +17,9 @@ use crate::test::cargo;
 /// A preparation failure of the set-up, or where cargo does not start.
 pub fn run(args: &BenchArgs) -> Result<u8, Failure> {
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs: programs(&args.arguments) })?;
+    if wants_rust_virtiofsd(&args.arguments) {
+        rust_virtiofsd::ensure()?;
+    }
     let mut command = cargo(&["run", "--quiet", "--package", "bench", "--"]);
     let status = command.args(&args.arguments).stdin(Stdio::null()).status();
     let status = status.map_err(|error| Failure::preparation(format!("cannot start cargo: {error}")))?;
@@ -31,9 +35,16 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
         Some("web" | "boot" | "fs") => vec![Program::Qemu, Program::Virtiofsd],
         Some("sched" | "scale" | "block") => vec![Program::Qemu],
         Some("net-host") => vec![Program::Testpmd],
+        Some("fs-host") => vec![Program::Virtiofsd],
         Some("block-host") => vec![Program::StorageDaemon],
         _ => Vec::new(),
     }
+}
+
+/// Whether a benchmark compares with the server that only a set-up builds.
+fn wants_rust_virtiofsd(arguments: &[OsString]) -> bool {
+    arguments.first().is_some_and(|name| name == OsStr::new("fs-host"))
+        && arguments.iter().any(|word| word == OsStr::new("rust") || word == OsStr::new("--daemon=rust"))
 }
 
 #[cfg(test)]
@@ -50,6 +61,7 @@ mod tests {
         assert_eq!(needs(&["sched", "--icount"]), 1);
         assert_eq!(needs(&["ring"]), 0);
         assert_eq!(needs(&["block-host"]), 1);
+        assert_eq!(needs(&["fs-host", "--daemon", "c"]), 1);
         assert_eq!(needs(&["web", "--help"]), 0);
     }
 }

@@ -44,7 +44,7 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot, sched, scale, block, block-host, fs, net-host, ring or litmus, with the options of each
+    /// Measure: web, boot, sched, scale, block, block-host, fs, fs-host, net-host, ring or litmus, with the options of each
     /// (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
@@ -61,7 +61,7 @@ pub enum Command {
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
     /// dosfstools, mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
-    Setup,
+    Setup(SetupArgs),
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
     Bound(BoundArgs),
@@ -73,6 +73,21 @@ pub struct BenchArgs {
     /// What to measure, and its options
     #[arg(value_name = "BENCH", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+/// Options of `setup`.
+#[derive(Args, Debug)]
+pub struct SetupArgs {
+    /// Install this as well
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub with: Vec<Extra>,
+}
+
+/// What only some tests and benchmarks want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Extra {
+    /// The virtiofsd that is written in Rust, built from its source: a second server for the file system
+    RustVirtiofsd,
 }
 
 /// Options of `conformance`.
@@ -213,7 +228,7 @@ pub struct TestArgs {
     /// Leave out what takes minutes: Miri and the slower boots
     #[arg(long)]
     pub quick: bool,
-    /// Run the boot tests that take many minutes each, and nothing else: large disks, many power cuts
+    /// Run the tests that take many minutes each, and nothing else: large disks, many power cuts, long random runs
     #[arg(long, conflicts_with_all = ["quick", "seeds"])]
     pub long: bool,
     /// Under how many schedules Miri tries tests with a device on a thread of its own; a minute or two each

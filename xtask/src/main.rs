@@ -7,6 +7,7 @@
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
+//!     rust_virtiofsd  the other one, built
 //!     disk       images of disks                     supervise  no test hangs for ever
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
 //!     backlog    many connections at once          conformance  which test holds which requirement
@@ -33,6 +34,7 @@ mod network;
 mod ports;
 mod qemu;
 mod run;
+mod rust_virtiofsd;
 mod setup;
 mod signals;
 mod supervise;
@@ -43,7 +45,7 @@ mod virtiofsd;
 
 use std::process::ExitCode;
 
-use cli::{BuildArgs, Command};
+use cli::{BuildArgs, Command, Extra};
 use exit::Failure;
 use setup::Needs;
 
@@ -68,8 +70,11 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Conformance(args) => conformance::run(args),
         Command::Fuzz(args) => fuzz::run(args),
-        Command::Setup => {
+        Command::Setup(args) => {
             test::set_up()?;
+            if args.with.contains(&Extra::RustVirtiofsd) {
+                rust_virtiofsd::ensure()?;
+            }
             eprintln!("xtask: everything that Toro needs is installed");
             Ok(0)
         }

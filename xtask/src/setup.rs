@@ -60,6 +60,8 @@ pub enum Program {
     Fdisk,
     /// getfattr, which shows extended attributes
     Attr,
+    /// What the virtiofsd in Rust is built with
+    VirtiofsdLibraries,
 }
 
 impl Program {
@@ -84,6 +86,9 @@ impl Program {
             Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
             Self::Attr => qemu::in_path("getfattr").is_some(),
+            Self::VirtiofsdLibraries => {
+                quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
+            }
         }
     }
 
@@ -105,6 +110,7 @@ impl Program {
             Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
             Self::Attr => "attr",
+            Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
         }
     }
 
@@ -133,6 +139,7 @@ impl Program {
             Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
             Self::Attr => vec!["attr"],
+            Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
         }
     }
 }
@@ -347,8 +354,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 8]| {
-        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk] = names;
+    let list = |names: [&str; 9]| {
+        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk, libraries] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -367,6 +374,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
                 Program::Attr => "attr",
+                Program::VirtiofsdLibraries => libraries,
             })
             .collect();
         words.join(" ")
@@ -382,7 +390,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-img",
                 "gcc-c++",
                 "gdisk",
-                "util-linux"
+                "util-linux",
+                "libseccomp-devel libcap-ng-devel pkgconf"
             ])
         ),
         format!(
@@ -395,12 +404,23 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-img",
                 "gcc",
                 "gptfdisk",
-                "util-linux"
+                "util-linux",
+                "libseccomp libcap-ng pkgconf"
             ])
         ),
         format!(
             "sudo zypper install {}",
-            list(["qemu-x86", "virtiofsd", "iproute2", "wireshark", "qemu-tools", "gcc-c++", "gptfdisk", "util-linux"])
+            list([
+                "qemu-x86",
+                "virtiofsd",
+                "iproute2",
+                "wireshark",
+                "qemu-tools",
+                "gcc-c++",
+                "gptfdisk",
+                "util-linux",
+                "libseccomp-devel libcap-ng-devel pkgconf"
+            ])
         ),
         format!(
             "sudo apk add {}",
@@ -412,7 +432,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "qemu-storage-daemon",
                 "g++",
                 "sgdisk",
-                "sfdisk fdisk"
+                "sfdisk fdisk",
+                "libseccomp-dev libcap-ng-dev pkgconf"
             ])
         ),
     ]

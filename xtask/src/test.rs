@@ -7,6 +7,9 @@
 //! | Miri | the crates that share memory with devices and between cores | Miri, where a nightly toolchain is |
 //! | boot | images in virtual machines, through `cargo xtask run` as users type it | QEMU |
 //!
+//! The long tests (`--long`) are others: random runs on every file server, and boots that take many minutes. They build what they
+//! want besides; the ordinary tests do not, and count what they leave out for want of it as skipped.
+//!
 //! The last two run beside each other. A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
 //! run even after a failure.
 
@@ -16,6 +19,7 @@ use crate::child;
 use crate::cli::{ParentEnd, TestArgs};
 use crate::exit::{Failure, FailureKind};
 use crate::image;
+use crate::rust_virtiofsd;
 use crate::setup::{self, Needs, Program};
 use crate::supervise::{Lane, Supervisor};
 use crate::tally::Tally;
@@ -36,6 +40,8 @@ pub const SEEDS: u32 = 2;
 
 /// The last group.
 const BOOT: &str = "boot tests";
+/// Random runs on every file server.
+const FILE_SERVERS: &str = "file systems on real servers";
 /// Those that meet no others.
 const ISOLATED: &str = "boot tests in networks of their own";
 
@@ -132,6 +138,9 @@ const MIRI: [MiriRun; 11] = [
 /// A preparation failure of the set-up; [`FailureKind::Checks`] when something failed.
 pub fn run(args: &TestArgs) -> Result<u8, Failure> {
     set_up()?;
+    if args.long {
+        rust_virtiofsd::ensure()?;
+    }
     let mut tally = Tally::default();
     let supervisor = if args.long { Supervisor::patient() } else { Supervisor::new() };
     run_groups(args, &supervisor?, &mut tally)?;
@@ -161,10 +170,16 @@ pub fn verdict(tally: &Tally) -> Result<u8, Failure> {
 /// A signal failure when a signal asks the tool to stop.
 pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
     let mut boot = boot(args);
+    let filter = args.filter.as_deref();
     if args.long {
+        let mut servers = cargo(&["test", "--no-fail-fast", "--release", "--package", "vhost-user-tests", "--"]);
+        servers.args(["--include-ignored", filter.unwrap_or("share::")]);
+        tally.run_tests(supervisor, FILE_SERVERS, &mut servers)?;
         return tally.run_tests(supervisor, BOOT, &mut boot);
     }
-    let filter = args.filter.as_deref();
+    if !rust_virtiofsd::is_present() {
+        tally.skip("file systems on the virtiofsd in Rust", "it is not here (cargo xtask setup --with rust-virtiofsd)");
+    }
     let mut host = cargo(&["test", "--no-fail-fast"]);
     tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter.as_slice())))?;
     let mut kernel = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]);

@@ -40,6 +40,7 @@ use crate::child;
 use crate::cli::ParentEnd;
 use crate::exit::Failure;
 use crate::qemu::in_path;
+use crate::rust_virtiofsd;
 
 /// Where distributions keep a virtiofsd that is not in `PATH`.
 const PLACES: [&str; 4] =
@@ -82,9 +83,10 @@ pub struct Virtiofsd {
 }
 
 impl Virtiofsd {
-    /// Finds one that answers `--help`.
+    /// Finds one that answers `--help`; one that was built for the tests last.
     pub fn find() -> Option<Self> {
         let places = in_path("virtiofsd").into_iter().chain(PLACES.iter().map(PathBuf::from));
+        let places = places.chain(rust_virtiofsd::place());
         places.filter(|program| program.is_file()).find_map(|program| {
             let output = Command::new(&program).arg("--help").stdin(Stdio::null()).output().ok()?;
             let help = [output.stdout, output.stderr].concat();

@@ -203,6 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn fu_sem_3_fu_sem_19_an_object_is_its_node_and_generation_and_not_its_inode_number() {
+        let wire = wire_entry(7, FileType::Regular);
+        let known = Entry::from_wire(&wire, NodeId::ROOT).expect("valid");
+
+        // The same file, seen through another mount of the host, say: its number says nothing.
+        let mut renumbered = wire;
+        renumbered.attributes.inode = U64::new(1);
+        let renumbered = Entry::from_wire(&renumbered, NodeId::ROOT).expect("valid");
+        assert_eq!(known.identity(), renumbered.identity());
+
+        // Two files of two mounts, with one inode number.
+        let mut other = wire;
+        other.node = U64::MAX_VALUE;
+        let other = Entry::from_wire(&other, NodeId::ROOT).expect("any number is a node");
+        assert_eq!(known.attributes.inode, other.attributes.inode);
+        assert_ne!(known.identity(), other.identity());
+    }
+
+    #[test]
     fn hd_fs_18_a_named_object_has_a_link() {
         let mut wire = wire_entry(7, FileType::Regular);
         wire.attributes.links = U32::ZERO;

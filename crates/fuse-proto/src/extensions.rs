@@ -20,15 +20,19 @@
 //!
 //! Groups if [`InitFlags::CREATE_SUPP_GROUP`](crate::InitFlags::CREATE_SUPP_GROUP) was negotiated, contexts if
 //! [`InitFlags::SECURITY_CTX`](crate::InitFlags::SECURITY_CTX) was, and never otherwise: an older server takes
-//! them for a part of the name, or refuses the request. Servers in the field take one context and one group: the
-//! group of the parent directory, where the caller is a member of it and the directory passes its group on.
+//! them for a part of the name, or refuses the request. With SECURITY_CTX *every* such operation carries a list of
+//! contexts, be it an empty one: Linux does it, and one server in the field refuses a request without. So whoever
+//! offers that feature wraps all of them in [`Extended`].
+//!
+//! Servers take one context and one group. The group is that of the parent directory, where the caller is a member
+//! of it but is not acting with it.
 //!
 //! ```
 //! # use fuse_proto::{EncodeError, Extended, Extensions, Name, NameError, NodeId, Request};
 //! # use fuse_proto::ops::MkDir;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let plain = MkDir { parent: NodeId::ROOT, name: Name::new(b"mail")?, mode: 0o2775, umask: 0o002 };
-//! let in_group = Extended { operation: plain, extensions: Extensions { groups: &[8], security: &[] } };
+//! let in_group = Extended { operation: plain, extensions: Extensions { groups: &[8], security: None } };
 //! assert_eq!(in_group.request_len()?, plain.request_len()? + 16);
 //! # Ok(())
 //! # }
@@ -110,13 +114,13 @@ pub struct SecurityContext<'a> {
 pub struct Extensions<'a> {
     /// Groups that the caller is in, besides the one in its [`Caller`](crate::Caller).
     pub groups: &'a [u32],
-    /// Labels, at most [`MAX_SECURITY_CONTEXTS`].
-    pub security: &'a [SecurityContext<'a>],
+    /// Labels, at most [`MAX_SECURITY_CONTEXTS`]; `Some(&[])` says that there are none, `None` says nothing.
+    pub security: Option<&'a [SecurityContext<'a>]>,
 }
 
 impl Extensions<'_> {
     /// Nothing: no byte is sent, and the header says so.
-    pub const NONE: Extensions<'static> = Extensions { groups: &[], security: &[] };
+    pub const NONE: Extensions<'static> = Extensions { groups: &[], security: None };
 
     /// Writes them, and returns their length in units of 8 bytes.
     pub(crate) fn write(&self, body: &mut BodyWriter<'_>) -> Result<u16, EncodeError> {
@@ -124,9 +128,9 @@ impl Extensions<'_> {
         let groups = self.groups_len()?;
         let total = security.checked_add(groups).ok_or(EncodeError::ExtensionsTooLong)?;
         let units = u16::try_from(total / UNIT).map_err(|_| EncodeError::ExtensionsTooLong)?;
-        if security != 0 {
-            body.fixed(&WireExtension { size: word(security)?, kind: word(self.security.len())? })?;
-            for context in self.security {
+        if let Some(contexts) = self.security {
+            body.fixed(&WireExtension { size: word(security)?, kind: word(contexts.len())? })?;
+            for context in contexts {
                 body.fixed(&WireSecurityContext { size: word(context.value.len())?, padding: U32::ZERO })?;
                 body.bytes(context.name)?;
                 body.bytes(&[0])?;
@@ -145,15 +149,13 @@ impl Extensions<'_> {
         Ok(units)
     }
 
-    /// Bytes of all security contexts with their head; 0 if there are none.
+    /// Bytes of all security contexts with their head; 0 if nothing is said about them.
     fn security_len(&self) -> Result<usize, EncodeError> {
-        if self.security.is_empty() {
-            return Ok(0);
-        }
-        if self.security.len() > MAX_SECURITY_CONTEXTS {
+        let Some(contexts) = self.security else { return Ok(0) };
+        if contexts.len() > MAX_SECURITY_CONTEXTS {
             return Err(EncodeError::SecurityContext);
         }
-        self.security.iter().try_fold(size_of::<WireExtension>(), |len, context| {
+        contexts.iter().try_fold(size_of::<WireExtension>(), |len, context| {
             context.check()?;
             len.checked_add(context.bytes() + context.padding()).ok_or(EncodeError::ExtensionsTooLong)
         })

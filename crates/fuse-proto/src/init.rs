@@ -51,8 +51,8 @@ use crate::session::Session;
 /// The major version of the protocol.
 pub const MAJOR: u32 = 7;
 
-/// The minor version that we speak: as new as servers in the field have been seen with, and new enough for the
-/// pickiest of them, which refuses clients below 31.
+/// The minor version that we speak: the newest whose operations and flags are known here. Servers take any that is
+/// newer than theirs, and the pickiest of them refuses clients below 31.
 pub const MINOR: u32 = 45;
 
 /// The oldest minor version of a server that we speak to. Before it, structures had other sizes.
@@ -211,9 +211,16 @@ bitflags! {
 }
 
 impl InitFlags {
-    /// What a client without a cache of its own can always offer: large and parallel reads, READDIRPLUS, and
-    /// servers without open files.
+    /// What every client of this crate can offer: large and parallel transfers, READDIRPLUS, and servers without open
+    /// files. Whatever else there is promises something that only the client can keep. A client that says
+    /// [`SetIds::Remove`](crate::ops::SetIds::Remove) where it is due adds
+    /// [`HANDLE_KILLPRIV_V2`](Self::HANDLE_KILLPRIV_V2); one that leaves the mask to the server
+    /// [`DONT_MASK`](Self::DONT_MASK); one that wraps what it creates in [`Extended`](crate::Extended)
+    /// [`CREATE_SUPP_GROUP`](Self::CREATE_SUPP_GROUP); one that tells file systems of the host apart
+    /// [`SUBMOUNTS`](Self::SUBMOUNTS); one with locks [`POSIX_LOCKS`](Self::POSIX_LOCKS) and
+    /// [`FLOCK_LOCKS`](Self::FLOCK_LOCKS).
     pub const BASIC: Self = Self::ASYNC_READ
+        .union(Self::ASYNC_DIO)
         .union(Self::ATOMIC_O_TRUNC)
         .union(Self::BIG_WRITES)
         .union(Self::AUTO_INVAL_DATA)

@@ -1,6 +1,10 @@
 //! FU-T-1: every field of every structure lies where the protocol has it, and is as large.
 
 use core::mem::offset_of;
+use std::borrow::ToOwned;
+use std::path::Path;
+use std::vec::Vec;
+use std::{format, fs, vec};
 
 use crate::attr::WireAttributes;
 use crate::dirent::{WireDirEntry, WireDirEntryPlus};
@@ -13,9 +17,9 @@ use crate::notify::{
     WireNotifyStore,
 };
 use crate::ops::{
-    WireAccess, WireBmap, WireBmapReply, WireCopied, WireCopied64, WireCopyFileRange, WireFileLock, WireGetStatx,
-    WireGetXattr, WireInterrupt, WireIoctl, WireIoctlRange, WireIoctlReply, WireLSeek, WireLSeekReply, WireLock,
-    WireNotifyReply, WirePoll, WirePollReply, WireRemoveMapping, WireRemoveMappingOne, WireSetXattr, WireSetXattrShort,
+    WireAccess, WireBmap, WireBmapReply, WireCopied64, WireCopyFileRange, WireFileLock, WireGetStatx, WireGetXattr,
+    WireInterrupt, WireIoctl, WireIoctlRange, WireIoctlReply, WireLSeek, WireLSeekReply, WireLock, WireNotifyReply,
+    WirePoll, WirePollReply, WireRemoveMapping, WireRemoveMappingOne, WireSetXattr, WireSetXattrShort,
     WireSetupMapping, WireStatx, WireStatxReply, WireStatxTime, WireSyncFs, WireXattrLen,
 };
 use crate::ops::{
@@ -27,6 +31,31 @@ use crate::ops::{
 /// The size of the field that `project` borrows.
 fn field_size<T, F>(_project: fn(&T) -> &F) -> usize {
     size_of::<F>()
+}
+
+/// The tests below come out of a macro; this one sees to it that no structure is missing from it.
+#[test]
+#[cfg_attr(miri, ignore = "reads the sources")]
+fn fu_t_1_every_structure_has_its_layout_tested() {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut names = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("the sources are there") {
+            let path = entry.expect("they can be listed").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let text = fs::read_to_string(&path).expect("they can be read");
+                let found = text.lines().filter_map(|line| line.strip_prefix("pub struct Wire"));
+                names.extend(found.map(|rest| rest.split([' ', '(', '<']).next().unwrap_or_default().to_owned()));
+            }
+        }
+    }
+    assert!(names.len() > 40, "{names:?}");
+    let tests = include_str!("layout_tests.rs");
+    for name in names {
+        assert!(tests.contains(&format!(": Wire{name}, ")), "Wire{name}");
+    }
 }
 
 macro_rules! layout {
@@ -313,10 +342,6 @@ layout! {
         to_offset @ 32: 8,
         length @ 40: 8,
         flags @ 48: 8
-    }
-    fu_t_1_fuse_write_out_of_a_copy: WireCopied, 8 {
-        size @ 0: 4,
-        padding @ 4: 4
     }
     fu_t_1_fuse_copy_file_range_out: WireCopied64, 8 {
         size @ 0: 8

@@ -53,6 +53,8 @@ pub mod session;
 pub mod xattr;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod layout_tests;
 #[cfg(test)]
 mod testing;

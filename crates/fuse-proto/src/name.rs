@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn fu_sem_18_no_request_can_ask_for_a_parent() {
+        // Neither alone nor as a part of something longer: whoever walks a path knows where it came from.
+        for bad in [&b".."[..], b"../..", b"a/..", b"..\0"] {
+            assert!(Name::new(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
     fn a_name_need_not_be_utf_8() {
         let name = Name::new(b"caf\xe9").expect("any byte but two is allowed");
         assert_eq!(name.as_bytes(), b"caf\xe9");

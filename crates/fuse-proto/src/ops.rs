@@ -66,17 +66,16 @@ mod release;
 mod set_ids;
 mod setattr;
 mod statfs;
-mod sync;
-mod write;
-
-pub use self::create::{Create, Created, TmpFile, WireCreate, WireCreated};
 mod statx;
+mod sync;
 mod syncfs;
+mod write;
 mod xattr;
 
 pub use self::access::{Access, AccessMask, WireAccess};
 pub use self::bmap::{Bmap, WireBmap, WireBmapReply};
-pub use self::copy_file_range::{CopyFileRange, CopyFileRange64, WireCopied, WireCopied64, WireCopyFileRange};
+pub use self::copy_file_range::{CopyFileRange, CopyFileRange64, WireCopied64, WireCopyFileRange};
+pub use self::create::{Create, Created, TmpFile, WireCreate, WireCreated};
 pub use self::destroy::Destroy;
 pub use self::fallocate::{AllocateMode, FAllocate, WireFAllocate};
 pub use self::forget::{BatchForget, Forget, WireBatchForget, WireForget, WireForgetOne};

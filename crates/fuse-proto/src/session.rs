@@ -308,6 +308,8 @@ fn fallback(opcode: Opcode) -> Option<Plan> {
         | Opcode::RemoveXattr
         | Opcode::FAllocate
         | Opcode::TmpFile => Plan::Refuse(Errno::EOPNOTSUPP),
+        // A file system without links, as `link` reports it.
+        Opcode::Link => Plan::Refuse(Errno::EPERM),
         Opcode::LSeek | Opcode::CopyFileRange | Opcode::GetLk | Opcode::SetLk | Opcode::SetLkW => Plan::Emulate,
         _ => return None,
     })

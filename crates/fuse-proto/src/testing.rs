@@ -3,14 +3,17 @@
 use std::vec::Vec;
 
 use proptest::test_runner::Config as ProptestConfig;
-use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I32, U32, U64};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::attr::WireAttributes;
 use crate::entry::WireEntry;
 use crate::file_type::FileType;
 use crate::header::{ReplyHeader, Unique};
 use crate::id::NodeId;
+use crate::init::{Init, InitFlags, WireInitReply};
+use crate::operation::Operation;
+use crate::session::Session;
 
 /// The number that tests give their requests.
 pub(crate) const UNIQUE: Unique = Unique::FIRST;
@@ -53,6 +56,17 @@ pub(crate) fn wire_entry(node: u64, file_type: FileType) -> WireEntry {
         attr_lifetime_nanos: U32::new(20),
         attributes: wire_attributes(file_type),
     }
+}
+
+/// A session in which the server agreed to `flags`.
+pub(crate) fn session(flags: InitFlags) -> Session {
+    let mut wire = WireInitReply::new_zeroed();
+    wire.major = U32::new(7);
+    wire.minor = U32::new(38);
+    wire.flags = U32::MAX_VALUE;
+    wire.map_alignment = 0.into();
+    let init = Init::new(1 << 20).offer(flags);
+    init.parse(wire.as_bytes()).expect("a good reply")
 }
 
 /// A whole reply to the request with [`UNIQUE`], with the right length.

@@ -128,12 +128,9 @@ impl<S: Storage> Volume<S> {
         if self.nodes.get(index).record.is_directory() { Err(Error::IsDirectory) } else { Ok(index) }
     }
 
-    /// A node that is a file and may be written.
+    /// A node that is a file, on a disk that can be written. What its attributes allow is decided when it is opened, by others.
     fn writable_file(&mut self, node: NodeId) -> Result<usize, Error> {
         let index = self.file(node)?;
-        if self.nodes.get(index).record.attributes.contains(Attributes::READ_ONLY) {
-            return Err(Error::ReadOnly);
-        }
         self.begin_change()?;
         Ok(index)
     }

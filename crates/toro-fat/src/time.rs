@@ -41,6 +41,18 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// What is left of it as the time of a change.
+    pub(crate) fn as_modified(self) -> Self {
+        Packed { hundredths: 0, ..self.pack() }.unpack()
+    }
+
+    /// What is left of it as the day of an access.
+    pub(crate) fn as_accessed(self) -> Self {
+        Packed { time: 0, hundredths: 0, ..self.pack() }.unpack()
+    }
+}
+
 impl Packed {
     /// The point in time, whatever the bits are: a month 0 or 15 or a second 62 is moved to the next that exists.
     pub(crate) fn unpack(self) -> Timestamp {

@@ -184,7 +184,27 @@ impl<S: Storage> Volume<S> {
         Ok(metadata(&self.nodes.get(self.nodes.index(node)?).record))
     }
 
-    /// Sets the times that are given. The root has none.
+    /// Sets read-only, hidden, system and archive as `attributes` has them, and leaves the others alone. The root has none. Nobody
+    /// here looks at them: whoever opens files decides what they allow.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::ReadOnly`], [`Error::Storage`].
+    pub fn set_attributes(&mut self, node: NodeId, attributes: Attributes) -> Result<(), Error> {
+        const CHANGEABLE: u8 =
+            Attributes::READ_ONLY.0 | Attributes::HIDDEN.0 | Attributes::SYSTEM.0 | Attributes::ARCHIVE.0;
+        let index = self.nodes.index(node)?;
+        self.begin_change()?;
+        let node = self.nodes.get_mut(index);
+        if node.whereabouts != Whereabouts::Root {
+            node.record.attributes.0 = node.record.attributes.0 & !CHANGEABLE | attributes.0 & CHANGEABLE;
+            node.entry = node::Entry::Changed;
+        }
+        Ok(())
+    }
+
+    /// Sets the times that are given, as precisely as the disk has them: when the contents changed to two seconds, the last
+    /// access to the day. The root has none.
     ///
     /// # Errors
     ///
@@ -199,8 +219,8 @@ impl<S: Storage> Volume<S> {
         self.begin_change()?;
         let node = self.nodes.get_mut(index);
         if node.whereabouts != Whereabouts::Root {
-            node.record.modified = modified.unwrap_or(node.record.modified);
-            node.record.accessed = accessed.unwrap_or(node.record.accessed);
+            node.record.modified = modified.map_or(node.record.modified, Timestamp::as_modified);
+            node.record.accessed = accessed.map_or(node.record.accessed, Timestamp::as_accessed);
             node.entry = node::Entry::Changed;
         }
         Ok(())

@@ -18,7 +18,18 @@
 //! # Names
 //!
 //! FAT keeps the case of names and does not distinguish by it. A name that it cannot store names nothing, and is EINVAL
-//! where it would have to be created. There are no links, no permissions but "read-only", and times are to two seconds.
+//! where it would have to be created. There are no links of either kind, no pipes, sockets or devices: EPERM.
+//!
+//! # Attributes
+//!
+//! Of permissions there is one bit, "read-only": a file has it if nobody may write, and it is looked at when a file is opened,
+//! not later. What a mode says beyond that is not kept, and no error, since nobody here is kept from anything by it. All
+//! files are the superuser's; to give them to others is EPERM. The time of a change is kept to two seconds, that of the last
+//! access to the day. There are no extended attributes, and no holes.
+//!
+//! # Locks
+//!
+//! They are kept in memory ([`LockTable`]): whoever uses the volume is on this machine.
 //!
 //! # Inode numbers
 //!
@@ -38,13 +49,14 @@ use core::time::Duration;
 
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
-use toro_fat::{Kind, NodeId, Storage, Timestamp, Volume};
+use toro_fat::{Attributes, Kind, NodeId, Storage, Timestamp, Volume};
 
 use self::node::FatNode;
 use super::lock::Lock;
+use super::locks::LockTable;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
-use super::vfs::{FileSystem, Node};
+use super::vfs::{FileSystem, Health, Node};
 
 mod file;
 mod node;
@@ -75,6 +87,9 @@ pub struct Fat {
     was_clean: bool,
     is_closed: Cell<bool>,
     nodes: RefCell<Nodes>,
+    /// Who has locked files, and who wants to.
+    locks: Rc<LockTable>,
+    now: fn() -> Timestamp,
     /// References to return.
     owed: RefCell<Vec<NodeId>>,
     /// Whether damage has been reported.
@@ -103,17 +118,21 @@ impl Fat {
     ) -> Result<Rc<Self>, toro_fat::Error> {
         let is_read_only = storage.is_read_only();
         let Platform { scheduler, buffer, now } = platform;
+        let scheduler: Rc<dyn Scheduler> = scheduler.into();
+        let locks = LockTable::new(Box::new(Rc::clone(&scheduler)));
         let volume = Volume::mount(storage, toro_fat::Options { now, cached_sectors })?;
         let (root, was_clean) = (volume.root(), volume.was_clean());
         Ok(Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
-            volume: Lock::new(Some(volume), scheduler, PATIENCE),
+            volume: Lock::new(Some(volume), Box::new(scheduler), PATIENCE),
             buffer,
             root,
             is_read_only,
             was_clean,
             is_closed: Cell::new(false),
             nodes: RefCell::default(),
+            locks,
+            now,
             owed: RefCell::default(),
             is_reported: Cell::new(false),
         }))
@@ -122,6 +141,11 @@ impl Fat {
     /// Whether the volume was unmounted in order the last time.
     pub fn was_clean(&self) -> bool {
         self.was_clean
+    }
+
+    /// Fails after the end.
+    fn expect_open(&self) -> Result<(), Errno> {
+        if self.is_closed.get() { Err(Errno::ENOTCONN) } else { Ok(()) }
     }
 
     /// Works with the volume, alone.
@@ -257,6 +281,10 @@ impl FileSystem for Fat {
         self.with(Volume::sync_all)
     }
 
+    fn health(&self) -> Health {
+        if self.is_closed.get() { Health::Failed(Errno::ENOTCONN) } else { Health::Working }
+    }
+
     /// Makes everything stable and marks the volume clean. Files that are open fail from then on; those that were removed go.
     fn shutdown(&self) {
         let end = self.volume.with(|place| {
@@ -271,6 +299,7 @@ impl FileSystem for Fat {
             }
             volume.unmount()
         });
+        self.locks.abandon(Errno::ENOTCONN);
         match end {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log::error!("fat: a volume was not unmounted cleanly: {error}"),
@@ -292,9 +321,9 @@ fn metadata(metadata: &toro_fat::Metadata, inode: u64) -> Metadata {
         Kind::Directory => (0o040_000, 0o777),
     };
     let permissions = if is_read_only(metadata) { permissions & 0o555 } else { permissions };
-    let modified = FileTime {
-        seconds: i64::try_from(metadata.modified.seconds).unwrap_or(i64::MAX),
-        nanoseconds: metadata.modified.nanoseconds,
+    let time = |time: Timestamp| FileTime {
+        seconds: i64::try_from(time.seconds).unwrap_or(i64::MAX),
+        nanoseconds: time.nanoseconds,
     };
     Metadata {
         file_type: file_type(metadata.kind),
@@ -307,13 +336,12 @@ fn metadata(metadata: &toro_fat::Metadata, inode: u64) -> Metadata {
         device: 0,
         blocks: u64::from(metadata.size).div_ceil(512),
         block_size: 4096,
-        accessed: modified,
-        modified,
-        changed: modified,
+        accessed: time(metadata.accessed),
+        modified: time(metadata.modified),
+        changed: time(metadata.modified),
     }
 }
 
 fn is_read_only(metadata: &toro_fat::Metadata) -> bool {
-    const READ_ONLY: u8 = 1 << 0;
-    metadata.attributes.0 & READ_ONLY != 0
+    metadata.attributes.contains(Attributes::READ_ONLY)
 }

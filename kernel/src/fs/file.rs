@@ -91,7 +91,6 @@ impl File {
     /// # Errors
     ///
     /// None; the signature is that of std.
-    #[expect(clippy::unnecessary_wraps, reason = "as in std")]
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self { shared: Rc::clone(&self.shared) })
     }

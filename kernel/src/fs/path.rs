@@ -30,7 +30,8 @@
 //! # Names that are not there yet
 //!
 //! [`locate`] does the same walk for those who make, remove or rename: it ends at the directory of the last name, and the
-//! name itself need not exist. If links are followed, what is located is the place that the last one names.
+//! name itself need not exist. If links are followed, what is located is the place that the last one names. A file is never made
+//! where a slash demands a directory, also if that slash is a link's.
 //!
 //! # Staleness
 //!
@@ -59,6 +60,9 @@ pub const LINKS_MAX: usize = 40;
 pub enum LastLink {
     /// Go on to what it names.
     Follow,
+    /// Go on to what it names, which shall be created if there is no such thing. That cannot be a directory: a slash behind the
+    /// last name, in the path or in the link, is EISDIR.
+    Create,
     /// Stop at the link itself, as `lstat` does.
     Keep,
 }
@@ -142,8 +146,13 @@ fn walk<'r>(root: &'r Rc<dyn Node>, path: &[u8], last_link: LastLink, freshness:
             b"." => walk.expect_directory()?,
             b".." => walk.step_back()?,
             _ => {
+                let is_end = next_component(&pending, at).is_none();
+                if last_link == LastLink::Create && is_end && !component.is_last(&pending) {
+                    walk.expect_directory()?;
+                    return Err(Errno::EISDIR);
+                }
                 let node = match walk.find(name) {
-                    Err(Errno::ENOENT) if next_component(&pending, at).is_none() => {
+                    Err(Errno::ENOENT) if is_end => {
                         walk.missing = Some(name.into());
                         break;
                     }

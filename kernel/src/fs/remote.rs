@@ -20,6 +20,9 @@
 //! than at home, as the buffer itself is sent. What is written is copied into a vector that is sent, and from there by the
 //! file system. Errors travel as they are.
 //!
+//! A lock that cannot be had at once is waited for by a thread of the owner that does nothing else, beside those that do
+//! calls: whoever has the lock may need one of them to give it up.
+//!
 //! # Ownership
 //!
 //! An object in [`Exports`] is held by exactly one handle on one other core. That handle is the only one to use its
@@ -52,8 +55,10 @@ use alloc::boxed::Box;
 
 /// What the owner shall do.
 pub enum Job {
-    /// Something that may wait, so it needs a thread.
+    /// Something that may wait for a device, so it needs a thread.
     Call(Box<dyn FnOnce(&Exports) + Send>),
+    /// Something that may wait for other calls, so it needs a thread that is not theirs.
+    LongCall(Box<dyn FnOnce(&Exports) + Send>),
     /// To drop an object, which does not wait.
     Close(Number),
 }
@@ -62,11 +67,15 @@ pub enum Job {
 ///
 /// What a caller may rely on:
 /// 1. every job that is posted is done, on the owner, with the owner's exports;
-/// 2. a call that waits there keeps no other job from being done, up to a limit that the owner sets.
+/// 2. a call that waits there keeps no other job from being done, up to a limit that the owner sets;
+/// 3. a long call keeps none from being done, as long as there is memory for its thread.
 pub trait Carrier: Clone + 'static {
     /// Sends a job. Does not wait.
     fn post(&self, job: Job);
 
     /// Calls `function` in a thread of the owner and waits for what it returns.
     fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T;
+
+    /// The same for what may wait for other calls: for somebody to unlock a file.
+    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T;
 }

@@ -41,3 +41,14 @@ pub trait Scheduler {
     /// A new event that nobody waits for yet.
     fn event(&self) -> Rc<dyn Event>;
 }
+
+/// One for several.
+impl<S: Scheduler + ?Sized> Scheduler for Rc<S> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn event(&self) -> Rc<dyn Event> {
+        (**self).event()
+    }
+}

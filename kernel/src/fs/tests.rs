@@ -11,8 +11,13 @@ use super::remote::tests as remote;
 use crate::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use crate::time::UNIX_EPOCH;
 
+mod attributes;
+mod files;
 mod like_linux;
+mod locking;
 mod model;
+mod mounting;
+mod names;
 pub mod threads;
 pub mod writing;
 

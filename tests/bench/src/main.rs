@@ -11,6 +11,7 @@
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench stack   instructions per request in the network stack alone ([`stack`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
+//!   bench fs-host      reads of files in an ordinary process, beside the host's own ([`fs_host`])
 //!   bench net-host     frames per second in ordinary processes, beside DPDK's driver ([`net_host`])
 //!   bench litmus  no wake-up is lost in millions of round trips ([`litmus`])
 //! ```
@@ -38,6 +39,7 @@ mod counters;
 mod cpio;
 mod elf;
 mod fs;
+mod fs_host;
 mod guest;
 mod heap;
 mod image;
@@ -93,6 +95,8 @@ enum What {
     Stack(stack::Options),
     /// Reads per second of our disk driver and libblkio, in this process, from the same vhost-user daemon
     BlockHost(block_host::Options),
+    /// Reads of files in this process, through virtiofsd by vhost-user and by the host's own pread
+    FsHost(fs_host::Options),
     /// Frames per second of our network driver and DPDK's, in ordinary processes, against the same vhost-user device
     NetHost(net_host::Options),
     /// Whether a wake-up is lost in millions of round trips between two sides that sleep; no figures, a verdict
@@ -111,6 +115,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Ring(options) => ring::run(options),
         What::Stack(options) => stack::run(options),
         What::BlockHost(options) => block_host::run(options),
+        What::FsHost(options) => fs_host::run(options),
         What::NetHost(options) => net_host::run(options),
         What::Litmus(options) => litmus::run(options),
     }

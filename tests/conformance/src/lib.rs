@@ -12,10 +12,14 @@
 //! the available index, a chain that ends early) are taken, and where it is more tolerant than the specification,
 //! [`OracleDevice`] asks for the rest. Every byte is checked: a request's contents and its place in the ring
 //! determine the answer, which both sides compute for themselves ([`exchange`]).
+//!
+//! In the same way the file system is judged by the crate `fuse-backend-rs`, the server in several virtual machine monitors and
+//! container runtimes ([`fuse_server`]).
 
 pub mod device;
 pub mod driver;
 pub mod exchange;
+pub mod fuse_server;
 pub mod memory;
 pub mod shapes;
 

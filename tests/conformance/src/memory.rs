@@ -14,6 +14,11 @@ const SIZE: usize = 256 << 20;
 /// The longest stretch that is zeroed at once.
 const ZEROES: [u8; 4096] = [0; 4096];
 
+/// PROT_READ and PROT_WRITE, as a number of Linux.
+const fn libc_protection() -> i32 {
+    1 | 2
+}
+
 /// Guest memory with an allocator in front of it. Immortal, as [`DmaMemory`] has to be for drivers.
 #[derive(Debug)]
 pub struct GuestRam {
@@ -41,6 +46,18 @@ impl GuestRam {
     /// The memory as the device reaches it.
     pub fn mapped(&self) -> &GuestMemoryMmap {
         &self.mapped
+    }
+
+    /// The same memory for those who use the version of rust-vmm's crate before this one.
+    pub fn mapped_before(&self) -> vm_memory_of_server::GuestMemoryMmap {
+        use vm_memory_of_server::{GuestAddress as Address, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
+
+        let host = self.mapped.get_host_address(GuestAddress(BASE)).expect("it is mapped");
+        // SAFETY: the region is mapped there, readable and writable, for ever: `leak` is the only way to make one. A
+        // region that is built like this does not unmap it.
+        let region = unsafe { MmapRegion::build_raw(host, SIZE, libc_protection(), 0) }.expect("whole pages");
+        let region = GuestRegionMmap::new(region, Address(BASE)).expect("the address space does not end there");
+        GuestMemoryMmap::from_regions(vec![region]).expect("there is one region")
     }
 
     /// How many blocks the driver holds.

@@ -4,7 +4,7 @@ use fat_tests::memory::Memory;
 use fat_tests::model::{read_all, walk};
 use fat_tests::tools::{fsck, mkfs};
 use fat_tests::{OPTIONS, skeleton};
-use toro_fat::{Error, FatKind, SECTOR, Volume};
+use toro_fat::{Attributes, Error, FatKind, SECTOR, Timestamp, Volume};
 
 fn mount(image: Vec<u8>) -> Volume<Memory> {
     Volume::mount(Memory::new(image), OPTIONS).expect("it is a volume")
@@ -50,6 +50,37 @@ fn volume_is_marked_as_in_use_from_the_first_change_until_it_is_left() {
         assert_eq!(volume.storage().image()[state], 0);
         assert!(mount(volume.into_storage().image()).stats().expect("nothing fails").was_clean);
     }
+}
+
+#[test]
+fn attributes_and_times_are_on_the_disk_what_they_are_in_memory() {
+    let mut volume = mount(mkfs(20_000, &["-F", "16"]));
+    let root = volume.root();
+    let file = volume.create(root, b"FILE").expect("there is room");
+    volume.write(file, 0, b"x").expect("there is room");
+    let all = Attributes::READ_ONLY.0 | Attributes::HIDDEN.0 | Attributes::SYSTEM.0 | Attributes::ARCHIVE.0;
+    // The kind of an entry is none of the things that are set.
+    volume.set_attributes(file, Attributes(0xFF)).expect("nothing fails");
+    assert_eq!(volume.metadata(file).map(|metadata| metadata.attributes), Ok(Attributes(all)));
+    volume.set_attributes(file, Attributes::READ_ONLY).expect("nothing fails");
+    assert_eq!(volume.write(file, 1, b"y"), Ok(1), "whoever opens it looks at that");
+    // 2024-02-29 12:34:57.5, and the day of it
+    let time = Timestamp { seconds: 1_709_210_097, nanoseconds: 500_000_000 };
+    volume.set_times(file, Some(time), Some(time)).expect("nothing fails");
+    let of = |volume: &mut Volume<Memory>| {
+        let node = volume.lookup(volume.root(), b"FILE").expect("it exists");
+        let metadata = volume.metadata(node).expect("it is held");
+        (metadata.attributes, metadata.modified.seconds, metadata.modified.nanoseconds, metadata.accessed.seconds)
+    };
+    let expected = (Attributes(Attributes::READ_ONLY.0 | Attributes::ARCHIVE.0), 1_709_210_096, 0, 1_709_164_800);
+    assert_eq!(of(&mut volume), expected);
+    volume.unmount().expect("nothing fails");
+    assert_eq!(of(&mut mount(volume.into_storage().image())), expected);
+    // The root has none.
+    let mut volume = mount(mkfs(20_000, &["-F", "16"]));
+    let root = volume.root();
+    volume.set_attributes(root, Attributes::READ_ONLY).expect("nothing fails");
+    assert_eq!(volume.metadata(root).map(|metadata| metadata.attributes), Ok(Attributes::DIRECTORY));
 }
 
 #[test]

@@ -19,6 +19,10 @@
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
 //! | [`partitions()`] | a partition table |
+//! | [`fuse_replies()`] | a file server, in any reply to any operation |
+//! | [`fuse_dirents()`] | a file server, in listings of directories |
+//! | [`fuse_init()`] | a file server, while a session is agreed on |
+//! | [`fuse_session()`] | a file server, over a session: what it does not implement, and what it says unasked |
 //! | [`received_frames()`] | a network, and the device in front of it, under the network stack |
 //!
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
@@ -33,6 +37,10 @@ pub mod config_space;
 pub mod e1000;
 pub mod fat;
 pub mod function;
+pub mod fuse_dirents;
+pub mod fuse_init;
+pub mod fuse_replies;
+pub mod fuse_session;
 pub mod heap;
 pub mod kinds;
 pub mod operations;
@@ -146,6 +154,26 @@ pub fn fat(input: &[u8]) {
 /// A disk with a partition table of any bytes.
 pub fn partitions(input: &[u8]) {
     partitions::body(input);
+}
+
+/// Any reply to any operation of FUSE.
+pub fn fuse_replies(input: &[u8]) {
+    fuse_replies::body(input);
+}
+
+/// Listings of directories of any bytes.
+pub fn fuse_dirents(input: &[u8]) {
+    fuse_dirents::body(input);
+}
+
+/// Any answer to any offer of a session.
+pub fn fuse_init(input: &[u8]) {
+    let _ = fuse_init::body(input);
+}
+
+/// A session in which anything may not be implemented, and anything be said.
+pub fn fuse_session(input: &[u8]) {
+    fuse_session::body(input);
 }
 
 /// Frames of any bytes with any notes.

@@ -10,7 +10,7 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 11] {
+pub fn all() -> [(&'static str, Seeds); 15] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
@@ -21,6 +21,10 @@ pub fn all() -> [(&'static str, Seeds); 11] {
         ("pci_capabilities", pci_capabilities()),
         ("config_space", config_space()),
         ("fat", crate::fat::seeds()),
+        ("fuse_dirents", crate::fuse_dirents::seeds()),
+        ("fuse_init", crate::fuse_init::seeds()),
+        ("fuse_replies", crate::fuse_replies::seeds()),
+        ("fuse_session", crate::fuse_session::seeds()),
         ("partitions", crate::partitions::seeds()),
         ("received_frames", crate::received_frames::seeds()),
     ]

@@ -45,6 +45,10 @@ targets!(
     pci_capabilities,
     config_space,
     fat,
+    fuse_dirents,
+    fuse_init,
+    fuse_replies,
+    fuse_session,
     partitions,
     received_frames,
     virtio_net

@@ -18,12 +18,10 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::file_server::{FileServer, FileServerKind, Serving};
+
 /// QEMU's block devices, by vhost-user among others.
 const STORAGE: &str = "qemu-storage-daemon";
-/// QEMU's server for virtio-fs, in C, where its distributions keep it; elsewhere it is its successor in Rust.
-const FILES_C: &str = "/usr/lib/qemu/virtiofsd";
-const FILES_RUST: [&str; 3] = ["/usr/libexec/virtiofsd", "/usr/lib/virtiofsd", "virtiofsd"];
-
 /// What a daemon says, in its directory: shown if the test fails.
 const LOG: &str = "log";
 
@@ -133,36 +131,48 @@ impl Daemon {
         Self { child: start(&mut command, &directory), directory, elsewhere }
     }
 
-    /// Serves the files of a directory.
+    /// Serves the files of a directory, by whichever server is here.
     ///
     /// # Panics
     ///
-    /// If the daemon cannot be started.
+    /// If there is none, or it cannot be started.
     pub fn files(served: &Path) -> Self {
+        let server = FileServer::any().expect("`cargo xtask setup` installs virtiofsd");
+        Self::files_by(&server, served, &Serving::default())
+    }
+
+    /// Serves the files of a directory, by this server.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    pub fn files_by(server: &FileServer, served: &Path, serving: &Serving) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         // It is given the socket: to make one, it also wants a place that is root's.
         let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
         rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("it is open");
-        let mut words = vec![format!("--fd={}", listener.as_raw_fd()), "--thread-pool-size=0".to_owned()];
         let mut command = Command::new("unshare");
-        if Path::new(FILES_C).exists() {
-            // It makes a sandbox, and root of a namespace may.
-            if !rustix::process::geteuid().is_root() {
-                command.args(["--user", "--map-root-user"]);
-            }
-            words.insert(0, FILES_C.to_owned());
-            let source = format!("source={}", served.display());
-            for option in [source.as_str(), "cache=always", "sandbox=chroot", "log_level=err"] {
-                words.extend(["-o".to_owned(), option.to_owned()]);
-            }
-        } else {
-            let program = FILES_RUST.iter().find(|place| Path::new(place).exists()).unwrap_or(&"virtiofsd");
-            words.insert(0, (*program).to_owned());
-            words.push(format!("--shared-dir={}", served.display()));
-            words.extend(["--cache=always", "--sandbox=none", "--seccomp=none", "--log-level=error"].map(String::from));
+        // It makes a sandbox, and root of a namespace may.
+        if server.kind == FileServerKind::C && !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
         }
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).args(words);
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
+        command.arg(&server.program).args(server.arguments(listener.as_raw_fd(), served, serving));
         Self { child: start(&mut command, &directory), directory, elsewhere: None }
+    }
+
+    /// How many files it has open, of whatever kind.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended, or is somebody else's.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours").count()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens.

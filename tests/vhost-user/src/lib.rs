@@ -3,6 +3,7 @@
 //! ```text
 //!   test process                                     daemon
 //!   VirtioBlk, VirtioFs  over VhostUser  --socket--> qemu-storage-daemon, virtiofsd
+//!   toro::fs, over this VirtioFs         --socket--> virtiofsd, in C and in Rust
 //!   VirtioNet            over VhostUser  --socket--> DPDK's testpmd
 //!   GuestMemory          <----- shared memory -----> the same rings and buffers
 //! ```
@@ -12,11 +13,15 @@
 //! are in each other's way.
 
 mod daemon;
+mod file_server;
+mod share;
 mod testpmd;
 
 use std::time::Duration;
 
 pub use daemon::{Access, Backing, Daemon, Disk};
+pub use file_server::{Caching, FileServer, FileServerKind, Serving, Xattrs};
+pub use share::{Share, Waiting, connect, share_memory};
 pub use testpmd::{Forwarding, Rate, Testpmd};
 
 /// How long a device may take for anything. What needs it has failed.

@@ -239,9 +239,18 @@ fn references_of_a_listing_broken_off_are_those_not_yet_taken() {
 }
 
 #[test]
-fn the_largest_records_fit_the_smallest_read() {
-    assert_eq!(plus(9, &[b'x'; 255], 1).len(), 408);
+fn hd_fs_29_no_record_is_larger_than_the_smallest_read() {
+    let largest = plus(9, &[b'x'; 255], 1);
+    assert_eq!(largest.len(), 408);
+    assert_eq!(list_plus(&largest).count(), 1);
     const { assert!(MIN_DIRECTORY_READ >= 414) };
+    // The one that ends 24 bytes behind a page.
+    for len in [256, 4095] {
+        let payload = plain(&[b'x'; 4096][..len], 1);
+        assert_eq!(list(&payload), [malformed(Defect::NameLength)]);
+        let payload = plus(9, &[b'x'; 4096][..len], 1);
+        assert_eq!(list_plus(&payload).filter(Result::is_ok).count(), 0);
+    }
 }
 
 fn names() -> impl Strategy<Value = Vec<Vec<u8>>> {

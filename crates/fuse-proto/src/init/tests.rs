@@ -10,6 +10,9 @@ use zerocopy::FromZeros;
 use super::*;
 use crate::errno::Errno;
 use crate::header::Caller;
+use crate::id::NodeId;
+use crate::ops::{Open, OpenFlags};
+use crate::session::Plan;
 use crate::testing::{UNIQUE, config, reply};
 
 const MIB: u32 = 1 << 20;
@@ -173,6 +176,105 @@ fn fu_ini_7_fu_t_6_each_flag_counts_only_if_sent_and_returned() {
         });
         assert_eq!(session.flags(), init.flags().difference(dropped));
     }
+}
+
+/// What a session is to be like, worked out from the rules and not from the code.
+struct Expected {
+    minor: u32,
+    flags: InitFlags,
+    max_read: u32,
+    max_write: u32,
+    map_alignment: Option<u32>,
+    request_timeout: Option<Duration>,
+}
+
+impl Expected {
+    /// For a server that speaks `minor`, agrees to `flags` and answers with `length` bytes of a generous reply.
+    fn of(minor: u32, flags: InitFlags, length: usize) -> Self {
+        let whole = length == 64;
+        let flags = match length {
+            8 => InitFlags::empty(),
+            24 => InitFlags::from_bits_truncate(flags.bits() & u64::from(u32::MAX)),
+            _ if !flags.contains(InitFlags::INIT_EXT) => {
+                InitFlags::from_bits_truncate(flags.bits() & u64::from(u32::MAX))
+            }
+            _ => flags,
+        };
+        let max_read = match (flags.contains(InitFlags::MAX_PAGES), whole) {
+            (true, true) => MIB,
+            (true, false) => 4096,
+            (false, _) => 128 << 10,
+        };
+        Self {
+            minor: minor.min(45),
+            flags,
+            max_read,
+            max_write: if flags.contains(InitFlags::BIG_WRITES) { max_read } else { 4096 },
+            map_alignment: flags.contains(InitFlags::MAP_ALIGNMENT).then_some(if whole { 1 << 21 } else { 1 }),
+            request_timeout: (whole && flags.contains(InitFlags::REQUEST_TIMEOUT)).then_some(Duration::from_secs(30)),
+        }
+    }
+}
+
+#[test]
+fn fu_t_6_every_minor_every_length_and_every_flag_dropped() {
+    let init = Init::new(MIB).offer(InitFlags::all());
+    let drops = init.flags().iter().chain([InitFlags::empty()]);
+    let mut sessions = 0;
+    for dropped in drops {
+        let returned = init.flags().difference(dropped);
+        for minor in [27, 31, 36, 38, 45, 46] {
+            for length in REPLY_LENGTHS {
+                let mut wire = agreeing(&init);
+                (wire.flags, wire.flags2) = returned.halves();
+                wire.minor = U32::new(minor);
+                wire.map_alignment = U16::new(21);
+                wire.request_timeout = U16::new(30);
+                let expected = Expected::of(minor, returned, length);
+                let session = init.decode(UNIQUE, &reply(0, &wire.as_bytes()[..length])).expect("a session");
+                let case = std::format!("{minor} {length} without {dropped:?}");
+                assert_eq!(session.minor(), expected.minor, "{case}");
+                assert_eq!(session.flags(), expected.flags, "{case}");
+                assert_eq!(
+                    (session.max_read(), session.max_write()),
+                    (expected.max_read, expected.max_write),
+                    "{case}"
+                );
+                assert_eq!(session.map_alignment(), expected.map_alignment, "{case}");
+                assert_eq!(session.request_timeout(), expected.request_timeout, "{case}");
+                obeys(session, &case);
+                sessions += 1;
+            }
+        }
+    }
+    assert_eq!(sessions, (init.flags().iter().count() + 1) * 6 * 3);
+}
+
+/// What is sent in the session fits what was agreed.
+fn obeys(session: Session, case: &str) {
+    let flags = session.flags();
+    let has = |flag| flags.contains(flag);
+    let truncates = Open::new(NodeId::ROOT, OpenFlags::TRUNCATE, &session).flags().contains(OpenFlags::TRUNCATE);
+    assert_eq!(truncates, has(InitFlags::ATOMIC_O_TRUNC), "{case}");
+    let plus = if has(InitFlags::DO_READDIRPLUS) { Plan::Send } else { Plan::UseInstead(Opcode::ReadDir) };
+    assert_eq!(session.plan(Opcode::ReadDirPlus), plus, "{case}");
+    assert_eq!(session.masked(0o777, 0o022), if has(InitFlags::DONT_MASK) { 0o777 } else { 0o755 }, "{case}");
+    for (opcode, flag) in [(Opcode::Open, InitFlags::NO_OPEN_SUPPORT), (Opcode::OpenDir, InitFlags::NO_OPENDIR_SUPPORT)]
+    {
+        let learnt = session.clone().learn_unsupported(opcode);
+        assert_eq!(learnt, has(flag).then_some(Plan::Skip), "{case}");
+    }
+}
+
+#[test]
+fn a_client_promises_only_what_it_can_keep() {
+    let mut advised = InitFlags::ASYNC_READ | InitFlags::ATOMIC_O_TRUNC | InitFlags::BIG_WRITES;
+    advised |= InitFlags::AUTO_INVAL_DATA | InitFlags::DO_READDIRPLUS | InitFlags::READDIRPLUS_AUTO;
+    advised |= InitFlags::ASYNC_DIO | InitFlags::NO_OPEN_SUPPORT | InitFlags::PARALLEL_DIROPS;
+    advised |= InitFlags::MAX_PAGES | InitFlags::NO_OPENDIR_SUPPORT | InitFlags::SETXATTR_EXT;
+    assert_eq!(InitFlags::BASIC, advised);
+    assert_eq!(Init::new(MIB).flags(), advised);
+    assert_eq!(Init::new(MIB).request_len(), Ok(40 + 16), "nothing in it needs INIT_EXT");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!   '---- source -----'   '----------- target --------'
 //! ```
 //!
-//! The request counts in 64 bits and the reply of the older operation in 32, in the structure that WRITE answers with.
+//! The request counts in 64 bits and the reply of the older operation in 32, in the structure [`WireWritten`] of WRITE.
 //! A server that copied 4 GiB would report 0, so [`CopyFileRange`] refuses to ask for more than
 //! [`CopyFileRange::MAX_LENGTH`]; [`CopyFileRange64`] (7.45) has no such limit. Fewer bytes than asked for is what a
 //! caller has to expect, and none is the end of the source.
@@ -14,13 +14,14 @@
 
 use core::ops::RangeInclusive;
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::WireWritten;
 use crate::error::{Defect, EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::opcode::Opcode;
-use crate::operation::{BodyWriter, Operation, Request, fixed_len, parse_fixed};
+use crate::operation::{BodyWriter, Operation, Request, check_range, fixed_len, parse_fixed};
 
 /// Body of both operations.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -49,18 +50,6 @@ pub struct WireCopyFileRange {
     pub flags: U64,
 }
 const _: () = assert!(size_of::<WireCopyFileRange>() == 56);
-
-/// Reply to COPY_FILE_RANGE: the one that WRITE has.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
-#[repr(C)]
-#[doc(alias = "fuse_write_out")]
-pub struct WireCopied {
-    /// Bytes that were copied.
-    pub size: U32,
-    /// Zero.
-    pub padding: U32,
-}
-const _: () = assert!(size_of::<WireCopied>() == 8);
 
 /// Reply to COPY_FILE_RANGE_64.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -122,8 +111,7 @@ macro_rules! write_copy {
     ($copy:expr, $body:expr) => {{
         let copy = $copy;
         for offset in [copy.offset, copy.to_offset] {
-            let end = offset.checked_add(copy.length);
-            end.filter(|&end| end <= i64::MAX.unsigned_abs()).ok_or(EncodeError::OffsetOutOfRange)?;
+            check_range(offset, copy.length)?;
         }
         $body.fixed(&WireCopyFileRange {
             handle: U64::new(copy.handle.0),
@@ -157,11 +145,11 @@ impl Operation for CopyFileRange {
     type Reply<'a> = u32;
 
     fn payload_len(&self) -> RangeInclusive<usize> {
-        fixed_len::<WireCopied>()
+        fixed_len::<WireWritten>()
     }
 
     fn parse(&self, payload: &[u8]) -> Result<u32, ReplyError> {
-        let wire: WireCopied = parse_fixed(payload)?;
+        let wire: WireWritten = parse_fixed(payload)?;
         let copied = wire.size.get();
         if u64::from(copied) > self.length {
             return Err(Defect::Copied.into());

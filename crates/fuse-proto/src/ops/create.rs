@@ -18,8 +18,8 @@
 //! The server hands them to its own `open`. Unlike OPEN, CREATE passes on [`OpenFlags::EXCLUSIVE`] and
 //! [`OpenFlags::TRUNCATE`], whatever was negotiated: whether there is a file to be refused or emptied is known
 //! only where the step is atomic. [`OpenFlags::CREATE`] is what the operation means and is always sent (TMPFILE
-//! sends [`OpenFlags::NAMELESS`] in its place), and [`OpenFlags::NO_CONTROLLING_TERMINAL`] never is. For the READs,
-//! WRITEs and the RELEASE that follow, `sent_flags` is what the handle was opened with.
+//! sends [`OpenFlags::NAMELESS`] in its place), and [`OpenFlags::NO_CONTROLLING_TERMINAL`] never is. The READs, WRITEs
+//! and the RELEASE that follow carry [`OpenFlags::of_handle`] of what was sent.
 //!
 //! A server without CREATE says `ENOSYS`; MKNOD and OPEN then do it in two steps
 //! ([`Session::plan`](crate::Session::plan)). There is nothing to stand in for TMPFILE. About modes and masks

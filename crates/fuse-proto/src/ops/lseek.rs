@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::error::{Defect, EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::opcode::Opcode;
-use crate::operation::{BodyWriter, Operation, Request, fixed_len, parse_fixed};
+use crate::operation::{BodyWriter, Operation, Request, check_range, fixed_len, parse_fixed};
 
 /// Body of LSEEK.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -86,9 +86,7 @@ impl Request for LSeek {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        if self.offset > i64::MAX.unsigned_abs() {
-            return Err(EncodeError::OffsetOutOfRange);
-        }
+        check_range(self.offset, 0)?;
         body.fixed(&WireLSeek {
             handle: U64::new(self.handle.0),
             offset: U64::new(self.offset),

@@ -27,7 +27,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::error::{EncodeError, ReplyError};
 use crate::id::{FileHandle, NodeId};
 use crate::opcode::Opcode;
-use crate::operation::{BodyWriter, Operation, Request, fixed_len, parse_fixed};
+use crate::operation::{BodyWriter, Operation, Request, check_range, fixed_len, parse_fixed};
 
 /// Body of SETUPMAPPING.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -169,10 +169,7 @@ impl Request for SetupMapping {
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
         self.range().end().ok_or(EncodeError::MappingOutOfRange)?;
-        self.file_offset
-            .checked_add(self.length)
-            .filter(|&end| end <= i64::MAX.unsigned_abs())
-            .ok_or(EncodeError::OffsetOutOfRange)?;
+        check_range(self.file_offset, self.length)?;
         body.fixed(&WireSetupMapping {
             handle: U64::new(self.handle.map_or(NO_HANDLE, |FileHandle(raw)| raw)),
             file_offset: U64::new(self.file_offset),

@@ -18,6 +18,7 @@ use crate::header::{Caller, REQUEST_HEADER_LEN, RequestHeader};
 use crate::id::NodeId;
 use crate::notify::Question;
 use crate::opcode::Opcode;
+use crate::operation::check_range;
 
 /// Body of NOTIFY_REPLY for a retrieval; the data follow.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug)]
@@ -73,10 +74,7 @@ impl NotifyReply<'_> {
     pub fn encode(&self, caller: Caller, buffer: &mut [u8]) -> Result<usize, EncodeError> {
         let len = u32::try_from(self.request_len()).map_err(|_| EncodeError::LengthOutOfRange)?;
         let size = u32::try_from(self.data.len()).map_err(|_| EncodeError::LengthOutOfRange)?;
-        self.offset
-            .checked_add(size.into())
-            .filter(|&end| end <= i64::MAX.unsigned_abs())
-            .ok_or(EncodeError::OffsetOutOfRange)?;
+        check_range(self.offset, size.into())?;
         let header = RequestHeader {
             len: U32::new(len),
             opcode: U32::new(Self::OPCODE.raw()),

@@ -2,9 +2,8 @@
 //!
 //! The flags are the numbers of Linux' `open` on x86-64, whatever the client is; the server hands them to its own
 //! `open`. Five of them are not passed on. `O_CREAT`, `O_EXCL` and `O_TMPFILE` are the business of CREATE and
-//! TMPFILE, `O_NOCTTY` means
-//! nothing to a server, and `O_TRUNC` only goes to a server that has agreed to truncate while opening; for any
-//! other one the client sets the size to 0 with SETATTR.
+//! TMPFILE, `O_NOCTTY` means nothing to a server, and `O_TRUNC` only goes to a server that has agreed to truncate
+//! while opening; for any other one the client sets the size to 0 with SETATTR.
 //!
 //! A server that keeps nothing per open file answers `ENOSYS`, once. If that was negotiated, opening then costs
 //! nothing: see [`Session::learn_unsupported`] and [`Opened::WITHOUT_HANDLE`].
@@ -106,6 +105,15 @@ bitflags! {
     }
 }
 
+impl OpenFlags {
+    /// What is left of the flags of an OPEN, CREATE or TMPFILE when the file is open: those that READ, WRITE and
+    /// RELEASE repeat. The others have had their effect.
+    #[must_use]
+    pub const fn of_handle(self) -> Self {
+        self.difference(Self::CREATE.union(Self::EXCLUSIVE).union(Self::NO_CONTROLLING_TERMINAL).union(Self::TRUNCATE))
+    }
+}
+
 bitflags! {
     /// What the server says about an open file.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -192,7 +200,7 @@ impl Open {
         self
     }
 
-    /// The flags that are sent, to be repeated in READ and RELEASE.
+    /// The flags that are sent. READ, WRITE and RELEASE repeat [those of the handle](OpenFlags::of_handle).
     #[must_use]
     pub fn flags(&self) -> OpenFlags {
         self.flags

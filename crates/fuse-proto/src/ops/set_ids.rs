@@ -7,8 +7,8 @@
 //! ```text
 //!   nothing negotiated      the client does it: a SETATTR with the reduced mode before the WRITE
 //!   HANDLE_KILLPRIV         the server does it on every write, truncation and change of owner
-//!   HANDLE_KILLPRIV_V2      the server does it on a change of owner by itself, and where a request says so:
-//!                           OPEN and CREATE that truncate, SETATTR of a size, WRITE
+//!   HANDLE_KILLPRIV_V2      the server does it where a request says so: OPEN and CREATE that truncate, SETATTR of
+//!                           a length, WRITE; and SETATTR of an owner, where Linux always says so
 //! ```
 
 /// Whether a request asks the server to remove set-id bits. Only with

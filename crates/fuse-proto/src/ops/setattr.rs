@@ -151,7 +151,7 @@ pub struct AttributeChanges {
     pub changed: Option<Timestamp>,
     /// Whose locks a change of the length has to respect.
     pub lock_owner: Option<LockOwner>,
-    /// Whether a change of the length takes set-id bits away.
+    /// Whether a change of the length or the owner takes set-id bits away.
     pub set_ids: SetIds,
 }
 

@@ -17,12 +17,11 @@ use crate::error::{Defect, EncodeError, ReplyError};
 use crate::file_type::FileType;
 use crate::header::{Caller, RequestHeader, Unique};
 use crate::id::{DirOffset, FileHandle, Generation, NodeId};
-use crate::init::{InitFlags, WireInitReply};
+use crate::init::InitFlags;
 use crate::name::Name;
 use crate::opcode::Opcode;
 use crate::operation::{Operation, Request};
-use crate::session::Session;
-use crate::testing::{UNIQUE, config, node, reply, reply_claiming, wire_attributes, wire_entry};
+use crate::testing::{UNIQUE, config, node, reply, reply_claiming, session, wire_attributes, wire_entry};
 
 mod control;
 mod locks;
@@ -36,7 +35,7 @@ fn encode<R: Request>(request: &R) -> (RequestHeader, Vec<u8>) {
     let len = request.encode(UNIQUE, Caller::SUPERUSER, &mut buffer).expect("it was measured");
     assert_eq!(len, buffer.len());
     let (header, body) = RequestHeader::read_from_prefix(&buffer).expect("40 bytes at least");
-    assert_eq!(header.len.get(), u32::try_from(len).expect("small"));
+    assert_eq!(header.len.get(), u32::try_from(len + request.data_len()).expect("small"));
     assert_eq!(header.opcode.get(), R::OPCODE.raw());
     assert_eq!(header.unique.get(), UNIQUE.get());
     (header, body.to_vec())
@@ -54,20 +53,12 @@ fn encode_error<R: Request>(request: &R) -> EncodeError {
     measured
 }
 
-/// A session in which the server agreed to `flags`.
-fn session(flags: InitFlags) -> Session {
-    let mut wire = WireInitReply::new_zeroed();
-    wire.major = U32::new(7);
-    wire.minor = U32::new(38);
-    wire.flags = U32::MAX_VALUE;
-    wire.map_alignment = 0.into();
-    let init = Init::new(1 << 20).offer(flags);
-    init.parse(wire.as_bytes()).expect("a good reply")
-}
-
 fn lookup(parent: NodeId) -> Lookup<'static> {
     Lookup { parent, name: Name::new(b"name").expect("a good name") }
 }
+
+mod changing;
+mod creating;
 
 mod lookup_and_forget {
     use super::*;
@@ -565,6 +556,20 @@ proptest! {
         let _ = ReadLink { node: root }.decode(UNIQUE, &bytes);
         let _ = StatFs { node: root }.decode(UNIQUE, &bytes);
         let _ = Destroy.decode(UNIQUE, &bytes);
+        let (parent, mode, umask) = (root, 0, 0);
+        let name = Name::new(b"name").expect("a good name");
+        let changes = AttributeChanges::default();
+        let (open_flags, lock_owner, set_ids) = (flags, None, SetIds::Keep);
+        let _ = SetAttr { node: root, expected: None, changes }.decode(UNIQUE, &bytes);
+        let _ = SymLink { parent, name, target: b"target" }.decode(UNIQUE, &bytes);
+        let _ = MkNod { parent, name, mode, device: 0, umask }.decode(UNIQUE, &bytes);
+        let _ = MkDir { parent, name, mode, umask }.decode(UNIQUE, &bytes);
+        let _ = Link { node: node(2), parent, name }.decode(UNIQUE, &bytes);
+        let _ = Create { parent, name, mode, umask, flags, set_ids }.decode(UNIQUE, &bytes);
+        let _ = TmpFile { parent, mode, umask, flags, set_ids }.decode(UNIQUE, &bytes);
+        let flags = WriteFlags::empty();
+        let _ = Write { node: root, handle, offset: 0, size, open_flags, flags, lock_owner }.decode(UNIQUE, &bytes);
+        let _ = Unlink { parent, name }.decode(UNIQUE, &bytes);
         let list = ReadDir { node: root, handle, offset, size };
         if let Ok(entries) = list.decode(UNIQUE, &bytes) {
             entries.for_each(drop);
@@ -582,18 +587,34 @@ fn operations_carry_the_codes_of_the_protocol() {
         (Lookup::OPCODE, 1),
         (Forget::OPCODE, 2),
         (GetAttr::OPCODE, 3),
+        (SetAttr::OPCODE, 4),
         (ReadLink::OPCODE, 5),
+        (SymLink::OPCODE, 6),
+        (MkNod::OPCODE, 8),
+        (MkDir::OPCODE, 9),
+        (Unlink::OPCODE, 10),
+        (RmDir::OPCODE, 11),
+        (Rename::OPCODE, 12),
+        (Link::OPCODE, 13),
         (Open::OPCODE, 14),
         (Read::OPCODE, 15),
+        (Write::OPCODE, 16),
         (StatFs::OPCODE, 17),
         (Release::OPCODE, 18),
+        (FSync::OPCODE, 20),
+        (Flush::OPCODE, 25),
         (Init::OPCODE, 26),
         (OpenDir::OPCODE, 27),
         (ReadDir::OPCODE, 28),
         (ReleaseDir::OPCODE, 29),
+        (FSyncDir::OPCODE, 30),
+        (Create::OPCODE, 35),
         (Destroy::OPCODE, 38),
         (BatchForget::OPCODE, 42),
+        (FAllocate::OPCODE, 43),
         (ReadDirPlus::OPCODE, 44),
+        (Rename2::OPCODE, 45),
+        (TmpFile::OPCODE, 51),
     ];
     for (opcode, raw) in codes {
         assert_eq!(Opcode::raw(opcode), raw, "{opcode}");

@@ -66,6 +66,7 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
         (RemoveXattr, refuse),
         (FAllocate, refuse),
         (TmpFile, refuse),
+        (Link, Plan::Refuse(Errno::EPERM)),
         (LSeek, Plan::Emulate),
         (CopyFileRange, Plan::Emulate),
         (CopyFileRange64, Plan::UseInstead(CopyFileRange)),
@@ -83,6 +84,40 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
         for (other, _) in others {
             assert_eq!(session.plan(*other), Plan::Send, "{opcode} taught {other}");
         }
+    }
+}
+
+#[test]
+fn fu_t_7_for_all_other_operations_enosys_is_the_answer_every_time() {
+    use Opcode::*;
+    let others = [
+        Lookup,
+        Forget,
+        GetAttr,
+        SetAttr,
+        ReadLink,
+        SymLink,
+        MkNod,
+        MkDir,
+        Unlink,
+        RmDir,
+        Rename,
+        Read,
+        Write,
+        StatFs,
+        Release,
+        Init,
+        ReadDir,
+        ReleaseDir,
+        Interrupt,
+        Destroy,
+        SetupMapping,
+        RemoveMapping,
+    ];
+    for opcode in others {
+        let mut session = session(45, InitFlags::BASIC);
+        assert_eq!(session.learn_unsupported(opcode), None, "{opcode}");
+        assert_eq!(session.plan(opcode), Plan::Send, "{opcode}");
     }
 }
 

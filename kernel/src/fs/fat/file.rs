@@ -1,23 +1,28 @@
 //! Files and directories that are open.
 
 use alloc::rc::Rc;
+use alloc::vec;
 
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
-use toro_fat::Timestamp;
 
 use super::file_type;
 use super::node::FatNode;
-use crate::fs::metadata::{AttributeChanges, Metadata, TimeChange};
-use crate::fs::vfs::{Appended, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::locks::LockHolder;
+use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// The most bytes that are read or written without letting others have a turn with the volume.
 const PIECE: usize = 256 * 1024;
+
+/// How many zeros are written at a time.
+const ZEROS: usize = 64 * 1024;
 
 /// An open file.
 pub struct FatFile {
     node: Rc<FatNode>,
     access: Access,
+    lock: LockHolder,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,11 +33,29 @@ enum Access {
 
 impl FatFile {
     pub fn for_reading(node: Rc<FatNode>) -> Self {
-        Self { node, access: Access::Read }
+        Self::new(node, Access::Read)
     }
 
     pub fn for_writing(node: Rc<FatNode>) -> Self {
-        Self { node, access: Access::Write }
+        Self::new(node, Access::Write)
+    }
+
+    fn new(node: Rc<FatNode>, access: Access) -> Self {
+        let lock = node.new_lock_holder();
+        Self { node, access, lock }
+    }
+
+    /// Writes zeros.
+    fn write_zeros(&self, mut offset: u64, end: u64) -> Result<(), Errno> {
+        let zeros = vec![0; ZEROS];
+        while offset < end {
+            let left = usize::try_from(end - offset).unwrap_or(ZEROS).min(ZEROS);
+            match self.write_at(zeros.get(..left).unwrap_or_default(), offset)? {
+                0 => return Err(Errno::ENOSPC),
+                count => offset += count as u64,
+            }
+        }
+        Ok(())
     }
 
     fn expect_writable(&self) -> Result<(), Errno> {
@@ -122,10 +145,32 @@ impl OpenFile for FatFile {
     }
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        let AttributeChanges { modified: Some(TimeChange::To(time)), .. } = *changes else { return Err(Errno::EPERM) };
-        let seconds = u64::try_from(time.seconds).map_err(|_| Errno::EINVAL)?;
-        let time = Timestamp { seconds, nanoseconds: time.nanoseconds };
-        self.node.file_system.with(|volume| volume.set_times(self.node.node, Some(time), None))
+        self.node.change(changes)
+    }
+
+    /// Whatever lies before the end of a file takes space; there are no holes, and nothing is kept behind the end.
+    fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
+        self.expect_writable()?;
+        let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+        let node = self.node.node;
+        match how {
+            Allocation::Extend => self.node.file_system.with(|volume| {
+                if end > u64::from(volume.metadata(node)?.size) { volume.set_len(node, end) } else { Ok(()) }
+            }),
+            Allocation::Zero => self.write_zeros(offset, end),
+            Allocation::KeepSize | Allocation::PunchHole => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        self.node.file_system.expect_open()?;
+        self.lock.lock(kind, wait)
+    }
+
+    fn unlock(&self) -> Result<(), Errno> {
+        self.node.file_system.expect_open()?;
+        self.lock.unlock();
+        Ok(())
     }
 }
 

@@ -20,6 +20,9 @@ impl Client {
     }
 
     fn known(&self, node: NodeId) -> Option<Rc<FuseNode>> {
+        if node.is_root() {
+            return self.root.borrow().clone();
+        }
         self.nodes.borrow().get(&node).and_then(Weak::upgrade)
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -15,17 +16,24 @@ use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, resolve};
 use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
 
+mod attributes;
 mod caching;
+mod changes;
+mod changes_hostile;
 mod device;
 mod hostile;
+mod interrupting;
 mod listing;
 pub mod memory;
+mod notices;
 mod pump;
 mod reading;
+mod remounting;
 mod requests;
 pub mod server;
 mod space;
 mod writing;
+mod xattrs;
 
 /// A mount, and what a test needs around it.
 pub struct Mount {
@@ -71,6 +79,10 @@ impl Mount {
         resolve(&root, path.as_bytes(), LastLink::Follow, Freshness::Cached).map(|resolved| resolved.node)
     }
 
+    fn root(&self) -> Rc<dyn Node> {
+        self.client.root().expect("mounted")
+    }
+
     fn open(&self, path: &str) -> Result<Box<dyn OpenFile>, Errno> {
         self.find(path)?.open()
     }
@@ -102,6 +114,17 @@ impl Mount {
 
     fn advance(&self, duration: Duration) {
         self.pump.advance(duration);
+    }
+
+    /// What the client holds, when all that is under way has arrived.
+    fn debts(&self) -> Vec<String> {
+        self.pump.settle();
+        self.model.lock().server.debts()
+    }
+
+    /// All paths, as the server knows them.
+    fn tree(&self) -> Vec<String> {
+        self.model.lock().server.tree()
     }
 
     /// FU-T-4: takes leave, and fails on every reference and handle that was not returned, and on every one that was

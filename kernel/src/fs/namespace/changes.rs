@@ -35,8 +35,9 @@ impl Namespace {
         let file = match plan.creation {
             Creation::Never => self.at(path, plan.last_link, |found| open_node(&found.resolved.node, &plan))?,
             Creation::IfMissing => {
-                let last_link = if demand == Demand::Directory { LastLink::Follow } else { plan.last_link };
-                self.at_place(name, last_link, |place| open_or_create(place, demand, &plan))?
+                let creating = demand == Demand::Directory || plan.last_link == LastLink::Follow;
+                let last_link = if creating { LastLink::Create } else { plan.last_link };
+                self.at_place(path, last_link, |place| open_or_create(place, &plan))?
             }
             Creation::Always => self.at_place(name, LastLink::Keep, |place| create_new(place, demand, &plan))?,
         };
@@ -188,12 +189,10 @@ fn open_node(node: &Rc<dyn Node>, plan: &Plan) -> core::result::Result<Box<dyn O
     }
 }
 
-/// Opens what is at `place`, or a new file if there is nothing. Nothing that may be created has a name that demands a
-/// directory.
-fn open_or_create(place: Place, demand: Demand, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
+/// Opens what is at `place`, or a new file if there is nothing.
+fn open_or_create(place: Place, plan: &Plan) -> core::result::Result<Box<dyn OpenFile>, Errno> {
     match place {
         Place::Directory(node) => open_node(&node, plan),
-        Place::Name(_) if demand == Demand::Directory => Err(Errno::EISDIR),
         Place::Name(NamedPlace { node: Some(node), .. }) => open_node(&node, plan),
         Place::Name(NamedPlace { directory, name, .. }) => {
             match directory.create_and_open(&name, plan.mode, plan.rights) {

@@ -14,6 +14,9 @@ const PIECE: usize = 64 * 1024;
 /// How many bytes a file system is asked to copy by itself at a time: each has to end within the patience of a request.
 const LEAP: u64 = 16 * 1024 * 1024;
 
+const EISDIR: i32 = Errno::EISDIR.get() as i32;
+const ENXIO: i32 = Errno::ENXIO.get() as i32;
+
 impl Namespace {
     /// See [`fs::copy`](crate::fs::copy).
     ///
@@ -22,7 +25,10 @@ impl Namespace {
     /// Those of [`fs::copy`](crate::fs::copy).
     pub fn copy(&self, from: &[u8], to: &[u8]) -> Result<u64> {
         let is_one_file_system = Rc::ptr_eq(&self.find(from)?.file_system, &self.find(to)?.file_system);
-        let source = self.open(from)?;
+        let source = self.open(from).map_err(|error| match error.raw_os_error() {
+            Some(EISDIR | ENXIO) => Error::new(ErrorKind::InvalidInput, "the source path is not a regular file"),
+            _ => error,
+        })?;
         let permissions = source.metadata()?.permissions();
         let target =
             self.open_with(to, File::options().write(true).create(true).truncate(true).mode(permissions.mode()))?;

@@ -13,7 +13,10 @@ use super::{Carrier, Job};
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
-use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::vfs::{
+    Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
+    RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
+};
 
 /// The most bytes that one answer to `read_at`, or one job of `write_at`, carries. Larger ones take several.
 const PIECE: usize = 256 * 1024;
@@ -39,6 +42,16 @@ impl<C: Carrier> Connection<C> {
             return Err(Errno::ENOTCONN);
         }
         self.carrier.call(function)
+    }
+
+    fn call_long<T: Send + 'static>(
+        &self,
+        function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        if self.is_closed.get() {
+            return Err(Errno::ENOTCONN);
+        }
+        self.carrier.call_long(function)
     }
 }
 
@@ -82,6 +95,16 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
     fn sync(&self) -> Result<(), Errno> {
         let number = self.number;
         self.connection.call(move |exports| exports.sync(number))
+    }
+
+    fn health(&self) -> Health {
+        let number = self.number;
+        self.connection.call(move |exports| exports.health(number)).unwrap_or_else(Health::Failed)
+    }
+
+    fn remount(&self) -> Result<(), Errno> {
+        let number = self.number;
+        self.connection.call(move |exports| exports.remount(number))
     }
 
     /// The owner keeps what it has; only this core takes leave.
@@ -188,6 +211,50 @@ impl<C: Carrier> Node for RemoteNode<C> {
         Ok(Self::shared(&self.handle.connection, node))
     }
 
+    fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        let create = move |exports: &Exports, number, name: &[u8]| exports.create_and_open(number, name, mode, rights);
+        Ok(self.file(self.call_with(name, create)?))
+    }
+
+    fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        let target = Box::<[u8]>::from(target);
+        self.call_with(name, move |exports, number, name| exports.create_symlink(number, name, &target))
+    }
+
+    fn create_special(&self, name: &[u8], mode: u32, what: SpecialFile) -> Result<(), Errno> {
+        self.call_with(name, move |exports, number, name| exports.create_special(number, name, mode, what))
+    }
+
+    fn link(&self, name: &[u8], node: u64) -> Result<(), Errno> {
+        self.call_with(name, move |exports, number, name| exports.link(number, name, node))
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let changes = *changes;
+        self.handle.call(move |exports, number| exports.set_attributes(number, &changes))
+    }
+
+    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.call_with(name, Exports::xattr)
+    }
+
+    fn xattrs(&self) -> Result<Vec<Box<[u8]>>, Errno> {
+        self.handle.call(Exports::xattrs)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
+        let value = owned(value)?;
+        self.call_with(name, move |exports, number, name| exports.set_xattr(number, name, &value, mode))
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        self.call_with(name, Exports::remove_xattr)
+    }
+
+    fn sync_directory(&self) -> Result<(), Errno> {
+        self.handle.call(Exports::sync_directory)
+    }
+
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {
         self.call_with(name, Exports::remove)
     }
@@ -276,6 +343,44 @@ impl<C: Carrier> OpenFile for RemoteFile<C> {
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         let changes = *changes;
         self.handle.call(move |exports, number| exports.set_file_attributes(number, &changes))
+    }
+
+    fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
+        self.handle.call(move |exports, number| exports.allocate(number, offset, length, how))
+    }
+
+    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+        self.handle.call(move |exports, number| exports.seek(number, offset, target))
+    }
+
+    fn copy_to(&self, offset: u64, target: u64, target_offset: u64, length: u64) -> Result<u64, Errno> {
+        let copy = move |exports: &Exports, number| exports.copy_to(number, offset, target, target_offset, length);
+        self.handle.call(copy)
+    }
+
+    /// Its number: the owner knows what the file system calls it.
+    fn identity(&self) -> Option<u64> {
+        Some(self.handle.number.to_identity())
+    }
+
+    /// At once if that is possible. A wait is another thing: it may be for one who can only unlock by a call, so it must not
+    /// take the place of calls.
+    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        let number = self.handle.number;
+        match self.handle.call(move |exports, number| exports.lock(number, kind, LockWait::Never)) {
+            Err(Errno::EAGAIN) if wait == LockWait::Forever => {
+                self.handle.connection.call_long(move |exports| exports.lock(number, kind, wait))
+            }
+            result => result,
+        }
+    }
+
+    fn unlock(&self) -> Result<(), Errno> {
+        self.handle.call(Exports::unlock)
+    }
+
+    fn flush(&self) -> Result<(), Errno> {
+        self.handle.call(Exports::flush)
     }
 }
 

@@ -12,11 +12,21 @@ use toro_core::DmaBuf;
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
-use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::vfs::{
+    Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
+    RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
+};
 
 /// Names an object of the owner, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(u64);
+
+impl Number {
+    /// As the file systems' own numbers are, to go where one of those goes.
+    pub(super) fn to_identity(self) -> u64 {
+        self.0
+    }
+}
 
 /// What another core is told about a node.
 #[derive(Clone, Copy, Debug)]
@@ -180,6 +190,14 @@ impl Exports {
         self.file_system(file_system)?.stats()
     }
 
+    pub(super) fn health(&self, file_system: Number) -> Result<Health, Errno> {
+        Ok(self.file_system(file_system)?.health())
+    }
+
+    pub(super) fn remount(&self, file_system: Number) -> Result<(), Errno> {
+        self.file_system(file_system)?.remount()
+    }
+
     pub(super) fn metadata(&self, node: Number) -> Result<Metadata, Errno> {
         self.node(node)?.metadata()
     }
@@ -216,6 +234,58 @@ impl Exports {
 
     pub(super) fn create_directory(&self, directory: Number, name: &[u8], mode: u32) -> Result<NodeAnswer, Errno> {
         Ok(self.answer(self.node(directory)?.create_directory(name, mode)?))
+    }
+
+    pub(super) fn create_and_open(
+        &self,
+        directory: Number,
+        name: &[u8],
+        mode: u32,
+        rights: Rights,
+    ) -> Result<FileAnswer, Errno> {
+        Ok(self.add_file(self.node(directory)?.create_and_open(name, mode, rights)?))
+    }
+
+    pub(super) fn create_symlink(&self, directory: Number, name: &[u8], target: &[u8]) -> Result<(), Errno> {
+        self.node(directory)?.create_symlink(name, target)
+    }
+
+    pub(super) fn create_special(
+        &self,
+        directory: Number,
+        name: &[u8],
+        mode: u32,
+        what: SpecialFile,
+    ) -> Result<(), Errno> {
+        self.node(directory)?.create_special(name, mode, what)
+    }
+
+    pub(super) fn link(&self, directory: Number, name: &[u8], node: u64) -> Result<(), Errno> {
+        self.node(directory)?.link(name, node)
+    }
+
+    pub(super) fn set_attributes(&self, node: Number, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.node(node)?.set_attributes(changes)
+    }
+
+    pub(super) fn xattr(&self, node: Number, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.node(node)?.xattr(name)
+    }
+
+    pub(super) fn xattrs(&self, node: Number) -> Result<Vec<Box<[u8]>>, Errno> {
+        self.node(node)?.xattrs()
+    }
+
+    pub(super) fn set_xattr(&self, node: Number, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
+        self.node(node)?.set_xattr(name, value, mode)
+    }
+
+    pub(super) fn remove_xattr(&self, node: Number, name: &[u8]) -> Result<(), Errno> {
+        self.node(node)?.remove_xattr(name)
+    }
+
+    pub(super) fn sync_directory(&self, directory: Number) -> Result<(), Errno> {
+        self.node(directory)?.sync_directory()
     }
 
     pub(super) fn remove(&self, directory: Number, name: &[u8]) -> Result<(), Errno> {
@@ -273,6 +343,40 @@ impl Exports {
 
     pub(super) fn set_file_attributes(&self, file: Number, changes: &AttributeChanges) -> Result<(), Errno> {
         self.file(file)?.set_attributes(changes)
+    }
+
+    pub(super) fn allocate(&self, file: Number, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
+        self.file(file)?.allocate(offset, length, how)
+    }
+
+    pub(super) fn seek(&self, file: Number, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+        self.file(file)?.seek(offset, target)
+    }
+
+    /// `target` is the number of a file here, as [`Number::to_identity`] has it; the file system knows that by another one.
+    pub(super) fn copy_to(
+        &self,
+        file: Number,
+        offset: u64,
+        target: u64,
+        target_offset: u64,
+        length: u64,
+    ) -> Result<u64, Errno> {
+        let target = self.file(Number(target))?;
+        let identity = target.identity().ok_or(Errno::EOPNOTSUPP)?;
+        self.file(file)?.copy_to(offset, identity, target_offset, length)
+    }
+
+    pub(super) fn lock(&self, file: Number, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
+        self.file(file)?.lock(kind, wait)
+    }
+
+    pub(super) fn unlock(&self, file: Number) -> Result<(), Errno> {
+        self.file(file)?.unlock()
+    }
+
+    pub(super) fn flush(&self, file: Number) -> Result<(), Errno> {
+        self.file(file)?.flush()
     }
 
     pub(super) fn next_batch(&self, listing: Number) -> Batch {

@@ -12,6 +12,8 @@
 //! device keeps none of the next ones waiting. Beyond that they wait in line. A worker that has had nothing to do for
 //! [`IDLE_TIME`] ends, but for the first.
 //!
+//! A call that waits for a lock gets a thread of its own, however many there are: the one who unlocks may need a worker.
+//!
 //! A call between cores that are awake costs about a microsecond more than the same call at home. A thread for each call
 //! would cost ten: it needs a stack.
 //!
@@ -19,6 +21,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
@@ -95,6 +98,7 @@ impl Office {
     fn accept(&'static self, job: Job) {
         match job {
             Job::Close(number) => self.exports.close(number),
+            Job::LongCall(call) => self.start(call),
             Job::Call(call) => {
                 self.calls.borrow_mut().push_back(call);
                 if !self.idle.wake_one() && self.workers.get() < WORKERS {
@@ -102,6 +106,24 @@ impl Office {
                     let _ = self.hire();
                 }
             }
+        }
+    }
+
+    /// Has a thread of its own do a long call. Without memory for one, the call waits in line, and its wait takes a worker.
+    fn start(&'static self, call: Call) {
+        let call = Rc::new(Cell::new(Some(call)));
+        let work = {
+            let call = Rc::clone(&call);
+            move || {
+                if let Some(call) = call.take() {
+                    call(&self.exports);
+                }
+            }
+        };
+        if Builder::new().name(String::from("a lock for others")).spawn(work).is_err()
+            && let Some(call) = call.take()
+        {
+            self.accept(Job::Call(call));
         }
     }
 
@@ -166,9 +188,24 @@ impl Carrier for ToCore {
     }
 
     fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
+        self.ask(function, Job::Call)
+    }
+
+    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
+        self.ask(function, Job::LongCall)
+    }
+}
+
+impl ToCore {
+    /// Sends a job that answers, and waits for the answer.
+    fn ask<T: Send + 'static>(
+        self,
+        function: impl FnOnce(&Exports) -> T + Send + 'static,
+        job: impl FnOnce(Call) -> Job,
+    ) -> T {
         let outcome = Outcome::new();
         let answer = Arc::clone(&outcome);
-        self.post(Job::Call(Box::new(move |exports| answer.finish(function(exports)))));
+        self.post(job(Box::new(move |exports| answer.finish(function(exports)))));
         outcome.take(None).expect("a wait without a deadline ends with a result")
     }
 }

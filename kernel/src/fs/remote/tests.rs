@@ -30,6 +30,10 @@ impl Carrier for Direct {
     fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
         function(&self.0)
     }
+
+    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
+        function(&self.0)
+    }
 }
 
 /// To an owner in another thread.
@@ -46,11 +50,15 @@ impl Carrier for Line {
         self.post(Job::Call(Box::new(move |exports| answer.send(function(exports)).expect("somebody waits"))));
         answers.recv().expect("every job is done")
     }
+
+    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
+        self.call(function)
+    }
 }
 
 fn perform(exports: &Exports, job: Job) {
     match job {
-        Job::Call(call) => call(exports),
+        Job::Call(call) | Job::LongCall(call) => call(exports),
         Job::Close(number) => exports.close(number),
     }
 }

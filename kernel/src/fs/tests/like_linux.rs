@@ -10,6 +10,8 @@ use super::writing::{everywhere, options};
 use crate::fs::Namespace;
 use crate::io::Write;
 
+mod links;
+
 /// A directory of the host, gone with this value.
 struct Directory(PathBuf);
 
@@ -52,14 +54,17 @@ enum Change {
 const PATHS: [&str; 16] =
     ["a", "b", "f", "a/b", "a/f", "b/a", "a/b/f", "f/", "a/", "g/", "a/../f", "b/./a", "none/f", "a/b/", "f/x", "b/f"];
 
-/// A number that follows from the one before, and a change that follows from it.
+/// A number that follows from the one before.
+fn any_number(state: &mut u64, below: usize) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 20) as usize % below
+}
+
+/// A change that follows from numbers.
 fn any_change(state: &mut u64) -> Change {
-    let mut number = |below: usize| {
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        (*state >> 20) as usize % below
-    };
+    let mut number = |below| any_number(state, below);
     let (path, other, length) = (PATHS[number(PATHS.len())], PATHS[number(PATHS.len())], number(200));
     match number(20) {
         0..3 => Change::Write(path, length as u8),

@@ -1,22 +1,32 @@
 //! A file system in memory that does what POSIX says and no more: something to write to, and something to compare with.
+//!
+//! It has all that a file system can have: links of both kinds, special files, attributes of every kind, locks, holes.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use fuse_proto::Errno;
-use toro_core::{DmaBuf, DmaPool};
 
-use crate::fs::fuse::tests::memory::Heap;
+use super::threads::{Crew, run};
+use crate::fs::locks::LockTable;
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileTime, FileType, Metadata, TimeChange};
-use crate::fs::options::{Contents, Rights};
-use crate::fs::vfs::{Appended, Collision, FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::scheduler::Scheduler;
+use crate::fs::vfs::{FileSystem, Health, Node, SpecialFile};
+
+mod file;
+mod node;
+
+use node::ModelNode;
 
 type Result<T> = core::result::Result<T, Errno>;
 
 const ROOT: u64 = 1;
+
+/// What time it is, always.
+pub const NOW: FileTime = FileTime { seconds: 1_000_000_000, nanoseconds: 0 };
 
 pub struct Model {
     me: Weak<Model>,
@@ -24,34 +34,94 @@ pub struct Model {
     objects: RefCell<BTreeMap<u64, Object>>,
     /// What `sync` was asked for.
     pub synced: RefCell<Vec<&'static str>>,
+    /// How many bytes were copied by request.
+    pub copied: Cell<u64>,
+    /// What every request fails with, until the file system is begun anew.
+    pub fault: Cell<Option<Errno>>,
+    locks: Rc<LockTable>,
 }
 
 struct Object {
     kind: Kind,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    accessed: FileTime,
     modified: FileTime,
-    is_removed: bool,
+    links: u32,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 enum Kind {
     File(Vec<u8>),
     Directory(BTreeMap<Vec<u8>, u64>),
     Link(Vec<u8>),
+    Special(SpecialFile),
+}
+
+impl Kind {
+    fn file_type(&self) -> FileType {
+        match self {
+            Self::File(_) => FileType::File,
+            Self::Directory(_) => FileType::Directory,
+            Self::Link(_) => FileType::Symlink,
+            Self::Special(SpecialFile::Fifo) => FileType::Fifo,
+            Self::Special(SpecialFile::Socket) => FileType::Socket,
+            Self::Special(SpecialFile::CharacterDevice(_)) => FileType::CharacterDevice,
+            Self::Special(SpecialFile::BlockDevice(_)) => FileType::BlockDevice,
+        }
+    }
+}
+
+impl Object {
+    fn new(kind: Kind, mode: u32) -> Self {
+        let xattrs = BTreeMap::new();
+        Self { kind, mode, uid: 0, gid: 0, accessed: NOW, modified: NOW, links: 1, xattrs }
+    }
+
+    fn apply(&mut self, changes: &AttributeChanges) {
+        let time = |old, change| match change {
+            None => old,
+            Some(TimeChange::Now) => NOW,
+            Some(TimeChange::To(time)) => time,
+        };
+        self.mode = changes.mode.unwrap_or(self.mode);
+        self.uid = changes.uid.unwrap_or(self.uid);
+        self.gid = changes.gid.unwrap_or(self.gid);
+        self.accessed = time(self.accessed, changes.accessed);
+        self.modified = time(self.modified, changes.modified);
+    }
 }
 
 impl Model {
+    /// For tests with one thread.
     pub fn new() -> Rc<Self> {
-        let modified = FileTime { seconds: 0, nanoseconds: 0 };
-        let root = Object { kind: Kind::Directory(BTreeMap::new()), modified, is_removed: false };
+        Self::with(run(|crew: &Crew| {
+            let scheduler = crew.scheduler();
+            move || scheduler
+        }))
+    }
+
+    /// For tests with threads, which wait with this.
+    pub fn with(scheduler: Box<dyn Scheduler>) -> Rc<Self> {
+        let root = Object::new(Kind::Directory(BTreeMap::new()), 0o755);
         Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             objects: RefCell::new(BTreeMap::from([(ROOT, root)])),
             synced: RefCell::default(),
+            copied: Cell::new(0),
+            fault: Cell::new(None),
+            locks: LockTable::new(scheduler),
         })
     }
 
     /// Puts a symbolic link into the root.
     pub fn link(&self, name: &[u8], target: &[u8]) {
-        self.add(ROOT, name, Kind::Link(target.to_vec())).expect("the name is free");
+        self.add(ROOT, name, Object::new(Kind::Link(target.to_vec()), 0o777)).expect("the name is free");
+    }
+
+    fn check(&self) -> Result<()> {
+        self.fault.get().map_or(Ok(()), Err)
     }
 
     fn object<T>(&self, number: u64, function: impl FnOnce(&mut Object) -> T) -> T {
@@ -59,17 +129,14 @@ impl Model {
     }
 
     fn handle(&self, number: u64) -> ModelNode {
-        let file_type = self.object(number, |object| match object.kind {
-            Kind::File(_) => FileType::File,
-            Kind::Directory(_) => FileType::Directory,
-            Kind::Link(_) => FileType::Symlink,
-        });
+        let file_type = self.object(number, |object| object.kind.file_type());
         ModelNode { model: self.me.upgrade().expect("reached through a handle"), number, file_type }
     }
 
     fn names<T>(&self, directory: u64, function: impl FnOnce(&mut BTreeMap<Vec<u8>, u64>) -> Result<T>) -> Result<T> {
+        self.check()?;
         self.object(directory, |object| match &mut object.kind {
-            _ if object.is_removed => Err(Errno::ENOENT),
+            _ if object.links == 0 => Err(Errno::ENOENT),
             Kind::Directory(names) => function(names),
             _ => Err(Errno::ENOTDIR),
         })
@@ -79,20 +146,27 @@ impl Model {
         self.names(directory, |names| names.get(name).copied().ok_or(Errno::ENOENT))
     }
 
-    fn add(&self, directory: u64, name: &[u8], kind: Kind) -> Result<ModelNode> {
+    fn add(&self, directory: u64, name: &[u8], object: Object) -> Result<ModelNode> {
         let number = self.objects.borrow().len() as u64 + ROOT;
+        self.give_name(directory, name, number)?;
+        self.objects.borrow_mut().insert(number, object);
+        Ok(self.handle(number))
+    }
+
+    /// Enters a name.
+    fn give_name(&self, directory: u64, name: &[u8], number: u64) -> Result<()> {
         self.names(directory, |names| match names.contains_key(name) {
             true => Err(Errno::EEXIST),
-            false => Ok(names.insert(name.to_vec(), number)),
-        })?;
-        let modified = FileTime { seconds: 0, nanoseconds: 0 };
-        self.objects.borrow_mut().insert(number, Object { kind, modified, is_removed: false });
-        Ok(self.handle(number))
+            false => {
+                names.insert(name.to_vec(), number);
+                Ok(())
+            }
+        })
     }
 
     fn take(&self, directory: u64, name: &[u8]) -> Result<()> {
         let number = self.names(directory, |names| names.remove(name).ok_or(Errno::ENOENT))?;
-        self.object(number, |object| object.is_removed = true);
+        self.object(number, |object| object.links -= 1);
         Ok(())
     }
 
@@ -109,31 +183,47 @@ impl Model {
         number == directory || children.into_iter().any(|child| self.is_below(number, child))
     }
 
-    fn metadata(&self, number: u64) -> Metadata {
-        let file_type = self.handle(number).file_type;
-        self.object(number, |object| Metadata {
-            file_type,
-            len: match &object.kind {
-                Kind::File(bytes) => bytes.len() as u64,
-                _ => 0,
-            },
-            mode: 0o777,
-            inode: number,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            device: 0,
-            blocks: 0,
-            block_size: 4096,
-            accessed: object.modified,
-            modified: object.modified,
-            changed: object.modified,
-        })
+    fn metadata(&self, number: u64) -> Result<Metadata> {
+        self.check()?;
+        Ok(self.object(number, |object| {
+            let file_type = object.kind.file_type();
+            let kind = match file_type {
+                FileType::Fifo => 0o010_000,
+                FileType::CharacterDevice => 0o020_000,
+                FileType::Directory => 0o040_000,
+                FileType::BlockDevice => 0o060_000,
+                FileType::File => 0o100_000,
+                FileType::Symlink => 0o120_000,
+                FileType::Socket => 0o140_000,
+            };
+            Metadata {
+                file_type,
+                len: match &object.kind {
+                    Kind::File(bytes) | Kind::Link(bytes) => bytes.len() as u64,
+                    _ => 0,
+                },
+                mode: kind | object.mode,
+                inode: number,
+                links: object.links,
+                uid: object.uid,
+                gid: object.gid,
+                device: match object.kind {
+                    Kind::Special(SpecialFile::CharacterDevice(device) | SpecialFile::BlockDevice(device)) => device,
+                    _ => 0,
+                },
+                blocks: 0,
+                block_size: 4096,
+                accessed: object.accessed,
+                modified: object.modified,
+                changed: NOW,
+            }
+        }))
     }
 }
 
 impl FileSystem for Model {
     fn root(&self) -> Result<Rc<dyn Node>> {
+        self.check()?;
         Ok(Rc::new(self.handle(ROOT)))
     }
 
@@ -142,203 +232,24 @@ impl FileSystem for Model {
     }
 
     fn sync(&self) -> Result<()> {
+        self.check()?;
         self.synced.borrow_mut().push("all");
         Ok(())
     }
 
-    fn shutdown(&self) {}
-}
-
-struct ModelNode {
-    model: Rc<Model>,
-    number: u64,
-    file_type: FileType,
-}
-
-impl ModelNode {
-    fn file(&self) -> Result<Box<dyn OpenFile>> {
-        match self.file_type {
-            FileType::Directory => Err(Errno::EISDIR),
-            FileType::Symlink => Err(Errno::ELOOP),
-            _ => Ok(Box::new(ModelFile(self.model.handle(self.number)))),
-        }
-    }
-}
-
-impl Node for ModelNode {
-    fn id(&self) -> u64 {
-        self.number
+    fn health(&self) -> Health {
+        self.fault.get().map_or(Health::Working, Health::Failed)
     }
 
-    fn file_type(&self) -> FileType {
-        self.file_type
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(self.model.metadata(self.number))
-    }
-
-    fn lookup(&self, name: &[u8], _: Freshness) -> Result<Rc<dyn Node>> {
-        Ok(Rc::new(self.model.handle(self.model.find(self.number, name)?)))
-    }
-
-    fn read_link(&self) -> Result<Vec<u8>> {
-        self.model.object(self.number, |object| match &object.kind {
-            Kind::Link(target) => Ok(target.clone()),
-            _ => Err(Errno::EINVAL),
-        })
-    }
-
-    fn open(&self) -> Result<Box<dyn OpenFile>> {
-        self.file()
-    }
-
-    fn open_for_writing(&self, _: Rights, contents: Contents) -> Result<Box<dyn OpenFile>> {
-        let file = self.file()?;
-        if contents == Contents::Truncate {
-            file.set_len(0)?;
-        }
-        Ok(file)
-    }
-
-    fn open_directory(&self) -> Result<Box<dyn OpenDirectory>> {
-        let names = self.model.names(self.number, |names| Ok(names.clone()))?;
-        let entry = |(name, number): (Vec<u8>, u64)| RawEntry {
-            name: name.into(),
-            inode: number,
-            file_type: Some(self.model.handle(number).file_type),
-        };
-        Ok(Box::new(ModelListing(names.into_iter().map(entry).collect::<Vec<_>>().into_iter())))
-    }
-
-    fn create(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>> {
-        Ok(Rc::new(self.model.add(self.number, name, Kind::File(Vec::new()))?))
-    }
-
-    fn create_directory(&self, name: &[u8], _: u32) -> Result<Rc<dyn Node>> {
-        Ok(Rc::new(self.model.add(self.number, name, Kind::Directory(BTreeMap::new()))?))
-    }
-
-    fn remove(&self, name: &[u8]) -> Result<()> {
-        match self.model.handle(self.model.find(self.number, name)?).file_type {
-            FileType::Directory => Err(Errno::EISDIR),
-            _ => self.model.take(self.number, name),
+    fn remount(&self) -> Result<()> {
+        match self.fault.take() {
+            None => Err(Errno::EBUSY),
+            Some(_) => Ok(()),
         }
     }
 
-    fn remove_directory(&self, name: &[u8]) -> Result<()> {
-        self.model.expect_empty(self.model.find(self.number, name)?)?;
-        self.model.take(self.number, name)
-    }
-
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<()> {
-        assert_eq!(collision, Collision::Replace, "the model knows no other");
-        let moved = self.model.find(self.number, name)?;
-        let is_directory = self.model.handle(moved).file_type.is_dir();
-        if is_directory && self.model.is_below(directory, moved) {
-            return Err(Errno::EINVAL);
-        }
-        match self.model.find(directory, new_name) {
-            Ok(replaced) if replaced == moved => return Ok(()),
-            Ok(replaced) => {
-                match (is_directory, self.model.handle(replaced).file_type.is_dir()) {
-                    (true, true) => self.model.expect_empty(replaced)?,
-                    (true, false) => return Err(Errno::ENOTDIR),
-                    (false, true) if self.model.is_below(self.number, replaced) => return Err(Errno::ENOTEMPTY),
-                    (false, true) => return Err(Errno::EISDIR),
-                    (false, false) => {}
-                }
-                self.model.take(directory, new_name)?;
-            }
-            Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-        self.model.names(self.number, |names| Ok(names.remove(name)))?;
-        self.model.names(directory, |names| Ok(names.insert(new_name.to_vec(), moved))).map(drop)
-    }
-}
-
-struct ModelFile(ModelNode);
-
-impl ModelFile {
-    fn bytes<T>(&self, function: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        self.0.model.object(self.0.number, |object| match &mut object.kind {
-            Kind::File(bytes) => function(bytes),
-            _ => unreachable!("only files are opened"),
-        })
-    }
-}
-
-impl OpenFile for ModelFile {
-    fn metadata(&self) -> Result<Metadata> {
-        self.0.metadata()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.bytes(|bytes| {
-            let from = bytes.get(offset as usize..).unwrap_or_default();
-            let count = from.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&from[..count]);
-            Ok(count)
-        })
-    }
-
-    fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf> {
-        let mut pool = DmaPool::new(&Heap, 1, self.read_limit()).expect("a host has memory");
-        let mut buffer = pool.take().expect("it is new");
-        let count = self.read_at(&mut buffer[..length.min(self.read_limit())], offset)?;
-        buffer.set_len(count).map_err(|_| Errno::EIO)?;
-        Ok(buffer)
-    }
-
-    fn read_limit(&self) -> usize {
-        4096
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
-        self.bytes(|file| {
-            let start = offset as usize;
-            if file.len() < start + bytes.len() && !bytes.is_empty() {
-                file.resize(start + bytes.len(), 0);
-            }
-            if !bytes.is_empty() {
-                file[start..start + bytes.len()].copy_from_slice(bytes);
-            }
-            Ok(bytes.len())
-        })
-    }
-
-    fn append(&self, bytes: &[u8]) -> Result<Appended> {
-        self.bytes(|file| {
-            file.extend_from_slice(bytes);
-            Ok(Appended { count: bytes.len(), end: file.len() as u64 })
-        })
-    }
-
-    fn set_len(&self, length: u64) -> Result<()> {
-        self.bytes(|file| file.resize(length as usize, 0));
-        Ok(())
-    }
-
-    fn sync(&self, what: Sync) -> Result<()> {
-        self.0.model.synced.borrow_mut().push(match what {
-            Sync::Data => "data",
-            Sync::All => "file",
-        });
-        Ok(())
-    }
-
-    fn set_attributes(&self, changes: &AttributeChanges) -> Result<()> {
-        let Some(TimeChange::To(time)) = changes.modified else { return Err(Errno::EPERM) };
-        self.0.model.object(self.0.number, |object| object.modified = time);
-        Ok(())
-    }
-}
-
-struct ModelListing(alloc::vec::IntoIter<RawEntry>);
-
-impl OpenDirectory for ModelListing {
-    fn next(&mut self) -> Result<Option<RawEntry>> {
-        Ok(self.0.next())
+    fn shutdown(&self) {
+        self.fault.set(Some(Errno::ENOTCONN));
+        self.locks.abandon(Errno::ENOTCONN);
     }
 }

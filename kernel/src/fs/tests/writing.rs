@@ -31,6 +31,18 @@ pub fn everywhere(test: impl Fn(&Namespace)) {
     }
 }
 
+/// Runs a test with a new model of this core, and with one of another core.
+pub fn on_models(mut test: impl FnMut(&Namespace, &Model)) {
+    let model = Model::new();
+    let namespace = Namespace::new();
+    namespace.mount(b"/", Rc::clone(&model) as Rc<dyn FileSystem>).expect("nothing is there");
+    test(&namespace, &model);
+    let model = Model::new();
+    let (namespace, exports) = remote::seen_from_elsewhere(Rc::clone(&model) as Rc<dyn FileSystem>, "/");
+    test(&namespace, &model);
+    assert_eq!(exports.len(), 1, "every handle has been dropped");
+}
+
 /// One of each kind, empty.
 fn file_systems() -> Vec<Rc<dyn FileSystem>> {
     let model: Rc<dyn FileSystem> = Model::new();

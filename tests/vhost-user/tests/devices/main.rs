@@ -3,4 +3,5 @@
 mod disk;
 mod files;
 mod network;
+mod share;
 mod transport;

@@ -72,7 +72,7 @@ fn a_copy_is_no_longer_than_its_answer_can_count() {
 #[test]
 fn no_more_is_copied_than_was_asked_for() {
     let copied = |size: u32| {
-        let wire = WireCopied { size: U32::new(size), padding: U32::MAX_VALUE };
+        let wire = WireWritten { size: U32::new(size), padding: U32::MAX_VALUE };
         copy(0, 0, 100).decode(UNIQUE, &reply(0, wire.as_bytes()))
     };
     let copied_64 = |size: u64| copy_64(0, 0, 100).decode(UNIQUE, &reply(0, &size.to_le_bytes()));

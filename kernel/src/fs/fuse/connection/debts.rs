@@ -67,6 +67,15 @@ impl Connection {
         drop(keep);
     }
 
+    /// Owes the server the word that nobody waits for the answer to `unique`, if it understands that. The buffers stay with
+    /// the device until it answers (HD-FS-37).
+    pub(super) fn interrupt(&self, unique: Unique) {
+        let mut state = self.state.borrow_mut();
+        if self.interrupts.get() == Interrupts::Sent && state.closed.is_none() {
+            state.interrupts.push_back(unique);
+        }
+    }
+
     /// Makes an error number of a bad answer, and pays what it owes (FU-RV-8).
     pub fn judge(self: &Rc<Self>, error: ReplyError) -> Errno {
         if let ReplyError::Malformed { defect, .. } = error {
@@ -85,15 +94,6 @@ impl Connection {
     fn give_up(self: &Rc<Self>, node: NodeId, handle: FileHandle, flags: OpenFlags, reference: Option<NodeId>) {
         let keep = reference.map(|node| -> Rc<dyn Any> { Rc::new(Reference { connection: Rc::clone(self), node }) });
         self.release(Closing::File(Release::new(node, handle, flags)), keep);
-    }
-
-    /// Owes the server the word that nobody waits for the answer to `unique`, if it understands that. The buffers stay with
-    /// the device until it answers (HD-FS-37).
-    pub(super) fn interrupt(&self, unique: Unique) {
-        let mut state = self.state.borrow_mut();
-        if self.interrupts.get() == Interrupts::Sent && state.closed.is_none() {
-            state.interrupts.push_back(unique);
-        }
     }
 
     /// Pays what an answer that nobody waits for owes.

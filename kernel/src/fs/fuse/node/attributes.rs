@@ -25,6 +25,8 @@
 //! Requests are made in the name of the superuser, who owns what is created. The server's own rights, and what the host
 //! makes of the superuser, decide (FU-SEM-16); nothing is checked here.
 
+use alloc::rc::Rc;
+use core::any::Any;
 use core::time::Duration;
 
 use fuse_proto::ops::{self, GetAttr, SetAttr, TimeChange};
@@ -58,13 +60,28 @@ pub struct Learned {
     pub asked: Version,
 }
 
-/// How much of an object a change has changed.
+/// How much of an object a change changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
+pub enum Extent {
     /// Attributes other than the length.
     Attributes,
     /// All of it.
     Contents,
+}
+
+/// A change of an object that is under way. When it has been answered, or given up and answered later, what was known of
+/// the object does not hold.
+struct Change {
+    node: Rc<FuseNode>,
+    extent: Extent,
+    /// What the request keeps alive besides.
+    _keep: Keep,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.node.note(self.extent);
+    }
 }
 
 impl FuseNode {
@@ -91,6 +108,20 @@ impl FuseNode {
         self.note_attribute_change();
         self.distrust_attributes();
         self.client.unstable.insert(self);
+    }
+
+    fn note(&self, extent: Extent) {
+        match extent {
+            Extent::Contents => self.note_change(),
+            Extent::Attributes => self.note_attribute_change(),
+        }
+    }
+
+    /// What a request keeps alive that changes the object: `keep`, and with it the knowledge that there is a change, which
+    /// is noted when the request has been answered, however late.
+    pub fn keep_change(&self, extent: Extent, keep: Keep) -> Keep {
+        let change: Rc<dyn Any> = Rc::new(Change { node: self.handle_to_self(), extent, _keep: keep });
+        Some(change)
     }
 
     /// Takes note that attributes other than the length were changed from here, or may have been. The contents stay as they
@@ -161,13 +192,15 @@ impl FuseNode {
         let asked = self.client.next_version();
         let operation = SetAttr { node: self.number(), expected: Some(self.identity.file_type), changes };
         let connection = &self.client.connection;
-        let reply = connection.call(&operation, Late::Nothing, keep, |reply| reply);
+        let change = self.keep_change(extent, keep);
+        let reply = connection.call(&operation, Late::Nothing, change.clone(), |reply| reply);
         // What it says is the object as it is after this change; whether also after another one is not known.
         let is_alone = asked > self.attributes_changed.get();
-        match extent {
-            Extent::Contents => self.note_change(),
-            Extent::Attributes => self.note_attribute_change(),
+        if reply.is_err() {
+            // Where it was given up, the request has the change, and notes it once more.
+            self.note(extent);
         }
+        drop(change);
         let reply = reply?;
         if is_alone {
             let asked = self.attributes_changed.get();

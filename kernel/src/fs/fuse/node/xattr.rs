@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use fuse_proto::ops::{self, GetXattr, GetXattrLen, ListXattr, ListXattrLen, RemoveXattr, SetXattr, SetXattrForm};
 use fuse_proto::{Errno, NameError, Operation, Plan, XattrName};
 
-use super::FuseNode;
+use super::{Extent, FuseNode};
 use crate::fs::fuse::connection::{Late, payload};
 use crate::fs::vfs::XattrMode;
 
@@ -65,17 +65,21 @@ impl FuseNode {
             XattrMode::Replace => ops::XattrMode::Replace,
         };
         let form = SetXattrForm::of(&self.client.session.borrow());
-        let result = self.ask(&SetXattr { node: self.number(), name, value, mode, form }, |()| ());
-        // An access control list is an attribute, too, and changes the mode.
-        self.note_attribute_change();
-        result
+        self.change_xattrs(&SetXattr { node: self.number(), name, value, mode, form })
     }
 
     /// Removes an attribute.
     pub(super) fn take_xattr(&self, name: &[u8]) -> Result<(), Errno> {
-        let result = self.ask(&RemoveXattr { node: self.number(), name: checked(name)? }, |()| ());
+        self.change_xattrs(&RemoveXattr { node: self.number(), name: checked(name)? })
+    }
+
+    fn change_xattrs<O: for<'a> Operation<Reply<'a> = ()>>(&self, operation: &O) -> Result<(), Errno> {
+        self.plan_for::<O>()?;
+        // An access control list is an attribute, too, and changes the mode.
+        let keep = self.keep_change(Extent::Attributes, self.keep());
+        let result = self.client.connection.call(operation, Late::Nothing, keep, |()| ());
         self.note_attribute_change();
-        result
+        result.map_err(|errno| self.remember_lack::<O>(errno))
     }
 
     /// Asks for a length and then for as many bytes, until that is enough.

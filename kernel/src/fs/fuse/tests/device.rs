@@ -10,13 +10,13 @@ use fuse_proto::header::{ReplyHeader, RequestHeader};
 use fuse_proto::ops::{WireBatchForget, WireForget, WireForgetOne};
 use fuse_proto::{Errno, Opcode};
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
-use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
+use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
 use toro_core::{DmaBuf, DmaPool};
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::memory::Heap;
-use super::server::Server;
+use super::server::{Reply, Server};
 
 /// In which order requests that are there together are answered.
 #[derive(Clone, Copy, Default)]
@@ -38,16 +38,26 @@ pub struct Behaviour {
     pub delay: usize,
     /// Requests that are never answered.
     pub swallow: BTreeSet<u32>,
+    /// Requests are carried out in the order in which they arrive, whatever the order of their answers.
+    pub prompt: bool,
     /// Changes replies, header included, before they are written.
     pub spoil: Option<Spoil>,
     /// What the next poll fails with.
     pub fault: Option<DeviceFault>,
+    /// What the device says when it is asked whether it is well.
+    pub unwell: Option<DeviceFault>,
+    /// What resets fail with.
+    pub stuck: Option<AttachError>,
 }
 
 pub struct Inner {
     pub server: Server,
     pub behaviour: Behaviour,
     pub limits: FuseLimits,
+    /// What the server says of its own accord; `None` for a device that has no way for that.
+    pub messages: Option<VecDeque<Vec<u8>>>,
+    /// How often the device was reset.
+    pub resets: usize,
     /// How often the device was notified.
     pub notifications: usize,
     /// The most ordinary requests that were in flight at once.
@@ -66,6 +76,8 @@ struct InFlight {
     id: RequestId,
     request: FuseRequest,
     due: usize,
+    /// What the server has answered already.
+    answer: Option<Option<Reply>>,
 }
 
 /// The test's side.
@@ -87,6 +99,8 @@ impl Model {
             server,
             behaviour: Behaviour::default(),
             limits,
+            messages: None,
+            resets: 0,
             notifications: 0,
             most_in_flight: 0,
             most_reads: 0,
@@ -128,7 +142,7 @@ impl Inner {
             return Err(Refused { reason: Refusal::Full, request });
         }
         let opcode = Self::opcode(&request);
-        if high != matches!(opcode, Opcode::Forget | Opcode::BatchForget) {
+        if high != matches!(opcode, Opcode::Forget | Opcode::BatchForget | Opcode::Interrupt) {
             self.server.offences.push(format!("{opcode} on the wrong queue"));
         }
         if high == request.reply.is_some() {
@@ -139,7 +153,7 @@ impl Inner {
         }
         self.check_order(&request, opcode);
         let id = RequestId(self.free.pop_front().expect("limits are below 4096"));
-        self.unpublished.push(InFlight { id, request, due: 0 });
+        self.unpublished.push(InFlight { id, request, due: 0, answer: None });
         let ordinary = all_ordinary(&self.in_flight) + all_ordinary(&self.unpublished);
         self.most_in_flight = self.most_in_flight.max(ordinary);
         let count = |wanted| {
@@ -200,8 +214,13 @@ impl Inner {
     fn publish(&mut self) {
         self.notifications += 1;
         let due = self.polls + self.behaviour.delay;
-        let new = core::mem::take(&mut self.unpublished);
-        self.in_flight.extend(new.into_iter().map(|request| InFlight { due, ..request }));
+        for mut new in core::mem::take(&mut self.unpublished) {
+            new.due = due;
+            if self.behaviour.prompt {
+                new.answer = Some(self.server.answer(&bytes(&new.request)));
+            }
+            self.in_flight.push(new);
+        }
     }
 
     fn complete(&mut self) -> Option<FuseCompletion> {
@@ -220,13 +239,11 @@ impl Inner {
                 ready.get((*state >> 33) as usize % ready.len().max(1))
             }
         };
-        let InFlight { id, mut request, .. } = self.in_flight.remove(*chosen?);
+        let InFlight { id, mut request, answer, .. } = self.in_flight.remove(*chosen?);
         let opcode = Self::opcode(&request);
         let unique = RequestHeader::read_from_prefix(&request.request).expect("requests have headers").0.unique;
         let mut written = 0;
-        // A device sees one chain, however many buffers it is made of.
-        let bytes = [&request.request, request.data.as_deref().unwrap_or_default()].concat();
-        if let Some(answer) = self.server.answer(&bytes) {
+        if let Some(answer) = answer.unwrap_or_else(|| self.server.answer(&bytes(&request))) {
             let reply = encode(unique, answer);
             written = self.write(opcode, &mut request, reply);
         }
@@ -248,6 +265,11 @@ impl Inner {
         room[..tail].copy_from_slice(&rest[..tail]);
         head + tail
     }
+}
+
+/// A device sees one chain, however many buffers it is made of.
+fn bytes(request: &FuseRequest) -> Vec<u8> {
+    [&request.request, request.data.as_deref().unwrap_or_default()].concat()
 }
 
 fn header(request: &FuseRequest) -> RequestHeader {
@@ -338,6 +360,44 @@ impl FuseDevice for ModelDevice {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
-        self.model.lock().behaviour.fault.map_or(Ok(Armed::Idle), Err)
+        let inner = self.model.lock();
+        let has_news = inner.messages.as_ref().is_some_and(|messages| !messages.is_empty());
+        let armed = if has_news { Armed::WorkPending } else { Armed::Idle };
+        inner.behaviour.fault.map_or(Ok(armed), Err)
+    }
+
+    fn has_notifications(&self) -> bool {
+        self.model.lock().messages.is_some()
+    }
+
+    fn notification(&mut self) -> Result<Option<DmaBuf>, DeviceFault> {
+        let next = self.model.lock().messages.as_mut().and_then(VecDeque::pop_front);
+        Ok(next.map(|bytes| {
+            let mut message = self.buffer(bytes.len()).expect("there are enough");
+            message.copy_from_slice(&bytes);
+            message
+        }))
+    }
+
+    fn check(&mut self) -> Result<(), DeviceFault> {
+        let inner = self.model.lock();
+        inner.behaviour.fault.or(inner.behaviour.unwell).map_or(Ok(()), Err)
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let mut inner = self.model.lock();
+        if let Some(error) = inner.behaviour.stuck {
+            return Err(error);
+        }
+        inner.resets += 1;
+        (inner.behaviour.fault, inner.behaviour.unwell) = (None, None);
+        let mut back = core::mem::take(&mut inner.in_flight);
+        back.append(&mut inner.unpublished);
+        inner.server.restart();
+        for InFlight { id, request, .. } in back {
+            inner.free.push_back(id.0);
+            unfinished(id, request);
+        }
+        Ok(())
     }
 }

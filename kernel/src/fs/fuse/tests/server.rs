@@ -105,6 +105,8 @@ pub struct Manners {
     pub silent_destroy: bool,
     /// What every change of a name or an attribute is answered with.
     pub refuse_changes: Option<Errno>,
+    /// All objects have the inode number 7, as those of several file systems of the host may.
+    pub one_inode: bool,
     /// Whether RENAME2 knows its flags, as not every file system of the host does.
     pub rename_flags: bool,
     /// The largest WRITE that INIT agrees to.
@@ -134,6 +136,7 @@ impl Default for Manners {
             hide_kinds: false,
             silent_destroy: false,
             refuse_changes: None,
+            one_inode: false,
             rename_flags: true,
             max_write: 1 << 20,
             longest_write: usize::MAX,
@@ -158,8 +161,12 @@ pub struct Server {
     pub counts: BTreeMap<&'static str, usize>,
     /// What the client did wrong.
     pub offences: Vec<String>,
+    /// Which requests the client has interrupted, by number.
+    pub interrupted: Vec<u64>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
+    /// How many SETATTRs went through a handle.
+    pub with_handle: usize,
     /// The largest size of a WRITE.
     pub largest_write: usize,
     /// Where each WRITE went, and how many bytes it had.
@@ -190,7 +197,9 @@ impl Server {
             gone: BTreeSet::new(),
             counts: BTreeMap::new(),
             offences: Vec::new(),
+            interrupted: Vec::new(),
             largest_read: 0,
+            with_handle: 0,
             largest_write: 0,
             written: Vec::new(),
             synced: Vec::new(),
@@ -202,6 +211,14 @@ impl Server {
             begun: false,
             destroyed: false,
         }
+    }
+
+    /// It is started anew: it has its files, and knows nothing of any client.
+    pub fn restart(&mut self) {
+        self.lookups.clear();
+        self.handles.clear();
+        self.begun = false;
+        self.destroyed = false;
     }
 
     /// Creates what `path` names, with the directories on the way, or replaces it by a new inode.
@@ -368,14 +385,14 @@ impl Server {
         if self.destroyed {
             self.offence(format_args!("{opcode} after DESTROY"));
         }
-        if !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget) {
+        let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget | Opcode::Interrupt);
+        if is_about_node {
             self.expect_held(opcode, node);
         }
         if !self.has(opcode) {
             return Some(Err(Errno::ENOSYS));
         }
         let is_farewell = matches!(opcode, Opcode::Forget | Opcode::Release | Opcode::ReleaseDir);
-        let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget);
         if is_about_node && !is_farewell && (self.gone.contains(&node) || !self.inodes.contains_key(&node)) {
             return Some(Err(Errno::ESTALE));
         }
@@ -394,6 +411,11 @@ impl Server {
                     let (node, lookups) = (body.u64(), body.u64());
                     self.forget(node, lookups);
                 }
+                body.end();
+                None
+            }
+            Opcode::Interrupt => {
+                self.interrupted.push(body.u64());
                 body.end();
                 None
             }

@@ -38,7 +38,7 @@ impl Server {
         };
         let device = if let Contents::Special(_, device) = inode.contents { device } else { 0 };
         Attributes {
-            inode: number + 1_000_000,
+            inode: if self.manners.one_inode { 7 } else { number + 1_000_000 },
             size: size as u64,
             blocks: size.div_ceil(512) as u64,
             accessed: inode.accessed,
@@ -105,6 +105,7 @@ impl Server {
         let has = |bit: u32| what & bit != 0;
         if has(valid::HANDLE) {
             self.expect_handle(Opcode::SetAttr, node, handle);
+            self.with_handle += 1;
         }
         if let Some(errno) = self.manners.refuse_changes {
             return Err(errno);

@@ -1,0 +1,238 @@
+//! One session after the other: what is left of the first, and what is not.
+
+use fuse_proto::Opcode;
+use fuse_proto::ops::GetAttr;
+use fuse_proto::{NodeId, ReplyError};
+use toro_core::driver::{AttachError, DeviceFault};
+
+use super::*;
+use crate::fs::fuse::connection::{Late, Work};
+use crate::fs::fuse::share::Share;
+
+/// A share, and what a test needs around it.
+struct Shared {
+    model: Model,
+    pump: Pump,
+    share: Rc<Share>,
+}
+
+fn share<R>(options: Options, prepare: impl FnOnce(&mut Server) -> R) -> Shared {
+    let mut server = Server::new();
+    prepare(&mut server);
+    let (model, pump) = (Model::new(server), Pump::default());
+    let driven = pump.clone();
+    let announce = Box::new(move |connection: &_| driven.drive(connection));
+    let share = Share::mount(model.device(), Box::new(pump.clone()), options, announce);
+    Shared { model, pump, share: share.expect("the server is willing") }
+}
+
+impl Shared {
+    fn find(&self, path: &str) -> Result<Rc<dyn Node>, Errno> {
+        resolve(&self.share.root()?, path.as_bytes(), LastLink::Follow, Freshness::Cached).map(|found| found.node)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let mut bytes = [0; 64];
+        let count = self.find(path)?.open()?.read_at(&mut bytes, 0)?;
+        Ok(bytes[..count].to_vec())
+    }
+
+    fn break_device(&self) {
+        self.model.lock().behaviour.fault = Some(DeviceFault::NeedsReset);
+        assert_eq!(self.share.stats().err(), Some(Errno::EIO));
+    }
+
+    /// The ledger of the session that there is now.
+    fn finish(self) {
+        self.share.shutdown();
+        let inner = self.model.lock();
+        assert_eq!(inner.server.offences, [""; 0]);
+        assert_eq!(inner.server.debts(), [""; 0]);
+        assert!(inner.server.destroyed, "no DESTROY");
+    }
+}
+
+fn all_options() -> [Options; 2] {
+    // With everything that is kept for a while, and without.
+    [Options::default(), options()]
+}
+
+#[test]
+fn after_a_fault_a_share_is_mounted_again_and_nothing_of_before_gets_into_the_new_session() {
+    for options in all_options() {
+        let shared = share(options, |server| {
+            server.file("f", b"before");
+            server.file("d/g", b"deep");
+        });
+        let (file, directory) = (shared.find("f").expect("it exists"), shared.find("d").expect("it exists"));
+        let open = file.open().expect("it exists");
+        let mut listing = directory.open_directory().expect("it is a directory");
+        assert_eq!(shared.read("f").as_deref(), Ok(&b"before"[..]));
+        shared.break_device();
+        // What is remembered of files holds for as long as it would have.
+        assert_eq!(shared.find("new").err(), Some(Errno::EIO));
+        shared.model.lock().server.file("f", b"after");
+        assert_eq!(shared.share.remount(), Ok(()));
+        assert_eq!(shared.model.lock().resets, 1);
+        assert_eq!(shared.read("f").as_deref(), Ok(&b"after"[..]));
+        // What is of before says so, and is forgotten by nobody but us.
+        let mut bytes = [0; 8];
+        assert_eq!(open.read_at(&mut bytes, 0), Err(Errno::ESTALE));
+        assert_eq!((open.metadata().err(), file.metadata().err()), (Some(Errno::ESTALE), Some(Errno::ESTALE)));
+        assert_eq!(directory.lookup(b"g", Freshness::Cached).err(), Some(Errno::ESTALE));
+        assert!(listing.next().is_err());
+        drop((open, file, listing, directory));
+        shared.pump.settle();
+        assert_eq!(shared.read("d/g").as_deref(), Ok(&b"deep"[..]));
+        shared.finish();
+    }
+}
+
+#[test]
+fn a_share_that_is_well_is_left_alone() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    assert_eq!(shared.share.remount(), Err(Errno::EBUSY));
+    assert_eq!((shared.read("f").as_deref(), shared.model.lock().resets), (Ok(&b"x"[..]), 0));
+    shared.finish();
+}
+
+#[test]
+fn hd_vq_14_a_server_that_is_silent_can_be_begun_anew_with() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    let silent = [Opcode::Lookup, Opcode::StatFs, Opcode::GetAttr].map(Opcode::raw);
+    shared.model.lock().behaviour.swallow.extend(silent);
+    assert_eq!(shared.read("f").err(), Some(Errno::ETIMEDOUT));
+    assert_eq!(shared.share.stats().err(), Some(Errno::ETIMEDOUT));
+    let before = shared.share.client();
+    assert_eq!(before.connection.in_flight(), 2, "the device has their buffers");
+    shared.model.lock().behaviour.swallow.clear();
+    assert_eq!(shared.share.remount(), Ok(()));
+    assert_eq!(before.connection.in_flight(), 0);
+    assert_eq!(shared.read("f").as_deref(), Ok(&b"x"[..]));
+    assert_eq!(shared.share.remount(), Err(Errno::EBUSY), "it answers");
+    shared.finish();
+}
+
+#[test]
+fn one_answer_says_that_a_server_is_not_silent() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.model.lock().behaviour.swallow.insert(Opcode::StatFs.raw());
+    assert_eq!(shared.share.stats().err(), Some(Errno::ETIMEDOUT));
+    assert!(shared.read("f").is_ok());
+    assert_eq!(shared.share.remount(), Err(Errno::EBUSY));
+    shared.model.lock().behaviour.swallow.clear();
+    shared.pump.settle();
+    shared.finish();
+}
+
+#[test]
+fn hd_st_4_who_waits_in_vain_finds_out_that_the_device_is_unwell() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.model.lock().behaviour.swallow.insert(Opcode::StatFs.raw());
+    shared.model.lock().behaviour.unwell = Some(DeviceFault::NeedsReset);
+    assert!(shared.read("f").is_ok(), "nobody has asked");
+    assert_eq!(shared.share.stats().err(), Some(Errno::EIO));
+    assert_eq!(shared.read("f").err(), Some(Errno::EIO));
+    shared.model.lock().behaviour.swallow.clear();
+    assert_eq!(shared.share.remount(), Ok(()));
+    assert!(shared.read("f").is_ok());
+    shared.finish();
+}
+
+#[test]
+fn a_device_that_cannot_be_reset_stays_lost() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.break_device();
+    shared.model.lock().behaviour.stuck = Some(AttachError::TimedOut);
+    for _ in 0..2 {
+        assert_eq!(shared.share.remount(), Err(Errno::EIO));
+        assert!(shared.read("f").is_err());
+        assert_eq!(shared.pump.turn(), Work::None, "a lost device does not keep the core awake");
+    }
+    shared.model.lock().behaviour.stuck = None;
+    assert_eq!(shared.share.remount(), Ok(()), "if it recovers, so does the share");
+    assert!(shared.read("f").is_ok());
+    shared.finish();
+}
+
+#[test]
+fn a_server_that_is_not_there_yet_can_be_asked_again() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.break_device();
+    for refusal in [Opcode::Init, Opcode::GetAttr] {
+        shared.model.lock().behaviour.swallow.insert(refusal.raw());
+        assert_eq!(shared.share.remount(), Err(Errno::ETIMEDOUT), "{refusal}");
+        assert!(shared.read("f").is_err());
+        shared.model.lock().behaviour.swallow.clear();
+    }
+    assert_eq!(shared.share.remount(), Ok(()));
+    assert!(shared.read("f").is_ok());
+    shared.finish();
+}
+
+#[test]
+fn after_the_end_there_is_nothing_to_mount_again() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.share.shutdown();
+    assert_eq!(shared.share.remount(), Err(Errno::ENOTCONN));
+    assert_eq!(shared.model.lock().resets, 0);
+}
+
+#[test]
+fn two_threads_do_not_begin_two_sessions() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.break_device();
+    let (second, result) = (Rc::clone(&shared.share), Rc::new(core::cell::Cell::new(Ok(()))));
+    let seen = Rc::clone(&result);
+    shared.pump.meanwhile(move || seen.set(second.remount()));
+    assert_eq!(shared.share.remount(), Ok(()));
+    assert_eq!((result.get(), shared.model.lock().resets), (Err(Errno::EBUSY), 1));
+    shared.finish();
+}
+
+#[test]
+fn an_answer_that_nobody_has_taken_yet_is_lost_with_its_session() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    let client = shared.share.client();
+    let operation = GetAttr { node: NodeId::ROOT, handle: None, expected: None };
+    let ticket = client.connection.submit(&operation, None, Late::Nothing, None).map_err(drop).expect("there is room");
+    shared.pump.settle();
+    assert!(ticket.is_answered());
+    shared.break_device();
+    assert_eq!(shared.share.remount(), Ok(()));
+    assert_eq!(ticket.wait().err(), Some(Errno::ESTALE));
+    shared.finish();
+}
+
+#[test]
+fn what_waits_when_the_session_is_lost_is_told() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    shared.model.lock().behaviour.swallow.insert(Opcode::StatFs.raw());
+    let (client, again) = (shared.share.client(), Rc::clone(&shared.share));
+    let model = shared.model.clone();
+    shared.pump.meanwhile(move || {
+        model.lock().behaviour.unwell = Some(DeviceFault::NeedsReset);
+        model.lock().behaviour.swallow.clear();
+        assert_eq!(again.remount(), Ok(()));
+    });
+    assert_eq!(client.stats().err(), Some(Errno::ESTALE));
+    assert!(shared.read("f").is_ok());
+    shared.finish();
+}
+
+#[test]
+fn debts_of_before_are_not_paid_to_the_new_server() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    let client = shared.share.client();
+    drop(shared.find("f").expect("it exists"));
+    client.names.clear();
+    assert!(client.connection.is_busy(), "a FORGET is owed");
+    shared.break_device();
+    assert_eq!(shared.share.remount(), Ok(()));
+    // A malformed answer that came late would owe one, too.
+    client.connection.judge(ReplyError::Remote(Errno::EIO));
+    client.connection.forget(NodeId::new(2).expect("not zero"), 1);
+    assert!(!client.connection.is_busy());
+    shared.pump.settle();
+    shared.finish();
+}

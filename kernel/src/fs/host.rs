@@ -1,0 +1,165 @@
+//! File systems in an ordinary process: all of the client, with a process in the place of the machine.
+//!
+//! ```text
+//!   Namespace, File, ...                           what applications use
+//!   Client, Connection                             what a share is
+//!   HostScheduler    events, and the core's loop   here: whoever waits polls the connection, arms it, and sleeps
+//!     dyn Process    a clock, and sleep            the caller's: a test, a benchmark
+//!   dyn FuseDevice                                 the caller's: virtio-fs over vhost-user, with a real server behind it
+//! ```
+//!
+//! So what tests and benchmarks see here is what an application on Toro sees, with nothing in between that is not in the
+//! kernel, too.
+//!
+//! There is one thread. What it waits for is done by the device, or by itself while it waits: requests that are ahead of
+//! it, references and handles that are owed. Nobody does that when it does not wait: [`Mount::settle`] does.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+
+use fuse_proto::Errno;
+use toro_core::Instant;
+use toro_core::driver::Armed;
+use toro_core::driver::fuse::FuseDevice;
+
+use super::fuse::Client;
+pub use super::fuse::Options;
+use super::fuse::connection::{Connection, Work};
+use super::namespace::Namespace;
+use super::scheduler::{Event, Scheduler, Wake};
+use super::vfs::FileSystem;
+use crate::io::Result;
+
+/// What a process lends to its file systems.
+pub trait Process {
+    /// The time, on a clock that never goes back.
+    fn now(&self) -> Instant;
+
+    /// Does nothing until the device interrupts, or until then. It may return earlier; an interrupt that came before the
+    /// call counts.
+    fn sleep(&self, until: Instant);
+}
+
+/// A share that is mounted at `/` of a namespace of its own.
+pub struct Mount {
+    namespace: Namespace,
+    client: Rc<Client>,
+    core: Rc<Core>,
+}
+
+impl Mount {
+    /// Begins a session with the server behind `device`.
+    ///
+    /// # Errors
+    ///
+    /// What the server says, and `TimedOut` if it says nothing.
+    pub fn new(device: Box<dyn FuseDevice>, process: Box<dyn Process>, options: Options) -> Result<Self> {
+        let core = Rc::new(Core { process, connection: RefCell::default() });
+        let scheduler = Box::new(HostScheduler(Rc::clone(&core)));
+        let client = Client::mount(device, scheduler, options, |connection| {
+            *core.connection.borrow_mut() = Some(Rc::clone(connection));
+        })?;
+        let namespace = Namespace::new();
+        namespace.mount(b"/", Rc::clone(&client) as Rc<dyn FileSystem>)?;
+        Ok(Self { namespace, client, core })
+    }
+
+    /// What an application sees.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Does what is left to do when nobody waits: lets go of handles that were kept for a while, pays what is owed, and
+    /// waits for what is in flight.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` if that is not done by `deadline`.
+    pub fn settle(&self, deadline: Instant) -> Result<()> {
+        loop {
+            self.client.tidy_up();
+            while self.core.poll() == Work::Done {}
+            let connection = self.core.connection.borrow().clone();
+            let is_busy = connection.is_some_and(|connection| connection.is_busy());
+            let kept = self.client.deadline();
+            if !is_busy && kept.is_none() {
+                return Ok(());
+            }
+            if self.core.process.now() >= deadline {
+                return Err(Errno::ETIMEDOUT.into());
+            }
+            self.core.sleep(kept.map_or(deadline, |kept| kept.min(deadline)));
+        }
+    }
+
+    /// Takes leave of the server, and keeps the connection. Files and listings that are open fail from then on.
+    pub fn unmount(&self) {
+        self.namespace.unmount_all();
+    }
+}
+
+/// The one core that there is.
+struct Core {
+    process: Box<dyn Process>,
+    /// `None` before there is a share.
+    connection: RefCell<Option<Rc<Connection>>>,
+}
+
+impl Core {
+    /// One round of the core's loop.
+    fn poll(&self) -> Work {
+        let connection = self.connection.borrow().clone();
+        connection.map_or(Work::None, |connection| connection.poll())
+    }
+
+    /// Sleeps, unless there is something to do, until there may be.
+    fn sleep(&self, until: Instant) {
+        let connection = self.connection.borrow().clone();
+        let Some(connection) = connection else { return self.process.sleep(until) };
+        if connection.arm() == Armed::Idle {
+            let poll_at = connection.next_poll().unwrap_or(until);
+            self.process.sleep(poll_at.min(until));
+        }
+    }
+}
+
+struct HostScheduler(Rc<Core>);
+
+impl Scheduler for HostScheduler {
+    fn now(&self) -> Instant {
+        self.0.process.now()
+    }
+
+    fn event(&self) -> Rc<dyn Event> {
+        Rc::new(HostEvent { core: Rc::clone(&self.0), announced: Cell::new(0) })
+    }
+}
+
+struct HostEvent {
+    core: Rc<Core>,
+    /// How often.
+    announced: Cell<u64>,
+}
+
+impl Event for HostEvent {
+    fn wait_until(&self, deadline: Instant) -> Wake {
+        let before = self.announced.get();
+        loop {
+            let work = self.core.poll();
+            if self.announced.get() != before {
+                return Wake::Notified;
+            }
+            if self.core.process.now() >= deadline {
+                return Wake::TimedOut;
+            }
+            if work == Work::None {
+                self.core.sleep(deadline);
+            }
+        }
+    }
+
+    fn announce(&self) {
+        self.announced.set(self.announced.get().wrapping_add(1));
+    }
+}
