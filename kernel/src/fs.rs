@@ -95,9 +95,10 @@ pub use file::{File, TryLockError};
 #[cfg(target_os = "none")]
 pub use functions::{
     chown, create_special, exchange, hard_link, lchown, list_xattrs, mount_status, remount, remove_dir_all,
-    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, symlink,
-    sync_dir, unmount, xattr,
+    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, statistics,
+    symlink, sync_dir, unmount, xattr,
 };
+pub use fuse::Statistics;
 pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
 pub use namespace::{MountStatus, Namespace};
 pub use options::OpenOptions;

@@ -168,6 +168,10 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
         self.buffers.recycle(buffer);
     }
 
+    fn lender(&self) -> Option<Dma> {
+        Some(self.platform.memory)
+    }
+
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
         if !is_acceptable(&request) {
             return Err(Refused { reason: Refusal::Invalid, request });

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::attributes::{FileTimes, Permissions};
+use super::fuse::Statistics;
 use super::namespace::MountStatus;
 use super::path::LastLink;
 use super::system::{self, namespace};
@@ -178,6 +179,17 @@ pub fn sync_dir(path: impl AsRef<[u8]>) -> Result<()> {
 /// What is mounted, in the order of the paths, as the calling core sees it.
 pub fn mount_status() -> Vec<MountStatus> {
     namespace().mounts()
+}
+
+/// What has been done with the mount at `path` so far: how many bytes went through it, and how many of them the processor had to
+/// copy.
+///
+/// # Errors
+///
+/// `InvalidInput` if nothing is mounted at `path`, `Unsupported` where nothing is counted: on disks, and for what belongs to
+/// another core.
+pub fn statistics(path: impl AsRef<[u8]>) -> Result<Statistics> {
+    namespace().statistics(path.as_ref())
 }
 
 /// Begins again with whoever stores the files of the mount at `path`, after a fault has ended it: what was open fails with

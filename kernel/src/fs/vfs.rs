@@ -34,6 +34,7 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
+use super::fuse::Statistics;
 use super::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use super::options::{Contents, Rights};
 use super::path::{self, LastLink, Place, Resolved};
@@ -195,6 +196,11 @@ pub trait FileSystem {
     /// Whether it can be used, as far as that is known without asking anybody.
     fn health(&self) -> Health {
         Health::Working
+    }
+
+    /// What has been done with it so far, if that is counted.
+    fn statistics(&self) -> Option<Statistics> {
+        None
     }
 
     /// Begins again with whoever stores the files, after a fault has ended it: what was open fails with ESTALE, what was not

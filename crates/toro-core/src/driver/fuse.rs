@@ -29,7 +29,7 @@
 
 pub use super::RequestId;
 use super::{Armed, AttachError, DeviceFault, Refused};
-use crate::dma::DmaBuf;
+use crate::dma::{Dma, DmaBuf};
 
 /// Which way a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,12 @@ pub trait FuseDevice: Send {
 
     /// Takes a buffer back. Dropping it does the same, a little slower.
     fn recycle(&mut self, buffer: DmaBuf);
+
+    /// Through what memory that is not the carrier's own may be lent to it, with [`lend`](crate::dma::lend); `None` where its
+    /// buffers have to come from [`buffer`](Self::buffer). A carrier that borrows memory can be [`reset`](Self::reset).
+    fn lender(&self) -> Option<Dma> {
+        None
+    }
 
     /// Queues a request.
     ///

@@ -48,12 +48,14 @@ use self::slots::{Phase, Slot, SlotTable, Waiter};
 use crate::fs::scheduler::{Event, Scheduler, Wake};
 
 mod debts;
+mod lending;
 mod listening;
 mod revival;
 mod slots;
 mod ticket;
 
 pub use self::debts::Closing;
+pub use self::lending::HomeComing;
 pub use self::listening::Listener;
 pub use self::slots::{Keep, Late};
 pub use self::ticket::{Answer, Ticket, payload};

@@ -26,7 +26,7 @@ use toro_core::Instant;
 use super::node::FuseNode;
 
 /// The longest file that is remembered, in bytes.
-const LONGEST: usize = 32 * 1024;
+pub const LONGEST: usize = 32 * 1024;
 
 /// How many entries the queue may have before those that are gone are swept out of it.
 const SWEEP: usize = 1024;
@@ -79,15 +79,15 @@ impl ContentsCache {
         self.used.get()
     }
 
-    /// Remembers the contents of `node` until then, if they are worth it.
-    pub fn remember(&self, node: &Rc<FuseNode>, bytes: &[u8], until: Instant) {
+    /// Remembers the contents of `node` until then, if they are worth it; whether it did.
+    pub fn remember(&self, node: &Rc<FuseNode>, bytes: &[u8], until: Instant) -> bool {
         if bytes.is_empty() || bytes.len() > LONGEST.min(self.limit) {
-            return;
+            return false;
         }
         // What was known of the file before makes room first.
         node.set_contents(None);
         while self.used.get() + bytes.len() > self.limit {
-            let Some(oldest) = self.queue.borrow_mut().pop_front() else { return };
+            let Some(oldest) = self.queue.borrow_mut().pop_front() else { return false };
             let (Some(node), Some(contents)) = (oldest.0.upgrade(), oldest.1.upgrade()) else { continue };
             node.drop_contents(&contents);
         }
@@ -100,5 +100,6 @@ impl ContentsCache {
         queue.push_back((Rc::downgrade(node), Rc::downgrade(&contents)));
         drop(queue);
         node.set_contents(Some(contents));
+        true
     }
 }

@@ -4,6 +4,8 @@
 //!   FuseFile                              Handle                      server
 //!     reading.rs   READ, ahead of the     shared by all readers   --> one descriptor for all readers
 //!                  reader
+//!     straight.rs  READ, straight into
+//!                  the caller's memory
 //!     writing.rs   WRITE, appending       one per writer          --> one descriptor each
 //!     space.rs     length, holes, FSYNC,
 //!                  copies, FLUSH
@@ -46,6 +48,7 @@ use crate::fs::vfs::{Allocation, Appended, Node, OpenFile, SeekTarget, Sync};
 
 mod reading;
 mod space;
+mod straight;
 mod writing;
 
 /// An open file.
@@ -116,6 +119,11 @@ impl FuseFile {
         self.handle.node.client()
     }
 
+    /// Most bytes of one READ.
+    fn limit(&self) -> usize {
+        self.client().read_limit()
+    }
+
     fn check_readable(&self) -> Result<(), Errno> {
         match self.rights {
             Rights::Read | Rights::ReadAndWrite(_) => Ok(()),
@@ -145,7 +153,7 @@ impl OpenFile for FuseFile {
     }
 
     fn read_limit(&self) -> usize {
-        self.client().read_limit()
+        self.limit()
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {

@@ -21,7 +21,7 @@ use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::connection::Connection;
-use super::{Client, Options};
+use super::{Client, Options, Statistics};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::scheduler::Scheduler;
 use crate::fs::vfs::{FileSystem, Node};
@@ -109,6 +109,10 @@ impl FileSystem for Share {
 
     fn sync(&self) -> Result<(), Errno> {
         self.client().sync()
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.client().statistics.get())
     }
 
     fn remount(&self) -> Result<(), Errno> {

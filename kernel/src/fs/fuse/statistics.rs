@@ -50,8 +50,11 @@ impl Counters {
         add(&self.reads, 1);
     }
 
-    pub(super) fn count_hit(&self) {
+    /// Counts a read of so many bytes that was answered from memory, which takes a copy.
+    pub(super) fn count_hit(&self, bytes: usize) {
         add(&self.cache_hits, 1);
+        add(&self.bytes_read, bytes);
+        add(&self.bytes_copied, bytes);
     }
 
     pub(super) fn get(&self) -> Statistics {

@@ -32,6 +32,7 @@ mod remounting;
 mod requests;
 pub mod server;
 mod space;
+mod straight;
 mod writing;
 mod xattrs;
 

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 
 use super::Namespace;
+use crate::fs::fuse::Statistics;
 use crate::fs::vfs::{FileSystem, Health};
 use crate::io::{Error, Result};
 
@@ -51,6 +52,16 @@ impl Namespace {
     /// As [`unmount`](Self::unmount).
     pub(in crate::fs) fn take(&self, path: &[u8]) -> Result<Rc<dyn FileSystem>> {
         Ok(self.mounts.borrow_mut().take(path)?)
+    }
+
+    /// See [`fs::statistics`](crate::fs::statistics).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fs::statistics`](crate::fs::statistics).
+    pub fn statistics(&self, path: &[u8]) -> Result<Statistics> {
+        let file_system = self.mounts.borrow().at(path).ok_or(Errno::EINVAL)?;
+        Ok(file_system.statistics().ok_or(Errno::EOPNOTSUPP)?)
     }
 
     /// See [`fs::remount`](crate::fs::remount).

@@ -39,6 +39,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         check_case("shares::host_and_guest_agree_on_what_was_changed", short),
         check_case("shares::host_and_guest_agree_with_the_server_in_rust", Check { flavour: Flavour::Rust, ..short }),
+        Case::new("shares::large_reads_are_not_copied", not_copied),
         Case::new("shares::a_disk_keeps_the_rules_that_it_can", a_disk),
     ];
     cases
@@ -110,6 +111,25 @@ fn killed(tool: &Tool, machine: &'static str) -> Result<(), String> {
     let after = share.path().join("check/after");
     let text = std::fs::read_to_string(&after).map_err(|error| format!("{}: {error}", after.display()))?;
     if text == "all is well" { Ok(()) } else { Err(format!("{}: {text:?}", after.display())) }
+}
+
+/// Reads of 64 KiB and more land where they are wanted: the processor copies nothing.
+fn not_copied(tool: &Tool) -> Result<(), String> {
+    const BYTES: usize = 4 << 20;
+    let share = new_directory()?;
+    std::fs::write(share.path().join("file"), vec![1; BYTES]).map_err(|error| error.to_string())?;
+    let sizes = [64 << 10, 128 << 10, 1 << 20];
+    let verbs = ["fsseq", "fsdirect"];
+    let operations: Vec<_> = verbs.iter().flat_map(|verb| sizes.map(|size| (verb, size))).collect();
+    let words: Vec<_> = operations.iter().map(|(verb, size)| format!("{verb}:/file:{size}:{BYTES}")).collect();
+    let (path, words) = (path_text(share.path()), format!("run={}", words.join(",")));
+    let options = ["run", "fs-bench", "--nics", "0", "--timeout", "300", "--share", &path, "--append", &words];
+    let finished = tool.run(options)?;
+    finished.expect_status(0)?;
+    operations.iter().try_for_each(|(verb, size)| {
+        let wanted = format!("{verb} bs={size}: {BYTES} bytes read, 0 bytes copied");
+        finished.expect_line(&wanted, |line| line == wanted).map(drop)
+    })
 }
 
 /// The same rules on a FAT file system, whose image is looked at afterwards.

@@ -33,10 +33,10 @@ use fuse_proto::ops::{OpenedFlags, Read};
 use toro_core::DmaBuf;
 
 use super::FuseFile;
+use super::straight::LARGE;
 use crate::fs::fuse::Client;
 use crate::fs::fuse::connection::{Late, Ticket, payload};
-use crate::fs::fuse::contents::Contents;
-use crate::fs::vfs::OpenFile;
+use crate::fs::fuse::contents::{self, Contents};
 
 /// Most pieces that are asked for in advance.
 const AHEAD: usize = 3;
@@ -59,7 +59,7 @@ pub(super) struct Stream {
 }
 
 /// A READ in flight.
-struct Piece {
+pub(super) struct Piece {
     client: Rc<Client>,
     operation: Read,
     ticket: Option<Ticket>,
@@ -79,6 +79,8 @@ struct Chunk {
 enum Purpose {
     /// It is copied from, so it may hold more than was asked for.
     Copy,
+    /// It is copied from, by a reader who does without reading ahead from there on.
+    UseUp,
     /// It is handed out.
     HandOut,
 }
@@ -98,7 +100,7 @@ impl FuseFile {
         Ok(self.handle.node.contents().filter(|_| !self.handle.opened.contains(OpenedFlags::DIRECT_IO)))
     }
 
-    fn operation(&self, offset: u64, length: usize) -> Read {
+    pub(super) fn operation(&self, offset: u64, length: usize) -> Read {
         Read {
             node: self.handle.node.number(),
             handle: self.handle.handle.unwrap_or_default(),
@@ -128,8 +130,11 @@ impl FuseFile {
             Some(piece) => piece.claim(),
             None => self.ask(offset, length)?,
         };
-        let ahead = if purpose == Purpose::Copy { PIECE.min(self.read_limit()) } else { length };
-        self.read_ahead(&piece, wanted, left, ahead);
+        match purpose {
+            Purpose::Copy => self.read_ahead(&piece, wanted, left, PIECE.min(self.limit())),
+            Purpose::HandOut => self.read_ahead(&piece, wanted, left, length),
+            Purpose::UseUp => {}
+        }
         let asked = piece.operation.size;
         let result = piece.finish();
         let node = &self.handle.node;
@@ -151,7 +156,9 @@ impl FuseFile {
         if is_short && left != u64::MAX {
             node.distrust_attributes();
         } else if offset == 0 && read == left && node.changes() == changes {
-            self.client().contents.remember(node, &data, until);
+            if self.client().contents.remember(node, &data, until) {
+                self.client().statistics.count_copied(data.len());
+            }
         }
         Ok(Chunk { data, is_last })
     }
@@ -182,7 +189,7 @@ impl FuseFile {
             Purpose::Copy if stream.streak > 1 || wanted > PIECE => PIECE,
             _ => wanted,
         };
-        let length = length.min(self.read_limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let length = length.min(self.limit()).min(usize::try_from(left).unwrap_or(usize::MAX));
         while stream.pieces.front().is_some_and(|piece| piece.operation.offset != offset) {
             stream.pieces.pop_front();
         }
@@ -195,7 +202,8 @@ impl FuseFile {
         let operation = self.operation(offset, length);
         let payload = connection.buffer_in_time(length)?;
         let ticket = connection.submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
-        Ok(Piece { client: Rc::clone(self.client()), operation, ticket: Some(ticket), charge: 0 })
+        self.client().statistics.count_request();
+        Ok(Piece::new(self.client(), operation, ticket))
     }
 
     /// Sends READs for what comes behind `current`, as far as that is worth it and there is memory.
@@ -233,6 +241,7 @@ impl FuseFile {
         let payload = client.connection.buffer(length)?;
         let ticket = client.connection.try_submit(&operation, Some(payload), Late::Nothing, self.handle.keep())?;
         piece.ticket = Some(ticket);
+        client.statistics.count_request();
         Some(piece)
     }
 
@@ -243,6 +252,7 @@ impl FuseFile {
         let taken = first.data.len().min(length);
         if let (Some(to), Some(from)) = (buffer.get_mut(..taken), first.data.get(..taken)) {
             to.copy_from_slice(from);
+            self.client().statistics.count_copied(taken);
         }
         let mut filled = taken;
         if first.data.len() > length {
@@ -252,40 +262,38 @@ impl FuseFile {
         } else {
             connection.recycle_buffer(first.data);
             let rest = buffer.get_mut(taken..).unwrap_or_default();
-            filled += self.read_into(rest, offset.saturating_add(taken as u64))?;
+            filled += self.read_rest(rest, offset.saturating_add(taken as u64))?;
         }
         buffer.set_len(filled).map_err(|_| Errno::EIO)?;
         Ok(buffer)
     }
 
-    /// See [`OpenFile::read_at`].
+    /// See [`OpenFile::read_at`](crate::fs::vfs::OpenFile::read_at).
     pub(super) fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.check_readable()?;
+        let statistics = &self.client().statistics;
         if let Some(contents) = self.contents()? {
             let from = part(&contents, offset, buffer.len());
             buffer.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
+            statistics.count_hit(from.len());
             return Ok(from.len());
         }
+        let done = self.read_rest(buffer, offset)?;
+        statistics.count_read(done);
+        Ok(done)
+    }
+
+    /// Reads until `buffer` is full or the file ends, from the server.
+    fn read_rest(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(done as u64);
-            let mut chunk = match self.chunk(at, rest.len(), Purpose::Copy) {
-                Ok(chunk) => chunk,
+            let (count, is_last) = match self.read_some(rest, at) {
+                Ok(read) => read,
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
             };
-            let count = rest.len().min(chunk.data.len());
-            if let (Some(to), Some(from)) = (rest.get_mut(..count), chunk.data.get(..count)) {
-                to.copy_from_slice(from);
-            }
             done += count;
-            if count < chunk.data.len() {
-                chunk.data.pull_front(count).map_err(|_| Errno::EIO)?;
-                self.keep_rest(at.saturating_add(count as u64), chunk);
-                break;
-            }
-            let is_last = chunk.is_last;
-            self.client().connection.recycle_buffer(chunk.data);
             if is_last {
                 break;
             }
@@ -293,21 +301,62 @@ impl FuseFile {
         Ok(done)
     }
 
-    /// See [`OpenFile::read_buffer`].
+    /// Reads at least one byte unless the file ends: how many, and whether it ends behind them or they are all.
+    fn read_some(&self, buffer: &mut [u8], offset: u64) -> Result<(usize, bool), Errno> {
+        self.handle.node.check()?;
+        let left = self.known_size().map_or(u64::MAX, |size| size.saturating_sub(offset));
+        // What is short is left to those who remember it.
+        let mut purpose = Purpose::Copy;
+        if buffer.len() >= LARGE && left > contents::LONGEST as u64 {
+            if self.has_in_advance(offset) {
+                purpose = Purpose::UseUp;
+            } else if let Some(read) = self.read_straight(buffer, offset, left) {
+                return read;
+            }
+        }
+        let mut chunk = self.chunk(offset, buffer.len(), purpose)?;
+        let count = buffer.len().min(chunk.data.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), chunk.data.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.client().statistics.count_copied(count);
+        if count < chunk.data.len() {
+            chunk.data.pull_front(count).map_err(|_| Errno::EIO)?;
+            self.keep_rest(offset.saturating_add(count as u64), chunk);
+            return Ok((count, true));
+        }
+        self.client().connection.recycle_buffer(chunk.data);
+        Ok((count, chunk.is_last))
+    }
+
+    /// Whether what begins at `offset` is here or on its way.
+    fn has_in_advance(&self, offset: u64) -> bool {
+        let mut stream = self.stream.borrow_mut();
+        stream.keep_up(self.handle.node.changes());
+        stream.rest.as_ref().is_some_and(|&(at, _)| at == offset)
+            || stream.pieces.iter().any(|piece| piece.operation.offset == offset)
+    }
+
+    /// See [`OpenFile::read_buffer`](crate::fs::vfs::OpenFile::read_buffer).
     pub(super) fn read_owned(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
         self.check_readable()?;
-        let length = length.min(self.read_limit());
+        let length = length.min(self.limit());
+        let statistics = &self.client().statistics;
         if let Some(contents) = self.contents()? {
             let from = part(&contents, offset, length);
             let mut buffer = self.client().connection.buffer_in_time(from.len())?;
             buffer.copy_from_slice(from);
+            statistics.count_hit(from.len());
             return Ok(buffer);
         }
         let chunk = self.chunk(offset, length, Purpose::HandOut)?;
-        if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
-            return Ok(chunk.data);
-        }
-        self.assemble(offset, length, chunk)
+        let data = if chunk.data.len() == length || (chunk.data.len() < length && chunk.is_last) {
+            chunk.data
+        } else {
+            self.assemble(offset, length, chunk)?
+        };
+        statistics.count_read(data.len());
+        Ok(data)
     }
 }
 
@@ -341,8 +390,18 @@ impl Piece {
         }
     }
 
+    /// A READ that somebody waits for.
+    pub(super) fn new(client: &Rc<Client>, operation: Read, ticket: Ticket) -> Self {
+        Self { client: Rc::clone(client), operation, ticket: Some(ticket), charge: 0 }
+    }
+
+    /// How many bytes it asks for.
+    pub(super) fn length(&self) -> usize {
+        self.operation.size as usize
+    }
+
     /// Waits for the bytes.
-    fn finish(mut self) -> Result<DmaBuf, Errno> {
+    pub(super) fn finish(mut self) -> Result<DmaBuf, Errno> {
         let connection = &self.client.connection;
         let mut answer = self.ticket.take().ok_or(Errno::EIO)?.wait()?;
         let length = payload(&self.operation, answer.unique, &answer.buffers).map(<[u8]>::len);

@@ -11,7 +11,7 @@ use fuse_proto::ops::{WireBatchForget, WireForget, WireForgetOne};
 use fuse_proto::{Errno, Opcode};
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
 use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
-use toro_core::{DmaBuf, DmaPool};
+use toro_core::{Dma, DmaBuf, DmaPool};
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -42,6 +42,10 @@ pub struct Behaviour {
     pub prompt: bool,
     /// Changes replies, header included, before they are written.
     pub spoil: Option<Spoil>,
+    /// Whether memory may be lent to it.
+    pub borrows: bool,
+    /// How many attempts to reset it fail.
+    pub refused_resets: usize,
     /// What the next poll fails with.
     pub fault: Option<DeviceFault>,
     /// What the device says when it is asked whether it is well.
@@ -66,6 +70,8 @@ pub struct Inner {
     pub most_reads: usize,
     /// The same of WRITEs.
     pub most_writes: usize,
+    /// How often it was reset.
+    pub resets: usize,
     in_flight: Vec<InFlight>,
     unpublished: Vec<InFlight>,
     free: VecDeque<u16>,
@@ -105,6 +111,7 @@ impl Model {
             most_in_flight: 0,
             most_reads: 0,
             most_writes: 0,
+            resets: 0,
             in_flight: Vec::new(),
             unpublished: Vec::new(),
             free: (0..4096).collect(),
@@ -339,6 +346,10 @@ impl FuseDevice for ModelDevice {
         drop(buffer);
     }
 
+    fn lender(&self) -> Option<Dma> {
+        self.model.lock().behaviour.borrows.then_some(&Heap as Dma)
+    }
+
     fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
         self.model.lock().accept(request)
     }
@@ -398,6 +409,23 @@ impl FuseDevice for ModelDevice {
             inner.free.push_back(id.0);
             unfinished(id, request);
         }
+        Ok(())
+    }
+
+    fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
+        let mut inner = self.model.lock();
+        if let Some(left) = inner.behaviour.refused_resets.checked_sub(1) {
+            inner.behaviour.refused_resets = left;
+            return Err(AttachError::Resources("it was told not to"));
+        }
+        inner.resets += 1;
+        inner.behaviour.fault = None;
+        inner.server.lose_session();
+        let requests = core::mem::take(&mut inner.in_flight).into_iter().chain(core::mem::take(&mut inner.unpublished));
+        let requests: Vec<_> = requests.collect();
+        inner.free.extend(requests.iter().map(|request| request.id.0));
+        drop(inner);
+        requests.into_iter().for_each(|InFlight { id, request, .. }| unfinished(id, request));
         Ok(())
     }
 }

@@ -367,6 +367,13 @@ impl Server {
         self.reap(node);
     }
 
+    /// The client is gone without a word, and its references and handles with it.
+    pub fn lose_session(&mut self) {
+        self.begun = false;
+        self.lookups.clear();
+        self.handles.clear();
+    }
+
     /// Answers a request: the payload, or an error. `None` where there is no answer.
     pub fn answer(&mut self, request: &[u8]) -> Option<Reply> {
         let (header, body) = RequestHeader::read_from_prefix(request).expect("requests have headers");

@@ -461,7 +461,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
-    let (offset, length) = (0..30_000_usize, 0..20_000_usize);
+    let (offset, length) = (0..100_000_usize, prop_oneof![0..20_000_usize, 60_000..200_000_usize]);
     let step = prop_oneof![
         (offset.clone(), length.clone(), 1..u8::MAX).prop_map(|(offset, length, letter)| Step::Write {
             offset,
@@ -484,6 +484,7 @@ proptest! {
     #[test]
     fn any_sequence_of_reads_and_writes_is_as_if_the_file_were_a_vector(
         steps in steps(), seed in any::<u64>(), lifetime in 0..2_u64, longest in 1000..5000_usize, direct in any::<bool>(),
+        borrows in any::<bool>(),
     ) {
         let options = Options { contents: 1 << 20, ..options() };
         let mount = mount_with(options, |server| {
@@ -496,6 +497,7 @@ proptest! {
             small_writes(server);
         }).expect("willing");
         mount.model.lock().behaviour.order = Order::Any(seed);
+        mount.model.lock().behaviour.borrows = borrows;
         let files: [_; 3] = core::array::from_fn(|_| mount.open_to_write("f", BOTH).expect("it exists"));
         let log = mount.open_to_write("f", APPEND).expect("it exists");
         let mut expected: Vec<u8> = Vec::new();
