@@ -58,10 +58,10 @@ pub enum Program {
     Testpmd,
     /// fdisk and sfdisk, which make partition tables of both kinds
     Fdisk,
-    /// getfattr, which shows extended attributes
-    Attr,
     /// What the virtiofsd in Rust is built with
     VirtiofsdLibraries,
+    /// getfattr, which shows extended attributes
+    Attr,
 }
 
 impl Program {
@@ -85,10 +85,10 @@ impl Program {
             Self::Gdisk => is_installed("sgdisk"),
             Self::Testpmd => is_installed("dpdk-testpmd"),
             Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
-            Self::Attr => qemu::in_path("getfattr").is_some(),
             Self::VirtiofsdLibraries => {
                 quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
             }
+            Self::Attr => is_installed("getfattr"),
         }
     }
 
@@ -109,8 +109,8 @@ impl Program {
             Self::Gdisk => "gdisk",
             Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
-            Self::Attr => "attr",
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
+            Self::Attr => "attr",
         }
     }
 
@@ -138,8 +138,8 @@ impl Program {
             // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
             Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
-            Self::Attr => vec!["attr"],
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
+            Self::Attr => vec!["attr"],
         }
     }
 }
@@ -373,8 +373,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Gdisk => gdisk,
                 Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
-                Program::Attr => "attr",
                 Program::VirtiofsdLibraries => libraries,
+                Program::Attr => "attr",
             })
             .collect();
         words.join(" ")
