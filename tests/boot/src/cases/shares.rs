@@ -3,7 +3,7 @@
 //! ```text
 //!   virtiofsd --> share: fs-check changes it by the thousand, and writes a manifest --> find, sha256sum, getfattr
 //!       |                                                                               say the same
-//!       +--> has no more descriptors open than before, once the guest is at rest
+//!       +--> has no more descriptors open than before, once the guest has taken leave
 //! ```
 //!
 //! Both servers are tried, if they are here, and all they can let a guest cache. A few thousand changes go with all other
@@ -18,8 +18,8 @@ use crate::file_server::{Caching, FileServer, Flavour};
 use crate::manifest;
 use crate::tool::Tool;
 
-/// How long a server may take to close what a guest at rest no longer needs.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a server may take to close what a guest that has taken leave does not need.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is checked on which machine.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,7 @@ fn agree(tool: &Tool, check: Check) -> Result<(), String> {
     let mut running = tool.start(arguments.chain(device.iter().map(String::as_str)), &[])?;
     running.await_line(|line| (line == "passed").then_some(()))?;
     manifest::compare(&share.path().join("check.manifest"), &share.path().join("check"))?;
+    running.await_line(|line| (line == "at rest").then_some(()))?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         match server.holds_nothing() {
