@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Reports: `LB <operation> [bs=<bytes>] n=<operations> ns=<nanoseconds in all> p50=<of one, in the median part>`, `LB-END`;
-//! or `LB-ERR <why>`.
+//! or `LB-ERR <why>`. For a share there is a line with the bytes that were read and those that the processor copied for it:
+//! `fsseq bs=1048576: 67108864 bytes read, 0 bytes copied`.
 #![no_std]
 #![no_main]
 
@@ -31,7 +32,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use toro::fs::{self, File};
+use toro::fs::{self, File, Statistics};
 use toro::io::ErrorKind;
 use toro::println;
 use toro::time::Instant;
@@ -95,6 +96,7 @@ fn measure(
     let in_part = (times / PARTS).max(1);
     let mut parts = Vec::with_capacity(PARTS as usize + 1);
     let mut result = Ok(());
+    let before = statistics();
     let whole = markers::measured(|| {
         for first in (0..times).step_by(in_part as usize) {
             let place = (first / in_part % PARTS) as usize * PAGE;
@@ -112,7 +114,16 @@ fn measure(
     parts.sort_unstable();
     let median = parts.get(parts.len() / 2).map_or(0, |part| part.as_nanos() as u64 / in_part);
     println!("LB {name} n={times} ns={} p50={median}", whole.as_nanos());
+    if let (Some(before), Some(after)) = (before, statistics()) {
+        let [read, copied] = [after.bytes_read - before.bytes_read, after.bytes_copied - before.bytes_copied];
+        println!("{name}: {read} bytes read, {copied} bytes copied");
+    }
     Ok(())
+}
+
+/// What has been done with the file system at the root, if it counts.
+fn statistics() -> Option<Statistics> {
+    fs::statistics("/").ok().flatten()
 }
 
 /// Reads a block of a file; how many bytes came.

@@ -14,7 +14,7 @@
 //! | `operations=` | how many random changes there are, of all threads together | 10000 |
 //! | `seed=` | which ones | 1 |
 //! | `cores=` | how many cores take part, from the first on | all |
-//! | `rest=` | how many seconds to stay at the end, with nothing open, for the host to look at the server | 0 |
+//! | `rest=` | take leave of the file system at the end, and stay so many seconds for the host to look at the server | |
 //! | `mode=` | `all`, or `loss`: see `loss.rs` | `all` |
 //!
 //! 1. `rules.rs`: each rule once. `broken: RULE: REASON` for those that do not hold.
@@ -126,7 +126,11 @@ impl Job {
             return Err(format!("{} rules do not hold", verdict.broken));
         }
         println!("passed");
-        thread::sleep(Duration::from_secs(number("rest")?.unwrap_or(0)));
+        if let Some(seconds) = number("rest")? {
+            worked("taking leave", fs::unmount(&self.mount))?;
+            println!("at rest");
+            thread::sleep(Duration::from_secs(seconds));
+        }
         Ok(())
     }
 

@@ -78,7 +78,7 @@ pub fn check_all(place: &str, features: &Features) -> Checked<Verdict> {
             verdict.broken += 1;
             println!("broken: {}: {reason}", rule.name);
         }
-        worked("removing a rule's directory", fs::remove_dir_all(&directory))?;
+        worked(&format!("removing what \"{}\" has left", rule.name), fs::remove_dir_all(&directory))?;
     }
     Ok(verdict)
 }

@@ -125,16 +125,15 @@ impl FileServer {
         Ok(server)
     }
 
-    /// What to tell QEMU, behind `--`: the device, with the tag `share`. `reconnect` is for the socket, such as `,reconnect=1`.
-    pub fn device(&self, machine: &str, reconnect: &str) -> Vec<String> {
+    /// What to tell QEMU, behind `--`: a device with this tag.
+    pub fn device(&self, machine: &str, tag: &str) -> [String; 4] {
         let device = if machine == "microvm" { "vhost-user-fs-device" } else { "vhost-user-fs-pci" };
         [
             "-chardev".to_owned(),
-            format!("socket,id=fs0,path={}{reconnect}", self.socket.display()),
+            format!("socket,id=of-{tag},path={}", self.socket.display()),
             "-device".to_owned(),
-            format!("{device},chardev=fs0,tag=share,queue-size=1024"),
+            format!("{device},chardev=of-{tag},tag={tag},queue-size=1024"),
         ]
-        .into()
     }
 
     /// Whether it holds no more of the share than before anybody used it.

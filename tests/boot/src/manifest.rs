@@ -81,12 +81,12 @@ fn of_host(directory: &Path, has_xattrs: bool) -> Result<Vec<String>, String> {
 /// The lines for extended attributes: `getfattr` prints a path behind `# file: `, then `name=0x...` for each.
 fn xattrs(directory: &Path) -> Result<Vec<String>, String> {
     let mut command = Command::new("getfattr");
-    command.args(["--recursive", "--physical", "--dump", "--match=^user", "--encoding=hex", "."]);
+    command.args(["--recursive", "--physical", "--no-dereference", "--dump", "--match=^user", "--encoding=hex", "."]);
     let output = run(command.current_dir(directory))?;
     let (mut path, mut lines) = (String::new(), Vec::new());
     for line in output.split(|&byte| byte == b'\n') {
         if let Some(name) = line.strip_prefix(b"# file: ") {
-            path = encoded(&unquoted(name));
+            path = encoded(&unquoted(name.strip_prefix(b"./").unwrap_or(name)));
         } else if let Some(place) = line.iter().position(|&byte| byte == b'=') {
             let (name, value) = line.split_at(place);
             let digits = value.strip_prefix(b"=0x").unwrap_or_default();

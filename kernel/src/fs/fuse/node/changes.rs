@@ -20,6 +20,11 @@
 //! An answer that nobody waits for any more is settled by the connection: the node is forgotten, and what CREATE has
 //! opened is released before.
 //!
+//! # What must be known to the server
+//!
+//! The virtiofsd written in C answers EIO to UNLINK, RMDIR and RENAME of a name whose object nobody has a reference to. So what
+//! loses its name is looked up before, unless the cache knows it, and held until the answer has come; Linux does the same.
+//!
 //! # What a server may lack
 //!
 //! CREATE: MKNOD and OPEN in its place (FU-SEM-8). RENAME2: there is RENAME for what it can do, and EINVAL for the rest.
@@ -238,8 +243,9 @@ impl FuseNode {
     where
         O: for<'a> Operation<Reply<'a> = ()>,
     {
-        self.check_directory()?;
         let name = name.as_bytes();
+        // Held until the answer has come: see the module.
+        let _held = self.find(name, Freshness::Cached)?;
         let known = self.client.names.peek(self, name);
         let known = known.map(|known| known.node);
         let attempt = |node: Option<&Rc<FuseNode>>| {
@@ -278,6 +284,8 @@ impl FuseNode {
             Collision::Refuse => RenameFlags::NO_REPLACE,
             Collision::Exchange => RenameFlags::EXCHANGE,
         };
+        // Held until the answer has come: see the module.
+        let _held = self.find(from, Freshness::Cached)?;
         let (moved, other) = (self.client.names.peek(self, from), self.client.names.peek(&target, to));
         let names = || Vec::from([self.place(from), target.place(to)]);
         let nodes = || moved.iter().chain(&other).map(|known| Rc::clone(&known.node)).collect();

@@ -114,6 +114,26 @@ fn fu_sem_6_a_new_name_takes_the_place_of_its_absence() {
 }
 
 #[test]
+fn fu_sem_1_what_loses_its_name_is_known_to_the_server() {
+    for lifetime in [0, 60] {
+        let mount = mount(|server| {
+            server.manners.name_lifetime = Duration::from_secs(lifetime);
+            server.file("gone", b"");
+            server.file("moved", b"");
+            server.directory("directory");
+        });
+        let root = mount.root();
+        // Nobody has looked at any of them, or nobody has kept them.
+        assert_eq!(root.remove(b"gone"), Ok(()), "a server that does not know the file says EIO");
+        assert_eq!(root.remove_directory(b"directory"), Ok(()));
+        assert_eq!(root.rename(b"moved", root.id(), b"here", Collision::Replace), Ok(()));
+        assert_eq!(mount.tree(), ["here"]);
+        drop(root);
+        mount.finish();
+    }
+}
+
+#[test]
 fn fu_sem_6_a_removed_name_is_gone_at_once() {
     let mount = mount(|server| {
         server.file("d/f", b"x");
@@ -368,7 +388,7 @@ fn fu_sem_6_a_name_that_was_removed_meanwhile_does_not_come_back() {
         move || assert_eq!(root.remove(b"f"), Ok(()))
     });
     assert!(mount.find("f").is_ok(), "it was there when it was looked for");
-    assert_eq!(mount.count("LOOKUP"), 1);
+    assert_eq!(mount.count("LOOKUP"), 2, "the removal asks as well");
     assert!(!exists(&mount, "f"));
     drop(root);
     mount.finish();

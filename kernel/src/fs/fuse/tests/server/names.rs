@@ -180,6 +180,7 @@ impl Server {
 
     fn unlink(&mut self, parent: u64, name: &[u8], opcode: Opcode) -> Reply {
         let found = self.writable(parent)?.get(name).copied().ok_or(Errno::ENOENT)?;
+        self.check_known(found)?;
         match (&self.inodes[&found].contents, opcode) {
             (Contents::Directory(_), Opcode::Unlink) => return Err(Errno::EISDIR),
             (Contents::Directory(names), _) if !names.is_empty() => return Err(Errno::ENOTEMPTY),
@@ -193,12 +194,18 @@ impl Server {
         Ok(Vec::new())
     }
 
+    /// As the virtiofsd in C: an object that nobody has a reference to does not lose its name.
+    fn check_known(&self, number: u64) -> Result<(), Errno> {
+        if self.lookups.get(&number).is_some_and(|&held| held > 0) { Ok(()) } else { Err(Errno::EIO) }
+    }
+
     fn rename(&mut self, from: u64, name: &[u8], to: u64, new_name: &[u8], flags: u32) -> Reply {
         self.expect_held(Opcode::Rename, to);
         if flags != 0 && !self.manners.rename_flags {
             return Err(Errno::EINVAL);
         }
         let moved = self.writable(from)?.get(name).copied().ok_or(Errno::ENOENT)?;
+        self.check_known(moved)?;
         let replaced = self.writable(to)?.get(new_name).copied();
         if self.is_below(to, moved) {
             return Err(Errno::EINVAL);
