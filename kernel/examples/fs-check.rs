@@ -14,6 +14,7 @@
 //! | `operations=` | how many random changes there are, of all threads together | 10000 |
 //! | `seed=` | which ones | 1 |
 //! | `cores=` | how many cores take part, from the first on | all |
+//! | `rest=` | how many seconds to stay at the end, with nothing open, for the host to look at the server | 0 |
 //! | `mode=` | `all`, or `loss`: see `loss.rs` | `all` |
 //!
 //! 1. `rules.rs`: each rule once. `broken: RULE: REASON` for those that do not hold.
@@ -30,6 +31,8 @@ extern crate alloc;
 
 #[path = "fs-check/features.rs"]
 mod features;
+#[path = "fs-check/loss.rs"]
+mod loss;
 #[path = "fs-check/manifest.rs"]
 mod manifest;
 #[path = "fs-check/model.rs"]
@@ -56,12 +59,15 @@ use outcome::{Checked, worked};
 use run::Run;
 use toro::core as cores;
 use toro::io::ErrorKind;
+use toro::time::Duration;
 use toro::{fs, println, thread};
 
 toro::entry!(main);
 
 /// The words of the command line.
 struct Job {
+    /// Where the file system is.
+    mount: String,
     /// The directory that everything happens in.
     place: String,
     /// The file for the manifest.
@@ -75,7 +81,11 @@ fn main() -> Checked {
     let job = Job::from_command_line()?;
     match toro::env::option("mode").unwrap_or("all") {
         "all" => job.check(),
-        other => Err(format!("mode={other}: expected all")),
+        "loss" => {
+            start_anew(&job.place)?;
+            loss::check(&job.mount, &job.place)
+        }
+        other => Err(format!("mode={other}: expected all or loss")),
     }
 }
 
@@ -83,6 +93,7 @@ impl Job {
     fn from_command_line() -> Checked<Self> {
         let path = toro::env::option("path").unwrap_or("/").trim_end_matches('/');
         Ok(Self {
+            mount: if path.is_empty() { "/".into() } else { path.into() },
             place: format!("{path}/check"),
             manifest: format!("{path}/check.manifest"),
             operations: number("operations")?.unwrap_or(10_000),
@@ -92,7 +103,7 @@ impl Job {
     }
 
     fn check(&self) -> Checked {
-        let Self { place, manifest, operations, seed, cores } = self;
+        let Self { place, manifest, operations, seed, cores, .. } = self;
         start_anew(place)?;
         let features = Features::find(place)?;
         println!("fs-check: {place}: {features}; {cores} cores, {operations} operations, seed {seed}");
@@ -115,6 +126,7 @@ impl Job {
             return Err(format!("{} rules do not hold", verdict.broken));
         }
         println!("passed");
+        thread::sleep(Duration::from_secs(number("rest")?.unwrap_or(0)));
         Ok(())
     }
 

@@ -22,20 +22,41 @@
 //!
 //! # Permissions
 //!
-//! One machine runs one application, as the superuser: nothing is checked here. What may be read is what the server on
-//! the host may read.
+//! One machine runs one application, as the superuser: nothing is checked here. Modes and owners are stored, for others, as
+//! they are given, without an `umask`. What may be read and written is what the server on the host may read and write
+//! (`docs/adr/0020-permissions-and-locks.md`).
 //!
 //! # Writing
 //!
-//! What is written is seen by everybody here at once, and survives the end of the power after [`File::sync_all`], [`sync`]
-//! or an orderly end of the machine. A write to a virtio-fs share returns when the server has it; the server's options
-//! decide whether there is anything that may be changed.
+//! What is written is seen by everybody on this machine at once, whatever core and handle it is read by. It survives the end
+//! of the power after [`File::sync_all`], [`sync`] or an orderly end of the machine; a new or changed name after `sync_dir` of its
+//! directory. A file system may accept writes that fail later; [`File::close`] and [`File::sync_all`] say so, dropping a
+//! file does not.
+//!
+//! What a file system cannot have, it refuses: FAT has no links, owners or extended attributes (`PermissionDenied`, and
+//! `Unsupported` for the last), and a server says what it thinks. Errors keep the number that they came with
+//! ([`Error::raw_os_error`](crate::io::Error::raw_os_error)), and have the kind that std gives it on Linux.
+//!
+//! # Locks
+//!
+//! [`File::lock`] and its kin are `flock`: for a whole file, owned by an open file, in the way of those who ask for one. They
+//! bind the threads of all cores; a server that has locks is asked, and then they bind its other clients, too. Where it has
+//! none, and on disks, they are kept here, and those who wait are served in the order of coming.
+//!
+//! # Mounts
+//!
+//! A mount is chosen by the text of the path, name by name, the longest first, so there can be some within others, and none needs a
+//! directory to stand on. Nothing is renamed or linked from one to another (`CrossesDevices`), and where one stands nothing is
+//! removed. `unmount` leaves one, unless others are mounted in it (`ResourceBusy`); files that are open are no obstacle, and
+//! fail with `NotConnected` from then on. A server that has gone away fails everything, until `remount` begins again with it;
+//! what was open then fails with `StaleNetworkFileHandle` for ever. `mount_status` says what stands where, and what is wrong with it.
 //!
 //! # Freshness
 //!
-//! Names and attributes are remembered for as long as the server says, which its options decide (virtiofsd:
-//! `--cache=never|auto|always`). Within that time a file ends where its attributes say, and the contents of small files
-//! are remembered too. A change on the host is seen when that time is over, at the latest.
+//! Of a share, names and attributes are remembered for as long as the server says, which its options decide (virtiofsd:
+//! `--cache=never|auto|always`). Within that time a file ends where its attributes say, and contents that were read are
+//! remembered too. A change on the host is seen when that time is over, at the latest; what is changed here is known
+//! here at once.
 //!
 //! # Ownership
 //!
@@ -52,6 +73,11 @@
 //! for entry in toro::fs::read_dir("/")? {
 //!     toro::println!("{}", entry?.file_name().escape_ascii());
 //! }
+//! let counter = File::options().read(true).write(true).create(true).open("/counter")?;
+//! counter.lock()?;
+//! let number: u64 = toro::fs::read_to_string("/counter")?.parse().unwrap_or(0);
+//! counter.write_all_at((number + 1).to_string().as_bytes(), 0)?;
+//! counter.close()?;
 //! ```
 #![deny(unsafe_code)]
 
@@ -220,12 +246,12 @@ pub fn write(path: impl AsRef<[u8]>, contents: impl AsRef<[u8]>) -> Result<()> {
     system::namespace().write(path.as_ref(), contents.as_ref())
 }
 
-/// Copies the contents of a file to another one, which is created or emptied before, and returns how many bytes that were.
-/// A file is not copied to itself: that empties it, as in std.
+/// Copies the contents of a file to another one, which is created or emptied before, with its permissions, and returns how
+/// many bytes that were. The file system does it by itself where it can. A file is not copied to itself: that empties it, as in std.
 ///
 /// # Errors
 ///
-/// Those of [`read`] and [`write`](write()).
+/// Those of [`read`] and [`write`](write()); `InvalidInput` if the original is no regular file.
 #[cfg(target_os = "none")]
 pub fn copy(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<u64> {
     system::namespace().copy(from.as_ref(), to.as_ref())

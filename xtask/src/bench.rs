@@ -43,7 +43,7 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
 
 /// Whether a benchmark compares with the server that only a set-up builds.
 fn wants_rust_virtiofsd(arguments: &[OsString]) -> bool {
-    arguments.first().is_some_and(|name| name == OsStr::new("fs-host"))
+    arguments.first().is_some_and(|name| name == OsStr::new("fs-host") || name == OsStr::new("fs"))
         && arguments.iter().any(|word| word == OsStr::new("rust") || word == OsStr::new("--daemon=rust"))
 }
 

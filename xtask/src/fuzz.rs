@@ -337,6 +337,7 @@ mod tests {
             "received_frames",
             "registers",
             "used_ring",
+            "virtio_fs",
             "virtio_net",
         ];
         assert_eq!(names, expected);

@@ -60,6 +60,8 @@ pub enum Program {
     Fdisk,
     /// What the virtiofsd in Rust is built with
     VirtiofsdLibraries,
+    /// getfattr, which shows extended attributes
+    Attr,
 }
 
 impl Program {
@@ -86,6 +88,7 @@ impl Program {
             Self::VirtiofsdLibraries => {
                 quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
             }
+            Self::Attr => is_installed("getfattr"),
         }
     }
 
@@ -107,6 +110,7 @@ impl Program {
             Self::Testpmd => "dpdk-testpmd",
             Self::Fdisk => "fdisk",
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
+            Self::Attr => "attr",
         }
     }
 
@@ -135,6 +139,7 @@ impl Program {
             Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
             Self::Fdisk => vec!["fdisk"],
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
+            Self::Attr => vec!["attr"],
         }
     }
 }
@@ -369,6 +374,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Testpmd => "dpdk",
                 Program::Fdisk => fdisk,
                 Program::VirtiofsdLibraries => libraries,
+                Program::Attr => "attr",
             })
             .collect();
         words.join(" ")

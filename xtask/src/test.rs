@@ -150,7 +150,7 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
     let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon, Program::Testpmd];
-    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk];
+    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk, Program::Attr];
     let tools = [Program::Curl, Program::Iperf3, Program::Gdb, Program::Iproute, Program::Tshark];
     let programs = [&machines[..], &disks, &tools].concat();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
@@ -172,7 +172,7 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
     let mut boot = boot(args);
     let filter = args.filter.as_deref();
     if args.long {
-        let mut servers = cargo(&["test", "--no-fail-fast", "--release", "--package", "vhost-user-tests", "--"]);
+        let mut servers = cargo(&["test", "--no-fail-fast", "--package", "vhost-user-tests", "--"]);
         servers.args(["--include-ignored", filter.unwrap_or("share::")]);
         tally.run_tests(supervisor, FILE_SERVERS, &mut servers)?;
         return tally.run_tests(supervisor, BOOT, &mut boot);

@@ -21,14 +21,15 @@
 //! Groups if [`InitFlags::CREATE_SUPP_GROUP`](crate::InitFlags::CREATE_SUPP_GROUP) was negotiated, contexts if
 //! [`InitFlags::SECURITY_CTX`](crate::InitFlags::SECURITY_CTX) was, and never otherwise: an older server takes
 //! them for a part of the name, or refuses the request. With SECURITY_CTX *every* such operation carries a list of
-//! contexts, be it an empty one: Linux does it, and one server in the field refuses a request without. So whoever
-//! offers that feature wraps all of them in [`Extended`].
+//! contexts, be it an empty one: Linux does it, and of the servers in the field one refuses a request without and one
+//! does not survive it. So whoever offers that feature wraps all of them in [`Extended`]. A list of groups may be left
+//! out at any time.
 //!
 //! Servers take one context and one group. The group is that of the parent directory, where the caller is a member
 //! of it but is not acting with it.
 //!
 //! ```
-//! # use fuse_proto::{EncodeError, Extended, Extensions, Name, NameError, NodeId, Request};
+//! # use fuse_proto::{Extended, Extensions, Name, NodeId, Request};
 //! # use fuse_proto::ops::MkDir;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let plain = MkDir { parent: NodeId::ROOT, name: Name::new(b"mail")?, mode: 0o2775, umask: 0o002 };

@@ -96,7 +96,7 @@ pub enum Plan {
     /// It fails with this error.
     Refuse(Errno),
     /// The client does it by other means: copies by reading and writing, locks among its own processes, seeks
-    /// as if a file had no holes.
+    /// as if a file had no holes, reads where there is no window, and finds every file ready.
     Emulate,
 }
 
@@ -224,9 +224,7 @@ impl Session {
     pub fn plan(&self, opcode: Opcode) -> Plan {
         let never = match opcode {
             Opcode::ReadDirPlus => !self.flags.contains(InitFlags::DO_READDIRPLUS),
-            Opcode::BatchForget => self.minor < 16,
-            Opcode::Rename2 => self.minor < 23,
-            _ => false,
+            _ => self.minor < since(opcode),
         };
         if never || self.unsupported.contains(decides(opcode)) {
             fallback(opcode).unwrap_or(Plan::Send)
@@ -276,10 +274,28 @@ fn agreed(sent: InitFlags, reply: &WireInitReply) -> InitFlags {
     }
 }
 
+/// The minor version from which on servers know an operation, as far as that matters.
+fn since(opcode: Opcode) -> u32 {
+    match opcode {
+        Opcode::BatchForget => 16,
+        Opcode::FAllocate => 19,
+        Opcode::Rename2 => 23,
+        Opcode::LSeek => 24,
+        Opcode::CopyFileRange => 28,
+        Opcode::SetupMapping | Opcode::RemoveMapping => 31,
+        Opcode::SyncFs => 34,
+        Opcode::TmpFile => 37,
+        Opcode::StatX => 39,
+        Opcode::CopyFileRange64 => 45,
+        _ => MIN_MINOR,
+    }
+}
+
 /// The operation whose absence speaks for this one.
 fn decides(opcode: Opcode) -> Opcode {
     match opcode {
         Opcode::SetLk | Opcode::SetLkW => Opcode::GetLk,
+        Opcode::RemoveMapping => Opcode::SetupMapping,
         other => other,
     }
 }
@@ -310,6 +326,10 @@ fn fallback(opcode: Opcode) -> Option<Plan> {
         | Opcode::TmpFile => Plan::Refuse(Errno::EOPNOTSUPP),
         // A file system without links, as `link` reports it.
         Opcode::Link => Plan::Refuse(Errno::EPERM),
+        Opcode::Ioctl => Plan::Refuse(Errno::ENOTTY),
+        Opcode::Bmap => Plan::Refuse(Errno::EINVAL),
+        // Reading and writing do what a window does; and a server that cannot be asked has only files that are ready.
+        Opcode::SetupMapping | Opcode::RemoveMapping | Opcode::Poll => Plan::Emulate,
         Opcode::LSeek | Opcode::CopyFileRange | Opcode::GetLk | Opcode::SetLk | Opcode::SetLkW => Plan::Emulate,
         _ => return None,
     })

@@ -42,6 +42,7 @@ extern crate alloc;
 
 #[cfg(feature = "alloc")]
 mod buffers;
+pub mod conformance;
 #[cfg(feature = "alloc")]
 mod driver;
 pub mod features;

@@ -69,8 +69,12 @@ fn can(what: &str, result: io::Result<()>) -> Checked<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) => match error.kind() {
-            // EPERM, EOPNOTSUPP and ENOSYS, and EINVAL for flags that a server does not know.
-            ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => Ok(false),
+            // EPERM, EOPNOTSUPP and ENOSYS, EINVAL for flags that a server does not know, and EROFS where there is no code
+            // for it; of the whole file system that cannot be true, or there would be no file.
+            ErrorKind::PermissionDenied
+            | ErrorKind::Unsupported
+            | ErrorKind::InvalidInput
+            | ErrorKind::ReadOnlyFilesystem => Ok(false),
             kind => Err(format!("{what}: {error} ({kind:?})")),
         },
     }

@@ -5,7 +5,7 @@
 //! | test | what it does |
 //! |---|---|
 //! | `files-write` | everything that changes files, in a directory of each thread's own and in one for all; leaves `kept` |
-//! | `files-kept` | finds what `files-write` left before the machine ended, and that the disk has lost no room |
+//! | `files-kept` | finds what `files-write` left before the machine ended, and leaves the mount |
 //! | `files-read-only` | all that would change something is refused, and reading works |
 //!
 //! What `files-write` leaves in `PATH` for whoever looks at the disk: `kept/numbers`, the numbers below 30,000 each on a
@@ -19,12 +19,12 @@ use core::fmt::Debug;
 use core::fmt::Write as _;
 
 use toro::core as cores;
-use toro::fs::{self, File, OpenOptions};
+use toro::fs::{self, Allocation, Collision, File, FileTimes, OpenOptions};
 use toro::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use toro::thread;
 use toro::time::{Duration, Instant, UNIX_EPOCH};
 
-use crate::crew::crew;
+use crate::crew::{crew, last_core};
 
 type Result<T> = core::result::Result<T, String>;
 
@@ -32,6 +32,8 @@ type Result<T> = core::result::Result<T, String>;
 const THREADS: usize = 3;
 /// Lines that each thread appends to the file of all.
 const LINES: usize = 20;
+/// How often each thread counts.
+const COUNTS: usize = 10;
 
 pub fn run() -> Result<()> {
     expect_cores()?;
@@ -45,6 +47,15 @@ pub fn run() -> Result<()> {
     let free = free(&root)?;
 
     fs::create_dir(&kept).map_err(|error| explain(&kept, error))?;
+    let counter = join(&root, "counter");
+    for result in crew(THREADS * 2, |_| count(&counter).map_err(|error| explain(&counter, error))) {
+        result?;
+    }
+    let counted = fs::read_to_string(&counter).map_err(|error| explain(&counter, error))?;
+    if counted != (THREADS * 2 * cores::count() * COUNTS).to_string() {
+        return Err(explain(&counter, format!("{counted} is what was counted")));
+    }
+    fs::remove_file(&counter).map_err(|error| explain(&counter, error))?;
     for result in crew(THREADS, |number| exercise(&own(number), &join(&kept, "log"), number)) {
         result?;
     }
@@ -66,6 +77,10 @@ pub fn kept() -> Result<()> {
     expect_cores()?;
     let kept = join(&root(), "kept");
     for result in crew(1, |_| {
+        let is_well = |mount: &fs::MountStatus| mount.failure.is_none();
+        if !fs::mount_status().iter().all(is_well) {
+            return Err(explain(&kept, format!("{:?}", fs::mount_status())));
+        }
         let text = |name: &str| {
             let path = join(&kept, name);
             fs::read_to_string(&path).map_err(|error| explain(&path, error))
@@ -78,7 +93,21 @@ pub fn kept() -> Result<()> {
     }) {
         result?;
     }
-    Ok(())
+    leave(&join(&kept, "numbers"))
+}
+
+/// Leaves the mount, by a thread of a core that it does not belong to, if there are several.
+fn leave(file: &str) -> Result<()> {
+    let (root, file) = (root(), String::from(file));
+    cores::run_on(last_core(), move || {
+        let open = File::open(&file).map_err(|error| explain(&file, error))?;
+        fs::unmount(&root).map_err(|error| explain(&root, error))?;
+        refused(&file, open.read_at(&mut [0], 0), ErrorKind::NotConnected)?;
+        if fs::mount_status().iter().any(|mount| mount.path == root.as_bytes()) {
+            return Err(explain(&root, "it is mounted still"));
+        }
+        refused(&root, fs::unmount(&root), ErrorKind::InvalidInput)
+    })
 }
 
 /// On a disk that cannot be written, with at least one file in `PATH`.
@@ -109,10 +138,11 @@ pub fn read_only() -> Result<()> {
 /// Everything that changes files, in `directory`, which is this thread's alone and gone afterwards.
 fn exercise(directory: &str, log: &str, number: usize) -> Result<()> {
     let name = |name: &str| join(directory, name);
-    let steps: [(&str, io::Result<bool>); 5] = [
+    let steps: [(&str, io::Result<bool>); 6] = [
         ("directories", directories(&name)),
         ("contents", contents(&name("large"), number)),
         ("names", names(&name)),
+        ("attributes", attributes(&name("attributes"))),
         ("a removed file", removed(&name("removed"))),
         ("many files", many(&name("many"))),
     ];
@@ -254,23 +284,52 @@ fn check_log(log: &str) -> Result<()> {
 
 /// A directory and all that is in it, if it is there.
 fn remove_all(path: &str) -> io::Result<()> {
-    if !fs::exists(path)? {
-        return Ok(());
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
     }
-    // Directories, those in others behind them.
-    let mut directories = vec![path.as_bytes().to_vec()];
-    let mut at = 0;
-    while let Some(directory) = directories.get(at).cloned() {
-        at += 1;
-        let entries = fs::read_dir(&directory)?.collect::<io::Result<Vec<_>>>()?;
-        for entry in entries {
-            match entry.file_type()?.is_dir() {
-                true => directories.push(entry.path()),
-                false => fs::remove_file(entry.path())?,
-            }
+}
+
+/// Counts in a file, of which one thread at a time has the lock: by a call it is given up, or by the end of the handle.
+fn count(path: &str) -> io::Result<()> {
+    for round in 0..COUNTS {
+        let file = File::options().read(true).write(true).create(true).open(path)?;
+        file.lock()?;
+        let mut text = String::new();
+        (&file).read_to_string(&mut text)?;
+        let number: usize = text.parse().unwrap_or(0);
+        thread::yield_now();
+        file.write_all_at((number + 1).to_string().as_bytes(), 0)?;
+        if round % 2 == 0 {
+            file.unlock()?;
         }
     }
-    directories.iter().rev().try_for_each(fs::remove_dir)
+    Ok(())
+}
+
+/// What a disk keeps of permissions and times, and that it has no links.
+fn attributes(path: &str) -> io::Result<bool> {
+    let file = File::create_new(path)?;
+    file.write_all_at(b"old", 0)?;
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(path, permissions.clone())?;
+    file.write_all_at(b"new", 0)?;
+    let is_refused = File::create(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    let time = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    fs::set_times(path, FileTimes::new().set_modified(time).set_accessed(time))?;
+    let metadata = fs::metadata(path)?;
+    let is_kept = metadata.permissions().readonly() && metadata.modified() == time;
+    permissions.set_readonly(false);
+    file.set_permissions(permissions)?;
+    let link = format!("{path} too");
+    let no_links = [fs::symlink(path, &link), fs::hard_link(path, &link)]
+        .into_iter()
+        .all(|result| result.is_err_and(|error| error.raw_os_error() == Some(1)));
+    file.allocate(0, 5, Allocation::Extend)?;
+    let is_long = fs::read(path)? == b"new\0\0";
+    fs::sync_dir(path.rsplit_once('/').map_or("/", |(directory, _)| directory))?;
+    Ok(is_refused && is_kept && no_links && is_long && fs::rename_with(path, path, Collision::Refuse).is_err())
 }
 
 /// Free room in the file system that `path` is in, in bytes.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   vfs --> node.rs       all about one object        one FuseNode each; lookups are counted there
-//!           node/*        names, changes, attributes
+//!           node/*        LOOKUP GETATTR SETATTR CREATE RENAME ... and xattrs
 //!           directory.rs  OPENDIR READDIR(PLUS) RELEASEDIR
 //!           handle.rs     OPEN RELEASE                shared by all readers of a file
 //!           file.rs       READ WRITE and the rest     several at once, and ahead of readers
@@ -28,6 +28,19 @@
 //!
 //! Dropping a node or a handle may happen anywhere, so it does no more than add to the queues of what is owed.
 //! And because it adds to queues, nothing is dropped while a part of the client is borrowed.
+//!
+//! # Changes
+//!
+//! What is changed from here is seen at once by everybody here: a change ends what was known of its names and attributes, and
+//! answers that were asked for before it had come back are not remembered (FU-SEM-5, FU-SEM-6). `node/attributes.rs` and
+//! `node/changes.rs` say how. What is changed on the host is seen when the lifetimes of names and attributes are over. Listings
+//! are not remembered, only the nodes that they name, so a server that would allow that (CACHE_DIR) is asked all the same.
+//!
+//! # In whose name
+//!
+//! There are no users here. Every request is the superuser's, who owns what is created; there is no mask. Permissions are
+//! checked by nobody but the server and its host (FU-SEM-16): a share that is to be protected is served read-only, or by a
+//! server with few rights.
 //!
 //! # Whom we believe
 //!

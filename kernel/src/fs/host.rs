@@ -28,6 +28,7 @@ pub use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
 use super::namespace::Namespace;
 use super::scheduler::{Event, Scheduler, Wake};
+pub use super::statistics::Statistics;
 use super::vfs::FileSystem;
 use crate::io::Result;
 
@@ -70,6 +71,11 @@ impl Mount {
         &self.namespace
     }
 
+    /// What it has done since it was mounted.
+    pub fn statistics(&self) -> Statistics {
+        self.client.statistics().unwrap_or_default()
+    }
+
     /// Does what is left to do when nobody waits: lets go of handles that were kept for a while, pays what is owed, and
     /// waits for what is in flight.
     ///
@@ -96,6 +102,15 @@ impl Mount {
     /// Takes leave of the server, and keeps the connection. Files and listings that are open fail from then on.
     pub fn unmount(&self) {
         self.namespace.unmount_all();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Each holds the other. What is still open gets ENOTCONN.
+        if let Some(connection) = self.core.connection.take() {
+            connection.close(Errno::ENOTCONN);
+        }
     }
 }
 

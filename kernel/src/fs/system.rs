@@ -80,6 +80,9 @@ pub fn attach(device: Box<dyn FuseDevice>) -> Result<()> {
         }
     }
     options.contents = options.contents.min(budget);
+    if let Some(seconds) = env::option("fs-patience").and_then(|word| word.parse().ok()) {
+        options.patience = Duration::from_secs(seconds);
+    }
     let line: Line = Rc::default();
     register_poller(Box::new(Requests(Rc::clone(&line))));
     let announce = move |connection: &Rc<Connection>| *line.borrow_mut() = Some(Rc::clone(connection));

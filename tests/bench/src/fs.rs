@@ -66,6 +66,9 @@ pub struct Options {
     /// Take only the counts, which do not depend on what else the machine does
     #[arg(long)]
     counts_only: bool,
+    /// No guest: read in this process, through this virtiofsd (`c`, `rust`, or the path of one), as `fs-host` does
+    #[arg(long, value_name = "c|rust|PATH", conflicts_with_all = ["compare_fat", "counts_only"])]
+    daemon: Vec<std::path::PathBuf>,
 }
 
 /// Who has the files.
@@ -123,6 +126,9 @@ struct Bench<'a> {
 ///
 /// A tool is missing, or a guest does not do what it is told.
 pub fn run(options: &Options) -> Result<()> {
+    if !options.daemon.is_empty() {
+        return crate::fs_host::run(&crate::fs_host::Options::of(&options.daemon));
+    }
     let (scratch, shm) = (Scratch::new()?, Scratch::in_memory()?);
     let fat = if options.compare_fat { Fat::Wanted } else { Fat::NotWanted };
     let linux = options.guest.linux_baseline.as_deref().map(Linux::open).transpose()?;

@@ -14,6 +14,7 @@
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`net6`] | IPv6: addresses from the command line and from routers |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
+//! | [`shares`] | shares that guests change, and servers of theirs that die |
 //! | [`sockets`] | sockets of a guest against each other and against clients of the host |
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`talk`] | examples that talk to the host: echo, iperf3, ping, http, names |
@@ -47,6 +48,7 @@ pub mod outside;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
+pub mod shares;
 pub mod sockets;
 pub mod stopping;
 pub mod talk;
@@ -80,6 +82,7 @@ pub fn all() -> Vec<Case> {
         disks::cases(),
         cuts::cases(),
         fat::cases(),
+        shares::cases(),
         stopping::cases(),
         debugger::cases(),
         other_os::cases(),

@@ -15,6 +15,7 @@
 //! - [`cases`] lists them, one module per subject;
 //! - [`netns`] gives a case networks of its own;
 //! - [`soak`] is the client of an application that has streams of bytes;
+//! - [`file_server`] is the server of a share, and [`manifest`] what the host's tools find in one;
 //! - [`image`] looks into the disks that guests leave behind.
 //!
 //! # Adding a case
@@ -26,7 +27,9 @@
 
 pub mod case;
 pub mod cases;
+pub mod file_server;
 pub mod image;
+pub mod manifest;
 pub mod netns;
 pub mod soak;
 pub mod tool;

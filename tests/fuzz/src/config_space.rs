@@ -111,7 +111,7 @@ fn file_system<'a>(
     chip: &Chip<'a>,
     memory: &'static SimMemory,
 ) -> Result<(), AttachError> {
-    let options = virtio_fs::Options { descriptors: 16, buffer_bytes: 1 << 16 };
+    let options = virtio_fs::Options { descriptors: 16, buffer_bytes: 1 << 16, ..virtio_fs::Options::default() };
     let attached = VirtioFs::new(transport, memory, &CLOCK, &options);
     left_nothing(attached.is_err(), memory);
     // A tag of 36 bytes, and the number of queues.
@@ -122,6 +122,7 @@ fn file_system<'a>(
     match attached {
         Ok(fs) => {
             was_stable(chip);
+            assert!(chip.state().config.len() >= virtio_fs::wire::CONFIG_LEN, "HD-CFG-3");
             assert!(!tag.is_empty() && queues > 0, "HD-CFG-13, HD-CFG-14");
             assert_eq!(fs.tag(), tag, "HD-CFG-13");
             assert!(fs.limits().in_flight > 0);
@@ -129,8 +130,9 @@ fn file_system<'a>(
         }
         Err(AttachError::Configuration(_)) => {
             let [before, after] = chip.state().generations;
+            let is_short = chip.state().config.len() < virtio_fs::wire::CONFIG_LEN;
             assert!(
-                before != after || tag.is_empty() || queues == 0 || is_legacy(chip),
+                before != after || is_short || tag.is_empty() || queues == 0 || is_legacy(chip),
                 "a sound configuration was refused"
             );
             Err(AttachError::Configuration(""))

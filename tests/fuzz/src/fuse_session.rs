@@ -166,10 +166,11 @@ impl Client {
     }
 }
 
-/// Whether one operation that does not work says the same of another: locks are there or not.
+/// Whether one operation that does not work says the same of another: locks and mappings are there or not.
 fn speaks_for(told: Opcode, other: Opcode) -> bool {
-    let locks = [Opcode::GetLk, Opcode::SetLk, Opcode::SetLkW];
-    told == other || locks.contains(&told) && locks.contains(&other)
+    let families =
+        [&[Opcode::GetLk, Opcode::SetLk, Opcode::SetLkW][..], &[Opcode::SetupMapping, Opcode::RemoveMapping]];
+    told == other || families.iter().any(|family| family.contains(&told) && family.contains(&other))
 }
 
 /// Takes a notification.

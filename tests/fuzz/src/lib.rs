@@ -15,6 +15,7 @@
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
 //! | [`pci_capabilities()`] | capabilities, BARs and MSI-X table of a PCI function |
 //! | [`block_device()`] | a disk: its configuration, rings, statuses and data, through resets |
+//! | [`virtio_fs()`] | a file system device: its configuration, rings, replies and messages, through resets |
 //! | [`virtio_net()`] | a network card: its configuration, rings, headers and answers |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
@@ -52,6 +53,7 @@ pub mod registers;
 pub mod script;
 pub mod seeds;
 pub mod used_ring;
+pub mod virtio_fs;
 pub mod virtio_net;
 pub mod wires;
 
@@ -129,6 +131,11 @@ pub fn config_space(input: &[u8]) {
 /// A disk that says what it likes, at any time.
 pub fn block_device(input: &[u8]) {
     run(Leftovers::Allowed, |memory| _ = block_device::body(input, memory));
+}
+
+/// A file system device that says what it likes, at any time.
+pub fn virtio_fs(input: &[u8]) {
+    run(Leftovers::Allowed, |memory| _ = virtio_fs::body(input, memory));
 }
 
 /// A network card that says what it likes, at any time.

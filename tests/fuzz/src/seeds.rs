@@ -10,11 +10,12 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 15] {
+pub fn all() -> [(&'static str, Seeds); 16] {
     [
         ("ata", ata()),
         ("block_device", block_device()),
         ("e1000", e1000()),
+        ("virtio_fs", crate::virtio_fs::seeds()),
         ("virtio_net", crate::virtio_net::seeds()),
         ("used_ring", used_ring()),
         ("registers", registers()),

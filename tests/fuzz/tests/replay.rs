@@ -51,5 +51,6 @@ targets!(
     fuse_session,
     partitions,
     received_frames,
+    virtio_fs,
     virtio_net
 );

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fuzz_targets::{
     block_device, config_space, e1000, fat, partitions, pci_capabilities, received_frames, registers, seeds, used_ring,
-    virtio_net,
+    virtio_fs, virtio_net,
 };
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
@@ -100,6 +100,15 @@ fn a_disk_is_taken_whatever_it_says_unless_it_has_no_capacity() {
 fn a_card_is_taken_whatever_it_says() {
     for (name, input) in seeds_of("virtio_net") {
         assert_eq!(virtio_net::body(&input, SimMemory::leak()), None, "{name}");
+    }
+}
+
+#[test]
+fn a_share_is_taken_whatever_it_says_unless_it_has_no_name_or_no_queue() {
+    for (name, input) in seeds_of("virtio_fs") {
+        let refused = virtio_fs::body(&input, SimMemory::leak());
+        let is_refused = matches!(name, "hd_cfg_3" | "hd_cfg_13" | "hd_cfg_14_none" | "hd_qs_1");
+        assert_eq!(refused.is_some(), is_refused, "{name}: {refused:?}");
     }
 }
 

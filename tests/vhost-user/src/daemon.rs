@@ -161,13 +161,18 @@ impl Daemon {
         Self { child: start(&mut command, &directory), directory, elsewhere: None }
     }
 
-    /// How many files it has open, of whatever kind.
+    /// The paths of what it has open, as it sees them; of sockets and the like it may have inherited some.
     ///
     /// # Panics
     ///
     /// If it has ended, or is somebody else's.
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours").count()
+    pub fn open_paths(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs, and is ours");
+        // One that is closed meanwhile is not open.
+        let paths = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        let mut paths: Vec<_> = paths.filter(|path| path.is_absolute()).collect();
+        paths.sort();
+        paths
     }
 
     /// Its process.

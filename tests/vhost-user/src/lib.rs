@@ -16,6 +16,7 @@ mod daemon;
 mod file_server;
 mod share;
 mod testpmd;
+pub mod twin;
 
 use std::time::Duration;
 

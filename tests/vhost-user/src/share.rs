@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use toro::fs::Namespace;
-use toro::fs::host::{Mount, Options, Process};
+use toro::fs::host::{Mount, Options, Process, Statistics};
 use toro_core::driver::fuse::FuseDevice;
 use toro_core::{Clock, Instant};
 use virtio_fs::{Options as FsOptions, VirtioFs};
@@ -92,6 +92,10 @@ impl Share {
     ///
     /// If the server does not let it.
     pub fn mount_device(device: Box<dyn FuseDevice>, calls: Vec<Call>, options: Options, waiting: Waiting) -> Self {
+        // Once for the process; the second time it is there.
+        if log::set_logger(&Words).is_ok() {
+            log::set_max_level(log::LevelFilter::Debug);
+        }
         let process = Box::new(ThisProcess { calls, waiting });
         Self { mount: Mount::new(device, process, options).expect("the server is willing") }
     }
@@ -99,6 +103,11 @@ impl Share {
     /// What an application sees.
     pub fn namespace(&self) -> &Namespace {
         self.mount.namespace()
+    }
+
+    /// What it has done so far.
+    pub fn statistics(&self) -> Statistics {
+        self.mount.statistics()
     }
 
     /// Waits until all that is owed to the server is paid.
@@ -114,6 +123,21 @@ impl Share {
     pub fn unmount(&self) {
         self.mount.unmount();
     }
+}
+
+/// What the client says of servers, for whoever looks into a test that failed.
+struct Words;
+
+impl log::Log for Words {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{}: {}", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
 }
 
 struct ThisProcess {

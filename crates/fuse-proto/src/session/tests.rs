@@ -66,6 +66,9 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
         (RemoveXattr, refuse),
         (FAllocate, refuse),
         (TmpFile, refuse),
+        (Ioctl, Plan::Refuse(Errno::ENOTTY)),
+        (Bmap, Plan::Refuse(Errno::EINVAL)),
+        (Poll, Plan::Emulate),
         (Link, Plan::Refuse(Errno::EPERM)),
         (LSeek, Plan::Emulate),
         (CopyFileRange, Plan::Emulate),
@@ -76,7 +79,7 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
         (StatX, Plan::UseInstead(GetAttr)),
     ];
     for (opcode, plan) in table {
-        let mut session = session(38, InitFlags::BASIC);
+        let mut session = session(45, InitFlags::BASIC);
         assert_eq!(session.plan(opcode), Plan::Send, "{opcode}");
         assert_eq!(session.learn_unsupported(opcode), Some(plan), "{opcode}");
         assert_eq!(session.plan(opcode), plan, "{opcode}");
@@ -91,28 +94,8 @@ fn fu_sem_8_fu_t_7_every_operation_with_a_fallback_is_remembered() {
 fn fu_t_7_for_all_other_operations_enosys_is_the_answer_every_time() {
     use Opcode::*;
     let others = [
-        Lookup,
-        Forget,
-        GetAttr,
-        SetAttr,
-        ReadLink,
-        SymLink,
-        MkNod,
-        MkDir,
-        Unlink,
-        RmDir,
-        Rename,
-        Read,
-        Write,
-        StatFs,
-        Release,
-        Init,
-        ReadDir,
-        ReleaseDir,
-        Interrupt,
-        Destroy,
-        SetupMapping,
-        RemoveMapping,
+        Lookup, Forget, GetAttr, SetAttr, ReadLink, SymLink, MkNod, MkDir, Unlink, RmDir, Rename, Read, Write, StatFs,
+        Release, Init, ReadDir, ReleaseDir, Interrupt, Destroy,
     ];
     for opcode in others {
         let mut session = session(45, InitFlags::BASIC);
@@ -157,6 +140,30 @@ fn operations_younger_than_the_session_are_replaced() {
     assert_eq!(session(22, InitFlags::BASIC).plan(Opcode::Rename2), refused);
     assert_eq!(session(16, InitFlags::BASIC).plan(Opcode::BatchForget), Plan::Send);
     assert_eq!(session(23, InitFlags::BASIC).plan(Opcode::Rename2), Plan::Send);
+    let since = [
+        (Opcode::FAllocate, 19),
+        (Opcode::LSeek, 24),
+        (Opcode::CopyFileRange, 28),
+        (Opcode::SetupMapping, 31),
+        (Opcode::RemoveMapping, 31),
+        (Opcode::SyncFs, 34),
+        (Opcode::TmpFile, 37),
+        (Opcode::StatX, 39),
+        (Opcode::CopyFileRange64, 45),
+    ];
+    for (opcode, minor) in since {
+        assert_eq!(session(minor, InitFlags::BASIC).plan(opcode), Plan::Send, "{opcode}");
+        let old = session(minor - 1, InitFlags::BASIC);
+        assert_ne!(old.plan(opcode), Plan::Send, "{opcode}");
+        assert_eq!(old.clone().learn_unsupported(opcode), Some(old.plan(opcode)), "{opcode}");
+    }
+}
+
+#[test]
+fn fu_sem_8_a_server_without_mappings_has_none_to_remove() {
+    let mut session = session(38, InitFlags::BASIC);
+    assert_eq!(session.learn_unsupported(Opcode::SetupMapping), Some(Plan::Emulate));
+    assert_eq!(session.plan(Opcode::RemoveMapping), Plan::Emulate);
 }
 
 #[test]

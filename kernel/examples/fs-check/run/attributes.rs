@@ -39,11 +39,12 @@ impl Run {
         let seconds = self.random.within(0..=4_000_000_000) as i64;
         let nanoseconds = self.random.within(0..=999_999_999) as u32;
         let time = FileTime { seconds, nanoseconds };
+        if !self.features.times {
+            return Ok(());
+        }
         let Some((full, object)) = self.object() else { return Ok(()) };
         worked(&full, fs::set_times(&full, FileTimes::new().set_modified(time)))?;
-        if self.features.times {
-            object.borrow_mut().modified = Some(time);
-        }
+        object.borrow_mut().modified = Some(time);
         Ok(())
     }
 

@@ -367,7 +367,7 @@ fn the_read_only_attribute_and_times_are_there_after_the_next_boot() {
     namespace.write(b"d/f", b"x").expect("there is room");
     let set = |mode| namespace.set_permissions(b"d/f", &Permissions::from_mode(mode));
     let mode = |namespace: &Namespace| namespace.metadata(b"d/f").map(|metadata| metadata.mode());
-    for (set_mode, shown) in [(0o755, 0o666), (0o400, 0o444), (0o200, 0o666), (0, 0o444)] {
+    for (set_mode, shown) in [(0o755, 0o666), (0o400, 0o444), (0o424, 0o666), (0o200, 0o666), (0, 0o444)] {
         assert_eq!((set(set_mode), mode(&namespace)), (Ok(()), Ok(0o100_000 | shown)), "{set_mode:o}");
     }
     let file = namespace.open(b"d/f").expect("it can be read");

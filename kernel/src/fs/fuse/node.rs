@@ -39,7 +39,7 @@ use fuse_proto::ops::ReadLink;
 use fuse_proto::{Attributes, Errno, Identity, NodeId};
 use toro_core::Instant;
 
-pub use self::attributes::{Extent, Learned, Version};
+pub use self::attributes::{Change, Extent, Learned, Version};
 use super::connection::{Keep, Late};
 use super::contents::Contents;
 use super::directory::FuseDirectory;

@@ -32,22 +32,22 @@ impl Listener for Client {
         match Notification::parse(message) {
             Ok(Notification::InvalidateNode { node, data: _ } | Notification::Store { node, .. }) => {
                 if let Some(node) = self.known(node) {
+                    node.note_attribute_change();
                     node.distrust_attributes();
                 }
             }
             // A node that is still open below the name stays usable in either case: handles are not names.
             Ok(Notification::InvalidateEntry { parent, name, staleness: _ }) => {
                 if let Some(parent) = self.known(parent) {
-                    self.names.remove(&parent, name.as_bytes());
-                    parent.distrust_attributes();
+                    parent.note_name_change(name.as_bytes());
                 }
             }
             Ok(Notification::Delete { parent, child, name }) => {
                 if let Some(parent) = self.known(parent) {
-                    self.names.remove(&parent, name.as_bytes());
-                    parent.distrust_attributes();
+                    parent.note_name_change(name.as_bytes());
                 }
                 if let Some(child) = self.known(child) {
+                    child.note_attribute_change();
                     child.distrust_attributes();
                 }
             }

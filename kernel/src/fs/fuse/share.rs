@@ -8,7 +8,8 @@
 //! A session ends with a fault of the device, or when the server does not answer any more. Everything fails then, until
 //! [`remount`](FileSystem::remount) resets the device and begins another one, with INIT and a new root. Nodes, files and
 //! listings of before hold on to the client of before, whose connection is closed: they fail with ESTALE, whatever the new
-//! server calls by the same numbers. Data that was written and not yet stable may be lost.
+//! server calls by the same numbers. The server may have survived; so it is told, before the new session begins, that the one
+//! of before is over, and frees what it holds for that. Data that was written and not yet stable may be lost.
 //!
 //! What is not implemented here is what [`FileSystem`] does by itself, with [`root`](FileSystem::root).
 
@@ -17,15 +18,16 @@ use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use fuse_proto::Errno;
+use fuse_proto::ops::Destroy;
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
-use super::connection::Connection;
+use super::connection::{Connection, Late};
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::scheduler::Scheduler;
 use crate::fs::statistics::Statistics;
-use crate::fs::vfs::{FileSystem, Node};
+use crate::fs::vfs::{FileSystem, Health, Node};
 
 /// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
 type Announce = Box<dyn Fn(&Rc<Connection>)>;
@@ -93,6 +95,10 @@ impl Share {
         *self.connection.borrow_mut() = Rc::clone(&connection);
         (self.announce)(&connection);
         self.client().abandon();
+        // A server that has survived lets go of what it holds for the session of before. One that was started anew refuses.
+        if connection.call(&Destroy, Late::Nothing, None, |()| ()) == Err(Errno::ETIMEDOUT) {
+            return Err(Errno::ETIMEDOUT);
+        }
         let client = Client::begin(connection, self.options)?;
         *self.client.borrow_mut() = client;
         Ok(())
@@ -114,6 +120,11 @@ impl FileSystem for Share {
 
     fn sync(&self) -> Result<(), Errno> {
         self.client().sync()
+    }
+
+    fn health(&self) -> Health {
+        let trouble = if self.ended.get() { Some(Errno::ENOTCONN) } else { self.connection.borrow().trouble() };
+        trouble.map_or(Health::Working, Health::Failed)
     }
 
     fn remount(&self) -> Result<(), Errno> {

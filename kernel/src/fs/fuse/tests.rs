@@ -29,6 +29,7 @@ pub mod memory;
 mod notices;
 mod pieces;
 mod pump;
+mod random;
 mod reading;
 mod remounting;
 mod requests;

@@ -50,7 +50,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Runs a program of the host's; gives its output.
-fn run(name: &str, arguments: &[&str]) -> Result<Vec<u8>, String> {
+pub(super) fn run(name: &str, arguments: &[&str]) -> Result<Vec<u8>, String> {
     let mut command = Command::new(program(name));
     // mtools would rather not touch what was made with another geometry.
     command.args(arguments).env("MTOOLS_SKIP_CHECK", "1");

@@ -61,7 +61,7 @@ fn exchange<O: Operation, R>(
 }
 
 #[test]
-fn a_session_begins_and_a_name_is_found() {
+fn fs_10_a_session_begins_and_a_name_is_found() {
     for bus in BUSES {
         let mut share = Setup { bus, ..Setup::small(128) }.share();
         let mut uniques = UniqueAllocator::new();
@@ -86,4 +86,45 @@ fn a_session_begins_and_a_name_is_found() {
         share.high.push(u32::from(chain.head), 0);
         assert_eq!(share.completion().id, id);
     }
+}
+
+#[test]
+fn fs_10_after_a_reset_another_session_begins() {
+    for bus in BUSES {
+        let mut share = Setup { bus, ..Setup::small(128) }.share();
+        let mut uniques = UniqueAllocator::new();
+        let motd = Lookup { parent: NodeId::ROOT, name: Name::new(b"motd").expect("a sound name") };
+        for _ in 0..3 {
+            let minor =
+                exchange(&mut share, &mut uniques, &Init::new(1 << 20), |reply| reply.map(|session| session.minor()));
+            assert_eq!(minor, Ok(31));
+            // It is under way when the session ends.
+            let unique = uniques.allocate();
+            let lost = share.encoded(&motd, unique);
+            let lost = share.fs.submit(lost).expect("there is room");
+            share.fs.publish();
+            let mut back = Vec::new();
+            share.fs.reset(&mut |id, request| back.push((id, request))).expect("an obedient device");
+            share.look_again();
+            let (id, request) = back.pop().expect("it comes back");
+            assert_eq!((id, back.len()), (lost, 0));
+            let reply = request.reply.expect("it was sent with one");
+            assert!(motd.decode(unique, &reply).is_err(), "FU-FR-8: an answer that was never written is none");
+        }
+    }
+}
+
+#[test]
+fn fs_14_requests_are_little_endian() {
+    let mut share = Setup::default().share();
+    let unique = UniqueAllocator::new().allocate();
+    let node = NodeId::new(0x0102_0304_0506_0708).expect("not zero");
+    let request = share.encoded(&GetAttr { node, handle: None, expected: None }, unique);
+    share.fs.submit(request).expect("there is room");
+    share.fs.publish();
+    let chain = share.requests.pop().expect("it was published");
+    let bytes = share.requests.read(&chain);
+    assert_eq!((bytes.len(), &bytes[..8]), (56, &[56, 0, 0, 0, 3, 0, 0, 0][..]), "length and operation");
+    assert_eq!(bytes[8..16], unique.get().to_le_bytes());
+    assert_eq!(bytes[16..24], [8, 7, 6, 5, 4, 3, 2, 1]);
 }

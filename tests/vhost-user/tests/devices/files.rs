@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
-use fuse_proto::ops::{GetAttr, Init, Lookup, LookupReply, Open, OpenFlags, Read, Release};
+use fuse_proto::ops::{Destroy, GetAttr, Init, Lookup, LookupReply, Open, OpenFlags, Read, Release};
 use fuse_proto::{Caller, Errno, FileHandle, FileType, Name, NodeId, Operation, ReplyError, Unique, UniqueAllocator};
 use tempfile::TempDir;
 use toro_core::driver::Armed;
@@ -129,4 +129,41 @@ fn a_file_is_read_by_many_requests_at_once() {
         }
     }
     share.ask(&Release::new(entry.node, handle, open.flags()), |()| ()).expect("it was open");
+}
+
+#[test]
+fn fs_10_hd_vq_14_a_reset_hands_back_what_is_in_flight_and_another_session_begins() {
+    let served = TempDir::new().expect("a temporary directory");
+    let contents: Vec<u8> = (0..LENGTH).map(byte).collect();
+    std::fs::write(served.path().join("file"), &contents).expect("a file");
+    let daemon = Daemon::files(served.path());
+    let mut share = Share::new(&daemon);
+    for round in 0..3 {
+        // The server goes on from one session to the next: it is taken leave of first, where it has not been.
+        if round > 0 {
+            let farewell = share.ask(&Destroy, |()| ());
+            assert!(farewell.is_ok(), "round {round}: {farewell:?}");
+        }
+        let session = share.ask(&Init::new(1 << 20), |session| session).expect("a session");
+        let name = Name::new(b"file").expect("a name");
+        let found = share.ask(&Lookup { parent: NodeId::ROOT, name }, |reply| reply);
+        let Ok(LookupReply::Found(entry)) = found else { panic!("{found:?}") };
+        let open = Open::new(entry.node, OpenFlags::empty(), &session);
+        let handle = share.ask(&open, |opened| opened.handle).expect("an open file").unwrap_or(FileHandle(0));
+        let at = |offset| Read { node: entry.node, handle, offset, size: CHUNK, flags: open.flags() };
+        let mut sent: HashMap<_, _> = (0..MOST_IN_FLIGHT as u64)
+            .map(|number| (share.submit(&at(number * u64::from(CHUNK)), Some(CHUNK as usize)).0, number))
+            .collect();
+        share.device.publish();
+        // Some are done by now, and some are not.
+        let done = share.wait();
+        assert!(sent.remove(&done.id).is_some());
+        let mut back = Vec::new();
+        share.device.reset(&mut |id, request| back.push((id, request))).expect("the daemon is there");
+        for (id, request) in back {
+            assert!(sent.remove(&id).is_some(), "it was in flight, once");
+            assert_eq!(request.payload.map(|payload| payload.len()), Some(CHUNK as usize));
+        }
+        assert!(sent.is_empty(), "all come back, whatever became of them");
+    }
 }

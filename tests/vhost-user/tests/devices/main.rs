@@ -2,6 +2,7 @@
 
 mod disk;
 mod files;
+mod names;
 mod network;
 mod share;
 mod transport;

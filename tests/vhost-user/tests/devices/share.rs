@@ -1,12 +1,22 @@
 //! `toro::fs` against real servers: what it reads is what is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use toro::fs::FileType;
+use toro::fs::host::Options;
 use toro::io::ErrorKind;
-use vhost_user_tests::{Daemon, FileServer, FileServerKind, Serving, Share};
+use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, RequestId};
+use toro_core::driver::{Armed, DeviceFault, Refused};
+use toro_core::{BusAddr, DmaBuf};
+use vhost_user_tests::twin::Run;
+use vhost_user_tests::{
+    Caching, Daemon, FileServer, FileServerKind, Serving, Share, Waiting, Xattrs, connect, share_memory,
+};
+use virtio_fs::VirtioFs;
+use virtio_queue_rt::Transport;
 
 /// Bytes of a file that takes many reads, and is no multiple of any of them.
 const LENGTH: usize = 3_000_017;
@@ -82,34 +92,161 @@ fn compare(files: &toro::fs::Namespace, path: &[u8], host: &Path) {
 
 fn fu_sem_1_references_and_handles_are_returned(server: &FileServer) {
     let served = served();
-    let open_after = |work: &dyn Fn(&Share), expected: Option<usize>| {
-        let daemon = Daemon::files_by(server, served.path(), &Serving::default());
-        let share = Share::mount(&daemon);
-        work(&share);
-        share.unmount();
-        let open = daemon.open_files();
-        // What is closed last may be on its way out.
-        let looks = std::iter::repeat_with(|| {
-            std::thread::sleep(Duration::from_millis(20));
-            daemon.open_files()
+    for caching in [Caching::Never, Caching::Always] {
+        leaves_nothing_behind(server, served.path(), Serving { caching, ..Serving::default() }, Names::One, |share| {
+            let files = share.namespace();
+            compare(files, b"/", served.path());
+            drop((files.open(b"/large"), files.read_dir(b"/deep/er")));
         });
-        let expected = expected.unwrap_or(open);
-        looks.take(250).find(|&open| open == expected).unwrap_or_else(|| daemon.open_files())
+    }
+}
+
+/// How many names a share remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// As few as it can: what a server keeps for it is then one object.
+    One,
+    /// As many as usual.
+    Many,
+}
+
+/// Fails if a server has more open after this is done than before: while the session lasts, where no more than one name is
+/// remembered, and after it in any case.
+fn leaves_nothing_behind(
+    server: &FileServer,
+    served: &Path,
+    serving: Serving,
+    names: Names,
+    work: impl FnOnce(&Share),
+) {
+    let daemon = Daemon::files_by(server, served, &serving);
+    let usual = Options::default();
+    let options = if names == Names::One { Options { names: 1, ..usual } } else { usual };
+    let share = Share::mount_with(&daemon, options, Waiting::Interrupt);
+    let before = daemon.open_paths();
+    let added = || {
+        let mut left = before.clone();
+        let is_new = |path: &PathBuf| left.iter().position(|known| known == path).map(|at| left.remove(at)).is_none();
+        daemon.open_paths().into_iter().filter(is_new).collect::<Vec<_>>()
     };
-    let unused = open_after(&|_| (), None);
-    let work = |share: &Share| {
-        let files = share.namespace();
-        compare(files, b"/", served.path());
-        drop((files.open(b"/large"), files.read_dir(b"/deep/er")));
+    let expect_at_most = |count, when| {
+        // What is closed last may be on its way out.
+        let mut looks = std::iter::repeat_with(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            added().len() <= count
+        });
+        assert!(looks.by_ref().take(250).any(|is_fine| is_fine), "open {when}: {:?}", added());
     };
-    assert_eq!(open_after(&work, Some(unused)), unused);
+    work(&share);
+    share.settle();
+    if names == Names::One {
+        expect_at_most(1, "before the session ends");
+    }
+    share.unmount();
+    expect_at_most(0, "after the session");
+}
+
+/// A run of random operations with each way of remembering.
+fn fu_sem_random_operations_have_the_results_of_linux(server: &FileServer) {
+    for (seed, caching) in [(1, Caching::Never), (2, Caching::Auto), (3, Caching::Always)] {
+        random_run(server, caching, Run { seed, operations: 4000 });
+    }
+}
+
+/// Fails where a share differs from a directory of the host, and where the server keeps files open afterwards.
+fn random_run(server: &FileServer, caching: Caching, run: Run) {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let (served, twin) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let serving = Serving { caching, xattrs: Xattrs::Yes, ..Serving::default() };
+    let names = if caching == Caching::Never { Names::One } else { Names::Many };
+    leaves_nothing_behind(server, served.path(), serving, names, |share| {
+        let succeeded = run.compare(share.namespace(), served.path(), twin.path());
+        eprintln!("{}, {caching:?}, {run:?}: {succeeded} succeeded", server.name());
+        assert!(succeeded > run.operations / 3, "most operations fail: {succeeded}");
+    });
+}
+
+/// Much longer runs, with other seeds.
+fn long_random_operations_have_the_results_of_linux(server: &FileServer) {
+    for seed in 10..22 {
+        let caching = [Caching::Never, Caching::Auto, Caching::Always][seed as usize % 3];
+        random_run(server, caching, Run { seed, operations: 20_000 });
+    }
+}
+
+/// A device that notes where the data of READs goes.
+struct Watched<T: Transport> {
+    device: VirtioFs<T>,
+    payloads: Arc<Mutex<Vec<BusAddr>>>,
+}
+
+impl<T: Transport + Send> FuseDevice for Watched<T> {
+    fn tag(&self) -> &[u8] {
+        self.device.tag()
+    }
+
+    fn limits(&self) -> FuseLimits {
+        self.device.limits()
+    }
+
+    fn buffer(&mut self, size: usize) -> Option<DmaBuf> {
+        self.device.buffer(size)
+    }
+
+    fn recycle(&mut self, buffer: DmaBuf) {
+        self.device.recycle(buffer);
+    }
+
+    fn submit(&mut self, request: FuseRequest) -> Result<RequestId, Refused<FuseRequest>> {
+        if let Some(payload) = &request.payload {
+            self.payloads.lock().expect("nobody panics with it").push(payload.bus_addr());
+        }
+        self.device.submit(request)
+    }
+
+    fn publish(&mut self) {
+        self.device.publish();
+    }
+
+    fn complete(&mut self) -> Result<Option<FuseCompletion>, DeviceFault> {
+        self.device.complete()
+    }
+
+    fn arm(&mut self) -> Result<Armed, DeviceFault> {
+        self.device.arm()
+    }
+}
+
+fn what_is_read_lies_where_the_server_put_it(server: &FileServer) {
+    const MIB: usize = 1 << 20;
+    let served = TempDir::new().expect("a temporary directory");
+    let contents: Vec<u8> = (0..8 * MIB).map(byte).collect();
+    std::fs::write(served.path().join("large"), &contents).expect("a file");
+    let daemon = Daemon::files_by(server, served.path(), &Serving::default());
+    let memory = share_memory();
+    let (device, calls) = connect(&daemon.socket(), memory);
+    let payloads = Arc::new(Mutex::new(Vec::new()));
+    let watched = Box::new(Watched { device, payloads: Arc::clone(&payloads) });
+    let share = Share::mount_device(watched, calls, Options::default(), Waiting::Interrupt);
+    let file = share.namespace().open(b"/large").expect("it is there");
+    for number in 0..8 {
+        let data = file.read_buffer((number * MIB) as u64, MIB).expect("a file");
+        assert!(data[..] == contents[number * MIB..(number + 1) * MIB]);
+        assert!(payloads.lock().expect("nobody panics with it").contains(&data.bus_addr()), "it was moved");
+    }
+    drop(file);
+    share.unmount();
+    let used = memory.available();
+    drop(share);
+    assert!(memory.available() > used, "the buffers came home");
 }
 
 /// Each test for each server; for one that is not here it has nothing to say (`cargo xtask test` counts that as skipped).
 macro_rules! for_each_server {
-    ($($name:ident)*) => {
+    ($($(#[$attribute:meta])* $name:ident)*) => {
         mod by_virtiofsd_in_c {
             $(
+                $(#[$attribute])*
                 #[test]
                 fn $name() {
                     super::FileServer::find(super::FileServerKind::C).iter().for_each(super::$name);
@@ -119,6 +256,7 @@ macro_rules! for_each_server {
 
         mod by_virtiofsd_in_rust {
             $(
+                $(#[$attribute])*
                 #[test]
                 fn $name() {
                     super::FileServer::find(super::FileServerKind::Rust).iter().for_each(super::$name);
@@ -128,4 +266,11 @@ macro_rules! for_each_server {
     };
 }
 
-for_each_server! { a_tree_is_read_as_it_is fu_sem_1_references_and_handles_are_returned }
+for_each_server! {
+    a_tree_is_read_as_it_is
+    fu_sem_1_references_and_handles_are_returned
+    fu_sem_random_operations_have_the_results_of_linux
+    #[ignore = "it takes minutes: cargo xtask test --long"]
+    long_random_operations_have_the_results_of_linux
+    what_is_read_lies_where_the_server_put_it
+}

@@ -126,6 +126,18 @@ fn an_ioctl_that_is_to_be_tried_again_keeps_its_ranges_as_they_came() {
 }
 
 #[test]
+fn an_ioctl_asks_for_256_ranges_at_most() {
+    let ranges = [WireIoctlRange { base: U64::ZERO, len: U64::ZERO }; 257];
+    let request = ioctl(b"", 257 * 16);
+    let bytes = ioctl_reply(0, 4, [0, 256], ranges[1..].as_bytes());
+    assert_eq!(request.decode(UNIQUE, &bytes), Ok(IoctlReply::Retry { inputs: &[], outputs: &ranges[1..] }));
+    for counts in [[0, 257], [257, 0], [128, 129]] {
+        let bytes = ioctl_reply(0, 4, counts, ranges.as_bytes());
+        assert_eq!(request.decode(UNIQUE, &bytes), Err(Defect::IoctlRanges.into()), "{counts:?}");
+    }
+}
+
+#[test]
 fn hd_fs_39_an_interrupt_names_a_request_and_has_no_reply() {
     // It is a `Request` and no `Operation`: there is no capacity to give it, and nothing to decode.
     let other = Unique::new(0x0102_0304_0506_0708).expect("even");

@@ -36,6 +36,7 @@ use fuse_proto::{Operation, ReplyError};
 
 use super::FuseFile;
 use crate::fs::fuse::connection::{Connection, Late, Ticket};
+use crate::fs::fuse::node::{Change, Extent};
 use crate::fs::lock::Lock;
 use crate::fs::vfs::Appended;
 
@@ -51,6 +52,8 @@ struct Piece {
     start: usize,
     operation: Write,
     ticket: Ticket,
+    /// Noted by `note_written`, or when it is answered too late.
+    change: Rc<Change>,
 }
 
 impl FuseFile {
@@ -164,8 +167,9 @@ impl FuseFile {
             flags: WriteFlags::empty(),
             lock_owner: None,
         };
-        let ticket = connection.submit_data(&operation, data, Late::Nothing, self.handle.keep())?;
-        Ok(Some(Piece { start, operation, ticket }))
+        let change = self.handle.node.begin_change(Extent::Contents, self.handle.keep());
+        let ticket = connection.submit_data(&operation, data, Late::Nothing, change.keep())?;
+        Ok(Some(Piece { start, operation, ticket, change }))
     }
 }
 
@@ -173,6 +177,7 @@ impl Piece {
     /// Waits for the answer: how many bytes were written.
     fn finish(self, connection: &Rc<Connection>) -> Result<usize, Errno> {
         let answer = self.ticket.wait()?;
+        self.change.is_noted();
         let written: Result<u32, ReplyError> = self.operation.decode(answer.unique, answer.reply());
         connection.recycle(answer.buffers);
         written.map(|count| count as usize).map_err(|error| connection.judge(error))

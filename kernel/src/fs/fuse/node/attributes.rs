@@ -27,6 +27,7 @@
 
 use alloc::rc::Rc;
 use core::any::Any;
+use core::cell::Cell;
 use core::time::Duration;
 
 use fuse_proto::ops::{self, GetAttr, SetAttr, TimeChange};
@@ -71,16 +72,33 @@ pub enum Extent {
 
 /// A change of an object that is under way. When it has been answered, or given up and answered later, what was known of
 /// the object does not hold.
-struct Change {
+pub struct Change {
     node: Rc<FuseNode>,
     extent: Extent,
+    /// Whether somebody has taken note of it in a way of his own.
+    is_noted: Cell<bool>,
     /// What the request keeps alive besides.
     _keep: Keep,
 }
 
+impl Change {
+    /// What a request that makes the change keeps alive.
+    pub fn keep(self: &Rc<Self>) -> Keep {
+        let change: Rc<dyn Any> = Rc::clone(self) as Rc<dyn Any>;
+        Some(change)
+    }
+
+    /// Says that it has been answered in time, and that the caller takes note of it.
+    pub fn is_noted(&self) {
+        self.is_noted.set(true);
+    }
+}
+
 impl Drop for Change {
     fn drop(&mut self) {
-        self.node.note(self.extent);
+        if !self.is_noted.get() {
+            self.node.note(self.extent);
+        }
     }
 }
 
@@ -119,11 +137,10 @@ impl FuseNode {
         }
     }
 
-    /// What a request keeps alive that changes the object: `keep`, and with it the knowledge that there is a change, which
-    /// is noted when the request has been answered, however late.
-    pub fn keep_change(&self, extent: Extent, keep: Keep) -> Keep {
-        let change: Rc<dyn Any> = Rc::new(Change { node: self.handle_to_self(), extent, _keep: keep });
-        Some(change)
+    /// A change of the object that is about to be asked for; the request keeps it alive, and with it `keep`. It is noted when
+    /// the request has been answered, however late.
+    pub fn begin_change(&self, extent: Extent, keep: Keep) -> Rc<Change> {
+        Rc::new(Change { node: self.handle_to_self(), extent, is_noted: Cell::new(false), _keep: keep })
     }
 
     /// Takes note that attributes other than the length were changed from here, or may have been. The contents stay as they
@@ -194,8 +211,8 @@ impl FuseNode {
         let asked = self.client.next_version();
         let operation = SetAttr { node: self.number(), expected: Some(self.identity.file_type), changes };
         let connection = &self.client.connection;
-        let change = self.keep_change(extent, keep);
-        let reply = connection.call(&operation, Late::Nothing, change.clone(), |reply| reply);
+        let change = self.begin_change(extent, keep);
+        let reply = connection.call(&operation, Late::Nothing, change.keep(), |reply| reply);
         // What it says is the object as it is after this change; whether also after another one is not known.
         let is_alone = asked > self.attributes_changed.get();
         if reply.is_err() {

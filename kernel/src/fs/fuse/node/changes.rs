@@ -40,7 +40,7 @@ use crate::fs::fuse::cache::CachedNode;
 use crate::fs::fuse::connection::Late;
 use crate::fs::fuse::file::{FuseFile, open_flags};
 use crate::fs::options::Rights;
-use crate::fs::vfs::{Collision, SpecialFile};
+use crate::fs::vfs::{Collision, Freshness, SpecialFile};
 
 /// The bits of a mode that say no kind.
 const PERMISSIONS: u32 = 0o7777;
@@ -70,9 +70,7 @@ struct Outcome<T> {
 impl Change {
     fn invalidate(&self) {
         for (directory, name) in &self.names {
-            directory.names_changed.set(directory.client.next_version());
-            directory.client.names.remove(directory, name);
-            directory.note_attribute_change();
+            directory.note_name_change(name);
             directory.client.unstable.insert(directory);
         }
         self.nodes.iter().for_each(|node| node.note_attribute_change());
@@ -90,6 +88,14 @@ impl Drop for Change {
 }
 
 impl FuseNode {
+    /// Takes note that `name` in this directory has been changed, or may have been: nothing that was asked for before says
+    /// what it means.
+    pub fn note_name_change(&self, name: &[u8]) {
+        self.names_changed.set(self.client.next_version());
+        self.client.names.remove(self, name);
+        self.note_attribute_change();
+    }
+
     /// Changes `names`, and with them `nodes`, by `operation`.
     fn change<O: Operation, T>(
         &self,
@@ -235,9 +241,28 @@ impl FuseNode {
         self.check_directory()?;
         let name = name.as_bytes();
         let known = self.client.names.peek(self, name);
-        let nodes = known.iter().map(|known| Rc::clone(&known.node)).collect();
-        self.change([self.place(name)].into(), nodes, operation, Late::Nothing, |()| ())?;
-        known.iter().for_each(|known| known.node.lose_name());
+        let known = known.map(|known| known.node);
+        let attempt = |node: Option<&Rc<FuseNode>>| {
+            self.change(
+                [self.place(name)].into(),
+                node.cloned().into_iter().collect(),
+                operation,
+                Late::Nothing,
+                |()| (),
+            )
+        };
+        match attempt(known.as_ref()) {
+            // QEMU's server says so of names that nobody has looked up, or has no reference to any more.
+            Err(Errno::EIO) => {
+                let node = self.find(name, Freshness::Server)?;
+                attempt(Some(&node))?;
+                node.lose_name();
+            }
+            outcome => {
+                outcome?;
+                known.iter().for_each(|node| node.lose_name());
+            }
+        }
         Ok(())
     }
 
@@ -277,10 +302,9 @@ impl FuseNode {
             Plan::Refuse(errno) => return Err(errno),
             _ => return Err(Errno::EINVAL),
         };
-        if let (Collision::Replace, Some(replaced)) = (collision, &other) {
-            if moved.as_ref().is_none_or(|moved| !Rc::ptr_eq(&moved.node, &replaced.node)) {
-                replaced.node.lose_name();
-            }
+        let is_moved = |other: &CachedNode| moved.as_ref().is_some_and(|moved| Rc::ptr_eq(&moved.node, &other.node));
+        if let (Collision::Replace, Some(replaced)) = (collision, other.as_ref().filter(|other| !is_moved(other))) {
+            replaced.node.lose_name();
         }
         if outcome.is_alone {
             let put = |directory: &Rc<FuseNode>, name: &[u8], known: Option<CachedNode>| {

@@ -76,7 +76,7 @@ impl FuseNode {
     fn change_xattrs<O: for<'a> Operation<Reply<'a> = ()>>(&self, operation: &O) -> Result<(), Errno> {
         self.plan_for::<O>()?;
         // An access control list is an attribute, too, and changes the mode.
-        let keep = self.keep_change(Extent::Attributes, self.keep());
+        let keep = self.begin_change(Extent::Attributes, self.keep()).keep();
         let result = self.client.connection.call(operation, Late::Nothing, keep, |()| ());
         self.note_attribute_change();
         result.map_err(|errno| self.remember_lack::<O>(errno))

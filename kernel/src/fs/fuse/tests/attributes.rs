@@ -5,6 +5,7 @@ use fuse_proto::{Opcode, Timestamp};
 use super::device::Order;
 use super::*;
 use crate::fs::metadata::{AttributeChanges, FileTime, TimeChange};
+use crate::fs::options::{Contents, Rights, WritePosition};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -156,6 +157,21 @@ fn fu_sem_5_a_change_that_was_given_up_counts() {
 }
 
 #[test]
+fn fu_sem_5_a_write_that_was_given_up_counts() {
+    let mount = mount(|server| server.file("f", b"x"));
+    let node = mount.find("f").expect("it exists");
+    let file = node.open_for_writing(Rights::Write(WritePosition::Anywhere), Contents::Keep).expect("it can be");
+    mount.model.lock().behaviour.swallow.insert(Opcode::Write.raw());
+    assert_eq!(file.write_at(b"longer", 0), Err(Errno::ETIMEDOUT));
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(1), "not yet");
+    mount.model.lock().behaviour.swallow.clear();
+    mount.pump.settle();
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(6));
+    drop((node, file));
+    mount.finish();
+}
+
+#[test]
 fn everything_is_made_stable_with_one_request() {
     let mount = mount(|server| server.directory("d"));
     assert!(mount.find("d").and_then(|directory| directory.create(b"f", 0o600)).is_ok());
@@ -176,9 +192,18 @@ fn fu_sem_8_without_syncfs_what_was_changed_is_made_stable_piece_by_piece() {
     assert_eq!((mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), 1), "nothing has changed since");
     assert_eq!(mount.count("SYNCFS"), 1);
     assert!(directory.create(b"g", 0o600).is_ok());
+    assert_eq!((mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), 2));
+    // A file that is written, read nowhere and closed.
+    let rights = Rights::Write(WritePosition::Anywhere);
+    let file = mount.find("d/f").expect("it exists").open_for_writing(rights, Contents::Keep).expect("it can be");
+    assert_eq!(file.write_at(b"bytes", 0), Ok(5));
+    drop(file);
+    let number = mount.find("d/f").expect("it exists").id();
+    assert_eq!((mount.client.sync(), mount.client.sync(), mount.count("FSYNCDIR")), (Ok(()), Ok(()), 2));
+    assert_eq!(mount.model.lock().server.synced.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [number]);
     mount.model.lock().server.manners.unsupported.insert(Opcode::FSyncDir.raw());
-    assert_eq!((mount.client.sync(), directory.sync_directory()), (Ok(()), Ok(())));
-    assert_eq!(mount.count("FSYNCDIR"), 2, "it is not asked for again");
+    assert_eq!((directory.sync_directory(), directory.sync_directory()), (Ok(()), Ok(())));
+    assert_eq!(mount.count("FSYNCDIR"), 3, "it is not asked for again");
     drop(directory);
     mount.finish();
 }

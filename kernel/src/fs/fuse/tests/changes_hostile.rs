@@ -10,8 +10,10 @@ use crate::fs::vfs::{Collision, SpecialFile};
 
 const BOTH: Rights = Rights::ReadAndWrite(WritePosition::Anywhere);
 
+type Change = fn(&Rc<dyn Node>) -> Result<(), Errno>;
+
 /// Everything that makes a name, by the operation that does it.
-const MAKERS: [(Opcode, fn(&Rc<dyn Node>) -> Result<(), Errno>); 6] = [
+const MAKERS: [(Opcode, Change); 6] = [
     (Opcode::MkNod, |directory| directory.create(b"new", 0o600).map(drop)),
     (Opcode::MkNod, |directory| directory.create_special(b"new", 0o600, SpecialFile::Fifo)),
     (Opcode::MkDir, |directory| directory.create_directory(b"new", 0o700).map(drop)),
@@ -106,7 +108,7 @@ fn hd_fs_37_what_was_made_for_nobody_is_given_back() {
 
 #[test]
 fn hd_fs_37_what_was_removed_or_moved_late_is_gone() {
-    let changes: [(Opcode, fn(&Rc<dyn Node>) -> Result<(), Errno>); 2] = [
+    let changes: [(Opcode, Change); 2] = [
         (Opcode::Unlink, |directory| directory.remove(b"f")),
         (Opcode::Rename, |directory| directory.rename(b"f", 1, b"moved", Collision::Replace)),
     ];

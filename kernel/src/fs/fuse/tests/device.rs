@@ -52,6 +52,8 @@ pub struct Behaviour {
     pub unwell: Option<DeviceFault>,
     /// What resets fail with.
     pub stuck: Option<AttachError>,
+    /// Whether the server outlives resets of its device.
+    pub survives: bool,
 }
 
 pub struct Inner {
@@ -202,7 +204,9 @@ impl Inner {
         let others = || self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
         let mut offences = Vec::new();
         for node in ends {
-            if others().any(|other| header(other).node.get() == node) {
+            // Another FORGET of it uses nothing.
+            let uses = |other| header(other).node.get() == node && Self::opcode(other) != Opcode::Forget;
+            if others().any(uses) {
                 offences.push(format!("{opcode} on node {node} while it is in use"));
             }
         }
@@ -405,7 +409,9 @@ impl FuseDevice for ModelDevice {
         (inner.behaviour.fault, inner.behaviour.unwell) = (None, None);
         let mut back = core::mem::take(&mut inner.in_flight);
         back.append(&mut inner.unpublished);
-        inner.server.restart();
+        if !inner.behaviour.survives {
+            inner.server.restart();
+        }
         for InFlight { id, request, .. } in back {
             inner.free.push_back(id.0);
             unfinished(id, request);

@@ -8,6 +8,7 @@ use toro_core::driver::{AttachError, DeviceFault};
 use super::*;
 use crate::fs::fuse::connection::{Late, Work};
 use crate::fs::fuse::share::Share;
+use crate::fs::vfs::Health;
 
 /// A share, and what a test needs around it.
 struct Shared {
@@ -35,6 +36,10 @@ impl Shared {
         let mut bytes = [0; 64];
         let count = self.find(path)?.open()?.read_at(&mut bytes, 0)?;
         Ok(bytes[..count].to_vec())
+    }
+
+    fn count(&self, opcode: &str) -> usize {
+        self.model.lock().server.count(opcode)
     }
 
     fn break_device(&self) {
@@ -99,10 +104,12 @@ fn a_share_that_is_well_is_left_alone() {
 #[test]
 fn hd_vq_14_a_server_that_is_silent_can_be_begun_anew_with() {
     let shared = share(options(), |server| server.file("f", b"x"));
+    assert_eq!(shared.share.health(), Health::Working);
     let silent = [Opcode::Lookup, Opcode::StatFs, Opcode::GetAttr].map(Opcode::raw);
     shared.model.lock().behaviour.swallow.extend(silent);
     assert_eq!(shared.read("f").err(), Some(Errno::ETIMEDOUT));
     assert_eq!(shared.share.stats().err(), Some(Errno::ETIMEDOUT));
+    assert_eq!(shared.share.health(), Health::Failed(Errno::ETIMEDOUT));
     let before = shared.share.client();
     assert_eq!(before.connection.in_flight(), 2, "the device has their buffers");
     shared.model.lock().behaviour.swallow.clear();
@@ -159,7 +166,7 @@ fn a_device_that_cannot_be_reset_stays_lost() {
 fn a_server_that_is_not_there_yet_can_be_asked_again() {
     let shared = share(options(), |server| server.file("f", b"x"));
     shared.break_device();
-    for refusal in [Opcode::Init, Opcode::GetAttr] {
+    for refusal in [Opcode::Destroy, Opcode::Init, Opcode::GetAttr] {
         shared.model.lock().behaviour.swallow.insert(refusal.raw());
         assert_eq!(shared.share.remount(), Err(Errno::ETIMEDOUT), "{refusal}");
         assert!(shared.read("f").is_err());
@@ -168,6 +175,24 @@ fn a_server_that_is_not_there_yet_can_be_asked_again() {
     assert_eq!(shared.share.remount(), Ok(()));
     assert!(shared.read("f").is_ok());
     shared.finish();
+}
+
+#[test]
+fn a_server_that_has_survived_is_told_that_the_session_of_before_is_over() {
+    for options in all_options() {
+        let shared = share(options, |server| {
+            server.file("d/f", b"x");
+        });
+        shared.model.lock().behaviour.survives = true;
+        let open = shared.find("d/f").and_then(|file| file.open()).expect("it exists");
+        shared.break_device();
+        assert!(!shared.model.lock().server.debts().is_empty(), "it holds nodes and a handle for us");
+        assert_eq!(shared.share.remount(), Ok(()));
+        assert_eq!((shared.count("DESTROY"), shared.count("INIT")), (1, 2));
+        assert_eq!(shared.read("d/f").as_deref(), Ok(&b"x"[..]));
+        drop(open);
+        shared.finish();
+    }
 }
 
 #[test]

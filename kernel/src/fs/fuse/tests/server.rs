@@ -165,8 +165,6 @@ pub struct Server {
     pub interrupted: Vec<u64>,
     /// The largest size that a READ asked for.
     pub largest_read: usize,
-    /// How many SETATTRs went through a handle.
-    pub with_handle: usize,
     /// The largest size of a WRITE.
     pub largest_write: usize,
     /// Where each WRITE went, and how many bytes it had.
@@ -175,6 +173,8 @@ pub struct Server {
     pub locks: BTreeMap<u64, BTreeMap<u64, (u64, u32)>>,
     /// What was made stable, and how much of it.
     pub synced: Vec<(u64, &'static str)>,
+    /// How many SETATTRs went through a handle.
+    pub with_handle: usize,
     /// What INIT agreed on.
     pub agreed: InitFlags,
     /// Where each name stands in the listings of a directory.
@@ -201,10 +201,10 @@ impl Server {
             offences: Vec::new(),
             interrupted: Vec::new(),
             largest_read: 0,
-            with_handle: 0,
             largest_write: 0,
             written: Vec::new(),
             synced: Vec::new(),
+            with_handle: 0,
             locks: BTreeMap::new(),
             agreed: InitFlags::empty(),
             cookies: BTreeMap::new(),
@@ -382,10 +382,14 @@ impl Server {
         if (header.uid.get(), header.gid.get(), header.extension_len.get()) != (0, 0, 0) {
             self.offence(format_args!("{opcode} by somebody who is not the superuser, or with extensions"));
         }
+        // Whoever has lost a server does not know whether this one is new.
+        if !self.begun && opcode == Opcode::Destroy {
+            return Some(Err(Errno::EIO));
+        }
         if !self.begun && opcode != Opcode::Init {
             self.offence(format_args!("{opcode} before INIT"));
         }
-        if self.destroyed {
+        if self.destroyed && opcode != Opcode::Init {
             self.offence(format_args!("{opcode} after DESTROY"));
         }
         let is_about_node = !matches!(opcode, Opcode::Init | Opcode::Destroy | Opcode::BatchForget | Opcode::Interrupt);
@@ -466,6 +470,10 @@ impl Server {
     }
 
     fn init(&mut self, mut body: Body<'_>) -> Vec<u8> {
+        if self.begun && !self.destroyed {
+            self.offence("INIT within a session");
+        }
+        self.restart();
         self.begun = true;
         let (major, minor, _readahead, flags) = (body.u32(), body.u32(), body.u32(), body.u32());
         assert!(major == 7 && minor >= 31, "INIT of version {major}.{minor}");

@@ -11,6 +11,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::{Directory, EISDIR, ENOTEMPTY, Outcome, any_number};
+use crate::fs::fuse::tests::mount;
+use crate::fs::tests::on_both_sides;
 use crate::fs::tests::writing::{on_models, options};
 use crate::fs::{Collision, Namespace, Permissions};
 
@@ -199,36 +201,50 @@ fn can_exchange(directory: &Path) -> bool {
     can
 }
 
+/// Makes changes, in a new directory of the host each time: what is there grows into a knot, in which little is possible.
+fn compare(namespace: &Namespace, state: &mut u64) {
+    let mut succeeded = 0;
+    for _ in 0..100 {
+        let directory = Directory::new();
+        let root = std::fs::canonicalize(&directory.0).expect("it is new");
+        let can_exchange = can_exchange(&root);
+        std::fs::create_dir_all(root.join(TOP)).expect("it is new");
+        namespace.create_dir_all(TOP.as_bytes()).expect("it is new");
+        let mut done = Vec::new();
+        for _ in 0..100 {
+            let change = any_change(state);
+            if matches!(change, Change::Rename(_, _, Collision::Exchange | Collision::Refuse)) && !can_exchange {
+                continue;
+            }
+            done.push(change);
+            let (ours, theirs) = (ours(namespace, change), theirs(&root, change));
+            // A file in the place of a directory that it is in itself: POSIX has both.
+            if matches!((change, &ours, &theirs), (Change::Rename(..), Err(EISDIR), Err(ENOTEMPTY))) {
+                continue;
+            }
+            assert_eq!(ours, theirs, "at the end of {done:#?}");
+            succeeded += usize::from(ours.is_ok());
+        }
+        assert_eq!(namespace.remove_dir_all(b"x"), Ok(()));
+    }
+    assert!(succeeded > 1500, "{succeeded} changes are too few to mean anything");
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "there is no host under Miri")]
 fn links_permissions_and_trees_come_out_as_on_linux_with_the_same_error_numbers() {
     let mut state = 0x0FED_CBA9_8765_4321;
-    on_models(|namespace, _| {
-        let mut succeeded = 0;
-        // Anew each time: what is there grows into a knot, in which little is possible.
-        for _ in 0..100 {
-            let directory = Directory::new();
-            let root = std::fs::canonicalize(&directory.0).expect("it is new");
-            let can_exchange = can_exchange(&root);
-            std::fs::create_dir_all(root.join(TOP)).expect("it is new");
-            namespace.create_dir_all(TOP.as_bytes()).expect("it is new");
-            let mut done = Vec::new();
-            for _ in 0..100 {
-                let change = any_change(&mut state);
-                if matches!(change, Change::Rename(_, _, Collision::Exchange | Collision::Refuse)) && !can_exchange {
-                    continue;
-                }
-                done.push(change);
-                let (ours, theirs) = (ours(namespace, change), theirs(&root, change));
-                // A file in the place of a directory that it is in itself: POSIX has both.
-                if matches!((change, &ours, &theirs), (Change::Rename(..), Err(EISDIR), Err(ENOTEMPTY))) {
-                    continue;
-                }
-                assert_eq!(ours, theirs, "at the end of {done:#?}");
-                succeeded += usize::from(ours.is_ok());
-            }
-            assert_eq!(namespace.remove_dir_all(b"x"), Ok(()));
-        }
-        assert!(succeeded > 1500, "{succeeded} changes are too few to mean anything");
+    on_models(|namespace, _| compare(namespace, &mut state));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "there is no host under Miri")]
+fn they_come_out_as_on_linux_on_a_server_too() {
+    on_both_sides(|namespace| {
+        let mount = mount(|_| ());
+        let namespace = namespace(&mount, "/");
+        compare(&namespace, &mut 0x1357_9BDF_0246_8ACE);
+        namespace.unmount_all();
+        mount.finish();
     });
 }
