@@ -317,16 +317,21 @@ impl Client {
     }
 
     /// Lets go of everything, the session having ended without a farewell: the connection is closed, and nobody has to be
-    /// told. Whoever still has a node of it gets ESTALE.
+    /// told. Whoever still has a node of it, or waits for a lock, gets ESTALE.
     fn abandon(&self) {
         self.idle.clear();
         self.names.clear();
-        drop(self.root.take());
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
-        for node in &nodes {
+        self.locks.abandon(Errno::ESTALE);
+        for node in self.take_nodes() {
             node.distrust_attributes();
             node.mark_stale();
         }
+    }
+
+    /// All nodes that somebody has a handle to. The root is nobody's from now on but theirs.
+    fn take_nodes(&self) -> Vec<Rc<FuseNode>> {
+        let root = self.root.take();
+        root.into_iter().chain(self.nodes.borrow().values().filter_map(Weak::upgrade)).collect()
     }
 
     /// Drops nodes one after the other, also if dropping one of them ends up here again.
@@ -376,17 +381,14 @@ impl FileSystem for Client {
     fn shutdown(&self) {
         self.idle.clear();
         self.names.clear();
-        let root = self.root.take();
-        drop(root);
+        self.locks.abandon(Errno::ENOTCONN);
         // Requests on a node are answered before the node is forgotten.
         self.connection.drain();
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
-        for node in &nodes {
+        for node in self.take_nodes() {
             // Whoever still holds it gets ESTALE; the server need not know it any more.
             node.mark_stale();
             self.connection.forget(node.number(), node.take_lookups());
         }
-        drop(nodes);
         self.connection.drain();
         if let Err(errno) = self.connection.call(&Destroy, Late::Nothing, None, |()| ()) {
             log::debug!("virtio-fs: the session ends without a farewell: {errno}");
