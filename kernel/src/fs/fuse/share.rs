@@ -23,6 +23,7 @@ use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::connection::{Connection, Late};
+use super::epoch::Epoch;
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::scheduler::Scheduler;
@@ -40,6 +41,8 @@ pub struct Share {
     options: Options,
     announce: Announce,
     remounting: Cell<bool>,
+    /// The last session that was begun, or could not be.
+    epoch: Cell<Epoch>,
     /// Whether it was taken leave of.
     ended: Cell<bool>,
 }
@@ -65,6 +68,7 @@ impl Share {
             options,
             announce,
             remounting: Cell::new(false),
+            epoch: Cell::new(Epoch::FIRST),
             ended: Cell::new(false),
         }))
     }
@@ -99,7 +103,8 @@ impl Share {
         if connection.call(&Destroy, Late::Nothing, None, |()| ()) == Err(Errno::ETIMEDOUT) {
             return Err(Errno::ETIMEDOUT);
         }
-        let client = Client::begin(connection, self.options)?;
+        self.epoch.set(self.epoch.get().next());
+        let client = Client::begin(connection, self.options, self.epoch.get())?;
         *self.client.borrow_mut() = client;
         Ok(())
     }
