@@ -16,6 +16,8 @@
 //!   copy:BYTES:TOTAL           from memory to memory, for comparison
 //! ```
 //!
+//! For the file system at `/` it also says how many of the bytes that were read were copied by the processor on the way.
+//!
 //! Reports: `LB <operation> [bs=<bytes>] n=<operations> ns=<nanoseconds in all> p50=<of one, in the median part>`, `LB-END`;
 //! or `LB-ERR <why>`. For a share there is a line with the bytes that were read and those that the processor copied for it:
 //! `fsseq bs=1048576: 67108864 bytes read, 0 bytes copied`.
@@ -51,11 +53,21 @@ const PAGE: usize = 4096;
 
 fn main() {
     println!("LB-UP");
+    let copied = || fs::statistics("/").ok().flatten().unwrap_or_default();
     for operation in toro::env::option("run").unwrap_or_default().split(',') {
+        let before = copied();
         if let Err(reason) = run(operation) {
             println!("LB-ERR {operation}: {reason}");
             break;
         }
+        let after = copied();
+        println!(
+            "fs: {operation}: {} bytes read, {} copied, {} READs, {} reads from memory",
+            after.bytes_read - before.bytes_read,
+            after.bytes_copied - before.bytes_copied,
+            after.reads - before.reads,
+            after.cache_hits - before.cache_hits,
+        );
     }
     println!("LB-END");
 }

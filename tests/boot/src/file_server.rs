@@ -43,6 +43,15 @@ impl Flavour {
         }
     }
 
+    /// Files and directories that it opens once there is a guest, to serve at all: that in C the root of the share and two
+    /// directories of /proc, that in Rust none, since it has them from the start.
+    fn opened_later(self) -> usize {
+        match self {
+            Self::C => 3,
+            Self::Rust => 0,
+        }
+    }
+
     /// The program, if it is here.
     pub fn program(self) -> Option<PathBuf> {
         let places: Vec<PathBuf> = match self {
@@ -121,7 +130,7 @@ impl FileServer {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        server.descriptors = server.open_descriptors();
+        server.descriptors = server.open_descriptors() + flavour.opened_later();
         Ok(server)
     }
 

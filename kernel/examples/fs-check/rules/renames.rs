@@ -36,8 +36,11 @@ fn moved(place: &str) -> Checked {
     worked("the new name", fs::metadata(format!("{place}/directory/from"))).map(drop)
 }
 
+/// Makes something at a path.
+type Make = fn(&str) -> toro::io::Result<()>;
+
 /// What each kind of thing is made by.
-const KINDS: [(&str, fn(&str) -> toro::io::Result<()>); 3] = [
+const KINDS: [(&str, Make); 3] = [
     ("file", |path| fs::write(path, "file")),
     ("empty directory", |path| fs::create_dir(path)),
     ("full directory", |path| fs::create_dir(path).and_then(|()| fs::write(format!("{path}/file"), "x"))),

@@ -110,6 +110,8 @@ pub struct Manners {
     pub one_inode: bool,
     /// Whether RENAME2 knows its flags, as not every file system of the host does.
     pub rename_flags: bool,
+    /// The minor version that INIT is answered with.
+    pub minor: u32,
     /// The largest WRITE that INIT agrees to.
     pub max_write: u32,
     /// The most that one WRITE writes.
@@ -139,6 +141,7 @@ impl Default for Manners {
             refuse_changes: None,
             one_inode: false,
             rename_flags: true,
+            minor: 36,
             max_write: 1 << 20,
             longest_write: usize::MAX,
             longest_copy: usize::MAX,
@@ -488,7 +491,7 @@ impl Server {
         let [a, b, c, d, e, f, g, h] = self.manners.init_flags.bits().to_le_bytes();
         let mut reply = WireInitReply::new_zeroed();
         reply.major = U32::new(7);
-        reply.minor = U32::new(36);
+        reply.minor = U32::new(self.manners.minor);
         reply.flags = U32::from_bytes([a, b, c, d]);
         reply.flags2 = U32::from_bytes([e, f, g, h]);
         reply.max_write = U32::new(self.manners.max_write);

@@ -110,6 +110,7 @@ fn a_copy_stays_on_the_server() {
         let mount = mount(|server| {
             server.file("from", &[3; 10_000]);
             server.file("to", b"old");
+            server.manners.minor = 45;
             server.manners.longest_copy = 6000;
         });
         missing.into_iter().for_each(|opcode| without(&mount, opcode));
@@ -138,6 +139,7 @@ fn fu_sem_8_a_server_that_cannot_copy_is_asked_once_of_each_kind() {
     let mount = mount(|server| {
         server.file("from", b"x");
         server.file("to", b"");
+        server.manners.minor = 45;
     });
     [Opcode::CopyFileRange, Opcode::CopyFileRange64].into_iter().for_each(|opcode| without(&mount, opcode));
     let (from, to) = (mount.open("from").expect("it exists"), mount.open_to_write("to", BOTH).expect("it exists"));
