@@ -64,6 +64,7 @@ use self::cache::NameCache;
 pub use self::connection::Interrupts;
 use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
+use self::epoch::Epoch;
 use self::handle::{IdleHandles, OpenFiles};
 use self::node::{FuseNode, Learned, Version};
 use self::unstable::Unstable;
@@ -77,6 +78,7 @@ mod cache;
 pub(super) mod connection;
 mod contents;
 mod directory;
+mod epoch;
 mod file;
 mod handle;
 mod node;
@@ -134,6 +136,7 @@ pub struct Client {
     contents: ContentsCache,
     idle: IdleHandles,
     open_files: OpenFiles,
+    epoch: Epoch,
     statistics: statistics::Counters,
     /// Who of this machine has locked what.
     locks: Rc<LockTable>,
@@ -164,11 +167,11 @@ impl Client {
     ) -> Result<Rc<Self>, Errno> {
         let connection = Connection::new(device, scheduler.into(), options.patience);
         announce(&connection);
-        Self::begin(connection, options)
+        Self::begin(connection, options, Epoch::FIRST)
     }
 
     /// Begins a session over a connection that somebody polls.
-    fn begin(connection: Rc<Connection>, options: Options) -> Result<Rc<Self>, Errno> {
+    fn begin(connection: Rc<Connection>, options: Options, epoch: Epoch) -> Result<Rc<Self>, Errno> {
         connection.set_interrupts(options.interrupts);
         let limits = connection.limits();
         let init = Init::new(u32::try_from(limits.max_payload).unwrap_or(u32::MAX))
@@ -195,7 +198,8 @@ impl Client {
             names: NameCache::new(options.names),
             contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
-            open_files: OpenFiles::default(),
+            open_files: OpenFiles::new(epoch),
+            epoch,
             statistics: statistics::Counters::default(),
             locks,
             root: RefCell::default(),
@@ -243,9 +247,9 @@ impl Client {
         version
     }
 
-    /// The node with this number, to which somebody has a handle.
-    fn find_node(&self, number: u64) -> Result<Rc<FuseNode>, Errno> {
-        let number = NodeId::new(number).ok_or(Errno::ESTALE)?;
+    /// The node with this [`id`](Node::id), to which somebody has a handle.
+    fn find_node(&self, id: u64) -> Result<Rc<FuseNode>, Errno> {
+        let number = NodeId::new(self.epoch.mark(id)).ok_or(Errno::ESTALE)?;
         if number.is_root() {
             return self.root.borrow().clone().ok_or(Errno::ENOTCONN);
         }

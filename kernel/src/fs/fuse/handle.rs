@@ -21,6 +21,7 @@ use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Plan};
 use toro_core::Instant;
 
 use super::connection::{Closing, Keep, Late};
+use super::epoch::Epoch;
 use super::node::FuseNode;
 use crate::fs::locks::LockHolder;
 
@@ -136,14 +137,18 @@ impl Drop for Handle {
 }
 
 /// Open files that have been asked for their number, to be found by it.
-#[derive(Default)]
 pub struct OpenFiles {
     handles: RefCell<BTreeMap<u64, Weak<Handle>>>,
     next: Cell<u64>,
 }
 
 impl OpenFiles {
-    /// The number of an open file. No other one ever has it.
+    /// None yet, of this session.
+    pub fn new(epoch: Epoch) -> Self {
+        Self { handles: RefCell::default(), next: Cell::new(epoch.mark(0)) }
+    }
+
+    /// The number of an open file. No other one ever has it, also none of another session.
     pub fn number(&self, handle: &Rc<Handle>) -> u64 {
         if let Some(number) = handle.number.get() {
             return number;

@@ -208,7 +208,7 @@ impl FuseNode {
 
 impl Node for FuseNode {
     fn id(&self) -> u64 {
-        self.number().get()
+        self.client.epoch.mark(self.number().get())
     }
 
     fn file_type(&self) -> FileType {

@@ -21,6 +21,7 @@ use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::connection::{Connection, Late};
+use super::epoch::Epoch;
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
 use crate::fs::path::{LastLink, Place, Resolved};
@@ -39,6 +40,8 @@ pub struct Share {
     options: Options,
     announce: Announce,
     remounting: Cell<bool>,
+    /// The last session that was begun, or could not be.
+    epoch: Cell<Epoch>,
     /// Whether it was taken leave of.
     ended: Cell<bool>,
 }
@@ -64,6 +67,7 @@ impl Share {
             options,
             announce,
             remounting: Cell::new(false),
+            epoch: Cell::new(Epoch::FIRST),
             ended: Cell::new(false),
         }))
     }
@@ -98,7 +102,8 @@ impl Share {
         if connection.call(&Destroy, Late::Nothing, None, |()| ()) == Err(Errno::ETIMEDOUT) {
             return Err(Errno::ETIMEDOUT);
         }
-        let client = Client::begin(connection, self.options)?;
+        self.epoch.set(self.epoch.get().next());
+        let client = Client::begin(connection, self.options, self.epoch.get())?;
         *self.client.borrow_mut() = client;
         Ok(())
     }

@@ -27,6 +27,7 @@ mod listing;
 mod locking;
 pub mod memory;
 mod notices;
+mod ordering;
 mod pieces;
 mod pump;
 mod random;

@@ -14,6 +14,7 @@ mod framing;
 mod in_flight;
 mod lanes;
 mod notifications;
+mod protocol;
 mod queues;
 mod reset;
 mod share;

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
 
 use fuse_proto::header::{ReplyHeader, RequestHeader};
-use fuse_proto::ops::{WireBatchForget, WireForget, WireForgetOne};
 use fuse_proto::{Errno, Opcode};
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
 use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
@@ -17,6 +16,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::memory::Heap;
 use super::server::{Reply, Server};
+
+mod order;
 
 /// In which order requests that are there together are answered.
 #[derive(Clone, Copy, Default)]
@@ -172,53 +173,6 @@ impl Inner {
         Ok(id)
     }
 
-    /// FU-FR-10: no FORGET of the last reference while a request on the node is in flight, no RELEASE while the handle is
-    /// in use. FU-FR-7: no number twice.
-    fn check_order(&mut self, request: &FuseRequest, opcode: Opcode) {
-        let unique = header(request).unique;
-        let mut others = self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
-        if unique == U64::ZERO || others.any(|other| header(other).unique == unique) {
-            self.server.offences.push(format!("{opcode} with number {unique}"));
-        }
-        let (_, body) = RequestHeader::read_from_prefix(&request.request).expect("requests have headers");
-        let mut ends: Vec<u64> = Vec::new();
-        let mut forgets = |node: u64, lookups: u64| {
-            if self.server.lookups.get(&node).is_none_or(|&held| lookups >= held) {
-                ends.push(node);
-            }
-        };
-        match opcode {
-            Opcode::Forget => {
-                let lookups = WireForget::read_from_bytes(body).expect("well formed").lookups.get();
-                forgets(header(request).node.get(), lookups);
-            }
-            Opcode::BatchForget => {
-                let (_, nodes) = WireBatchForget::read_from_prefix(body).expect("well formed");
-                for one in nodes.chunks_exact(size_of::<WireForgetOne>()) {
-                    let one = WireForgetOne::read_from_bytes(one).expect("well formed");
-                    forgets(one.node.get(), one.lookups.get());
-                }
-            }
-            _ => {}
-        }
-        let others = || self.in_flight.iter().chain(&self.unpublished).map(|other| &other.request);
-        let mut offences = Vec::new();
-        for node in ends {
-            // Another FORGET of it uses nothing.
-            let uses = |other| header(other).node.get() == node && Self::opcode(other) != Opcode::Forget;
-            if others().any(uses) {
-                offences.push(format!("{opcode} on node {node} while it is in use"));
-            }
-        }
-        if matches!(opcode, Opcode::Release | Opcode::ReleaseDir) {
-            let handle = handle(request);
-            if others().any(|other| handle_of(other).is_some() && handle_of(other) == Some(handle)) {
-                offences.push(format!("{opcode} of handle {handle} while it is in use"));
-            }
-        }
-        self.server.offences.extend(offences);
-    }
-
     fn publish(&mut self) {
         self.notifications += 1;
         let due = self.polls + self.behaviour.delay;
@@ -282,34 +236,6 @@ fn bytes(request: &FuseRequest) -> Vec<u8> {
 
 fn header(request: &FuseRequest) -> RequestHeader {
     RequestHeader::read_from_prefix(&request.request).expect("requests have headers").0
-}
-
-/// The first field of the body.
-fn handle(request: &FuseRequest) -> u64 {
-    let (_, body) = RequestHeader::read_from_prefix(&request.request).expect("requests have headers");
-    u64::from_le_bytes(*body.first_chunk().expect("well formed"))
-}
-
-/// The handle that a request uses.
-fn handle_of(request: &FuseRequest) -> Option<u64> {
-    let uses = matches!(
-        Inner::opcode(request),
-        Opcode::Read
-            | Opcode::Write
-            | Opcode::Flush
-            | Opcode::FSync
-            | Opcode::FSyncDir
-            | Opcode::ReadDir
-            | Opcode::ReadDirPlus
-            | Opcode::FAllocate
-            | Opcode::LSeek
-            | Opcode::GetLk
-            | Opcode::SetLk
-            | Opcode::SetLkW
-            | Opcode::CopyFileRange
-            | Opcode::CopyFileRange64
-    );
-    uses.then(|| handle(request))
 }
 
 fn all_ordinary(requests: &[InFlight]) -> usize {

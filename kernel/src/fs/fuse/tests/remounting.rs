@@ -1,14 +1,15 @@
 //! One session after the other: what is left of the first, and what is not.
 
-use fuse_proto::Opcode;
 use fuse_proto::ops::GetAttr;
+use fuse_proto::{InitFlags, Opcode};
 use fuse_proto::{NodeId, ReplyError};
 use toro_core::driver::{AttachError, DeviceFault};
 
 use super::*;
 use crate::fs::fuse::connection::{Late, Work};
 use crate::fs::fuse::share::Share;
-use crate::fs::vfs::{Health, LockKind, LockWait};
+use crate::fs::options::WritePosition;
+use crate::fs::vfs::{Collision, Health, LockKind, LockWait, Sync, XattrMode};
 
 /// A share, and what a test needs around it.
 struct Shared {
@@ -294,5 +295,113 @@ fn who_waits_for_a_lock_of_before_is_told_and_the_new_session_has_none() {
     let third = shared.find("f").and_then(|f| f.open()).expect("it exists");
     assert_eq!(third.lock(LockKind::Exclusive, LockWait::Never), Ok(()));
     drop((first, second, third));
+    shared.finish();
+}
+
+const BOTH: Rights = Rights::ReadAndWrite(WritePosition::Anywhere);
+
+#[test]
+fn fu_t_9_no_number_of_the_first_session_is_sent_in_the_second() {
+    for options in all_options() {
+        for survives in [false, true] {
+            let shared = share(options, |server| {
+                server.file("f", &[1; 40_000]);
+                server.file("d/g", b"deep");
+                server.manners.init_flags |= InitFlags::FLOCK_LOCKS;
+            });
+            shared.model.lock().behaviour.survives = survives;
+            let (file, directory) = (shared.find("f").expect("it exists"), shared.find("d").expect("it exists"));
+            let open = file.open_for_writing(BOTH, Contents::Keep).expect("it exists");
+            let target = shared.find("d/g").and_then(|node| node.open_for_writing(BOTH, Contents::Keep));
+            let target = target.expect("it exists");
+            let mut listing = directory.open_directory().expect("it is a directory");
+            assert_eq!(open.lock(LockKind::Exclusive, LockWait::Never), Ok(()));
+            let number = target.identity().expect("it has a number");
+            // Some are under way: a READ with a handle, a LOOKUP and an OPEN that nobody waits for any more.
+            let slow = [Opcode::Read, Opcode::Lookup, Opcode::Open].map(Opcode::raw);
+            shared.model.lock().behaviour.swallow.extend(slow);
+            let mut bytes = [0; 64];
+            assert_eq!(open.read_at(&mut bytes, 30_000), Err(Errno::ETIMEDOUT));
+            assert_eq!(directory.lookup(b"other", Freshness::Server).err(), Some(Errno::ETIMEDOUT));
+            assert_eq!(file.open().err(), Some(Errno::ETIMEDOUT));
+            shared.model.lock().behaviour.fault = Some(DeviceFault::NeedsReset);
+            let _ = shared.share.stats();
+            shared.model.lock().behaviour.swallow.clear();
+            // No number of before means anything to the server that there is now.
+            let (model, handles) = (shared.model.clone(), 1 << 20);
+            model.lock().server.next_handle += handles;
+            if !survives {
+                model.lock().server.renumber(|number| number + 1000);
+            }
+            assert_eq!(shared.share.remount(), Ok(()));
+            if survives {
+                // It has let go of the session of before; from here on its numbers are others, too.
+                model.lock().server.lookups.clear();
+                model.lock().server.renumber(|number| number + 1000);
+            }
+            // Everything that can be done with what is left of before.
+            assert_eq!(open.read_at(&mut bytes, 30_000), Err(Errno::ESTALE));
+            assert_eq!(open.write_at(&bytes, 0), Err(Errno::ESTALE));
+            assert_eq!(open.append(&bytes).err(), Some(Errno::ESTALE));
+            assert_eq!((open.set_len(3), open.sync(Sync::All), open.flush()), STALE);
+            assert_eq!(open.copy_to(0, number, 0, 4), Err(Errno::ESTALE));
+            assert!(open.unlock().is_err() && open.lock(LockKind::Shared, LockWait::Never).is_err());
+            assert!(open.metadata().is_err() && file.metadata().is_err() && listing.next().is_err());
+            assert!(file.open().is_err() && directory.lookup(b"g", Freshness::Server).is_err());
+            assert!(directory.create(b"h", 0o644).is_err() && directory.create_directory(b"h", 0o755).is_err());
+            assert!(directory.create_symlink(b"h", b"x").is_err() && directory.remove(b"g").is_err());
+            assert!(file.xattrs().is_err() && file.set_xattr(b"user.a", b"b", XattrMode::Any).is_err());
+            let root = shared.share.root().expect("mounted again");
+            assert_eq!(root.rename(b"f", directory.id(), b"h", Collision::Replace), Err(Errno::ESTALE));
+            assert_eq!(root.link(b"h", file.id()), Err(Errno::ESTALE));
+            drop((root, open, target, listing, file, directory));
+            shared.pump.settle();
+            assert_eq!(shared.read("d/g").as_deref(), Ok(&b"deep"[..]));
+            assert_eq!(shared.model.lock().server.tree(), ["d", "d/g", "f"]);
+            shared.finish();
+        }
+    }
+}
+
+const STALE: (Result<(), Errno>, Result<(), Errno>, Result<(), Errno>) =
+    (Err(Errno::ESTALE), Err(Errno::ESTALE), Err(Errno::ESTALE));
+
+#[test]
+fn fu_t_9_a_number_that_means_something_else_now_is_not_taken_for_what_it_meant() {
+    let shared = share(options(), |server| {
+        server.file("a", b"one");
+        server.file("b", b"two");
+        server.directory("d");
+        server.directory("e");
+    });
+    let number = |path: &str| shared.model.lock().server.number(path).expect("it exists");
+    let [a, b, d, e] = ["a", "b", "d", "e"].map(number);
+    let old = shared.find("a").expect("it exists");
+    let old_directory = shared.find("d").expect("it exists");
+    let old_target = old.open_for_writing(BOTH, Contents::Keep).expect("it exists");
+    let old_number = old_target.identity().expect("it has a number");
+    shared.break_device();
+    // The server that is started anew has numbered its objects in another order.
+    let swapped = move |number| match [a, b, d, e].iter().position(|&one| one == number) {
+        Some(place) => [b, a, e, d][place],
+        None => number,
+    };
+    shared.model.lock().server.renumber(swapped);
+    assert_eq!(shared.share.remount(), Ok(()));
+    // All of them are known, and one is open under the number that the other had.
+    let (source, other) = (shared.find("a").expect("it exists"), shared.find("b").expect("it exists"));
+    let (directory, empty) = (shared.find("d").expect("it exists"), shared.find("e").expect("it exists"));
+    let root = shared.share.root().expect("mounted again");
+    let (source, other) = (source.open(), other.open_for_writing(BOTH, Contents::Keep));
+    let (source, other) = (source.expect("it exists"), other.expect("it exists"));
+    assert_ne!(other.identity(), Some(old_number));
+    assert_eq!(source.copy_to(0, old_number, 0, 3), Err(Errno::EBADF));
+    assert_eq!(root.link(b"another", old.id()), Err(Errno::ESTALE));
+    assert_eq!(root.rename(b"a", old_directory.id(), b"a", Collision::Replace), Err(Errno::ESTALE));
+    assert_eq!(shared.model.lock().server.tree(), ["a", "b", "d", "e"]);
+    let mut bytes = [0; 8];
+    assert_eq!(other.read_at(&mut bytes, 0), Ok(3));
+    assert_eq!(&bytes[..3], b"two");
+    drop((root, source, other, directory, empty, old, old_directory, old_target));
     shared.finish();
 }

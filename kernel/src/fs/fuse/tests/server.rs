@@ -36,6 +36,7 @@ mod body;
 mod data;
 mod listing;
 mod names;
+mod numbers;
 mod space;
 
 /// The payload of an answer, or an error.
@@ -185,7 +186,7 @@ pub struct Server {
     /// The time, which goes on with every change.
     clock: Timestamp,
     next_inode: u64,
-    next_handle: u64,
+    pub next_handle: u64,
     begun: bool,
     pub destroyed: bool,
 }
