@@ -143,6 +143,8 @@ pub struct Client {
     root: RefCell<Option<Rc<FuseNode>>>,
     /// The last moment in the order of questions and changes.
     version: Cell<Version>,
+    /// When one of the nodes that are gone was last changed. What was asked for before that may have been about one of them.
+    changed_and_gone: Cell<Version>,
     unstable: Unstable,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
@@ -204,6 +206,7 @@ impl Client {
             locks,
             root: RefCell::default(),
             version: Cell::default(),
+            changed_and_gone: Cell::default(),
             unstable: Unstable::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
@@ -297,7 +300,7 @@ impl Client {
 
     /// The node that a reply names, with the reference that the reply carries counted.
     fn receive(self: &Rc<Self>, entry: &Entry, asked: Version) -> Rc<FuseNode> {
-        let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
+        let mut learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
         let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
         if let Some(node) = known {
             if node.identity() == entry.identity() {
@@ -307,6 +310,10 @@ impl Client {
             }
             node.mark_stale();
         }
+        if asked < self.changed_and_gone.get() {
+            // It may have been known and changed since, and been forgotten: nobody remembers when that was.
+            learned.lifetime = Duration::ZERO;
+        }
         let node = FuseNode::new(self, entry.identity(), 1, &learned);
         self.nodes.borrow_mut().insert(entry.node, Rc::downgrade(&node));
         node
@@ -314,6 +321,7 @@ impl Client {
 
     /// Takes a node that is being dropped out of the table, if it is still in there.
     fn remove_node(&self, node: &FuseNode) {
+        self.changed_and_gone.set(self.changed_and_gone.get().max(node.changed()));
         let mut nodes = self.nodes.borrow_mut();
         if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
             nodes.remove(&node.number());

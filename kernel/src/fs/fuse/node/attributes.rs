@@ -14,6 +14,9 @@
 //! back (FU-SEM-5): what was asked before may describe the object before the change. So a length never goes back after a
 //! write, and a mode never after `set_permissions`.
 //!
+//! A node that is forgotten takes its versions along, and an answer that is still on its way may bring the object back. So the
+//! mount remembers the last change of all that are gone, and attributes that were asked for before it do not last.
+//!
 //! A change counts when it has *failed*, too, or was given up: the server may have made it, or half of it.
 //!
 //! # What is changed through an open file
@@ -180,6 +183,11 @@ impl FuseNode {
         attributes.size = attributes.size.max(end);
         self.attributes.set(attributes);
         self.size_until.set(size_until);
+    }
+
+    /// When something about it was last changed from here.
+    pub fn changed(&self) -> Version {
+        self.attributes_changed.get()
     }
 
     /// How often it was changed from here. What was read while the number stayed the same is good.
