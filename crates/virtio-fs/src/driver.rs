@@ -81,9 +81,10 @@ impl<T: Transport> VirtioFs<T> {
         Ok(Self { live, platform, buffers: Buffers::new(memory, options.buffer_bytes), tag, limits, fault: None })
     }
 
-    /// How many queues requests are spread over; 0 once the device is gone.
+    /// How many queues requests are spread over; 0 while the device is gone.
     pub fn request_queues(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.queues.count())
+        let live = self.live.as_ref().filter(|_| self.fault != Some(DeviceFault::Gone));
+        live.map_or(0, |live| live.queues.count())
     }
 
     /// Where the device's window for mapped files is (VIRTIO 1.3 §5.11.6.4), for a platform that maps it and makes a
@@ -141,11 +142,11 @@ fn quiesce<T: Transport>(
     live: Live<T>,
     clock: &'static dyn Clock,
     unfinished: &mut dyn FnMut(RequestId, FuseRequest),
-) -> Result<T, (Live<T>, AttachError)> {
+) -> Result<T, (Box<Live<T>>, AttachError)> {
     let Live { running, queues, notifications } = live;
     let (transport, proof) = match running.quiesce(clock) {
         Ok(quiesced) => quiesced,
-        Err((running, error)) => return Err((Live { running, queues, notifications }, error.into())),
+        Err((running, error)) => return Err((Box::new(Live { running, queues, notifications }), error.into())),
     };
     queues.recover(&proof, unfinished);
     if let Some(notifications) = notifications {
@@ -232,7 +233,7 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
         let transport = match quiesce(live, self.platform.clock, unfinished) {
             Ok(transport) => transport,
             Err((live, error)) => {
-                self.live = Some(live);
+                self.live = Some(*live);
                 self.fault = Some(DeviceFault::Gone);
                 return Err(error);
             }

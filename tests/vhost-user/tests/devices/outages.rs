@@ -192,6 +192,76 @@ fn fs_5_a_server_that_is_killed_is_errors_until_a_remount(server: &FileServer) {
     share.unmount();
 }
 
+fn a_server_that_is_stopped_is_waited_for(server: &FileServer) {
+    let served = TempDir::new().expect("a temporary directory");
+    std::fs::write(served.path().join("large"), contents(0)).expect("a file");
+    let daemon = Daemon::files_by(server, served.path(), &Serving::default());
+    let share = Share::mount(&daemon);
+    for round in 0..3 {
+        daemon.stop();
+        let process = Pid::from_raw(daemon.id() as i32).expect("it runs");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                kill_process(process, Signal::CONT).expect("it is there");
+            });
+            let files = share.namespace();
+            let written = Written::new(files, &format!("patient-{round}"), round).expect("it goes on");
+            written.compare(served.path());
+            assert!(files.read(b"/large").expect("it is there") == contents(0));
+        });
+    }
+    share.unmount();
+}
+
+fn fs_5_a_server_that_is_stopped_for_too_long_is_errors_until_it_goes_on_or_is_replaced(server: &FileServer) {
+    let served = TempDir::new().expect("a temporary directory");
+    std::fs::write(served.path().join("large"), contents(0)).expect("a file");
+    let mut daemon = Daemon::files_by(server, served.path(), &Serving::default());
+    let options = Options { patience: Duration::from_secs(1), contents: 0, names: 1, ..Options::default() };
+    let share = Share::mount_with(&daemon, options, Waiting::Interrupt);
+    let files = share.namespace();
+    let before = daemon.open_paths();
+    let large = files.open(b"/large").expect("it is there");
+    let times_out = |result: Result<(), Error>| {
+        assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
+    };
+    daemon.stop();
+    times_out(large.read_exact_at(&mut vec![0; LENGTH], 0));
+    times_out(files.write(b"/late", b"it may be made yet"));
+    times_out(files.read_dir(b"/").map(drop));
+    daemon.resume();
+    // It is busy with what nobody waits for; then everything is as before, without a remount.
+    let mut data = vec![0; LENGTH];
+    let mut reads = std::iter::repeat_with(|| large.read_exact_at(&mut data, 0));
+    assert!(reads.by_ref().take(30).any(|result| result.is_ok()), "it does not go on");
+    assert!(data == contents(0));
+    drop(large);
+    Written::new(files, "after", 1).expect("it goes on").compare(served.path());
+    share.settle();
+    // What was found and opened for nobody was given back: beyond the one name that is remembered, nothing is left.
+    let mut looks = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(20));
+        daemon.open_paths().len()
+    });
+    assert!(looks.by_ref().take(250).any(|count| count <= before.len() + 1), "{:?}", daemon.open_paths());
+
+    daemon.stop();
+    times_out(files.create_dir(b"/never"));
+    // It has not let go of the memory, and is not known to be dead.
+    assert_eq!(files.remount(b"/").map_err(|error| error.raw_os_error()), Err(Some(EIO)));
+    daemon.resume();
+    daemon.wait();
+    daemon.start_again();
+    files.remount(b"/").expect("another one is in its place");
+    Written::new(files, "another", 2).expect("it works").compare(served.path());
+    compare(files, b"/", served.path());
+    share.settle();
+    share.unmount();
+}
+
 for_each_server! {
     fs_5_a_server_that_is_killed_is_errors_until_a_remount
+    a_server_that_is_stopped_is_waited_for
+    fs_5_a_server_that_is_stopped_for_too_long_is_errors_until_it_goes_on_or_is_replaced
 }
