@@ -26,6 +26,10 @@
 //! submitted since the last one, with one notification, and then takes completions. So the more threads are
 //! busy, the fewer notifications a request costs.
 //!
+//! References that are returned have a queue of the device and a notification of their own, and nobody waits for that. So they
+//! are put off until there are as many as one message takes, or until the first of them has waited for
+//! [`Options::forget_delay`](super::Options).
+//!
 //! # Ownership
 //!
 //! While a request is in flight the device owns its buffers. A thread that gives up leaves them there: its slot
@@ -86,6 +90,8 @@ struct State {
     by_request: SlotTable,
     uniques: UniqueAllocator,
     forgets: VecDeque<Forget>,
+    /// Until when the first of them is put off.
+    forgets_until: Instant,
     releases: VecDeque<OwedRelease>,
     /// Requests in flight that nobody waits for any more, which the server is to be told.
     interrupts: VecDeque<Unique>,
@@ -98,7 +104,12 @@ struct State {
 impl State {
     /// Whether there is something to send that nobody waits for.
     fn owes(&self) -> bool {
-        !self.releases.is_empty() || !self.forgets.is_empty() || !self.interrupts.is_empty()
+        self.owes_now() || !self.forgets.is_empty()
+    }
+
+    /// Whether some of that is not put off.
+    fn owes_now(&self) -> bool {
+        !self.releases.is_empty() || !self.interrupts.is_empty()
     }
 }
 
@@ -123,6 +134,8 @@ pub struct Connection {
     in_flight: Cell<usize>,
     /// How many references may travel in one message.
     forget_batch: Cell<usize>,
+    /// How long references that are returned are put off.
+    forget_delay: Cell<Duration>,
     /// Whether FLUSH, sent when nobody waited for the answer, was answered with ENOSYS.
     no_flush: Cell<bool>,
     /// Whether the server understands INTERRUPT.
@@ -143,6 +156,7 @@ impl Connection {
             by_request: SlotTable::default(),
             uniques: UniqueAllocator::new(),
             forgets: VecDeque::new(),
+            forgets_until: Instant::from_nanos(0),
             releases: VecDeque::new(),
             interrupts: VecDeque::new(),
             unpublished: false,
@@ -158,6 +172,7 @@ impl Connection {
             patience,
             in_flight: Cell::new(0),
             forget_batch: Cell::new(1),
+            forget_delay: Cell::new(Duration::ZERO),
             no_flush: Cell::new(false),
             interrupts: Cell::new(Interrupts::Never),
             silent: Cell::new(false),
@@ -184,9 +199,10 @@ impl Connection {
         self.scheduler.now()
     }
 
-    /// Allows BATCH_FORGET, once it is known that the server has it.
-    pub fn allow_batches(&self) {
+    /// Allows BATCH_FORGET, once it is known that the server has it; references wait for each other for so long.
+    pub fn allow_batches(&self, delay: Duration) {
         self.forget_batch.set(FORGET_BATCH);
+        self.forget_delay.set(delay);
     }
 
     /// Says whether the server understands INTERRUPT.
@@ -249,8 +265,10 @@ impl Connection {
         self.room.announce();
     }
 
-    /// Waits until nothing is owed or in flight, or the connection's patience is over.
+    /// Waits until nothing is owed or in flight, or the connection's patience is over. Nothing is put off from then on.
     pub fn drain(&self) {
+        self.forget_delay.set(Duration::ZERO);
+        self.state.borrow_mut().forgets_until = Instant::from_nanos(0);
         let deadline = self.deadline();
         while self.is_busy() && self.room.wait_until(deadline) == Wake::Notified {}
     }

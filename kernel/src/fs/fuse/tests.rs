@@ -56,7 +56,7 @@ fn cases(ordinary: u32) -> ProptestConfig {
 }
 
 fn options() -> Options {
-    Options { idle_handles: 0, contents: 0, ..Options::default() }
+    Options { idle_handles: 0, contents: 0, forget_delay: Duration::ZERO, ..Options::default() }
 }
 
 /// Mounts a server that `prepare` has filled.

@@ -8,7 +8,7 @@ use toro_core::driver::fuse::{FuseRequest, RequestId};
 
 use super::slots::{Phase, Waiter};
 use super::ticket::Answer;
-use super::{Connection, SHORTAGE};
+use super::{Connection, SHORTAGE, State};
 
 /// Whether a poll found something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +67,24 @@ impl Connection {
         })
     }
 
-    /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed.
+    /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed, and
+    /// when references have been put off for long enough.
     pub fn next_poll(&self) -> Option<Instant> {
         let state = self.state.borrow();
-        (state.owes() && state.closed.is_none()).then(|| self.now().saturating_add(SHORTAGE))
+        if state.closed.is_some() || !state.owes() {
+            return None;
+        }
+        let soon = self.now().saturating_add(SHORTAGE);
+        Some(if state.owes_now() || self.has_due_forgets(&state) { soon } else { state.forgets_until })
+    }
+
+    /// Whether references are to be returned now.
+    fn has_due_forgets(&self, state: &State) -> bool {
+        match state.forgets.len() {
+            0 => false,
+            count if count >= self.forget_batch.get() => true,
+            _ => self.now() >= state.forgets_until,
+        }
     }
 
     /// Takes a request back from the device.
@@ -106,17 +120,23 @@ impl Connection {
 
     /// Sends what is owed as far as there is room, and tells the device of everything new.
     fn send(self: &Rc<Self>) -> Work {
-        {
+        let (owes_now, has_due_forgets) = {
             let state = self.state.borrow();
+            let (owes_now, has_due_forgets) = (state.owes_now(), self.has_due_forgets(&state));
             // The rule, as every look of the core's loop comes here.
-            let is_idle = !state.owes() && !state.unpublished;
+            let is_idle = !owes_now && !has_due_forgets && !state.unpublished;
             if is_idle || state.closed.is_some() {
                 return Work::None;
             }
+            (owes_now, has_due_forgets)
+        };
+        if owes_now {
+            self.send_releases();
+            self.send_interrupts();
         }
-        self.send_releases();
-        self.send_interrupts();
-        self.send_forgets();
+        if has_due_forgets {
+            self.send_forgets();
+        }
         if !core::mem::take(&mut self.state.borrow_mut().unpublished) {
             return Work::None;
         }
