@@ -16,7 +16,7 @@ use fuse_proto::ops::{
 use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Operation, Plan};
 
 use super::FuseFile;
-use crate::fs::fuse::connection::{Closing, Late};
+use crate::fs::fuse::connection::{Closing, Keep, Late};
 use crate::fs::options::Rights;
 use crate::fs::vfs::{Allocation, SeekTarget, Sync};
 
@@ -25,10 +25,20 @@ impl FuseFile {
         self.handle.handle.unwrap_or_default()
     }
 
-    /// Sends an operation that a server need not have. `None` if this one has not, and what the plan says is to be done.
+    /// Sends an operation that a server need not have. If this one has not, what the plan says is to be done.
     fn ask_if_known<O: Operation, T>(
         &self,
         operation: &O,
+        use_reply: impl FnOnce(O::Reply<'_>) -> T,
+    ) -> Result<Result<T, Plan>, Errno> {
+        self.ask_keeping(operation, self.handle.keep(), use_reply)
+    }
+
+    /// The same; `keep` lives until the answer has come, also where nobody waits for it any more (FU-FR-10).
+    fn ask_keeping<O: Operation, T>(
+        &self,
+        operation: &O,
+        keep: Keep,
         use_reply: impl FnOnce(O::Reply<'_>) -> T,
     ) -> Result<Result<T, Plan>, Errno> {
         let client = self.client();
@@ -36,7 +46,7 @@ impl FuseFile {
             Plan::Send => {}
             plan => return Ok(Err(plan)),
         }
-        match client.connection.call(operation, Late::Nothing, self.handle.keep(), use_reply) {
+        match client.connection.call(operation, Late::Nothing, keep, use_reply) {
             Ok(value) => Ok(Ok(value)),
             Err(Errno::ENOSYS) => match client.learn_unsupported(O::OPCODE) {
                 Some(plan) => Ok(Err(plan)),
@@ -128,11 +138,12 @@ impl FuseFile {
         let (node, handle) = (self.handle.node.number(), self.number());
         let (to_node, to_handle) = (target.node.number(), target.handle.unwrap_or_default());
         let large = CopyFileRange64 { node, handle, offset, to_node, to_handle, to_offset, length };
-        let copied = match self.ask_if_known(&large, |copied| copied) {
+        let both = || -> Keep { Some(Rc::new((Rc::clone(&self.handle), Rc::clone(&target)))) };
+        let copied = match self.ask_keeping(&large, both(), |copied| copied) {
             Ok(Err(Plan::UseInstead(Opcode::CopyFileRange))) => {
                 let length = length.min(CopyFileRange::MAX_LENGTH);
                 let small = CopyFileRange { node, handle, offset, to_node, to_handle, to_offset, length };
-                self.ask_if_known(&small, u64::from)
+                self.ask_keeping(&small, both(), u64::from)
             }
             copied => copied,
         };
