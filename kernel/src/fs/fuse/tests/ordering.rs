@@ -21,6 +21,7 @@ fn slow(order: Order, options: Options) -> Mount {
         server.file("d/f", &[1; 40_000]);
         server.file("d/g", b"g");
         server.directory("e");
+        server.manners.minor = 45;
         server.manners.max_write = 4096;
         server.manners.init_flags |= InitFlags::FLOCK_LOCKS;
     });
