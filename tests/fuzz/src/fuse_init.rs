@@ -128,7 +128,7 @@ fn refused(error: ReplyError, header: &[u8; 16], payload: &[u8]) {
         Defect::HeaderLength => assert!(claimed < 16),
         Defect::Overlong => assert!(claimed > 80 || usize::try_from(claimed).expect("small") > 16 + payload.len()),
         Defect::WrongUnique => assert_ne!(header[8..], 2_u64.to_le_bytes()),
-        Defect::ErrorRange => assert!(status > 0 || status < -511),
+        Defect::ErrorRange => assert!(!(-511..=0).contains(&status)),
         Defect::PayloadLength => assert!(![24, 40, 80].contains(&claimed)),
         Defect::Version => assert!(word(&reply, 0) != MAJOR || word(&reply, 4) < MIN_MINOR),
         Defect::MapAlignment => assert!(u16::from_le_bytes([reply[30], reply[31]]) > 30),

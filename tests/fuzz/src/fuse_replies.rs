@@ -316,6 +316,7 @@ impl<'a> Table<'a> {
             25 => {
                 let list = ListXattr { node: self.node(), capacity: self.script.word().into() };
                 self.exchange(&list, Owes::Nothing, |_, names, payload| {
+                    assert!(names.clone().all(|name| (1..=255).contains(&name.as_bytes().len())));
                     let again: Vec<u8> = names.flat_map(|name| [name.as_bytes(), &[0]].concat()).collect();
                     assert_eq!(again, payload);
                 });
@@ -346,7 +347,10 @@ impl<'a> Table<'a> {
                 let owner = self.owner().unwrap_or_default();
                 let ask = GetLk { node: self.node(), handle: self.handle(), owner, lock: self.lock() };
                 self.exchange(&ask, Owes::Nothing, |_, lock, payload| match lock {
-                    Some(lock) => assert!(lock.start <= lock.end && lock.end <= FileLock::TO_THE_END),
+                    Some(lock) => {
+                        assert!(lock.start <= lock.end && lock.end <= FileLock::TO_THE_END);
+                        assert_eq!(u64::from(lock.kind == LockKind::Write), number(payload, 16, 4));
+                    }
                     None => assert_eq!(number(payload, 16, 4), 2),
                 });
             }
@@ -411,7 +415,10 @@ impl<'a> Table<'a> {
                 let target = IoctlTarget::Directory;
                 let ioctl = Ioctl { node, handle, target, command: 7, argument: 8, input, output_capacity };
                 self.exchange(&ioctl, Owes::Nothing, |_, reply, payload| match reply {
-                    IoctlReply::Done { output, .. } => assert_eq!(output, &payload[16..]),
+                    IoctlReply::Done { output, .. } => {
+                        assert_eq!(output, &payload[16..]);
+                        assert_eq!(number(payload, 4, 4) & 4, 0, "it was to be tried again");
+                    }
                     IoctlReply::Retry { inputs, outputs } => {
                         assert!(inputs.len() + outputs.len() <= 256);
                         assert_eq!(
@@ -482,6 +489,9 @@ impl<'a> Table<'a> {
                 self.exchange(&statx, Owes::Nothing, |statx, reply, payload| {
                     assert!(statx.expected.is_none_or(|kind| kind == reply.file_type));
                     let given = number(payload, 32, 4) & u64::from(statx.mask.bits());
+                    assert_eq!(number(payload, 32, 4) & 1, 1, "a kind that was not given");
+                    let attributes_that_can_be = number(payload, 40, 8) & number(payload, 88, 8);
+                    assert_eq!(reply.attributes.bits() & !attributes_that_can_be, 0);
                     assert_eq!(reply.size.is_some(), given & 0x200 != 0);
                     assert_eq!(reply.born.is_some(), given & 0x800 != 0);
                     if let Some(reply) = reply.to_attributes() {
@@ -763,6 +773,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("hd_fs_11", lookup(good(&entry(0, 8, &|_| ())))),
         ("hd_fs_12", mkdir(good(&entry(0, 4, &|_| ())))),
         ("hd_fs_13", lookup(good(&entry(1, 4, &|_| ())))),
+        ("hd_fs_13_elsewhere", [&[0, 1, 0][..], &good(&entry(1, 4, &|_| ()))].concat()),
         ("hd_fs_14", [&[0, 1, 0][..], &good(&entry(2, 4, &|_| ()))].concat()),
         ("hd_fs_16", link(good(&found))),
         ("hd_fs_17", mkdir(good(&found))),
@@ -777,6 +788,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("hd_fs_33", readlink(good(b"a\0b"))),
         ("hd_fs_38", lookup(error(-4, &[]))),
         ("hd_fs_41", [&[13, 0][..], &good(&[0xff; 16])].concat()),
+        ("hd_fs_42_no_blocks", statx(good(&statx_reply(0xbff)))),
         ("hd_fs_42", statx(good(&statx_reply(0xffe)))),
         ("fu_rv_8", create(good(&created(&entry(9, 4, &|_| ()))))),
     ]

@@ -140,6 +140,12 @@ impl Client {
             }
         }
         self.learnt.insert(opcode.raw());
+        for family in FAMILIES.iter().filter(|family| family.contains(&opcode)) {
+            assert!(
+                family.iter().all(|&other| self.session.plan(other) != Plan::Send),
+                "{opcode} stands for all of them"
+            );
+        }
         for end in
             [Opcode::Release, Opcode::ReleaseDir, Opcode::Forget, Opcode::Destroy, Opcode::GetAttr, Opcode::Lookup]
         {
@@ -160,17 +166,19 @@ impl Client {
     fn numbers(&mut self, count: u8) {
         for _ in 0..count {
             let number = self.numbers.allocate().get();
-            assert!(number > self.last && number % 2 == 0 && number >> 63 == 0);
+            assert!(number > self.last && number.is_multiple_of(2) && number >> 63 == 0);
             self.last = number;
         }
     }
 }
 
+/// Operations of which a server has all or none.
+const FAMILIES: [&[Opcode]; 2] =
+    [&[Opcode::GetLk, Opcode::SetLk, Opcode::SetLkW], &[Opcode::SetupMapping, Opcode::RemoveMapping]];
+
 /// Whether one operation that does not work says the same of another: locks and mappings are there or not.
 fn speaks_for(told: Opcode, other: Opcode) -> bool {
-    let families =
-        [&[Opcode::GetLk, Opcode::SetLk, Opcode::SetLkW][..], &[Opcode::SetupMapping, Opcode::RemoveMapping]];
-    told == other || families.iter().any(|family| family.contains(&told) && family.contains(&other))
+    told == other || FAMILIES.iter().any(|family| family.contains(&told) && family.contains(&other))
 }
 
 /// Takes a notification.
@@ -214,12 +222,14 @@ fn hears(bytes: &[u8], outcome: &mut Outcome) {
         Notification::InvalidateEntry { parent, name, staleness } => {
             assert_eq!((code, parent.get()), (3, number(16)));
             assert_eq!(staleness == Staleness::Expire, word(28) & 1 == 1);
-            assert_eq!(end, 32 + name.as_bytes().len() + 1);
+            assert_eq!((end, bytes[end - 1]), (32 + name.as_bytes().len() + 1, 0));
+            assert_eq!(u64::from(word(24)), name.as_bytes().len() as u64);
             assert_eq!(bytes[32..end - 1], *name.as_bytes());
         }
         Notification::Store { node, offset, data } => {
             assert_eq!((code, node.get(), offset), (4, number(16), number(24)));
             assert!(data.len() as u64 <= limit - offset && *data == bytes[40..end]);
+            assert_eq!(u64::from(word(32)), data.len() as u64);
         }
         Notification::Retrieve { question, node, offset, size } => {
             assert_eq!((code, end, question.0, node.get()), (5, 48, number(16), number(24)));
@@ -234,12 +244,13 @@ fn hears(bytes: &[u8], outcome: &mut Outcome) {
         Notification::Delete { parent, child, name } => {
             assert_eq!((code, parent.get(), child.get()), (6, number(16), number(24)));
             assert!(!child.is_root() && parent != child);
-            assert_eq!(bytes[40..end - 1], *name.as_bytes());
+            assert_eq!((&bytes[40..end - 1], bytes[end - 1]), (name.as_bytes(), 0));
+            assert_eq!(u64::from(word(32)), name.as_bytes().len() as u64);
         }
         Notification::Resend => assert_eq!((code, end), (7, 16)),
         Notification::NextEpoch => assert_eq!((code, end), (8, 16)),
         Notification::Prune(nodes) => {
-            assert_eq!(code, 9);
+            assert_eq!((code, u64::from(word(16))), (9, nodes.iter().len() as u64));
             let again: Vec<u8> = nodes.iter().map(NodeId::get).flat_map(u64::to_le_bytes).collect();
             assert_eq!(again, bytes[32..end]);
         }

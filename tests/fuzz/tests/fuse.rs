@@ -17,12 +17,14 @@ fn fu_t_5_each_lie_in_a_reply_is_the_defect_that_it_should_be() {
             "hd_fs_6" => malformed(Defect::ErrorRange, 0),
             "hd_fs_7" | "hd_fs_38" => (0, 1, (None, 0), 0),
             "hd_fs_12" => malformed(Defect::NoNode, 0),
-            "hd_fs_13" => malformed(Defect::RootNode, 0),
+            "hd_fs_13" | "hd_fs_13_elsewhere" => malformed(Defect::RootNode, 0),
             "hd_fs_14" => malformed(Defect::ParentNode, 1),
             "hd_fs_16" => malformed(Defect::OtherNode, 1),
             "hd_fs_17" => malformed(Defect::FileType, 1),
             "hd_fs_18" => malformed(Defect::Size, 1),
-            "hd_fs_11" | "hd_fs_19" | "hd_fs_20" | "hd_fs_22" | "hd_fs_32" | "hd_fs_41" => (1, 0, (None, 0), 0),
+            "hd_fs_11" | "hd_fs_19" | "hd_fs_20" | "hd_fs_22" | "hd_fs_32" | "hd_fs_41" | "hd_fs_42_no_blocks" => {
+                (1, 0, (None, 0), 0)
+            }
             "hd_fs_23" => (0, 0, (Some(Defect::WriteLength), 2), 0),
             "hd_fs_31" => malformed(Defect::XattrList, 0),
             "hd_fs_33" => malformed(Defect::LinkTarget, 0),
