@@ -49,6 +49,18 @@ pub struct Serving {
     pub threads: u16,
     /// Whether extended attributes are served.
     pub xattrs: Xattrs,
+    /// How the server keeps what the client has references to.
+    pub references: References,
+}
+
+/// How a server keeps what the client has references to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum References {
+    /// As it does by itself: the one in Rust with handles, if the file system has them, which nobody sees from outside.
+    #[default]
+    AsUsual,
+    /// With a descriptor for each.
+    Visible,
 }
 
 /// Whether extended attributes are served.
@@ -136,6 +148,9 @@ impl FileServer {
             FileServerKind::Rust => {
                 words.push(format!("--shared-dir={}", served.display()).into());
                 words.push(format!("--cache={caching}").into());
+                if serving.references == References::Visible {
+                    words.push("--inode-file-handles=never".into());
+                }
                 words.extend(["--sandbox=none", "--seccomp=none", "--log-level=error"].map(OsString::from));
                 if serving.xattrs == Xattrs::Yes {
                     words.push("--xattr".into());

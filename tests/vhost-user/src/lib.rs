@@ -21,7 +21,7 @@ pub mod twin;
 use std::time::Duration;
 
 pub use daemon::{Access, Backing, Daemon, Disk};
-pub use file_server::{Caching, FileServer, FileServerKind, Serving, Xattrs};
+pub use file_server::{Caching, FileServer, FileServerKind, References, Serving, Xattrs};
 pub use share::{Share, Waiting, connect, share_memory};
 pub use testpmd::{Forwarding, Rate, Testpmd};
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use toro::fs::host::Options;
 use toro::fs::{File, Namespace, OpenOptions};
 use toro::io::{Error, ErrorKind};
-use vhost_user_tests::{Daemon, FileServer, Serving, Share, Waiting};
+use vhost_user_tests::{Daemon, FileServer, References, Serving, Share, Waiting};
 
 use crate::share::{compare, for_each_server};
 
@@ -217,7 +217,8 @@ fn a_server_that_is_stopped_is_waited_for(server: &FileServer) {
 fn fs_5_a_server_that_is_stopped_for_too_long_is_errors_until_it_goes_on_or_is_replaced(server: &FileServer) {
     let served = TempDir::new().expect("a temporary directory");
     std::fs::write(served.path().join("large"), contents(0)).expect("a file");
-    let mut daemon = Daemon::files_by(server, served.path(), &Serving::default());
+    let serving = Serving { references: References::Visible, ..Serving::default() };
+    let mut daemon = Daemon::files_by(server, served.path(), &serving);
     let options = Options { patience: Duration::from_secs(1), contents: 0, names: 1, ..Options::default() };
     let share = Share::mount_with(&daemon, options, Waiting::Interrupt);
     let files = share.namespace();

@@ -12,7 +12,9 @@ use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseReques
 use toro_core::driver::{Armed, DeviceFault, Refused};
 use toro_core::{BusAddr, DmaBuf};
 use vhost_user_tests::twin::Run;
-use vhost_user_tests::{Caching, Daemon, FileServer, Serving, Share, Waiting, Xattrs, connect, share_memory};
+use vhost_user_tests::{
+    Caching, Daemon, FileServer, References, Serving, Share, Waiting, Xattrs, connect, share_memory,
+};
 use virtio_fs::VirtioFs;
 use virtio_queue_rt::Transport;
 
@@ -117,6 +119,8 @@ fn leaves_nothing_behind(
     names: Names,
     work: impl FnOnce(&Share),
 ) {
+    // Else a FORGET that is never sent would not be noticed.
+    let serving = Serving { references: References::Visible, ..serving };
     let daemon = Daemon::files_by(server, served, &serving);
     let usual = Options::default();
     let options = if names == Names::One { Options { names: 1, ..usual } } else { usual };
