@@ -2,12 +2,12 @@
 //!
 //! | group | what | where |
 //! |---|---|---|
-//! | host tests | unit and integration tests of every crate, and documentation examples | this host |
-//! | kernel on the host | the parts of the kernel that need no machine | this host |
+//! | host tests | unit and integration tests of every crate, and of the kernel's parts that need no machine | this host |
+//! | documentation examples | those of every crate | this host |
 //! | Miri | the crates that share memory with devices and between cores | Miri, where a nightly toolchain is |
 //! | boot | images in virtual machines, through `cargo xtask run` as users type it | QEMU |
 //!
-//! The long tests (`--long`) are others: random runs on every file server, and boots that take many minutes. They build what they
+//! The long tests (`--long`) are others: random runs on every file server and on a model of one, and boots that take many minutes. They build what they
 //! want besides; the ordinary tests do not, and count what they leave out for want of it as skipped.
 //!
 //! The last two run beside each other. A group that cannot run is counted as skipped with the reason; one that does not compile is one failure. All groups
@@ -42,6 +42,10 @@ pub const SEEDS: u32 = 2;
 const BOOT: &str = "boot tests";
 /// Random runs on every file server.
 const FILE_SERVERS: &str = "file systems on real servers";
+/// Random runs of the client of file servers.
+const FILE_CLIENT: &str = "file systems on a model of a server";
+/// How many times as many random runs are made of it as in the ordinary tests.
+const LONG_TIMES: &str = "30";
 /// Those that meet no others.
 const ISOLATED: &str = "boot tests in networks of their own";
 
@@ -175,15 +179,20 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
         let mut servers = cargo(&["test", "--no-fail-fast", "--package", "vhost-user-tests", "--"]);
         servers.args(["--include-ignored", filter.unwrap_or("share::")]);
         tally.run_tests(supervisor, FILE_SERVERS, &mut servers)?;
+        let mut client = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib", "--"]);
+        client.arg(filter.unwrap_or("fs::fuse::")).env("TORO_TEST_TIMES", LONG_TIMES);
+        tally.run_tests(supervisor, FILE_CLIENT, &mut client)?;
         return tally.run_tests(supervisor, BOOT, &mut boot);
     }
     if !rust_virtiofsd::is_present() {
         tally.skip("file systems on the virtiofsd in Rust", "it is not here (cargo xtask setup --with rust-virtiofsd)");
     }
-    let mut host = cargo(&["test", "--no-fail-fast"]);
-    tally.run_tests(supervisor, "host tests", host.args(libtest_filter(filter.as_slice())))?;
-    let mut kernel = cargo(&["test", "--no-fail-fast", "--package", "toro", "--lib"]);
-    tally.run_tests(supervisor, "kernel on the host", kernel.args(libtest_filter(filter.as_slice())))?;
+    // The same packages in both, so that features come out the same and nothing is compiled twice. No examples: those of
+    // the kernel are for its own target.
+    for (name, what) in [("host tests", "--tests"), ("documentation examples", "--doc")] {
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast", what]);
+        tally.run_tests(supervisor, name, command.args(libtest_filter(filter.as_slice())))?;
+    }
     let mut miri = if args.quick {
         tally.skip("Miri", "--quick");
         Vec::new()

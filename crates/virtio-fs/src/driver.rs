@@ -4,8 +4,8 @@
 //!
 //! A queue that the device has broken, or a device that says that it needs a reset, poisons all of it: everything answers
 //! with the fault until [`reset`](FuseDevice::reset), which hands back what was in flight and begins anew. A device that
-//! does not confirm a reset, that cannot be begun with, or that has another tag now, is gone for good: everything answers
-//! [`DeviceFault::Gone`], and what it did not give back stays where it may still write.
+//! does not confirm a reset answers [`DeviceFault::Gone`], and what it did not give back stays where it may still write; it
+//! may confirm a later one. A device that cannot be begun with, or that has another tag now, is gone for good.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -81,9 +81,10 @@ impl<T: Transport> VirtioFs<T> {
         Ok(Self { live, platform, buffers: Buffers::new(memory, options.buffer_bytes), tag, limits, fault: None })
     }
 
-    /// How many queues requests are spread over; 0 once the device is gone.
+    /// How many queues requests are spread over; 0 while the device is gone.
     pub fn request_queues(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.queues.count())
+        let live = self.live.as_ref().filter(|_| self.fault != Some(DeviceFault::Gone));
+        live.map_or(0, |live| live.queues.count())
     }
 
     /// Where the device's window for mapped files is (VIRTIO 1.3 §5.11.6.4), for a platform that maps it and makes a
@@ -100,7 +101,7 @@ impl<T: Transport> VirtioFs<T> {
     /// The device does not confirm the reset: it is marked FAILED, and what it knows stays allocated for ever.
     pub fn stop(mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<T, AttachError> {
         let live = self.live.take().ok_or(DeviceFault::Gone)?;
-        quiesce(live, self.platform.clock, unfinished)
+        quiesce(live, self.platform.clock, unfinished).map_err(|(_, error)| error)
     }
 
     /// What keeps the device from being used.
@@ -136,14 +137,17 @@ fn limits(queues: &Queues) -> FuseLimits {
 }
 
 /// Resets a device and hands back what was in flight. Without its confirmation everything stays where the device may still
-/// write to it.
+/// write to it, and comes back with the error.
 fn quiesce<T: Transport>(
     live: Live<T>,
     clock: &'static dyn Clock,
     unfinished: &mut dyn FnMut(RequestId, FuseRequest),
-) -> Result<T, AttachError> {
+) -> Result<T, (Box<Live<T>>, AttachError)> {
     let Live { running, queues, notifications } = live;
-    let (transport, proof) = running.quiesce(clock).map_err(|(_, error)| error)?;
+    let (transport, proof) = match running.quiesce(clock) {
+        Ok(quiesced) => quiesced,
+        Err((running, error)) => return Err((Box::new(Live { running, queues, notifications }), error.into())),
+    };
     queues.recover(&proof, unfinished);
     if let Some(notifications) = notifications {
         notifications.retire(&proof);
@@ -226,7 +230,14 @@ impl<T: Transport + Send> FuseDevice for VirtioFs<T> {
 
     fn reset(&mut self, unfinished: &mut dyn FnMut(RequestId, FuseRequest)) -> Result<(), AttachError> {
         let live = self.live.take().ok_or(DeviceFault::Gone)?;
-        let transport = quiesce(live, self.platform.clock, unfinished)?;
+        let transport = match quiesce(live, self.platform.clock, unfinished) {
+            Ok(transport) => transport,
+            Err((live, error)) => {
+                self.live = Some(*live);
+                self.fault = Some(DeviceFault::Gone);
+                return Err(error);
+            }
+        };
         let Started { running, queues, notifications, tag: _ } =
             start(transport, self.platform, Expected::Tag(&self.tag))?;
         self.limits = limits(&queues);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, read};
 
-use crate::connection::{Link, wait_for};
+use crate::connection::{Connection, Link, wait_for};
 
 /// The interrupt of one queue, to be waited for by whoever has the queue. Clones are the same interrupt.
 ///
@@ -19,7 +19,7 @@ use crate::connection::{Link, wait_for};
 #[derive(Clone)]
 pub struct Call {
     event: Arc<OwnedFd>,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 /// Why a wait ended without an interrupt.
@@ -28,7 +28,7 @@ pub struct Call {
 pub enum WaitError {
     /// There was none in time.
     TimedOut,
-    /// The daemon has gone, or can no longer be talked to. Nothing more will come.
+    /// The daemon has gone, or can no longer be talked to. Nothing more will come, unless the device is reset.
     Gone,
 }
 
@@ -44,8 +44,8 @@ impl fmt::Display for WaitError {
 impl std::error::Error for WaitError {}
 
 impl Call {
-    pub(crate) fn new(event: Arc<OwnedFd>, link: Arc<Link>) -> Self {
-        Self { event, link }
+    pub(crate) fn new(event: Arc<OwnedFd>, connection: Arc<Connection>) -> Self {
+        Self { event, connection }
     }
 
     /// Sleeps until the queue interrupts, and takes the interrupt.
@@ -67,16 +67,18 @@ impl Call {
         // Whatever the clock cannot represent is beyond anybody's patience; a day at a time will do.
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         loop {
-            let has_ended = calls.iter().any(|call| call.link.ended().is_some());
+            // Those of now: a device that was reset may have another.
+            let ways: Vec<Arc<Link>> = calls.iter().map(|call| call.connection.link()).collect();
+            let has_ended = ways.iter().any(|link| link.ended().is_some());
             if !has_ended {
                 let events = calls.iter().map(|call| PollFd::new(&call.event, PollFlags::IN));
                 // That a socket was closed is said unasked.
-                let links = calls.iter().map(|call| PollFd::new(&call.link, PollFlags::empty()));
+                let links = ways.iter().map(|link| PollFd::new(link, PollFlags::empty()));
                 let mut files: Vec<PollFd<'_>> = events.chain(links).collect();
                 wait_for(&mut files, Some(until)).map_err(|_| WaitError::Gone)?;
-                for (call, file) in calls.iter().zip(&files[calls.len()..]) {
+                for (link, file) in ways.iter().zip(&files[calls.len()..]) {
                     if !file.revents().is_empty() {
-                        call.link.hung_up();
+                        link.hung_up();
                     }
                 }
             }

@@ -60,6 +60,16 @@ impl ConfigSpace {
         copy.generation
     }
 
+    /// Makes a new copy, of a device that may be another one than before.
+    pub fn renew(&self) -> Result<(), Failure> {
+        let Some(source) = &self.source else { return Ok(()) };
+        let bytes = fetch(source, self.len, Instant::now() + self.patience)?;
+        let mut copy = self.copy();
+        copy.bytes = bytes;
+        copy.generation = copy.generation.wrapping_add(1);
+        Ok(())
+    }
+
     fn copy(&self) -> MutexGuard<'_, Copied> {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,23 +8,37 @@
 //! A daemon that closes the connection, lets a deadline pass, or says what is not an answer cannot be talked to any
 //! more: what it says next might answer an earlier question. So the first such failure ends the [`Link`] for good, for
 //! all who hold it, and is what every later question gives. Only a refusal leaves the connection as it is.
+//!
+//! # One link after the other
+//!
+//! ```text
+//!   Calls, ConfigSpace, VhostUser --> Connection --> Link    the socket of today
+//!                                                    Link    ended: shut down
+//! ```
+//!
+//! The transport may [`begin_again`](Connection::begin_again) with another socket. Whoever holds the connection then talks
+//! through that one; whoever sleeps on the socket of before wakes up, because it has been shut down.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, recv, sendmsg, shutdown};
+use toro_core::Clock;
 use virtio_queue_rt::TransportError;
 
+use crate::clock::CLOCK;
 use crate::wire::{Acknowledge, HEADER, Message, Request, as_wide, reply_len};
 
 /// The most files that a message takes along.
 const FILES: usize = 1;
+/// How old, in nanoseconds, the last look at a socket may be for those who look often: each look is a system call.
+const FRESH: u64 = 1_000_000;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +62,15 @@ pub enum Failure {
 pub struct Link {
     socket: OwnedFd,
     end: AtomicU8,
+    /// When somebody last looked at the socket, in nanoseconds of the host's clock.
+    looked: AtomicU64,
 }
 
 impl Link {
+    fn new(socket: OwnedFd) -> Arc<Self> {
+        Arc::new(Self { socket, end: AtomicU8::new(0), looked: AtomicU64::new(0) })
+    }
+
     /// How the connection ended, if it did.
     pub fn ended(&self) -> Option<TransportError> {
         match self.end.load(Ordering::Relaxed) {
@@ -71,9 +91,26 @@ impl Link {
         }
     }
 
+    /// As [`check`](Self::check), for who comes by all the time: what it says may be a millisecond old.
+    pub fn check_now_and_then(&self) -> Result<(), TransportError> {
+        let now = CLOCK.now().as_nanos();
+        if now.saturating_sub(self.looked.load(Ordering::Relaxed)) < FRESH {
+            return self.ended().map_or(Ok(()), Err);
+        }
+        self.looked.store(now, Ordering::Relaxed);
+        self.check()
+    }
+
     /// Notes that the daemon has closed the connection.
     pub fn hung_up(&self) -> TransportError {
         self.finish(End::Gone)
+    }
+
+    /// Ends it from this side: the daemon learns that nobody is here any more, whoever still holds the socket.
+    pub fn leave(&self) {
+        self.finish(End::Gone);
+        // One that is not connected any more has been left already.
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     fn finish(&self, end: End) -> TransportError {
@@ -89,65 +126,81 @@ impl AsFd for Link {
     }
 }
 
-/// The way to a daemon.
+/// The way to a daemon, and to the one after it.
 #[derive(Debug)]
 pub struct Connection {
-    link: Arc<Link>,
-    acknowledge: Acknowledge,
-    /// Held from question to answer.
-    turn: Mutex<()>,
+    link: Mutex<Arc<Link>>,
+    /// Whether what has no answer of its own is acknowledged. Held from question to answer.
+    turn: Mutex<Acknowledge>,
 }
 
 impl Connection {
     /// Talks through a connected socket that does not block.
     pub fn new(socket: OwnedFd) -> Self {
-        let link = Arc::new(Link { socket, end: AtomicU8::new(0) });
-        Self { link, acknowledge: Acknowledge::No, turn: Mutex::new(()) }
+        Self { link: Mutex::new(Link::new(socket)), turn: Mutex::new(Acknowledge::No) }
+    }
+
+    /// Talks through another socket from here on, to a daemon that knows nothing yet.
+    pub fn begin_again(&self, socket: OwnedFd) {
+        let mut acknowledge = self.turn();
+        *acknowledge = Acknowledge::No;
+        let before = std::mem::replace(&mut *lock(&self.link), Link::new(socket));
+        before.leave();
     }
 
     /// The socket, for those who only want to know whether it is still there.
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub fn link(&self) -> Arc<Link> {
+        lock(&self.link).clone()
     }
 
     /// From here on the device answers whatever it is told.
-    pub fn expect_acknowledgements(&mut self) {
-        self.acknowledge = Acknowledge::Please;
+    pub fn expect_acknowledgements(&self) {
+        *self.turn() = Acknowledge::Please;
     }
 
     /// Tells the device something, and waits until it has heard it where it says so.
     pub fn tell(&self, message: &Message<'_>, until: Instant) -> Result<(), Failure> {
-        let _turn = self.turn();
-        self.send(message, self.acknowledge, until)?;
-        if self.acknowledge == Acknowledge::No {
+        let acknowledge = self.turn();
+        let link = self.link();
+        link.send(message, *acknowledge, until)?;
+        if *acknowledge == Acknowledge::No {
             return Ok(());
         }
-        match as_wide(&self.receive(message.request, until)?) {
+        match as_wide(&link.receive(message.request, until)?) {
             Some(0) => Ok(()),
             Some(_) => Err(Failure::Refused),
-            None => Err(Failure::Over(self.link.finish(End::Gone))),
+            None => Err(Failure::Over(link.finish(End::Gone))),
         }
     }
 
     /// Asks the device something, and returns the payload of its answer.
     pub fn ask(&self, message: &Message<'_>, until: Instant) -> Result<Vec<u8>, Failure> {
         let _turn = self.turn();
-        self.send(message, Acknowledge::No, until)?;
-        self.receive(message.request, until)
+        let link = self.link();
+        link.send(message, Acknowledge::No, until)?;
+        link.receive(message.request, until)
     }
 
     /// Asks for a 64-bit word.
     pub fn ask_wide(&self, request: Request, until: Instant) -> Result<u64, Failure> {
         let answer = self.ask(&Message::new(request), until)?;
-        as_wide(&answer).ok_or_else(|| Failure::Over(self.link.finish(End::Gone)))
+        as_wide(&answer).ok_or_else(|| Failure::Over(self.link().finish(End::Gone)))
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&self) -> MutexGuard<'_, Acknowledge> {
+        lock(&self.turn)
     }
+}
 
+/// Nothing panics with something half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The socket, message by message.
+impl Link {
     fn send(&self, message: &Message<'_>, acknowledge: Acknowledge, until: Instant) -> Result<(), Failure> {
-        if let Some(error) = self.link.ended() {
+        if let Some(error) = self.ended() {
             return Err(Failure::Over(error));
         }
         let bytes = message.encode(acknowledge);
@@ -162,7 +215,7 @@ impl Connection {
                 debug_assert!(fits, "no message has more than {FILES} files");
             }
             let rest = [IoSlice::new(&bytes[sent..])];
-            sent += self.attempt(sendmsg(&self.link.socket, &rest, &mut control, SendFlags::NOSIGNAL))?;
+            sent += self.attempt(sendmsg(&self.socket, &rest, &mut control, SendFlags::NOSIGNAL))?;
         }
         Ok(())
     }
@@ -172,7 +225,7 @@ impl Connection {
         let mut header = [0; HEADER];
         self.fill(&mut header, until)?;
         let Some(len) = reply_len(header, request) else {
-            return Err(Failure::Over(self.link.finish(End::Gone)));
+            return Err(Failure::Over(self.finish(End::Gone)));
         };
         let mut payload = vec![0; len];
         self.fill(&mut payload, until)?;
@@ -183,8 +236,8 @@ impl Connection {
         let mut filled = 0;
         while filled < bytes.len() {
             self.wait(PollFlags::IN, until)?;
-            match recv(&self.link.socket, &mut bytes[filled..], RecvFlags::empty()) {
-                Ok((_, 0)) => return Err(Failure::Over(self.link.finish(End::Gone))),
+            match recv(&self.socket, &mut bytes[filled..], RecvFlags::empty()) {
+                Ok((_, 0)) => return Err(Failure::Over(self.finish(End::Gone))),
                 result => filled += self.attempt(result.map(|(_, count)| count))?,
             }
         }
@@ -196,16 +249,16 @@ impl Connection {
         match result {
             Ok(count) => Ok(count),
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-            Err(_) => Err(Failure::Over(self.link.finish(End::Gone))),
+            Err(_) => Err(Failure::Over(self.finish(End::Gone))),
         }
     }
 
     /// Waits until there is something to do with the socket, also if that is to learn that it is closed.
     fn wait(&self, wish: PollFlags, until: Instant) -> Result<(), Failure> {
-        match ready(&self.link.socket, wish, Some(until)) {
-            Ok(found) if found.is_empty() => Err(Failure::Over(self.link.finish(End::TimedOut))),
+        match ready(&self.socket, wish, Some(until)) {
+            Ok(found) if found.is_empty() => Err(Failure::Over(self.finish(End::TimedOut))),
             Ok(_) => Ok(()),
-            Err(_) => Err(Failure::Over(self.link.finish(End::Gone))),
+            Err(_) => Err(Failure::Over(self.finish(End::Gone))),
         }
     }
 }
@@ -295,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_refusal_leaves_the_connection_as_it_is() {
-        let (mut connection, mut daemon) = pair();
+        let (connection, mut daemon) = pair();
         connection.expect_acknowledgements();
         daemon.write_all(&answer(Request::SetOwner, &1_u64.to_ne_bytes())).expect("somebody listens");
         daemon.write_all(&answer(Request::SetOwner, &0_u64.to_ne_bytes())).expect("somebody listens");

@@ -16,6 +16,17 @@
 //! the process: a queue that is given up without a confirmed reset stays with the daemon for ever, and so does what it
 //! lies in.
 //!
+//! # Who has it
+//!
+//! A mapping keeps what it was made of open. So each daemon is given an opening of the file of its own, made for it and
+//! closed here at once, on which there is a shared lock (`flock`). That lock ends with the last descriptor of the opening
+//! *and* its last mapping, in whatever process: when a lock against all others can be had on yet another opening, no daemon
+//! has the memory any more. The system gives up the mappings of a process that is killed, and what it was reading into
+//! them, before anybody can see that.
+//!
+//! It is one lock for the whole memory: where several devices share it, there is no proof while one of them lives. And it
+//! says nothing of pages that a daemon has had pinned for another device, as those do that drive hardware of their own.
+//!
 //! # Hostile daemons
 //!
 //! The file is sealed against shrinking, so that whoever has it cannot take the memory away under our feet. What a
@@ -25,12 +36,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, flock, ftruncate, memfd_create, open,
+};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use toro_core::{BusAddr, DmaBlock, DmaMemory};
 
@@ -99,9 +112,25 @@ impl GuestMemory {
         self.ranges().iter().map(|range| range.end - range.start).sum()
     }
 
-    /// The file that a daemon maps.
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// An opening of the file, for a daemon to map. Whoever has it, or a mapping of it, has the memory.
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        let _turn = self.ranges();
+        let opening = self.open_file()?;
+        flock(&opening, FlockOperation::NonBlockingLockShared)?;
+        Ok(opening)
+    }
+
+    /// Whether no daemon has the memory. Where that cannot be found out, one may.
+    pub(crate) fn is_ours_alone(&self) -> bool {
+        // Two that look at once would be in each other's way.
+        let _turn = self.ranges();
+        self.open_file().is_ok_and(|opening| flock(&opening, FlockOperation::NonBlockingLockExclusive).is_ok())
+    }
+
+    fn open_file(&self) -> io::Result<OwnedFd> {
+        // The one way to open a file that has no name once more.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Where this process sees its first byte.
@@ -257,5 +286,25 @@ mod tests {
             }
             assert_eq!(free, [Range { start: 0, end: 300 }]);
         }
+    }
+
+    #[test]
+    fn memory_is_somebodys_while_it_is_open_or_mapped() {
+        use rustix::mm::munmap;
+
+        let memory = GuestMemory::new(PAGE).expect("memory");
+        assert!(memory.is_ours_alone());
+        let [first, second] = [memory.open().expect("an opening"), memory.open().expect("another one")];
+        drop(second);
+        assert!(!memory.is_ours_alone(), "it is open");
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, at a place that the kernel chooses, replaces none.
+        let mapping = unsafe { mmap(ptr::null_mut(), PAGE, protection, MapFlags::SHARED, &first, 0) };
+        let mapping = mapping.expect("a mapping");
+        drop(first);
+        assert!(!memory.is_ours_alone(), "it is mapped");
+        // SAFETY: it was made above, and nothing refers to it.
+        unsafe { munmap(mapping, PAGE) }.expect("it is mapped");
+        assert!(memory.is_ours_alone());
     }
 }

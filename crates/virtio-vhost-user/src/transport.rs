@@ -16,8 +16,14 @@
 //! # When memory is free again
 //!
 //! A reset is confirmed when the daemon has stopped every queue, each of which it answers with how many requests it took,
-//! *and* has put as many into the used ring: some answer while they still work on what they took. A daemon that died
-//! confirms nothing. It can be that its memory is unmapped by then, or that it is not.
+//! *and* has put as many into the used ring: some answer while they still work on what they took.
+//!
+//! A daemon that died, closed the connection, or was silent for too long is a device that was pulled out: everything says
+//! that it is gone, the next notification included, and its reset is that another daemon is in its place, on the same
+//! path, which is told everything anew. How that gives the memory back is in [`replacing`].
+
+mod greeting;
+mod replacing;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +33,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, write};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use toro_core::driver::DeviceFault;
 use toro_core::{Deadline, Registers};
 use virtio_queue_rt::transport::{
@@ -35,21 +40,22 @@ use virtio_queue_rt::transport::{
 };
 use virtio_queue_rt::{DeviceStatus, FeatureBits, Transport, TransportError};
 
+use self::greeting::{Greeted, greet, open, system};
+use self::replacing::Place;
 use crate::call::Call;
 use crate::config::ConfigSpace;
 use crate::connection::{Connection, Failure};
 use crate::memory::{GUEST_BASE, GuestMemory};
 use crate::options::{Configuration, ConnectError, Options};
-use crate::wire::{Message, PAYLOAD, PROTOCOL_FEATURES, Request, protocol};
+use crate::wire::{Message, PAYLOAD, PROTOCOL_FEATURES, Request};
 
 /// How long to wait before the next attempt to connect, or to look at a ring.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The most queues that a device may say it has; their numbers have eight bits in some messages.
-const MOST_QUEUES: u64 = 256;
 
 /// A device behind a socket.
 pub struct VhostUser {
     device_type: DeviceType,
+    place: Place,
     connection: Arc<Connection>,
     memory: &'static GuestMemory,
     config: ConfigSpace,
@@ -62,6 +68,8 @@ pub struct VhostUser {
     added: FeatureBits,
     status: DeviceStatus,
     are_features_refused: bool,
+    /// Whether a daemon was given the memory since there was last proof that nobody has it.
+    knows_memory: bool,
 }
 
 /// A queue, and the two counters through which the sides wake each other. They stay the same in every initialisation.
@@ -91,33 +99,13 @@ impl VhostUser {
         memory: &'static GuestMemory,
         options: Options,
     ) -> Result<Self, ConnectError> {
-        let until = Instant::now() + options.patience;
-        let mut connection = Connection::new(open(path.as_ref(), until)?);
-        let offered = connection.ask_wide(Request::GetFeatures, until).map_err(refused)?;
-        connection.tell(&Message::new(Request::SetOwner), until).map_err(refused)?;
-        if offered & PROTOCOL_FEATURES == 0 {
-            return Err(ConnectError::TooOld);
-        }
-        let can = connection.ask_wide(Request::GetProtocolFeatures, until).map_err(refused)?;
-        let wanted = can & (protocol::MQ | protocol::REPLY_ACK | protocol::CONFIG);
-        connection.tell(&Message::new(Request::SetProtocolFeatures).wide(wanted), until).map_err(refused)?;
-        if wanted & protocol::REPLY_ACK != 0 {
-            connection.expect_acknowledgements();
-        }
-        let queues = match wanted & protocol::MQ {
-            0 => u64::from(options.queues),
-            // Of a network device, pairs are counted.
-            _ if device_type == DeviceType::NETWORK => u64::from(options.queues),
-            _ => connection.ask_wide(Request::GetQueueNum, until).map_err(refused)?,
-        };
-        if queues == 0 {
-            return Err(ConnectError::Unusable("a device without queues"));
-        }
-        let queues = (0..queues.min(MOST_QUEUES)).map(|_| Queue::new()).collect::<Result<_, _>>().map_err(system)?;
-        let connection = Arc::new(connection);
+        let (path, until) = (path.as_ref(), Instant::now() + options.patience);
+        let connection = Arc::new(Connection::new(open(path, until)?));
+        let Greeted { offered, queues, has_config } = greet(&connection, device_type, options.queues, until)?;
+        let queues = (0..queues).map(|_| Queue::new()).collect::<Result<_, _>>().map_err(system)?;
         let config = match options.configuration {
             Configuration::Given(bytes) => ConfigSpace::given(bytes),
-            Configuration::Device { len } if wanted & protocol::CONFIG != 0 && usize::from(len) <= PAYLOAD - 12 => {
+            Configuration::Device { len } if has_config && usize::from(len) <= PAYLOAD - 12 => {
                 let config = ConfigSpace::of_device(connection.clone(), len.into(), options.patience);
                 config.map_err(|failure| match failure {
                     Failure::Refused => ConnectError::NoConfiguration,
@@ -128,6 +116,7 @@ impl VhostUser {
         };
         Ok(Self {
             device_type,
+            place: Place { path: path.into(), queues: options.queues },
             connection,
             memory,
             config,
@@ -139,13 +128,15 @@ impl VhostUser {
             added: options.added,
             status: DeviceStatus::empty(),
             are_features_refused: false,
+            knows_memory: false,
         })
     }
 
-    /// The interrupt of a queue; `None` if there is no such queue. It stays the same when the device is reset.
+    /// The interrupt of a queue; `None` if there is no such queue. It stays the same when the device is reset, also if that
+    /// took another daemon.
     pub fn call(&self, queue: QueueIndex) -> Option<Call> {
         let queue = self.queues.get(usize::from(queue.0))?;
-        Some(Call::new(queue.call.clone(), self.connection.link().clone()))
+        Some(Call::new(queue.call.clone(), self.connection.clone()))
     }
 
     /// How many queues the device has.
@@ -158,13 +149,16 @@ impl VhostUser {
     }
 
     /// Tells the daemon what was agreed, and where memory is.
-    fn agree(&self, accepted: FeatureBits) -> Result<(), Failure> {
+    fn agree(&mut self, accepted: FeatureBits) -> Result<(), Failure> {
         let features = accepted.bits() & self.offered | PROTOCOL_FEATURES;
         self.tell(&Message::new(Request::SetFeatures).wide(features))?;
         let (guest, size, user) = (GUEST_BASE, self.memory.size() as u64, self.memory.user_base());
         // One region, and the offset of its first byte in the file.
         let table = Message::new(Request::SetMemTable).word(1).word(0).wide(guest).wide(size).wide(user).wide(0);
-        self.tell(&table.file(self.memory.file()))
+        // From the message on, the daemon alone has this opening of the file.
+        let opening = self.memory.open().map_err(|_| Failure::Refused)?;
+        self.knows_memory = true;
+        self.tell(&table.file(opening.as_fd()))
     }
 
     /// Tells the daemon where a queue is.
@@ -178,6 +172,18 @@ impl VhostUser {
         // The call before the kick, which starts the queue: whatever is completed then is heard of.
         self.tell(&Message::new(Request::SetVringCall).wide(index.into()).file(queue.call.as_fd()))?;
         self.tell(&Message::new(Request::SetVringKick).wide(index.into()).file(queue.kick.as_fd()))
+    }
+
+    /// Stops all queues.
+    fn stop_all(&mut self, until: Instant) -> Result<(), TransportError> {
+        for index in 0..self.queues.len() {
+            if let Some(used_index) = self.queues[index].used_index {
+                self.stop(index, used_index, until)?;
+                self.queues[index].used_index = None;
+            }
+        }
+        // A device that was told of nothing has nothing to confirm, but it has to be there.
+        self.connection.link().check()
     }
 
     /// Stops a queue, and waits until nothing of it is being worked on.
@@ -227,14 +233,12 @@ impl Transport for VhostUser {
 
     fn reset(&mut self, deadline: Deadline) -> Result<(), TransportError> {
         let until = Instant::now() + deadline.remaining();
-        for index in 0..self.queues.len() {
-            if let Some(used_index) = self.queues[index].used_index {
-                self.stop(index, used_index, until)?;
-                self.queues[index].used_index = None;
-            }
+        match self.stop_all(until) {
+            Ok(()) => {}
+            // It has ended by now, or long ago; a daemon that was silent just now took all the time there was.
+            Err(_) if self.connection.link().ended().is_some() => self.replace(until)?,
+            Err(error) => return Err(error),
         }
-        // A device that was told of nothing has nothing to confirm, but it has to be there.
-        self.connection.link().check()?;
         self.status = DeviceStatus::empty();
         self.are_features_refused = false;
         Ok(())
@@ -317,9 +321,9 @@ impl Transport for VhostUser {
 
     /// Nothing says that the configuration changed: that would take a socket of the daemon's own.
     fn acknowledge_interrupt(&self) -> Result<InterruptStatus, DeviceFault> {
-        match self.connection.link().ended() {
-            None => Ok(InterruptStatus { queues: true, configuration: false }),
-            Some(_) => Err(DeviceFault::Gone),
+        match self.connection.link().check_now_and_then() {
+            Ok(()) => Ok(InterruptStatus { queues: true, configuration: false }),
+            Err(_) => Err(DeviceFault::Gone),
         }
     }
 
@@ -343,34 +347,6 @@ impl Transport for VhostUser {
 impl fmt::Debug for VhostUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VhostUser({:?}, {} queues)", self.device_type, self.queues.len())
-    }
-}
-
-/// Connects, as often as it takes.
-fn open(path: &Path, until: Instant) -> Result<OwnedFd, ConnectError> {
-    let address = SocketAddrUnix::new(path).map_err(system)?;
-    loop {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(system)?;
-        match connect(&socket, &address) {
-            Ok(()) => return Ok(socket),
-            // Nobody has made the socket yet, listens to it yet, or has time for one more.
-            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::AGAIN | Errno::INTR) if Instant::now() < until => {
-                std::thread::sleep(PAUSE);
-            }
-            Err(error) => return Err(ConnectError::Connect(error.kind())),
-        }
-    }
-}
-
-fn system(error: Errno) -> ConnectError {
-    ConnectError::System(error.kind())
-}
-
-fn refused(failure: Failure) -> ConnectError {
-    match failure {
-        Failure::Refused => ConnectError::Unusable("a device that refuses to be asked"),
-        Failure::Over(error) => ConnectError::Device(error),
     }
 }
 

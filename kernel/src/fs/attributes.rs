@@ -3,12 +3,20 @@
 //! Nothing is checked against permissions here (see [`fs`](super)); they are stored for others: for the host, and for
 //! whoever mounts the disk next.
 
-use super::metadata::{AttributeChanges, FileTime, TimeChange};
+use fuse_proto::Errno;
+
+use super::metadata::{AttributeChanges, FileTime, Metadata, TimeChange};
 
 /// The bits of a mode that are permissions.
 const PERMISSIONS: u32 = 0o7777;
 /// The bits that allow writing, to anybody.
 const WRITE: u32 = 0o222;
+/// Whoever runs the file does so in the name of its owner.
+const SET_USER_ID: u32 = 0o4000;
+/// Likewise of its group, if [`RUN_BY_GROUP`] is set, too; else it means something else.
+const SET_GROUP_ID: u32 = 0o2000;
+/// The group may run the file.
+const RUN_BY_GROUP: u32 = 0o010;
 
 /// What a file's permissions say, as `std::fs::Permissions` on Unix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +104,26 @@ impl AttributeChanges {
         *self == Self::default()
     }
 
+    /// What it takes to change the owner of something with the attributes that `known` says.
+    ///
+    /// Linux takes away what lets others run a file in the name of its owner or its group, also if it is given to nobody. With
+    /// an owner, whoever stores the file does so.
+    ///
+    /// # Errors
+    ///
+    /// Those of `known`.
+    pub(super) fn of_owner(
+        uid: Option<u32>,
+        gid: Option<u32>,
+        known: impl FnOnce() -> Result<Metadata, Errno>,
+    ) -> Result<Self, Errno> {
+        let mode = match (uid, gid) {
+            (None, None) => without_set_ids(&known()?),
+            _ => None,
+        };
+        Ok(Self { uid, gid, mode, ..Self::default() })
+    }
+
     /// Whether all of it can be: nanoseconds are fewer than make a second.
     pub(super) fn is_valid(&self) -> bool {
         [self.accessed, self.modified].into_iter().flatten().all(|change| match change {
@@ -103,6 +131,13 @@ impl AttributeChanges {
             TimeChange::To(time) => time.nanoseconds < 1_000_000_000,
         })
     }
+}
+
+/// The permissions without set-IDs, if there are any to be taken away; a directory keeps its own.
+fn without_set_ids(known: &Metadata) -> Option<u32> {
+    let group = if known.mode() & RUN_BY_GROUP == 0 { 0 } else { SET_GROUP_ID };
+    let taken = known.mode() & (SET_USER_ID | group);
+    (taken != 0 && !known.is_dir()).then_some(known.mode() & PERMISSIONS & !taken)
 }
 
 #[cfg(test)]

@@ -143,6 +143,8 @@ pub struct Client {
     root: RefCell<Option<Rc<FuseNode>>>,
     /// The last moment in the order of questions and changes.
     version: Cell<Version>,
+    /// When one of the nodes that are gone was last changed. What was asked for before that may have been about one of them.
+    changed_and_gone: Cell<Version>,
     unstable: Unstable,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
@@ -204,6 +206,7 @@ impl Client {
             locks,
             root: RefCell::default(),
             version: Cell::default(),
+            changed_and_gone: Cell::default(),
             unstable: Unstable::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
@@ -297,7 +300,7 @@ impl Client {
 
     /// The node that a reply names, with the reference that the reply carries counted.
     fn receive(self: &Rc<Self>, entry: &Entry, asked: Version) -> Rc<FuseNode> {
-        let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
+        let mut learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
         let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
         if let Some(node) = known {
             if node.identity() == entry.identity() {
@@ -307,6 +310,10 @@ impl Client {
             }
             node.mark_stale();
         }
+        if asked < self.changed_and_gone.get() {
+            // It may have been known and changed since, and been forgotten: nobody remembers when that was.
+            learned.lifetime = Duration::ZERO;
+        }
         let node = FuseNode::new(self, entry.identity(), 1, &learned);
         self.nodes.borrow_mut().insert(entry.node, Rc::downgrade(&node));
         node
@@ -314,6 +321,7 @@ impl Client {
 
     /// Takes a node that is being dropped out of the table, if it is still in there.
     fn remove_node(&self, node: &FuseNode) {
+        self.changed_and_gone.set(self.changed_and_gone.get().max(node.changed()));
         let mut nodes = self.nodes.borrow_mut();
         if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
             nodes.remove(&node.number());
@@ -321,16 +329,21 @@ impl Client {
     }
 
     /// Lets go of everything, the session having ended without a farewell: the connection is closed, and nobody has to be
-    /// told. Whoever still has a node of it gets ESTALE.
+    /// told. Whoever still has a node of it, or waits for a lock, gets ESTALE.
     fn abandon(&self) {
         self.idle.clear();
         self.names.clear();
-        drop(self.root.take());
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
-        for node in &nodes {
+        self.locks.abandon(Errno::ESTALE);
+        for node in self.take_nodes() {
             node.distrust_attributes();
             node.mark_stale();
         }
+    }
+
+    /// All nodes that somebody has a handle to. The root is nobody's from now on but theirs.
+    fn take_nodes(&self) -> Vec<Rc<FuseNode>> {
+        let root = self.root.take();
+        root.into_iter().chain(self.nodes.borrow().values().filter_map(Weak::upgrade)).collect()
     }
 
     /// Drops nodes one after the other, also if dropping one of them ends up here again.
@@ -380,17 +393,14 @@ impl FileSystem for Client {
     fn shutdown(&self) {
         self.idle.clear();
         self.names.clear();
-        let root = self.root.take();
-        drop(root);
+        self.locks.abandon(Errno::ENOTCONN);
         // Requests on a node are answered before the node is forgotten.
         self.connection.drain();
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
-        for node in &nodes {
+        for node in self.take_nodes() {
             // Whoever still holds it gets ESTALE; the server need not know it any more.
             node.mark_stale();
             self.connection.forget(node.number(), node.take_lookups());
         }
-        drop(nodes);
         self.connection.drain();
         if let Err(errno) = self.connection.call(&Destroy, Late::Nothing, None, |()| ()) {
             log::debug!("virtio-fs: the session ends without a farewell: {errno}");

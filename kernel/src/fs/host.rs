@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Namespace, File, ...                           what applications use
-//!   Client, Connection                             what a share is
+//!   Share, Client, Connection                      what a share is, one session after the other
 //!   HostScheduler    events, and the core's loop   here: whoever waits polls the connection, arms it, and sleeps
 //!     dyn Process    a clock, and sleep            the caller's: a test, a benchmark
 //!   dyn FuseDevice                                 the caller's: virtio-fs over vhost-user, with a real server behind it
@@ -23,9 +23,9 @@ use toro_core::Instant;
 use toro_core::driver::Armed;
 use toro_core::driver::fuse::FuseDevice;
 
-use super::fuse::Client;
 pub use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
+use super::fuse::share::Share;
 use super::namespace::Namespace;
 use super::scheduler::{Event, Scheduler, Wake};
 pub use super::statistics::Statistics;
@@ -45,7 +45,7 @@ pub trait Process {
 /// A share that is mounted at `/` of a namespace of its own.
 pub struct Mount {
     namespace: Namespace,
-    client: Rc<Client>,
+    share: Rc<Share>,
     core: Rc<Core>,
 }
 
@@ -58,12 +58,14 @@ impl Mount {
     pub fn new(device: Box<dyn FuseDevice>, process: Box<dyn Process>, options: Options) -> Result<Self> {
         let core = Rc::new(Core { process, connection: RefCell::default() });
         let scheduler = Box::new(HostScheduler(Rc::clone(&core)));
-        let client = Client::mount(device, scheduler, options, |connection| {
-            *core.connection.borrow_mut() = Some(Rc::clone(connection));
-        })?;
+        let polled = Rc::clone(&core);
+        let announce = Box::new(move |connection: &Rc<Connection>| {
+            *polled.connection.borrow_mut() = Some(Rc::clone(connection));
+        });
+        let share = Share::mount(device, scheduler, options, announce)?;
         let namespace = Namespace::new();
-        namespace.mount(b"/", Rc::clone(&client) as Rc<dyn FileSystem>)?;
-        Ok(Self { namespace, client, core })
+        namespace.mount(b"/", Rc::clone(&share) as Rc<dyn FileSystem>)?;
+        Ok(Self { namespace, share, core })
     }
 
     /// What an application sees.
@@ -73,7 +75,7 @@ impl Mount {
 
     /// What it has done since it was mounted.
     pub fn statistics(&self) -> Statistics {
-        self.client.statistics().unwrap_or_default()
+        self.share.statistics().unwrap_or_default()
     }
 
     /// Does what is left to do when nobody waits: lets go of handles that were kept for a while, pays what is owed, and
@@ -84,11 +86,11 @@ impl Mount {
     /// `TimedOut` if that is not done by `deadline`.
     pub fn settle(&self, deadline: Instant) -> Result<()> {
         loop {
-            self.client.tidy_up();
+            self.share.tidy_up();
             while self.core.poll() == Work::Done {}
             let connection = self.core.connection.borrow().clone();
             let is_busy = connection.is_some_and(|connection| connection.is_busy());
-            let kept = self.client.deadline();
+            let kept = self.share.deadline();
             if !is_busy && kept.is_none() {
                 return Ok(());
             }

@@ -81,6 +81,8 @@ pub struct Daemon {
     directory: TempDir,
     /// Where the disk's file is, if not beside the socket: removed with the daemon.
     elsewhere: Option<TempDir>,
+    /// How it was started, if it is one for files.
+    served: Option<(FileServer, PathBuf, Serving)>,
 }
 
 impl Daemon {
@@ -128,7 +130,7 @@ impl Daemon {
         ]);
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", STORAGE]).args(arguments);
-        Self { child: start(&mut command, &directory), directory, elsewhere }
+        Self { child: start(&mut command, &directory), directory, elsewhere, served: None }
     }
 
     /// Serves the files of a directory, by whichever server is here.
@@ -148,17 +150,20 @@ impl Daemon {
     /// If it cannot be started.
     pub fn files_by(server: &FileServer, served: &Path, serving: &Serving) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        // It is given the socket: to make one, it also wants a place that is root's.
-        let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
-        rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("it is open");
-        let mut command = Command::new("unshare");
-        // It makes a sandbox, and root of a namespace may.
-        if server.kind == FileServerKind::C && !rustix::process::geteuid().is_root() {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
-        command.arg(&server.program).args(server.arguments(listener.as_raw_fd(), served, serving));
-        Self { child: start(&mut command, &directory), directory, elsewhere: None }
+        let child = start_server(server, &directory, served, serving);
+        let served = Some((server.clone(), served.to_owned(), *serving));
+        Self { child, directory, elsewhere: None, served }
+    }
+
+    /// Starts a server for files once more after it has ended: as it was, at the same place.
+    ///
+    /// # Panics
+    ///
+    /// If it serves no files, or cannot be started.
+    pub fn start_again(&mut self) {
+        let (server, served, serving) = self.served.as_ref().expect("it serves files");
+        std::fs::remove_file(self.socket()).expect("its socket is there");
+        self.child = start_server(server, &self.directory, served, serving);
     }
 
     /// The paths of what it has open, as it sees them; of sockets and the like it may have inherited some.
@@ -210,6 +215,28 @@ impl Daemon {
         self.child.wait().expect("it was started here");
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn wait(&mut self) {
+        let mut looks = std::iter::repeat_with(|| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.child.try_wait().expect("it was started here").is_some()
+        });
+        assert!(looks.by_ref().take(3000).any(|has_ended| has_ended), "it still runs");
+    }
+
+    /// Lets it go on after a [`stop`](Self::stop).
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn resume(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).expect("it runs");
+    }
+
     /// Lets it do nothing any more, but keep all that it has.
     ///
     /// # Panics
@@ -236,4 +263,18 @@ fn start(command: &mut Command, directory: &TempDir) -> Child {
     let log = File::create(directory.path().join(LOG)).expect("a log");
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     quiet.spawn().expect("setpriv is a part of util-linux; `cargo xtask setup` installs the daemons")
+}
+
+fn start_server(server: &FileServer, directory: &TempDir, served: &Path, serving: &Serving) -> Child {
+    // It is given the socket: to make one, it also wants a place that is root's.
+    let listener = UnixListener::bind(directory.path().join("socket")).expect("a socket");
+    rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("it is open");
+    let mut command = Command::new("unshare");
+    // It makes a sandbox, and root of a namespace may.
+    if server.kind == FileServerKind::C && !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
+    command.arg(&server.program).args(server.arguments(listener.as_raw_fd(), served, serving));
+    start(&mut command, directory)
 }

@@ -26,4 +26,4 @@ pub use share::{Share, Waiting, connect, share_memory};
 pub use testpmd::{Forwarding, Rate, Testpmd};
 
 /// How long a device may take for anything. What needs it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -21,7 +21,7 @@ const PROGRAM: &str = "dpdk-testpmd";
 /// What it says, in its directory.
 const LOG: &str = "log";
 /// It makes its buffers before the socket.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = crate::PATIENCE;
 
 /// What it does with frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

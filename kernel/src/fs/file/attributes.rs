@@ -37,13 +37,14 @@ impl File {
         self.set_times(FileTimes::new().set_modified(time))
     }
 
-    /// Gives the file to another user, or group, as `std::os::unix::fs::fchown`; what is `None` stays.
+    /// Gives the file to another user, or group, as `std::os::unix::fs::fchown`; what is `None` stays. A file that
+    /// others may run in the name of its owner or group loses that (set-user-ID, set-group-ID), as on Linux.
     ///
     /// # Errors
     ///
     /// `PermissionDenied` where the file system keeps no owners, `ReadOnlyFilesystem`, and what the file system says.
     pub fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        self.set(&AttributeChanges { uid, gid, ..AttributeChanges::default() })
+        self.set(&AttributeChanges::of_owner(uid, gid, || self.vfs().metadata())?)
     }
 
     fn set(&self, changes: &AttributeChanges) -> Result<()> {

@@ -10,6 +10,16 @@
 //!   nobody waits    FORGET, RELEASE, INTERRUPT: queued here, sent by the next poll, as soon as there is room
 //! ```
 //!
+//! # What is in which file
+//!
+//! ```text
+//!   sending.rs   operation -> request -> slot      ticket.rs    the thread that waits
+//!   polling.rs   the core's loop                   debts.rs     what is sent when nobody waits, late answers
+//!   buffers.rs   memory of the device              lending.rs   memory of others
+//!   slots.rs     who waits for what                listening.rs what the server says of its own accord
+//!   revival.rs   one connection after the other
+//! ```
+//!
 //! # Batching
 //!
 //! Submitting does not notify the device. The next [`poll`](Connection::poll) publishes whatever threads
@@ -38,25 +48,29 @@ use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::Forget;
-use fuse_proto::{Caller, Errno, Operation, Request, Unique, UniqueAllocator};
-use toro_core::driver::fuse::{FuseDevice, FuseLimits, FuseRequest, Priority, RequestId};
-use toro_core::driver::{Armed, DeviceFault, Refusal};
-use toro_core::{DmaBuf, Instant};
+use fuse_proto::{Errno, Unique, UniqueAllocator};
+use toro_core::Instant;
+use toro_core::driver::DeviceFault;
+use toro_core::driver::fuse::{FuseDevice, FuseLimits};
 
 use self::debts::OwedRelease;
 use self::slots::{Phase, Slot, SlotTable, Waiter};
 use crate::fs::scheduler::{Event, Scheduler, Wake};
 
+mod buffers;
 mod debts;
 mod lending;
 mod listening;
+mod polling;
 mod revival;
+mod sending;
 mod slots;
 mod ticket;
 
 pub use self::debts::Closing;
 pub use self::lending::HomeComing;
 pub use self::listening::Listener;
+pub use self::polling::Work;
 pub use self::slots::{Keep, Late};
 pub use self::ticket::{Answer, Ticket, payload};
 
@@ -65,15 +79,6 @@ const FORGET_BATCH: usize = 64;
 
 /// How long to wait before looking for memory again.
 const SHORTAGE: Duration = Duration::from_millis(5);
-
-/// Whether a poll found something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It did.
-    Done,
-    /// It did not.
-    None,
-}
 
 struct State {
     slots: Vec<Slot>,
@@ -88,19 +93,6 @@ struct State {
     unpublished: bool,
     /// Why nothing more is sent.
     closed: Option<Errno>,
-}
-
-/// The connection's clock and events, for others.
-struct Clock(Rc<Connection>);
-
-impl Scheduler for Clock {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn event(&self) -> Rc<dyn Event> {
-        self.0.scheduler.event()
-    }
 }
 
 impl State {
@@ -183,8 +175,8 @@ impl Connection {
     }
 
     /// A way to wait for other threads of the core.
-    pub fn scheduler(self: &Rc<Self>) -> Box<dyn Scheduler> {
-        Box::new(Clock(Rc::clone(self)))
+    pub fn scheduler(&self) -> Box<dyn Scheduler> {
+        Box::new(Rc::clone(&self.scheduler))
     }
 
     /// The time.
@@ -257,191 +249,10 @@ impl Connection {
         self.room.announce();
     }
 
-    /// Sends an operation and waits for its answer, of which `use_reply` makes the result.
-    ///
-    /// # Errors
-    ///
-    /// The server's, EIO for a malformed answer (what it owes is paid), and those of [`submit`](Self::submit).
-    pub fn call<O: Operation, T>(
-        self: &Rc<Self>,
-        operation: &O,
-        late: Late,
-        keep: Keep,
-        use_reply: impl FnOnce(O::Reply<'_>) -> T,
-    ) -> Result<T, Errno> {
-        let answer = self.submit(operation, None, late, keep)?.wait()?;
-        let result = operation.decode(answer.unique, answer.reply()).map(use_reply);
-        self.recycle(answer.buffers);
-        result.map_err(|error| self.judge(error))
-    }
-
-    /// Sends an operation; `payload` is where bulk data of its reply goes, as long as the room for it. Waits
-    /// while the device has no room for the request.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM, ETIMEDOUT, EINVAL for what cannot be expressed, EIO or ENOTCONN on a closed connection.
-    pub fn submit<O: Operation>(
-        self: &Rc<Self>,
-        operation: &O,
-        payload: Option<DmaBuf>,
-        late: Late,
-        keep: Keep,
-    ) -> Result<Ticket, Errno> {
-        let (unique, request) = self.prepare(operation, None, payload)?;
-        self.submit_prepared(unique, request, late, keep)
-    }
-
-    /// Like [`submit`](Self::submit), for an operation whose data goes to the server in a buffer of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`submit`](Self::submit).
-    pub fn submit_data<O: Operation>(
-        self: &Rc<Self>,
-        operation: &O,
-        data: DmaBuf,
-        late: Late,
-        keep: Keep,
-    ) -> Result<Ticket, Errno> {
-        let (unique, request) = self.prepare(operation, Some(data), None)?;
-        self.submit_prepared(unique, request, late, keep)
-    }
-
-    fn submit_prepared(
-        self: &Rc<Self>,
-        unique: Unique,
-        mut request: FuseRequest,
-        late: Late,
-        keep: Keep,
-    ) -> Result<Ticket, Errno> {
-        let deadline = self.deadline();
-        loop {
-            match self.offer(request) {
-                Ok(id) => return Ok(self.ticket(id, unique, late, keep)),
-                Err((errno, refused)) => {
-                    request = refused;
-                    if errno != Errno::EAGAIN || self.room.wait_until(deadline) == Wake::TimedOut {
-                        self.recycle(request);
-                        return Err(if errno == Errno::EAGAIN { self.waited_in_vain() } else { errno });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Like [`submit`](Self::submit), but `None` instead of waiting for room, and for every failure.
-    pub fn try_submit<O: Operation>(
-        self: &Rc<Self>,
-        operation: &O,
-        payload: Option<DmaBuf>,
-        late: Late,
-        keep: Keep,
-    ) -> Option<Ticket> {
-        let (unique, request) = self.prepare(operation, None, payload).ok()?;
-        match self.offer(request) {
-            Ok(id) => Some(self.ticket(id, unique, late, keep)),
-            Err((_, request)) => {
-                self.recycle(request);
-                None
-            }
-        }
-    }
-
-    /// A buffer of the device, `size` bytes long.
-    pub fn buffer(&self, size: usize) -> Option<DmaBuf> {
-        self.device.borrow_mut().buffer(size)
-    }
-
-    /// A buffer of the device; waits for one while memory is short.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM if there is none for as long as a request may take.
-    pub fn buffer_in_time(&self, size: usize) -> Result<DmaBuf, Errno> {
-        let deadline = self.deadline();
-        loop {
-            if let Some(buffer) = self.buffer(size) {
-                return Ok(buffer);
-            }
-            let now = self.now();
-            if now >= deadline || size > self.limits.max_payload {
-                return Err(Errno::ENOMEM);
-            }
-            // Completions bring buffers back, but so does whoever lets go of one that it had read.
-            self.room.wait_until(now.saturating_add(SHORTAGE).min(deadline));
-        }
-    }
-
-    /// Gives one buffer back to the device.
-    pub fn recycle_buffer(&self, buffer: DmaBuf) {
-        self.device.borrow_mut().recycle(buffer);
-    }
-
     /// Waits until nothing is owed or in flight, or the connection's patience is over.
     pub fn drain(&self) {
         let deadline = self.deadline();
         while self.is_busy() && self.room.wait_until(deadline) == Wake::Notified {}
-    }
-
-    /// Gives buffers back to the device.
-    pub fn recycle(&self, buffers: FuseRequest) {
-        let mut device = self.device.borrow_mut();
-        let FuseRequest { request, data, reply, payload, .. } = buffers;
-        [Some(request), data, reply, payload].into_iter().flatten().for_each(|buffer| device.recycle(buffer));
-    }
-
-    /// Sends what is owed, publishes what was submitted, takes what is finished, and wakes who waits for it.
-    pub fn poll(self: &Rc<Self>) -> Work {
-        if self.state.borrow().closed.is_some() {
-            return Work::None;
-        }
-        let mut work = self.send();
-        if work == Work::None && self.in_flight.get() == 0 && self.listener.is_none() {
-            // The rule. A device that fails meanwhile is found out by the next request.
-            return Work::None;
-        }
-        loop {
-            let next = self.device.borrow_mut().complete();
-            let completion = match next {
-                Ok(Some(completion)) => completion,
-                Ok(None) => break,
-                Err(fault) => {
-                    self.fail(fault);
-                    return Work::Done;
-                }
-            };
-            work = Work::Done;
-            self.finish(completion.id, completion.request);
-        }
-        if self.listener.is_some() && self.listen() == Work::Done {
-            work = Work::Done;
-        }
-        if work == Work::Done {
-            self.room.announce();
-            // Settling late answers may have added to what is owed, and completions made room for it.
-            self.send();
-        }
-        work
-    }
-
-    /// Asks for an interrupt at the next completion; [`Armed::WorkPending`] if there is something to do already.
-    pub fn arm(self: &Rc<Self>) -> Armed {
-        self.send();
-        if self.state.borrow().closed.is_some() {
-            return Armed::Idle;
-        }
-        let armed = self.device.borrow_mut().arm();
-        armed.unwrap_or_else(|fault| {
-            self.fail(fault);
-            Armed::WorkPending
-        })
-    }
-
-    /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed.
-    pub fn next_poll(&self) -> Option<Instant> {
-        let state = self.state.borrow();
-        (state.owes() && state.closed.is_none()).then(|| self.now().saturating_add(SHORTAGE))
     }
 
     fn deadline(&self) -> Instant {
@@ -453,130 +264,5 @@ impl Connection {
             log::error!("virtio-fs: {fault}; the file system is lost");
         }
         self.close(Errno::EIO);
-    }
-
-    /// Encodes an operation into fresh buffers.
-    fn prepare<O: Operation>(
-        &self,
-        operation: &O,
-        data: Option<DmaBuf>,
-        payload: Option<DmaBuf>,
-    ) -> Result<(Unique, FuseRequest), Errno> {
-        if data.as_ref().map_or(0, |data| data.len()) != operation.data_len() {
-            return Err(Errno::EINVAL);
-        }
-        let (unique, request) = self.encode(operation)?;
-        let room = operation.reply_capacity() - payload.as_ref().map_or(0, |payload| payload.len());
-        let Some(mut reply) = self.buffer(room) else {
-            self.device.borrow_mut().recycle(request);
-            return Err(Errno::ENOMEM);
-        };
-        // A reply that was never written must not look like the last one that was (FU-FR-8).
-        reply.fill(0);
-        let priority = Priority::Normal;
-        Ok((unique, FuseRequest { priority, request, data, reply: Some(reply), payload }))
-    }
-
-    fn encode<R: Request>(&self, request: &R) -> Result<(Unique, DmaBuf), Errno> {
-        let length = request.request_len().map_err(|_| Errno::EINVAL)?;
-        let mut buffer = self.buffer(length).ok_or(Errno::ENOMEM)?;
-        let unique = self.state.borrow_mut().uniques.allocate();
-        match request.encode(unique, Caller::SUPERUSER, &mut buffer) {
-            Ok(_) => Ok((unique, buffer)),
-            Err(_) => {
-                self.device.borrow_mut().recycle(buffer);
-                Err(Errno::EINVAL)
-            }
-        }
-    }
-
-    /// Gives a request to the device; EAGAIN says that it has no room now.
-    fn offer(&self, request: FuseRequest) -> Result<RequestId, (Errno, FuseRequest)> {
-        if let Some(reason) = self.state.borrow().closed {
-            return Err((reason, request));
-        }
-        let refused = match self.device.borrow_mut().submit(request) {
-            Ok(id) => return Ok(id),
-            Err(refused) => refused,
-        };
-        let errno = match refused.reason {
-            Refusal::Full => Errno::EAGAIN,
-            Refusal::Faulted(fault) => {
-                self.fail(fault);
-                Errno::EIO
-            }
-            _ => Errno::EINVAL,
-        };
-        Err((errno, refused.request))
-    }
-
-    fn ticket(self: &Rc<Self>, id: RequestId, unique: Unique, late: Late, keep: Keep) -> Ticket {
-        let slot = self.enter(id, Phase::InFlight { unique, late, keep, waiter: Waiter::Present });
-        Ticket { connection: Rc::clone(self), slot, waits: true }
-    }
-
-    /// Gives a request that the device has accepted a slot.
-    fn enter(&self, id: RequestId, phase: Phase) -> usize {
-        let mut state = self.state.borrow_mut();
-        let index = state.free.pop().unwrap_or(state.slots.len());
-        match state.slots.get_mut(index) {
-            Some(slot) => slot.phase = phase,
-            None => state.slots.push(Slot { phase, event: self.scheduler.event() }),
-        }
-        state.by_request.insert(id, index);
-        state.unpublished = true;
-        self.in_flight.set(self.in_flight.get() + 1);
-        index
-    }
-
-    /// Takes a request back from the device.
-    fn finish(self: &Rc<Self>, id: RequestId, buffers: FuseRequest) {
-        self.silent.set(false);
-        let mut state = self.state.borrow_mut();
-        let index = state.by_request.take(id);
-        let slot = index.and_then(|index| state.slots.get_mut(index));
-        // A device that completes what was not in flight breaks its own contract; there is nobody to tell.
-        let (Some(index), Some(slot)) = (index, slot) else { return };
-        let Phase::InFlight { unique, late, keep, waiter } = core::mem::replace(&mut slot.phase, Phase::Free) else {
-            return;
-        };
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        // It has been answered: there is nothing to interrupt.
-        state.interrupts.retain(|&waiting| waiting != unique);
-        let Some(slot) = state.slots.get_mut(index) else { return };
-        let answer = Answer { unique, buffers };
-        match waiter {
-            Waiter::Present => {
-                slot.phase = Phase::Done { answer, late, keep };
-                let event = Rc::clone(&slot.event);
-                drop(state);
-                event.announce();
-            }
-            Waiter::Gone => {
-                state.free.push(index);
-                drop(state);
-                self.settle(answer, late, keep);
-            }
-        }
-    }
-
-    /// Sends what is owed as far as there is room, and tells the device of everything new.
-    fn send(self: &Rc<Self>) -> Work {
-        {
-            let state = self.state.borrow();
-            // The rule, as every look of the core's loop comes here.
-            let is_idle = !state.owes() && !state.unpublished;
-            if is_idle || state.closed.is_some() {
-                return Work::None;
-            }
-        }
-        self.send_releases();
-        self.send_interrupts();
-        self.send_forgets();
-        if !core::mem::take(&mut self.state.borrow_mut().unpublished) {
-            return Work::None;
-        }
-        self.device.borrow_mut().publish();
-        Work::Done
     }
 }

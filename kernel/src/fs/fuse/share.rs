@@ -10,8 +10,6 @@
 //! listings of before hold on to the client of before, whose connection is closed: they fail with ESTALE, whatever the new
 //! server calls by the same numbers. The server may have survived; so it is told, before the new session begins, that the one
 //! of before is over, and frees what it holds for that. Data that was written and not yet stable may be lost.
-//!
-//! What is not implemented here is what [`FileSystem`] does by itself, with [`root`](FileSystem::root).
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -26,9 +24,10 @@ use super::connection::{Connection, Late};
 use super::epoch::Epoch;
 use super::{Client, Options};
 use crate::fs::metadata::FileSystemStats;
+use crate::fs::path::{LastLink, Place, Resolved};
 use crate::fs::scheduler::Scheduler;
 use crate::fs::statistics::Statistics;
-use crate::fs::vfs::{FileSystem, Health, Node};
+use crate::fs::vfs::{FileSystem, Freshness, Health, Node};
 
 /// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
 type Announce = Box<dyn Fn(&Rc<Connection>)>;
@@ -113,6 +112,14 @@ impl Share {
 impl FileSystem for Share {
     fn root(&self) -> Result<Rc<dyn Node>, Errno> {
         self.client().root()
+    }
+
+    fn resolve(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Resolved, Errno> {
+        self.client().resolve(path, last_link, freshness)
+    }
+
+    fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
+        self.client().locate(path, last_link, freshness)
     }
 
     fn statistics(&self) -> Option<Statistics> {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use fuse_proto::Errno;
+use proptest::prelude::ProptestConfig;
 
 use self::device::Model;
 use self::pump::Pump;
@@ -45,6 +46,13 @@ pub struct Mount {
     model: Model,
     pump: Pump,
     client: Rc<Client>,
+}
+
+/// How many random runs a test makes: this many, and `TORO_TEST_TIMES` times as many where that is set, as in
+/// `cargo xtask test --long`.
+fn cases(ordinary: u32) -> ProptestConfig {
+    let times = std::env::var("TORO_TEST_TIMES").map_or(1, |times| times.parse().expect("a number"));
+    ProptestConfig { cases: ordinary * times, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn options() -> Options {

@@ -42,7 +42,11 @@ impl Namespace {
     ///
     /// Those of [`fs::chown`](crate::fs::chown).
     pub fn chown(&self, path: &[u8], last_link: LastLink, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        self.set_attributes(path, last_link, &AttributeChanges { uid, gid, ..AttributeChanges::default() })
+        self.at(path, last_link, |found| {
+            let node = &found.resolved.node;
+            let changes = AttributeChanges::of_owner(uid, gid, || node.metadata())?;
+            if changes.is_empty() { Ok(()) } else { node.set_attributes(&changes) }
+        })
     }
 
     fn set_attributes(&self, path: &[u8], last_link: LastLink, changes: &AttributeChanges) -> Result<()> {

@@ -45,9 +45,13 @@ impl Namespace {
     ///
     /// Those of [`fs::remove_dir_all`](crate::fs::remove_dir_all).
     pub fn remove_dir_all(&self, path: &[u8]) -> Result<()> {
-        let (path, demand) = split_demand(path);
-        self.expect_no_mount_in(path)?;
-        self.at_place(path, LastLink::Keep, |place| match place {
+        let (name, demand) = split_demand(path);
+        if demand == Demand::Directory {
+            // What is there has to be a directory, and what a link names has to be there.
+            self.metadata(path)?;
+        }
+        self.expect_no_mount_in(name)?;
+        self.at_place(name, LastLink::Keep, |place| match place {
             Place::Directory(_) => Err(Errno::EBUSY),
             Place::Name(NamedPlace { node: None, .. }) => Err(Errno::ENOENT),
             Place::Name(NamedPlace { directory, name, node: Some(node) }) => match node.file_type() {

@@ -13,6 +13,7 @@ use super::{Carrier, Job};
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
+use crate::fs::statistics::Statistics;
 use crate::fs::vfs::{
     Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
     RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
@@ -95,6 +96,11 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
     fn sync(&self) -> Result<(), Errno> {
         let number = self.number;
         self.connection.call(move |exports| exports.sync(number))
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let number = self.number;
+        self.connection.call(move |exports| exports.statistics(number)).ok().flatten()
     }
 
     fn health(&self) -> Health {

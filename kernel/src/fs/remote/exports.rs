@@ -12,6 +12,7 @@ use toro_core::DmaBuf;
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
+use crate::fs::statistics::Statistics;
 use crate::fs::vfs::{
     Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
     RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
@@ -188,6 +189,10 @@ impl Exports {
 
     pub(super) fn stats(&self, file_system: Number) -> Result<FileSystemStats, Errno> {
         self.file_system(file_system)?.stats()
+    }
+
+    pub(super) fn statistics(&self, file_system: Number) -> Result<Option<Statistics>, Errno> {
+        Ok(self.file_system(file_system)?.statistics())
     }
 
     pub(super) fn health(&self, file_system: Number) -> Result<Health, Errno> {

@@ -112,6 +112,28 @@ fn owners_are_changed_together_and_apart() {
 }
 
 #[test]
+fn a_file_that_is_given_to_nobody_loses_its_set_ids_as_on_linux() {
+    on_models(|namespace, model| {
+        namespace.write(b"f", b"").expect("there is room");
+        namespace.create_dir(b"d").expect("there is room");
+        model.link(b"link", b"f");
+        let mode = |path: &[u8]| namespace.metadata(path).map(|metadata| metadata.mode() & 0o7777);
+        let set = |path: &[u8], mode| namespace.set_permissions(path, &Permissions::from_mode(mode));
+        let file = namespace.open(b"f").expect("it exists");
+        // What a set-group-ID bit means that is not for those who may run it is another thing: mandatory locks.
+        for (before, after) in [(0o6755, 0o755), (0o6744, 0o2744), (0o7777, 0o1777), (0o2644, 0o2644), (0o644, 0o644)] {
+            assert_eq!(set(b"f", before), Ok(()));
+            assert_eq!((namespace.chown(b"link", LastLink::Follow, None, None), mode(b"f")), (Ok(()), Ok(after)));
+            assert_eq!(set(b"f", before), Ok(()));
+            assert_eq!((file.chown(None, None), mode(b"f")), (Ok(()), Ok(after)));
+        }
+        assert_eq!(set(b"d", 0o6755), Ok(()));
+        assert_eq!((namespace.chown(b"d", LastLink::Follow, None, None), mode(b"d")), (Ok(()), Ok(0o6755)));
+        assert_eq!(namespace.chown(b"link", LastLink::Keep, None, None), Ok(()));
+    });
+}
+
+#[test]
 fn extended_attributes_are_set_listed_replaced_and_removed() {
     on_models(|namespace, model| {
         namespace.write(b"f", b"").expect("there is room");

@@ -174,6 +174,9 @@ fn no_link_is_followed_when_a_tree_is_removed() {
         namespace.symlink(b"kept", b"link").expect("it is new");
         assert_eq!(kind(namespace.remove_dir_all(b"link/")), Some(ErrorKind::NotADirectory));
         assert_eq!(kind(namespace.remove_dir(b"link/")), Some(ErrorKind::NotADirectory));
+        namespace.symlink(b"nowhere", b"dangling").expect("it is new");
+        assert_eq!(kind(namespace.remove_dir_all(b"dangling/")), Some(ErrorKind::NotFound));
+        assert_eq!(namespace.remove_dir_all(b"dangling"), Ok(()));
         assert_eq!(namespace.remove_dir_all(b"link"), Ok(()), "the link goes, not its target");
         assert_eq!(namespace.remove_dir_all(b"tree/"), Ok(()));
         assert_eq!(namespace.read(b"kept/d/f"), Ok(b"x".to_vec()));

@@ -113,9 +113,16 @@ fn a_device_that_is_gone_is_found_out() {
     }
 }
 
+/// Whether a device that did not confirm a reset confirms another one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confirms {
+    Never,
+    Later,
+}
+
 #[test]
-fn hd_st_1_hd_g_4_a_device_that_does_not_confirm_is_gone_and_keeps_what_it_has() {
-    for bus in BUSES {
+fn hd_st_1_hd_g_4_a_device_that_does_not_confirm_is_gone_until_it_does_and_keeps_what_it_has() {
+    for (bus, confirms) in BUSES.into_iter().flat_map(|bus| [(bus, Confirms::Never), (bus, Confirms::Later)]) {
         let memory = SimMemory::leak();
         let device = Device::new(26, VERSION_1 | EVENT_IDX, &[64, 64], &config(b"share", 1));
         let fs = VirtioFs::new(transport(&device, bus), memory, &HASTE, &Options::default()).expect("a sound device");
@@ -129,7 +136,7 @@ fn hd_st_1_hd_g_4_a_device_that_does_not_confirm_is_gone_and_keeps_what_it_has()
         let result = share.fs.reset(&mut |_, _| unfinished += 1);
         assert_eq!((result, unfinished), (Err(AttachError::TimedOut), 0));
         assert_eq!(share.device.state().status_writes.last().map(|bits| bits & FAILED), Some(FAILED));
-        // From here on there is no device.
+        // From here on there is no device, until it confirms a reset.
         let gone = DeviceFault::Gone;
         assert_eq!(
             (share.fs.complete().map(drop), share.fs.arm(), share.fs.check()),
@@ -139,13 +146,20 @@ fn hd_st_1_hd_g_4_a_device_that_does_not_confirm_is_gone_and_keeps_what_it_has()
         let request = share.request(1);
         assert!(share.fs.submit(request).is_err_and(|refused| refused.reason == Refusal::Faulted(gone)));
         share.fs.publish();
-        assert_eq!(share.fs.reset(&mut |_, _| {}), Err(AttachError::Fault(gone)));
+        assert_eq!(share.fs.reset(&mut |_, _| unfinished += 1), Err(AttachError::TimedOut));
         assert_eq!(format!("{:?}", share.fs), "VirtioFs(share, 0 queues, 16 at once, the device is gone)");
         // The device may still write to its buffers, and nobody else has them.
-        let Share { fs, requests, .. } = share;
-        drop(fs);
-        assert_eq!(number_of(&requests.read(&stuck)), 0xdead);
-        assert_eq!(requests.write(&stuck, &[1; 16]), 16);
+        assert_eq!(number_of(&share.requests.read(&stuck)), 0xdead);
+        assert_eq!(share.requests.write(&stuck, &[1; 16]), 16);
+        if confirms == Confirms::Never {
+            let Share { fs, requests, .. } = share;
+            drop(fs);
+            assert_eq!(number_of(&requests.read(&stuck)), 0xdead);
+            continue;
+        }
+        share.device.lie(|lies| lies.never_resets = false);
+        assert_eq!(reset(&mut share).expect("it confirms now").len(), 1, "what was in flight comes back");
+        works(&mut share);
     }
 }
 

@@ -4,5 +4,6 @@ mod disk;
 mod files;
 mod names;
 mod network;
+mod outages;
 mod share;
 mod transport;

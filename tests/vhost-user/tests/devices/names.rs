@@ -117,7 +117,7 @@ fn everything_changes(server: FileServerKind) {
             std::thread::sleep(Duration::from_millis(20));
             daemon.open_paths().len()
         });
-        let after = looks.take(250).find(|&open| open <= before).unwrap_or_else(|| daemon.open_paths().len());
+        let after = looks.take(6000).find(|&open| open <= before).unwrap_or_else(|| daemon.open_paths().len());
         assert_eq!(after, before, "files that the server has open");
         share.unmount();
     }

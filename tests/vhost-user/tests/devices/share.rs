@@ -12,9 +12,7 @@ use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseReques
 use toro_core::driver::{Armed, DeviceFault, Refused};
 use toro_core::{BusAddr, DmaBuf};
 use vhost_user_tests::twin::Run;
-use vhost_user_tests::{
-    Caching, Daemon, FileServer, FileServerKind, Serving, Share, Waiting, Xattrs, connect, share_memory,
-};
+use vhost_user_tests::{Caching, Daemon, FileServer, Serving, Share, Waiting, Xattrs, connect, share_memory};
 use virtio_fs::VirtioFs;
 use virtio_queue_rt::Transport;
 
@@ -54,7 +52,7 @@ fn a_tree_is_read_as_it_is(server: &FileServer) {
 }
 
 /// Every name below `path`, and all that is known of it, is what the host says.
-fn compare(files: &toro::fs::Namespace, path: &[u8], host: &Path) {
+pub fn compare(files: &toro::fs::Namespace, path: &[u8], host: &Path) {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -135,7 +133,7 @@ fn leaves_nothing_behind(
             std::thread::sleep(Duration::from_millis(20));
             added().len() <= count
         });
-        assert!(looks.by_ref().take(250).any(|is_fine| is_fine), "open {when}: {:?}", added());
+        assert!(looks.by_ref().take(6000).any(|is_fine| is_fine), "open {when}: {:?}", added());
     };
     work(&share);
     share.settle();
@@ -249,7 +247,8 @@ macro_rules! for_each_server {
                 $(#[$attribute])*
                 #[test]
                 fn $name() {
-                    super::FileServer::find(super::FileServerKind::C).iter().for_each(super::$name);
+                    use vhost_user_tests::{FileServer, FileServerKind};
+                    FileServer::find(FileServerKind::C).iter().for_each(super::$name);
                 }
             )*
         }
@@ -259,12 +258,14 @@ macro_rules! for_each_server {
                 $(#[$attribute])*
                 #[test]
                 fn $name() {
-                    super::FileServer::find(super::FileServerKind::Rust).iter().for_each(super::$name);
+                    use vhost_user_tests::{FileServer, FileServerKind};
+                    FileServer::find(FileServerKind::Rust).iter().for_each(super::$name);
                 }
             )*
         }
     };
 }
+pub(crate) use for_each_server;
 
 for_each_server! {
     a_tree_is_read_as_it_is

@@ -8,6 +8,7 @@
 //! with it.
 
 use alloc::rc::Rc;
+use core::any::Any;
 
 use fuse_proto::ops::{
     AllocateMode, AttributeChanges, CopyFileRange, CopyFileRange64, FAllocate, FSync, Flush, LSeek, OpenedFlags,
@@ -17,6 +18,7 @@ use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Operation, Plan};
 
 use super::FuseFile;
 use crate::fs::fuse::connection::{Closing, Keep, Late};
+use crate::fs::fuse::node::Extent;
 use crate::fs::options::Rights;
 use crate::fs::vfs::{Allocation, SeekTarget, Sync};
 
@@ -25,17 +27,9 @@ impl FuseFile {
         self.handle.handle.unwrap_or_default()
     }
 
-    /// Sends an operation that a server need not have. If this one has not, what the plan says is to be done.
+    /// Sends an operation that a server need not have, and that keeps `keep` alive. If this one has not, what the plan says is
+    /// to be done.
     fn ask_if_known<O: Operation, T>(
-        &self,
-        operation: &O,
-        use_reply: impl FnOnce(O::Reply<'_>) -> T,
-    ) -> Result<Result<T, Plan>, Errno> {
-        self.ask_keeping(operation, self.handle.keep(), use_reply)
-    }
-
-    /// The same; `keep` lives until the answer has come, also where nobody waits for it any more (FU-FR-10).
-    fn ask_keeping<O: Operation, T>(
         &self,
         operation: &O,
         keep: Keep,
@@ -72,7 +66,7 @@ impl FuseFile {
             Sync::All => SyncWhat::All,
         };
         let operation = FSync { node: self.handle.node.number(), handle: self.number(), what };
-        match self.ask_if_known(&operation, |()| ())? {
+        match self.ask_if_known(&operation, self.handle.keep(), |()| ())? {
             Ok(()) | Err(Plan::Skip) => Ok(()),
             Err(_) => Err(Errno::ENOSYS),
         }
@@ -95,9 +89,8 @@ impl FuseFile {
         };
         let node = &self.handle.node;
         let operation = FAllocate { node: node.number(), handle: self.number(), offset, length, mode };
-        let outcome = self.ask_if_known(&operation, |()| ());
-        node.note_change();
-        outcome?.map_err(|_| Errno::EOPNOTSUPP)
+        let ask = |keep| self.ask_if_known(&operation, keep, |()| ());
+        node.change_by(Extent::Contents, self.handle.keep(), ask)?.map_err(|_| Errno::EOPNOTSUPP)
     }
 
     /// Looks for data or for a hole.
@@ -111,7 +104,7 @@ impl FuseFile {
             SeekTarget::Hole => SeekWhat::Hole,
         };
         let operation = LSeek { node: self.handle.node.number(), handle: self.number(), offset, what };
-        if let Ok(found) = self.ask_if_known(&operation, |found| found)? {
+        if let Ok(found) = self.ask_if_known(&operation, self.handle.keep(), |found| found)? {
             return Ok(found);
         }
         match (self.handle.node.attributes(self.handle.handle)?.size, target) {
@@ -138,16 +131,18 @@ impl FuseFile {
         let (node, handle) = (self.handle.node.number(), self.number());
         let (to_node, to_handle) = (target.node.number(), target.handle.unwrap_or_default());
         let large = CopyFileRange64 { node, handle, offset, to_node, to_handle, to_offset, length };
-        let both = || -> Keep { Some(Rc::new((Rc::clone(&self.handle), Rc::clone(&target)))) };
-        let copied = match self.ask_keeping(&large, both(), |copied| copied) {
-            Ok(Err(Plan::UseInstead(Opcode::CopyFileRange))) => {
-                let length = length.min(CopyFileRange::MAX_LENGTH);
-                let small = CopyFileRange { node, handle, offset, to_node, to_handle, to_offset, length };
-                self.ask_keeping(&small, both(), u64::from)
+        // Neither file is closed before it has been answered (FU-FR-10).
+        let both: Rc<dyn Any> = Rc::new((Rc::clone(&self.handle), Rc::clone(&target)));
+        let copied = target.node.change_by(Extent::Contents, Some(both), |keep| {
+            match self.ask_if_known(&large, keep.clone(), |copied| copied)? {
+                Err(Plan::UseInstead(Opcode::CopyFileRange)) => {
+                    let length = length.min(CopyFileRange::MAX_LENGTH);
+                    let small = CopyFileRange { node, handle, offset, to_node, to_handle, to_offset, length };
+                    self.ask_if_known(&small, keep, u64::from)
+                }
+                copied => Ok(copied),
             }
-            copied => copied,
-        };
-        target.node.note_change();
+        });
         match copied {
             Ok(Ok(copied)) => Ok(copied),
             Ok(Err(_)) | Err(Errno::EXDEV) => Err(Errno::EOPNOTSUPP),
@@ -168,7 +163,7 @@ impl FuseFile {
     pub(super) fn close_in_advance(&self) -> Result<(), Errno> {
         self.handle.node.check()?;
         let Some(flush) = self.flush_message() else { return Ok(()) };
-        match self.ask_if_known(&flush, |()| ())? {
+        match self.ask_if_known(&flush, self.handle.keep(), |()| ())? {
             Ok(()) | Err(Plan::Skip) => Ok(()),
             Err(_) => Err(Errno::ENOSYS),
         }

@@ -14,6 +14,9 @@
 //! back (FU-SEM-5): what was asked before may describe the object before the change. So a length never goes back after a
 //! write, and a mode never after `set_permissions`.
 //!
+//! A node that is forgotten takes its versions along, and an answer that is still on its way may bring the object back. So the
+//! mount remembers the last change of all that are gone, and attributes that were asked for before it do not last.
+//!
 //! A change counts when it has *failed*, too, or was given up: the server may have made it, or half of it.
 //!
 //! # What is changed through an open file
@@ -143,6 +146,28 @@ impl FuseNode {
         Rc::new(Change { node: self.handle_to_self(), extent, is_noted: Cell::new(false), _keep: keep })
     }
 
+    /// Changes the object by what `send` asks for, with a request that keeps alive what it is given, and `keep` with it. Takes
+    /// note of the change when the request has been answered, and when it was given up, then and once more with its answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send`.
+    pub fn change_by<T>(
+        &self,
+        extent: Extent,
+        keep: Keep,
+        send: impl FnOnce(Keep) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let change = self.begin_change(extent, keep);
+        let result = send(change.keep());
+        if result.is_err() {
+            // It may have been given up: then the request has the change, and notes it once more.
+            self.note(extent);
+        }
+        drop(change);
+        result
+    }
+
     /// Takes note that attributes other than the length were changed from here, or may have been. The contents stay as they
     /// are.
     pub fn note_attribute_change(&self) {
@@ -158,6 +183,11 @@ impl FuseNode {
         attributes.size = attributes.size.max(end);
         self.attributes.set(attributes);
         self.size_until.set(size_until);
+    }
+
+    /// When something about it was last changed from here.
+    pub fn changed(&self) -> Version {
+        self.attributes_changed.get()
     }
 
     /// How often it was changed from here. What was read while the number stayed the same is good.
@@ -211,16 +241,11 @@ impl FuseNode {
         let asked = self.client.next_version();
         let operation = SetAttr { node: self.number(), expected: Some(self.identity.file_type), changes };
         let connection = &self.client.connection;
-        let change = self.begin_change(extent, keep);
-        let reply = connection.call(&operation, Late::Nothing, change.keep(), |reply| reply);
-        // What it says is the object as it is after this change; whether also after another one is not known.
-        let is_alone = asked > self.attributes_changed.get();
-        if reply.is_err() {
-            // Where it was given up, the request has the change, and notes it once more.
-            self.note(extent);
-        }
-        drop(change);
-        let reply = reply?;
+        let (reply, is_alone) = self.change_by(extent, keep, |keep| {
+            let reply = connection.call(&operation, Late::Nothing, keep, |reply| reply)?;
+            // What it says is the object as it is after this change; whether also after another one is not known.
+            Ok((reply, asked > self.attributes_changed.get()))
+        })?;
         if is_alone {
             let asked = self.attributes_changed.get();
             self.learn(&Learned { attributes: reply.attributes, lifetime: reply.lifetime, asked });
@@ -230,7 +255,7 @@ impl FuseNode {
 
     /// Sets what an application may set.
     pub(super) fn apply(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        if *changes == AttributeChanges::default() {
+        if changes.is_empty() {
             return self.check();
         }
         let handle = self.handle.borrow().upgrade();

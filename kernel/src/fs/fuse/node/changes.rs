@@ -1,7 +1,7 @@
 //! Changes of names: what is created, renamed and removed below a directory.
 //!
 //! ```text
-//!   Change { names, nodes }  --- kept by the request --->  answered, or given up and answered later
+//!   NameChange { names, nodes } --- kept by the request --->  answered, or given up and answered later
 //!        |                                                        |
 //!        '-- while it is under way: what the cache says           '-- dropped: the names leave the cache, answers that
 //!            is as good as before                                     were asked for before it are not remembered, the
@@ -54,7 +54,7 @@ const PERMISSIONS: u32 = 0o7777;
 const TARGET_MAX: usize = 4095;
 
 /// A change that is under way. Its end makes what was known of its names and nodes unknown.
-struct Change {
+struct NameChange {
     /// The names that change, each with its directory.
     names: Vec<(Rc<FuseNode>, Box<[u8]>)>,
     /// Nodes whose attributes change with them.
@@ -72,7 +72,7 @@ struct Outcome<T> {
     is_alone: bool,
 }
 
-impl Change {
+impl NameChange {
     fn invalidate(&self) {
         for (directory, name) in &self.names {
             directory.note_name_change(name);
@@ -86,7 +86,7 @@ impl Change {
     }
 }
 
-impl Drop for Change {
+impl Drop for NameChange {
     fn drop(&mut self) {
         self.invalidate();
     }
@@ -111,7 +111,7 @@ impl FuseNode {
         use_reply: impl FnOnce(O::Reply<'_>) -> T,
     ) -> Result<Outcome<T>, Errno> {
         let asked = self.client.next_version();
-        let change = Rc::new(Change { names, nodes, asked });
+        let change = Rc::new(NameChange { names, nodes, asked });
         let keep: Rc<dyn Any> = Rc::clone(&change) as Rc<dyn Any>;
         let result = self.client.connection.call(operation, late, Some(keep), use_reply);
         let is_alone = change.is_alone();

@@ -76,9 +76,9 @@ impl FuseNode {
     fn change_xattrs<O: for<'a> Operation<Reply<'a> = ()>>(&self, operation: &O) -> Result<(), Errno> {
         self.plan_for::<O>()?;
         // An access control list is an attribute, too, and changes the mode.
-        let keep = self.begin_change(Extent::Attributes, self.keep()).keep();
-        let result = self.client.connection.call(operation, Late::Nothing, keep, |()| ());
-        self.note_attribute_change();
+        let result = self.change_by(Extent::Attributes, self.keep(), |keep| {
+            self.client.connection.call(operation, Late::Nothing, keep, |()| ())
+        });
         result.map_err(|errno| self.remember_lack::<O>(errno))
     }
 

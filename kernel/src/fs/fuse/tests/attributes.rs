@@ -172,6 +172,25 @@ fn fu_sem_5_a_write_that_was_given_up_counts() {
 }
 
 #[test]
+fn fu_sem_5_an_answer_from_before_a_change_does_not_last_if_the_object_was_forgotten_meanwhile() {
+    let mount = mount(|server| {
+        server.manners.name_lifetime = Duration::from_secs(60);
+        server.manners.attr_lifetime = Duration::from_secs(60);
+    });
+    mount.model.lock().behaviour.prompt = true;
+    // While MKNOD is on its way back: the file is found, changed and let go of.
+    let client = Rc::clone(&mount.client);
+    mount.pump.meanwhile(move || {
+        let found = client.root().and_then(|root| root.lookup(b"f", Freshness::Cached)).expect("it is made");
+        assert_eq!(found.set_attributes(&mode(0o400)), Ok(()));
+    });
+    let file = mount.root().create(b"f", 0o600).expect("it is new");
+    assert_eq!(file.metadata().map(|metadata| metadata.mode()), Ok(0o100_400));
+    drop(file);
+    mount.finish();
+}
+
+#[test]
 fn everything_is_made_stable_with_one_request() {
     let mount = mount(|server| server.directory("d"));
     assert!(mount.find("d").and_then(|directory| directory.create(b"f", 0o600)).is_ok());

@@ -154,7 +154,7 @@ const CHANGES: [Opcode; 9] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn fu_sem_5_and_6_and_fu_t_4_what_the_client_says_is_what_the_server_has(

@@ -263,6 +263,41 @@ fn debts_of_before_are_not_paid_to_the_new_server() {
     shared.finish();
 }
 
+#[test]
+fn the_root_of_before_is_as_stale_as_everything_below_it() {
+    for options in all_options() {
+        let shared = share(options, |server| {
+            server.file("f", b"x");
+            server.manners.attr_lifetime = Duration::from_secs(60);
+        });
+        let root = shared.share.root().expect("mounted");
+        assert!(root.metadata().is_ok());
+        shared.break_device();
+        assert_eq!(shared.share.remount(), Ok(()));
+        assert_eq!(root.metadata().err(), Some(Errno::ESTALE));
+        assert_eq!(root.open_directory().err(), Some(Errno::ESTALE));
+        drop(root);
+        shared.finish();
+    }
+}
+
+#[test]
+fn who_waits_for_a_lock_of_before_is_told_and_the_new_session_has_none() {
+    let shared = share(options(), |server| server.file("f", b"x"));
+    let (first, second) = (shared.find("f").and_then(|f| f.open()), shared.find("f").and_then(|f| f.open()));
+    let (first, second) = (first.expect("it exists"), second.expect("it exists"));
+    assert_eq!(first.lock(LockKind::Exclusive, LockWait::Never), Ok(()));
+    shared.break_device();
+    let again = Rc::clone(&shared.share);
+    shared.pump.meanwhile(move || assert_eq!(again.remount(), Ok(())));
+    assert_eq!(second.lock(LockKind::Shared, LockWait::Forever), Err(Errno::ESTALE));
+    assert_eq!(first.lock(LockKind::Exclusive, LockWait::Never), Err(Errno::ESTALE));
+    let third = shared.find("f").and_then(|f| f.open()).expect("it exists");
+    assert_eq!(third.lock(LockKind::Exclusive, LockWait::Never), Ok(()));
+    drop((first, second, third));
+    shared.finish();
+}
+
 const BOTH: Rights = Rights::ReadAndWrite(WritePosition::Anywhere);
 
 #[test]

@@ -150,3 +150,42 @@ fn fu_sem_8_a_server_that_cannot_copy_is_asked_once_of_each_kind() {
     drop((from, to));
     mount.finish();
 }
+
+#[test]
+fn fu_sem_5_space_that_was_changed_late_counts() {
+    let mount = mount(|server| server.file("f", b"x"));
+    let (file, node) = (mount.open_to_write("f", BOTH).expect("it exists"), mount.find("f").expect("it exists"));
+    mount.model.lock().behaviour.swallow.insert(Opcode::FAllocate.raw());
+    assert_eq!(file.allocate(0, 100, Allocation::Extend), Err(Errno::ETIMEDOUT));
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(1), "not yet");
+    mount.model.lock().behaviour.swallow.clear();
+    mount.pump.settle();
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(100));
+    drop((file, node));
+    mount.finish();
+}
+
+#[test]
+fn fu_sem_5_a_copy_that_was_made_late_counts_and_its_files_stay_open_until_then() {
+    let mount = mount(|server| {
+        server.file("from", b"all of this");
+        server.file("to", b"");
+    });
+    let (from, to) = (mount.open("from").expect("it exists"), mount.open_to_write("to", BOTH).expect("it exists"));
+    let node = mount.find("to").expect("it exists");
+    let target = to.identity().expect("it has a number");
+    let copies = [Opcode::CopyFileRange, Opcode::CopyFileRange64].map(Opcode::raw);
+    mount.model.lock().behaviour.swallow.extend(copies);
+    assert_eq!(from.copy_to(0, target, 0, 11), Err(Errno::ETIMEDOUT));
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(0), "not yet");
+    drop((from, to));
+    // Time enough to close them.
+    (0..3).for_each(|_| assert!(mount.client.stats().is_ok()));
+    assert_eq!(mount.count("RELEASE"), 0, "FU-FR-10");
+    mount.model.lock().behaviour.swallow.clear();
+    mount.pump.settle();
+    assert_eq!(node.metadata().map(|metadata| metadata.len()), Ok(11));
+    assert_eq!((mount.bytes("to"), mount.count("RELEASE")), (b"all of this".to_vec(), 2));
+    drop(node);
+    mount.finish();
+}

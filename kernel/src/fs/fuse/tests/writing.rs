@@ -478,7 +478,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(cases(60))]
 
     /// Three handles, any order of answers, any lifetime: always what a slice of bytes would say.
     #[test]
