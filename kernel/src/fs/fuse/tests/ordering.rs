@@ -60,8 +60,7 @@ fn fu_fr_10_a_new_file_is_written_when_it_is_there_and_closed_when_it_is_written
 #[test]
 fn fu_fr_10_who_gives_up_leaves_the_handle_and_the_node_until_the_answers_are_there() {
     // Nobody waits for the answers any more, and the file is dropped and forgotten while they are under way.
-    for opcode in
-        [Opcode::Read, Opcode::Write, Opcode::FSync, Opcode::SetAttr, Opcode::GetAttr, Opcode::CopyFileRange64]
+    for opcode in [Opcode::Read, Opcode::Write, Opcode::FSync, Opcode::SetAttr, Opcode::GetAttr, Opcode::CopyFileRange]
     {
         all(|mount| {
             mount.model.lock().behaviour.swallow.insert(opcode.raw());
