@@ -124,7 +124,13 @@ impl Extensions<'_> {
     pub const NONE: Extensions<'static> = Extensions { groups: &[], security: None };
 
     /// Writes them, and returns their length in units of 8 bytes.
+    #[inline]
     pub(crate) fn write(&self, body: &mut BodyWriter<'_>) -> Result<u16, EncodeError> {
+        // The rule: every request comes here.
+        if self.groups.is_empty() && self.security.is_none() { Ok(0) } else { self.write_some(body) }
+    }
+
+    fn write_some(&self, body: &mut BodyWriter<'_>) -> Result<u16, EncodeError> {
         let security = self.security_len()?;
         let groups = self.groups_len()?;
         let total = security.checked_add(groups).ok_or(EncodeError::ExtensionsTooLong)?;

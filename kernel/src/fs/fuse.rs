@@ -7,6 +7,7 @@
 //!           handle.rs     OPEN RELEASE                shared by all readers of a file
 //!           file.rs       READ WRITE and the rest     several at once, and ahead of readers
 //!           cache.rs      which name means which node, and until when
+//!           nodes.rs      which number means which node
 //!           contents.rs   small files, until their attributes run out
 //!           unstable.rs   what has been changed           for SYNCFS, or FSYNC of each
 //!           notices.rs    what the server says of its own accord
@@ -49,8 +50,7 @@
 //! rules is EIO for the one request, and the reference that it carried is returned.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::rc::{Rc, Weak};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -66,6 +66,8 @@ use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
 use self::handle::{IdleHandles, OpenFiles};
 use self::node::{FuseNode, Learned, Version};
+use self::nodes::Nodes;
+use self::table::Hasher;
 use self::unstable::Unstable;
 use super::locks::LockTable;
 use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
@@ -80,9 +82,11 @@ mod directory;
 mod file;
 mod handle;
 mod node;
+mod nodes;
 mod notices;
 pub(super) mod share;
 mod statistics;
+mod table;
 #[cfg(test)]
 pub(super) mod tests;
 mod unstable;
@@ -102,6 +106,8 @@ pub struct Options {
     pub read_ahead: usize,
     /// How many bytes of files are remembered while their attributes hold; 0 is none.
     pub contents: usize,
+    /// How long references that are returned to the server wait for others, to go with them.
+    pub forget_delay: Duration,
     /// Whether the server is told when nobody waits for an answer any more. Nothing in the protocol says whether it
     /// understands that; those of today do not.
     pub interrupts: Interrupts,
@@ -116,6 +122,7 @@ impl Default for Options {
             idle_time: Duration::from_secs(1),
             read_ahead: 2 * 1024 * 1024,
             contents: 4 * 1024 * 1024,
+            forget_delay: Duration::from_millis(10),
             interrupts: Interrupts::Never,
         }
     }
@@ -129,7 +136,7 @@ pub struct Client {
     read_limit: usize,
     write_limit: usize,
     /// Every node that someone has a handle to.
-    nodes: RefCell<BTreeMap<NodeId, Weak<FuseNode>>>,
+    nodes: Nodes,
     names: NameCache,
     contents: ContentsCache,
     idle: IdleHandles,
@@ -140,6 +147,8 @@ pub struct Client {
     root: RefCell<Option<Rc<FuseNode>>>,
     /// The last moment in the order of questions and changes.
     version: Cell<Version>,
+    /// When a node that is gone was last changed from here: what was asked for before may be older than that.
+    lost_changes: Cell<Version>,
     unstable: Unstable,
     /// Bytes and requests that are on their way without anybody waiting for them.
     read_ahead: Cell<(usize, usize)>,
@@ -180,19 +189,20 @@ impl Client {
             connection.close(errno);
         })?;
         if session.plan(Opcode::BatchForget) == Plan::Send {
-            connection.allow_batches();
+            connection.allow_batches(options.forget_delay);
         }
         let read_limit = usize::try_from(session.max_read()).unwrap_or(usize::MAX).min(limits.max_payload);
         let write_limit = usize::try_from(session.max_write()).unwrap_or(usize::MAX).min(limits.max_payload);
         let locks = LockTable::new(connection.scheduler());
+        let hasher = Hasher::new(connection.now().as_nanos());
         let client = Rc::new(Self {
             connection,
             session: RefCell::new(session),
             options,
             read_limit,
             write_limit,
-            nodes: RefCell::default(),
-            names: NameCache::new(options.names),
+            nodes: Nodes::new(hasher),
+            names: NameCache::new(options.names, hasher),
             contents: ContentsCache::new(options.contents),
             idle: IdleHandles::default(),
             open_files: OpenFiles::default(),
@@ -200,6 +210,7 @@ impl Client {
             locks,
             root: RefCell::default(),
             version: Cell::default(),
+            lost_changes: Cell::default(),
             unstable: Unstable::default(),
             read_ahead: Cell::default(),
             buried: RefCell::default(),
@@ -249,7 +260,7 @@ impl Client {
         if number.is_root() {
             return self.root.borrow().clone().ok_or(Errno::ENOTCONN);
         }
-        self.nodes.borrow().get(&number).and_then(Weak::upgrade).ok_or(Errno::ESTALE)
+        self.nodes.get(number).ok_or(Errno::ESTALE)
     }
 
     fn plan(&self, opcode: Opcode) -> Plan {
@@ -294,8 +305,7 @@ impl Client {
     /// The node that a reply names, with the reference that the reply carries counted.
     fn receive(self: &Rc<Self>, entry: &Entry, asked: Version) -> Rc<FuseNode> {
         let learned = Learned { attributes: entry.attributes, lifetime: entry.attr_lifetime, asked };
-        let known = self.nodes.borrow().get(&entry.node).and_then(Weak::upgrade);
-        if let Some(node) = known {
+        if let Some(node) = self.nodes.get(entry.node) {
             if node.identity() == entry.identity() {
                 node.count_lookup();
                 node.learn(&learned);
@@ -304,16 +314,8 @@ impl Client {
             node.mark_stale();
         }
         let node = FuseNode::new(self, entry.identity(), 1, &learned);
-        self.nodes.borrow_mut().insert(entry.node, Rc::downgrade(&node));
+        self.nodes.insert(&node);
         node
-    }
-
-    /// Takes a node that is being dropped out of the table, if it is still in there.
-    fn remove_node(&self, node: &FuseNode) {
-        let mut nodes = self.nodes.borrow_mut();
-        if nodes.get(&node.number()).is_some_and(|known| core::ptr::eq(known.as_ptr(), node)) {
-            nodes.remove(&node.number());
-        }
     }
 
     /// Lets go of everything, the session having ended without a farewell: the connection is closed, and nobody has to be
@@ -322,7 +324,7 @@ impl Client {
         self.idle.clear();
         self.names.clear();
         drop(self.root.take());
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
+        let nodes = self.nodes.all();
         for node in &nodes {
             node.distrust_attributes();
             node.mark_stale();
@@ -380,7 +382,7 @@ impl FileSystem for Client {
         drop(root);
         // Requests on a node are answered before the node is forgotten.
         self.connection.drain();
-        let nodes: Vec<_> = self.nodes.borrow().values().filter_map(Weak::upgrade).collect();
+        let nodes = self.nodes.all();
         for node in &nodes {
             // Whoever still holds it gets ESTALE; the server need not know it any more.
             node.mark_stale();

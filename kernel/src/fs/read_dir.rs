@@ -76,7 +76,8 @@ impl DirEntry {
         }
     }
 
-    /// Its attributes. Links are not followed. Mostly costs nothing right after the listing.
+    /// Its attributes. Links are not followed. Mostly costs nothing while the listing goes on; who takes all names first and
+    /// looks at them then pays for a request each.
     ///
     /// # Errors
     ///

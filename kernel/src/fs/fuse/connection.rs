@@ -16,6 +16,10 @@
 //! submitted since the last one, with one notification, and then takes completions. So the more threads are
 //! busy, the fewer notifications a request costs.
 //!
+//! References that are returned have a queue of the device and a notification of their own, and nobody waits for that. So they
+//! are put off until there are as many as one message takes, or until the first of them has waited for
+//! [`Options::forget_delay`](super::Options).
+//!
 //! # Ownership
 //!
 //! While a request is in flight the device owns its buffers. A thread that gives up leaves them there: its slot
@@ -81,6 +85,8 @@ struct State {
     by_request: SlotTable,
     uniques: UniqueAllocator,
     forgets: VecDeque<Forget>,
+    /// Until when the first of them is put off.
+    forgets_until: Instant,
     releases: VecDeque<OwedRelease>,
     /// Requests in flight that nobody waits for any more, which the server is to be told.
     interrupts: VecDeque<Unique>,
@@ -106,7 +112,12 @@ impl Scheduler for Clock {
 impl State {
     /// Whether there is something to send that nobody waits for.
     fn owes(&self) -> bool {
-        !self.releases.is_empty() || !self.forgets.is_empty() || !self.interrupts.is_empty()
+        self.owes_now() || !self.forgets.is_empty()
+    }
+
+    /// Whether some of that is not put off.
+    fn owes_now(&self) -> bool {
+        !self.releases.is_empty() || !self.interrupts.is_empty()
     }
 }
 
@@ -131,6 +142,8 @@ pub struct Connection {
     in_flight: Cell<usize>,
     /// How many references may travel in one message.
     forget_batch: Cell<usize>,
+    /// How long references that are returned are put off.
+    forget_delay: Cell<Duration>,
     /// Whether FLUSH, sent when nobody waited for the answer, was answered with ENOSYS.
     no_flush: Cell<bool>,
     /// Whether the server understands INTERRUPT.
@@ -151,6 +164,7 @@ impl Connection {
             by_request: SlotTable::default(),
             uniques: UniqueAllocator::new(),
             forgets: VecDeque::new(),
+            forgets_until: Instant::from_nanos(0),
             releases: VecDeque::new(),
             interrupts: VecDeque::new(),
             unpublished: false,
@@ -166,6 +180,7 @@ impl Connection {
             patience,
             in_flight: Cell::new(0),
             forget_batch: Cell::new(1),
+            forget_delay: Cell::new(Duration::ZERO),
             no_flush: Cell::new(false),
             interrupts: Cell::new(Interrupts::Never),
             silent: Cell::new(false),
@@ -192,9 +207,10 @@ impl Connection {
         self.scheduler.now()
     }
 
-    /// Allows BATCH_FORGET, once it is known that the server has it.
-    pub fn allow_batches(&self) {
+    /// Allows BATCH_FORGET, once it is known that the server has it; references wait for each other for so long.
+    pub fn allow_batches(&self, delay: Duration) {
         self.forget_batch.set(FORGET_BATCH);
+        self.forget_delay.set(delay);
     }
 
     /// Says whether the server understands INTERRUPT.
@@ -378,8 +394,10 @@ impl Connection {
         self.device.borrow_mut().recycle(buffer);
     }
 
-    /// Waits until nothing is owed or in flight, or the connection's patience is over.
+    /// Waits until nothing is owed or in flight, or the connection's patience is over. Nothing is put off from then on.
     pub fn drain(&self) {
+        self.forget_delay.set(Duration::ZERO);
+        self.state.borrow_mut().forgets_until = Instant::from_nanos(0);
         let deadline = self.deadline();
         while self.is_busy() && self.room.wait_until(deadline) == Wake::Notified {}
     }
@@ -438,10 +456,24 @@ impl Connection {
         })
     }
 
-    /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed.
+    /// When to [`poll`](Self::poll) even if the device is silent: soon, where memory was too short to send what is owed, and
+    /// when references have been put off for long enough.
     pub fn next_poll(&self) -> Option<Instant> {
         let state = self.state.borrow();
-        (state.owes() && state.closed.is_none()).then(|| self.now().saturating_add(SHORTAGE))
+        if state.closed.is_some() || !state.owes() {
+            return None;
+        }
+        let soon = self.now().saturating_add(SHORTAGE);
+        Some(if state.owes_now() || self.has_due_forgets(&state) { soon } else { state.forgets_until })
+    }
+
+    /// Whether references are to be returned now.
+    fn has_due_forgets(&self, state: &State) -> bool {
+        match state.forgets.len() {
+            0 => false,
+            count if count >= self.forget_batch.get() => true,
+            _ => self.now() >= state.forgets_until,
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -562,17 +594,23 @@ impl Connection {
 
     /// Sends what is owed as far as there is room, and tells the device of everything new.
     fn send(self: &Rc<Self>) -> Work {
-        {
+        let (owes_now, has_due_forgets) = {
             let state = self.state.borrow();
+            let (owes_now, has_due_forgets) = (state.owes_now(), self.has_due_forgets(&state));
             // The rule, as every look of the core's loop comes here.
-            let is_idle = !state.owes() && !state.unpublished;
+            let is_idle = !owes_now && !has_due_forgets && !state.unpublished;
             if is_idle || state.closed.is_some() {
                 return Work::None;
             }
+            (owes_now, has_due_forgets)
+        };
+        if owes_now {
+            self.send_releases();
+            self.send_interrupts();
         }
-        self.send_releases();
-        self.send_interrupts();
-        self.send_forgets();
+        if has_due_forgets {
+            self.send_forgets();
+        }
         if !core::mem::take(&mut self.state.borrow_mut().unpublished) {
             return Work::None;
         }

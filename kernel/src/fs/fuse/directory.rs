@@ -5,6 +5,17 @@
 //! get to is not lost; looking at each file of a listing then costs no further request. A server that does not
 //! implement READDIRPLUS says so once, and is asked with READDIR from then on.
 //!
+//! # Which of the two
+//!
+//! ```text
+//!   READDIRPLUS 4 KiB        READDIR 64 KiB                        nobody has looked at a file of the directory meanwhile
+//!                            READDIRPLUS 64 KiB                    somebody has
+//! ```
+//!
+//! A node costs server and client several times what a name costs, and most who list a directory want names. So where the
+//! server leaves it to us (READDIRPLUS_AUTO), only the first few names come with nodes, and more do when somebody looks at
+//! files of this directory while it is listed. A server that gave READDIRPLUS without that gets nothing else.
+//!
 //! Positions are cookies of the server. A reply that leads nowhere is an error, and so is a listing that takes
 //! more than [`REPLIES_MAX`] replies: it goes in a circle.
 
@@ -13,7 +24,7 @@ use alloc::rc::Rc;
 use core::any::Any;
 
 use fuse_proto::ops::{OpenDir, Opened, ReadDir, ReadDirPlus, ReleaseDir};
-use fuse_proto::{DirEntry, DirOffset, Errno, FileHandle, ListedNode, Opcode, Operation, Plan};
+use fuse_proto::{DirEntry, DirOffset, Errno, FileHandle, InitFlags, ListedNode, Opcode, Operation, Plan};
 
 use super::connection::{Answer, Closing, Keep, Late, payload};
 use super::file_type;
@@ -22,6 +33,9 @@ use crate::fs::vfs::{OpenDirectory, RawEntry};
 
 /// Bytes asked for at a time.
 const LISTING: u32 = 64 * 1024;
+
+/// Bytes asked for at first, where it is not known whether anybody wants the nodes.
+const FIRST_NODES: u32 = 4 * 1024;
 
 /// Most replies that make up one listing: 4 GiB of names.
 const REPLIES_MAX: u32 = 65_536;
@@ -99,32 +113,48 @@ impl FuseDirectory {
             return Err(Errno::EIO);
         }
         let client = Rc::clone(self.node.client());
-        if client.plan(Opcode::ReadDirPlus) == Plan::Send {
-            match self.fetch_with_nodes() {
+        if let Some(most) = self.bytes_with_nodes() {
+            match self.fetch_with_nodes(self.size(most)) {
                 Err(Errno::ENOSYS) if client.learn_unsupported(Opcode::ReadDirPlus).is_some() => {}
                 result => return result,
             }
         }
-        self.fetch_names()
+        self.fetch_names(self.size(LISTING))
     }
 
-    fn size(&self) -> u32 {
-        self.node.client().max_read().min(LISTING)
+    /// Whether to ask for nodes along with the names, and for how many bytes at most.
+    fn bytes_with_nodes(&self) -> Option<u32> {
+        let client = self.node.client();
+        if client.plan(Opcode::ReadDirPlus) != Plan::Send {
+            return None;
+        }
+        let is_choice = client.session.borrow().flags().contains(InitFlags::READDIRPLUS_AUTO);
+        let is_first = self.position == DirOffset::START;
+        let was_looked_at = self.node.forget_looks();
+        match (is_choice, is_first, was_looked_at) {
+            (false, ..) => Some(LISTING),
+            (true, true, _) => Some(FIRST_NODES),
+            (true, false, true) => Some(LISTING),
+            (true, false, false) => None,
+        }
     }
 
-    fn exchange<O: Operation>(&self, operation: &O, late: Late) -> Result<Answer, Errno> {
+    fn size(&self, most: u32) -> u32 {
+        self.node.client().max_read().min(most)
+    }
+
+    fn exchange<O: Operation>(&self, operation: &O, size: u32, late: Late) -> Result<Answer, Errno> {
         let connection = &self.node.client().connection;
-        let size = usize::try_from(self.size()).unwrap_or(0);
+        let size = usize::try_from(size).unwrap_or(0);
         let payload = connection.buffer_in_time(size)?;
         connection.submit(operation, Some(payload), late, self.keep())?.wait()
     }
 
-    fn fetch_with_nodes(&mut self) -> Result<(), Errno> {
-        let operation =
-            ReadDirPlus { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
+    fn fetch_with_nodes(&mut self, size: u32) -> Result<(), Errno> {
+        let operation = ReadDirPlus { node: self.node.number(), handle: self.handle(), offset: self.position, size };
         let client = Rc::clone(self.node.client());
         let asked = client.next_version();
-        let answer = self.exchange(&operation, Late::List(operation))?;
+        let answer = self.exchange(&operation, size, Late::List(operation))?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
             .and_then(|payload| Ok((payload.is_empty(), operation.parse(payload)?)));
         let result = listing.map_err(|error| client.connection.judge(error)).map(|(is_empty, mut listing)| {
@@ -144,11 +174,10 @@ impl FuseDirectory {
         result
     }
 
-    fn fetch_names(&mut self) -> Result<(), Errno> {
-        let operation =
-            ReadDir { node: self.node.number(), handle: self.handle(), offset: self.position, size: self.size() };
+    fn fetch_names(&mut self, size: u32) -> Result<(), Errno> {
+        let operation = ReadDir { node: self.node.number(), handle: self.handle(), offset: self.position, size };
         let client = Rc::clone(self.node.client());
-        let answer = self.exchange(&operation, Late::Nothing)?;
+        let answer = self.exchange(&operation, size, Late::Nothing)?;
         let listing = payload(&operation, answer.unique, &answer.buffers)
             .and_then(|payload| Ok((payload.is_empty(), operation.parse(payload)?)));
         let result = listing.map_err(|error| client.connection.judge(error)).map(|(is_empty, mut listing)| {

@@ -8,7 +8,7 @@
 //!                                                       names below it that are cached }
 //! ```
 //!
-//! There is one `FuseNode` per object, found by its number in [`Client::nodes`](super::Client). Each reply that
+//! There is one `FuseNode` per object, found by its number in [`Nodes`](super::nodes). Each reply that
 //! names the object adds one to `lookups`, and the last handle that is dropped returns them all. So the two
 //! counts agree whenever no message is on its way, however often a name was looked up, cached or evicted.
 //!
@@ -29,7 +29,6 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -80,8 +79,10 @@ pub struct FuseNode {
     unstable: Cell<bool>,
     /// Whether its last name has been removed from here.
     removed: Cell<bool>,
-    /// Where the cache keeps names of this directory.
-    pub(super) names: RefCell<BTreeMap<Rc<[u8]>, usize>>,
+    /// Where the cache keeps the first of its names of this directory.
+    pub(super) first_name: Cell<Option<usize>>,
+    /// Whether somebody has looked at something in this directory since a listing last asked.
+    looked_into: Cell<bool>,
     /// A handle to the file that is open now, if there is one.
     pub(super) handle: RefCell<Weak<Handle>>,
     /// Whose turn it is to append, once somebody has.
@@ -91,6 +92,9 @@ pub struct FuseNode {
 impl FuseNode {
     /// A node on which the server has counted `lookups`.
     pub fn new(client: &Rc<Client>, identity: Identity, lookups: u64, learned: &Learned) -> Rc<Self> {
+        // It may have been here before, and was changed after this was asked for (FU-SEM-5).
+        let is_outdated = learned.asked < client.lost_changes.get();
+        let until = if is_outdated { Instant::from_nanos(0) } else { client.now().saturating_add(learned.lifetime) };
         Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             client: Rc::clone(client),
@@ -99,15 +103,16 @@ impl FuseNode {
             attributes: Cell::new(learned.attributes),
             attributes_asked: Cell::new(learned.asked),
             attributes_changed: Cell::default(),
-            attributes_until: Cell::new(client.now().saturating_add(learned.lifetime)),
+            attributes_until: Cell::new(until),
             changes: Cell::new(0),
-            size_until: Cell::new(client.now().saturating_add(learned.lifetime)),
+            size_until: Cell::new(until),
             stale: Cell::new(false),
             contents: RefCell::default(),
             names_changed: Cell::default(),
             unstable: Cell::new(false),
             removed: Cell::new(false),
-            names: RefCell::default(),
+            first_name: Cell::new(None),
+            looked_into: Cell::new(false),
             handle: RefCell::default(),
             appending: OnceCell::new(),
         })
@@ -133,10 +138,20 @@ impl FuseNode {
         self.me.upgrade().expect("a node is only reached through a handle")
     }
 
+    /// What tables remember it by that do not keep it.
+    pub(super) fn weak_handle(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
+    }
+
     /// What a request about this node keeps alive.
     pub fn keep(&self) -> Keep {
         let node: Rc<dyn Any> = self.handle_to_self();
         Some(node)
+    }
+
+    /// Whether something in this directory was looked at since this was last asked.
+    pub fn forget_looks(&self) -> bool {
+        self.looked_into.take()
     }
 
     /// Counts another reference.
@@ -326,13 +341,14 @@ impl Node for FuseNode {
 impl Drop for FuseNode {
     fn drop(&mut self) {
         self.client.connection.forget(self.number(), self.lookups.take());
-        self.client.remove_node(self);
+        self.client.nodes.remove(self);
+        let changes = &self.client.lost_changes;
+        changes.set(changes.get().max(self.attributes_changed.get()));
         if self.unstable.get() {
             self.client.unstable.lose(self.number());
         }
-        let names = core::mem::take(self.names.get_mut());
-        if !names.is_empty() {
-            self.client.bury(self.client.names.take(names.into_values()));
+        if let Some(first) = self.first_name.get() {
+            self.client.bury(self.client.names.take(first));
         }
     }
 }

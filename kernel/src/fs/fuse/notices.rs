@@ -4,7 +4,7 @@
 //! that breaks a rule gets none (HD-FS-43). Questions of the server are not answered: nothing that we remember of files is
 //! newer than what it has.
 
-use alloc::rc::{Rc, Weak};
+use alloc::rc::Rc;
 
 use fuse_proto::{NodeId, Notification};
 
@@ -23,7 +23,7 @@ impl Client {
         if node.is_root() {
             return self.root.borrow().clone();
         }
-        self.nodes.borrow().get(&node).and_then(Weak::upgrade)
+        self.nodes.get(node)
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Mount {
 }
 
 fn options() -> Options {
-    Options { idle_handles: 0, contents: 0, ..Options::default() }
+    Options { idle_handles: 0, contents: 0, forget_delay: Duration::ZERO, ..Options::default() }
 }
 
 /// Mounts a server that `prepare` has filled.

@@ -1,6 +1,7 @@
 //! What is owed to the server: references to return, handles to release, and the word that nobody waits any more.
 //!
-//! Debts are queued and sent by the next poll, as soon as the device has room; nobody waits for them. They come from
+//! Debts are queued and sent by the next poll, references a little later, as soon as the device has room; nobody waits for
+//! them. They come from
 //! nodes and handles that are dropped, from malformed answers (FU-RV-8), and from answers that came too late.
 
 use alloc::rc::Rc;
@@ -51,6 +52,9 @@ impl Connection {
     pub fn forget(&self, node: NodeId, lookups: u64) {
         let mut state = self.state.borrow_mut();
         if lookups > 0 && !node.is_root() && state.closed.is_none() {
+            if state.forgets.is_empty() {
+                state.forgets_until = self.now().saturating_add(self.forget_delay.get());
+            }
             state.forgets.push_back(Forget { node, lookups });
         }
     }

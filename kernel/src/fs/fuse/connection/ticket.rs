@@ -63,37 +63,37 @@ impl Ticket {
             let mut state = connection.state.borrow_mut();
             let reason = state.closed.unwrap_or(Errno::EIO);
             let Some(slot) = state.slots.get_mut(self.slot) else { return Err(reason) };
-            match core::mem::replace(&mut slot.phase, Phase::Free) {
+            if let Phase::InFlight { unique, .. } = slot.phase {
+                let event = Rc::clone(&slot.event);
+                drop(state);
+                if event.wait_until(deadline) == Wake::TimedOut && !self.is_answered() {
+                    // The device may have missed the notification; it costs nothing to tell it again.
+                    connection.device.borrow_mut().publish();
+                    let errno = connection.waited_in_vain();
+                    // Nobody interrupts what was lost with the device.
+                    if !self.is_answered() {
+                        connection.interrupt(unique);
+                    }
+                    return Err(errno);
+                }
+                continue;
+            }
+            self.waits = false;
+            let phase = core::mem::replace(&mut slot.phase, Phase::Free);
+            return match phase {
                 Phase::Done { answer, late: _, keep } => {
-                    self.waits = false;
                     state.free.push(self.slot);
                     drop(state);
                     drop(keep);
-                    return Ok(answer);
+                    Ok(answer)
                 }
                 Phase::Lost => {
-                    self.waits = false;
                     state.free.push(self.slot);
-                    return Err(reason);
+                    Err(reason)
                 }
                 // Not while there is a ticket for it.
-                Phase::Free => return Err(reason),
-                Phase::InFlight { unique, late, keep, waiter } => {
-                    slot.phase = Phase::InFlight { unique, late, keep, waiter };
-                    let event = Rc::clone(&slot.event);
-                    drop(state);
-                    if event.wait_until(deadline) == Wake::TimedOut && !self.is_answered() {
-                        // The device may have missed the notification; it costs nothing to tell it again.
-                        connection.device.borrow_mut().publish();
-                        let errno = connection.waited_in_vain();
-                        // Nobody interrupts what was lost with the device.
-                        if !self.is_answered() {
-                            connection.interrupt(unique);
-                        }
-                        return Err(errno);
-                    }
-                }
-            }
+                Phase::Free | Phase::InFlight { .. } => Err(reason),
+            };
         }
     }
 

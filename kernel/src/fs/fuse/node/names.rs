@@ -35,6 +35,7 @@ impl FuseNode {
     /// What `name` means in this directory.
     pub(super) fn find(&self, name: &[u8], freshness: Freshness) -> Result<Rc<FuseNode>, Errno> {
         self.check_directory()?;
+        self.looked_into.set(true);
         let client = &self.client;
         if freshness == Freshness::Cached {
             match client.names.get(self, name, client.now()) {
@@ -68,7 +69,7 @@ impl FuseNode {
     pub fn remember(&self, name: &[u8], node: Option<Rc<FuseNode>>, lifetime: Duration, asked: Version) {
         if asked >= self.names_changed.get() {
             let until = self.client.now().saturating_add(lifetime);
-            self.client.names.insert(&self.handle_to_self(), name, node, until);
+            self.client.names.insert(self, name, node, until);
         }
     }
 }

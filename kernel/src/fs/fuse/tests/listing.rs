@@ -27,7 +27,10 @@ fn crowd(server: &mut Server) {
 
 #[test]
 fn every_name_is_listed_once_and_looking_at_it_costs_nothing() {
-    let mount = mount(crowd);
+    let mount = mount(|server| {
+        crowd(server);
+        server.manners.init_flags = InitFlags::BASIC - InitFlags::READDIRPLUS_AUTO;
+    });
     let entries = list(&mount, "d").expect("it can be listed");
     let names: BTreeSet<_> = entries.iter().map(|entry| entry.name.to_vec()).collect();
     assert_eq!((entries.len(), names.len()), (1002, 1002));
@@ -38,6 +41,31 @@ fn every_name_is_listed_once_and_looking_at_it_costs_nothing() {
     let kind = |name: &[u8]| entries.iter().find(|entry| *entry.name == *name).and_then(|entry| entry.file_type);
     assert_eq!(kind(b"sub"), Some(FileType::Directory));
     assert_eq!(kind(b"link"), Some(FileType::Symlink));
+    mount.finish();
+}
+
+#[test]
+fn where_it_is_left_to_us_only_the_first_names_come_with_nodes() {
+    let mount = mount(crowd);
+    let names = list(&mount, "d").map(|entries| entries.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>());
+    assert_eq!(names.map(|names| names.len()), Ok(1002));
+    assert!(mount.count("READDIRPLUS") == 1 && mount.count("READDIR") > 0);
+    assert!(mount.client.names.len() < 30, "{}", mount.client.names.len());
+    mount.finish();
+}
+
+#[test]
+fn who_looks_at_the_files_of_a_listing_gets_all_with_nodes() {
+    let mount = mount(crowd);
+    let directory = mount.find("d").expect("it is there");
+    let mut listing = directory.open_directory().expect("it can be listed");
+    while let Some(entry) = listing.next().expect("the names are good") {
+        let node = directory.lookup(&entry.name, Freshness::Cached).expect("it is there");
+        assert!(node.metadata().is_ok());
+    }
+    assert!(mount.count("READDIRPLUS") > 2 && mount.count("READDIR") == 0);
+    assert_eq!(mount.count("LOOKUP"), 1, "that of the directory");
+    drop((listing, directory));
     mount.finish();
 }
 

@@ -141,6 +141,27 @@ fn compare(mount: &Mount) {
     }
 }
 
+/// MKDIR is answered after another thread has found what it made, and changed it; that thread has let go of it again.
+#[test]
+fn fu_sem_5_an_answer_from_before_a_change_is_not_believed_by_a_new_node() {
+    let mount = mount_with(Options { names: 2, ..options() }, |server| {
+        server.manners.name_lifetime = Duration::from_secs(86_400);
+        server.manners.attr_lifetime = Duration::from_secs(86_400);
+    })
+    .expect("willing");
+    {
+        let behaviour = &mut mount.model.lock().behaviour;
+        behaviour.prompt = true;
+        behaviour.order = Order::Any(0);
+    }
+    let client = Rc::clone(&mount.client);
+    mount.pump.meanwhile(move || drop(act(&client, &Step::SetMode(1, 0))));
+    act(&mount.client, &Step::MakeDirectory(1)).map(drop).expect("there is none yet");
+    mount.pump.settle();
+    compare(&mount);
+    mount.finish();
+}
+
 const CHANGES: [Opcode; 9] = [
     Opcode::MkNod,
     Opcode::MkDir,

@@ -232,6 +232,41 @@ fn fu_fr_11_forgets_wait_for_room_and_travel_together() {
 }
 
 #[test]
+fn fu_fr_11_forgets_wait_for_each_other_but_not_for_long() {
+    let forget_delay = Duration::from_millis(100);
+    let mount = mount_with(Options { names: 1, forget_delay, ..options() }, |server| {
+        (0..100).for_each(|i| {
+            server.file(&std::format!("f{i}"), b"x");
+        });
+    })
+    .expect("the server is willing");
+    let root = mount.client.root().expect("mounted");
+    let look = |i: usize| root.lookup(std::format!("f{i}").as_bytes(), Freshness::Cached).map(drop);
+    let connection = &mount.client.connection;
+    (0..10).for_each(|i| look(i).expect("it exists"));
+    assert_eq!(mount.count("FORGET") + mount.count("BATCH_FORGET"), 0);
+    assert!(connection.is_busy());
+    assert_eq!(connection.arm(), Armed::Idle);
+    let until = connection.next_poll().expect("it is not forgotten");
+    assert!(until > mount.client.now() && until <= mount.client.now().saturating_add(forget_delay));
+    mount.pump.advance(forget_delay);
+    mount.pump.settle();
+    assert_eq!((mount.count("FORGET"), mount.count("BATCH_FORGET")), (0, 1));
+    assert_eq!(connection.next_poll(), None);
+    // As many as go together do not wait.
+    let nodes: Vec<_> = (10..90).map(|i| root.lookup(std::format!("f{i}").as_bytes(), Freshness::Cached)).collect();
+    drop(nodes);
+    mount.pump.turn();
+    assert_eq!((mount.count("FORGET"), mount.count("BATCH_FORGET")), (0, 3));
+    look(90).expect("it exists");
+    // Nor do any at the end.
+    let before = mount.client.now();
+    mount.client.shutdown();
+    assert!(mount.client.now() < before.saturating_add(forget_delay));
+    mount.finish();
+}
+
+#[test]
 fn fu_ini_14_a_refused_session_is_no_mount() {
     let refused = mount_with(options(), |server| server.manners.unsupported.insert(Opcode::Init.raw()));
     assert_eq!(refused.err(), Some(Errno::ENOSYS));
