@@ -245,7 +245,7 @@ mod tests {
         }
         assert_eq!(all.len(), 96);
         assert!(all.iter().enumerate().all(|(number, cell)| !all[..number].contains(cell)));
-        assert_eq!(all.iter().filter(|cell| cell.requests > 65_536).count(), 6);
+        assert_eq!(all.iter().filter(|cell| cell.requests > 65_536).count(), 4);
     }
 
     #[test]

@@ -102,21 +102,3 @@ fn hd_cfg_12_keys_and_tables_of_receive_side_scaling_are_not_looked_at() {
         }
     }
 }
-
-#[test]
-fn hd_cfg_15_the_size_of_notifications_is_not_looked_at() {
-    const NOTIFICATION: FeatureBits = FeatureBits::bit(0);
-    for bus in BUSES {
-        for size in [0, u32::MAX] {
-            let mut config = b"share".to_vec();
-            config.resize(36, 0);
-            config.extend(1_u32.to_le_bytes());
-            config.extend(size.to_le_bytes());
-            let rig = device(bus, 26, NOTIFICATION, &config);
-            let options = virtio_fs::Options::default();
-            VirtioFs::new(rig.transport(), rig.memory, &HASTE, &options).expect("a share without notifications");
-            assert_eq!(rig.device.state().accepted & NOTIFICATION.bits(), 0);
-            assert!(!fields(&rig).iter().any(|&(at, _)| at >= 40));
-        }
-    }
-}
