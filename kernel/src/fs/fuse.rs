@@ -261,10 +261,12 @@ impl Client {
     /// The node with this [`id`](Node::id), to which somebody has a handle.
     fn find_node(&self, id: u64) -> Result<Rc<FuseNode>, Errno> {
         let number = NodeId::new(self.epoch.mark(id)).ok_or(Errno::ESTALE)?;
-        if number.is_root() {
-            return self.root.borrow().clone().ok_or(Errno::ENOTCONN);
-        }
-        self.nodes.get(number).ok_or(Errno::ESTALE)
+        self.known(number).ok_or(if number.is_root() { Errno::ENOTCONN } else { Errno::ESTALE })
+    }
+
+    /// The node with this number, if somebody has a handle to it.
+    fn known(&self, number: NodeId) -> Option<Rc<FuseNode>> {
+        if number.is_root() { self.root.borrow().clone() } else { self.nodes.get(number) }
     }
 
     fn plan(&self, opcode: Opcode) -> Plan {

@@ -6,24 +6,16 @@
 
 use alloc::rc::Rc;
 
-use fuse_proto::{NodeId, Notification};
+use fuse_proto::Notification;
 
 use super::Client;
 use super::connection::Listener;
-use super::node::FuseNode;
 
 impl Client {
     /// Listens from now on, where the server can say something.
     pub(super) fn listen(self: &Rc<Self>) {
         let me: Rc<dyn Listener> = Rc::clone(self) as Rc<dyn Listener>;
         self.connection.set_listener(Rc::downgrade(&me));
-    }
-
-    fn known(&self, node: NodeId) -> Option<Rc<FuseNode>> {
-        if node.is_root() {
-            return self.root.borrow().clone();
-        }
-        self.nodes.get(node)
     }
 }
 

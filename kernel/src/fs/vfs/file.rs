@@ -158,11 +158,7 @@ pub trait OpenFile {
     ///
     /// ENXIO at or behind the end, and for data behind the last.
     fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
-        match (self.metadata()?.len, target) {
-            (len, _) if offset >= len => Err(Errno::ENXIO),
-            (_, SeekTarget::Data) => Ok(offset),
-            (len, SeekTarget::Hole) => Ok(len),
-        }
+        seek_without_holes(self.metadata()?.len, offset, target)
     }
 
     /// Copies bytes from this file to one of the same file system without their coming here, and returns how many those
@@ -209,5 +205,18 @@ pub trait OpenFile {
     /// What the file system says.
     fn flush(&self) -> Result<(), Errno> {
         Ok(())
+    }
+}
+
+/// Where the next data or hole begins in a file of `length` bytes of which nobody knows the holes.
+///
+/// # Errors
+///
+/// As [`OpenFile::seek`].
+pub fn seek_without_holes(length: u64, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+    match target {
+        _ if offset >= length => Err(Errno::ENXIO),
+        SeekTarget::Data => Ok(offset),
+        SeekTarget::Hole => Ok(length),
     }
 }

@@ -11,7 +11,6 @@
 //! device rather than with an error. See [`toro_core::dma::lend`].
 
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 
 use fuse_proto::Errno;
 use toro_core::{Dma, Instant};
@@ -66,11 +65,7 @@ impl Connection {
             log::error!("virtio-fs: memory was lent and does not come back; the file system is lost");
         }
         self.close(Errno::EIO);
-        let mut unfinished = Vec::new();
-        let reset = self.device.borrow_mut().reset(&mut |_, request| unfinished.push(request));
-        // Outside of the borrow: buffers go back to the device, or home.
-        unfinished.into_iter().for_each(|request| self.recycle(request));
-        if let Err(error) = reset {
+        if let Err(error) = self.reset_device() {
             log::error!("virtio-fs: the device keeps memory that was lent to it: {error}");
         }
         self.room.announce();

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 use toro_core::driver::fuse::{FuseCompletion, FuseDevice, FuseLimits, FuseRequest, RequestId};
-use toro_core::driver::{Armed, DeviceFault, Refusal, Refused};
+use toro_core::driver::{Armed, AttachError, DeviceFault, Refusal, Refused};
 
 use super::Connection;
 use super::slots::Phase;
@@ -59,15 +59,25 @@ impl Connection {
         self.close(Errno::ESTALE);
         self.state.borrow_mut().closed = Some(Errno::ESTALE);
         self.lose_answers();
-        let mut unfinished = Vec::new();
-        let reset = self.device.borrow_mut().reset(&mut |_, request| unfinished.push(request));
-        unfinished.into_iter().for_each(|request| self.recycle(request));
-        if let Err(error) = reset {
+        self.reset_device().map_err(|error| {
             log::error!("virtio-fs: the device cannot be reset: {error}");
-            return Err(Errno::EIO);
-        }
+            Errno::EIO
+        })?;
         let device = core::mem::replace(&mut *self.device.borrow_mut(), Box::new(Nobody));
         Ok(Self::new(device, Rc::clone(&self.scheduler), self.patience))
+    }
+
+    /// Resets the device, and takes all that it gives back.
+    ///
+    /// # Errors
+    ///
+    /// The device's: it may still have buffers then.
+    pub(super) fn reset_device(&self) -> Result<(), AttachError> {
+        let mut unfinished = Vec::new();
+        let reset = self.device.borrow_mut().reset(&mut |_, request| unfinished.push(request));
+        // Outside of the borrow: buffers go back to the device, or to whoever has lent them.
+        unfinished.into_iter().for_each(|request| self.recycle(request));
+        reset
     }
 
     /// Answers that are there and not yet taken are of a session that has ended.

@@ -20,7 +20,7 @@ use super::FuseFile;
 use crate::fs::fuse::connection::{Closing, Keep, Late};
 use crate::fs::fuse::node::Extent;
 use crate::fs::options::Rights;
-use crate::fs::vfs::{Allocation, SeekTarget, Sync};
+use crate::fs::vfs::{Allocation, SeekTarget, Sync, seek_without_holes};
 
 impl FuseFile {
     fn number(&self) -> FileHandle {
@@ -107,11 +107,7 @@ impl FuseFile {
         if let Ok(found) = self.ask_if_known(&operation, self.handle.keep(), |found| found)? {
             return Ok(found);
         }
-        match (self.handle.node.attributes(self.handle.handle)?.size, target) {
-            (size, _) if offset >= size => Err(Errno::ENXIO),
-            (_, SeekTarget::Data) => Ok(offset),
-            (size, SeekTarget::Hole) => Ok(size),
-        }
+        seek_without_holes(self.handle.node.attributes(self.handle.handle)?.size, offset, target)
     }
 
     /// Has the server copy a part of this file.
