@@ -116,6 +116,8 @@ impl FuseDirectory {
         if let Some(most) = self.bytes_with_nodes() {
             match self.fetch_with_nodes(self.size(most)) {
                 Err(Errno::ENOSYS) if client.learn_unsupported(Opcode::ReadDirPlus).is_some() => {}
+                // A name was removed between the server's reading the directory and its looking at the file.
+                Err(Errno::ENOENT) => {}
                 result => return result,
             }
         }

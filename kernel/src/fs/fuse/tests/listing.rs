@@ -45,6 +45,18 @@ fn every_name_is_listed_once_and_looking_at_it_costs_nothing() {
 }
 
 #[test]
+fn a_name_that_goes_while_its_node_is_looked_for_ends_no_listing() {
+    let mount = mount(|server| {
+        crowd(server);
+        server.manners.init_flags = InitFlags::BASIC - InitFlags::READDIRPLUS_AUTO;
+        server.manners.refuse_nodes = Some(Errno::ENOENT);
+    });
+    let names = list(&mount, "d").map(|entries| entries.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>());
+    assert_eq!(names.map(|names| names.len()), Ok(1002));
+    mount.finish();
+}
+
+#[test]
 fn where_it_is_left_to_us_only_the_first_names_come_with_nodes() {
     let mount = mount(crowd);
     let names = list(&mount, "d").map(|entries| entries.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>());

@@ -104,6 +104,8 @@ pub struct Manners {
     pub hide_kinds: bool,
     /// DESTROY is answered without a header.
     pub silent_destroy: bool,
+    /// What READDIRPLUS is answered with behind the first reply: a name that it has read is gone when it looks at it.
+    pub refuse_nodes: Option<Errno>,
     /// What every change of a name or an attribute is answered with.
     pub refuse_changes: Option<Errno>,
     /// All objects have the inode number 7, as those of several file systems of the host may.
@@ -138,6 +140,7 @@ impl Default for Manners {
             max_pages: 256,
             hide_kinds: false,
             silent_destroy: false,
+            refuse_nodes: None,
             refuse_changes: None,
             one_inode: false,
             rename_flags: true,

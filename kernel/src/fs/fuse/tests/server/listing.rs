@@ -34,6 +34,9 @@ impl Server {
         all.extend(names.iter().map(|(name, &number)| (name.clone(), number, cookies[name])));
         all.sort_by_key(|&(_, _, cookie)| core::cmp::Reverse(cookie));
         let plus = opcode == Opcode::ReadDirPlus;
+        if let Some(errno) = self.manners.refuse_nodes.filter(|_| plus && offset != 0) {
+            return Err(errno);
+        }
         let mut reply = Vec::new();
         for (name, number, cookie) in all.iter().filter(|&&(_, _, cookie)| offset == 0 || cookie < offset) {
             let head = if plus { size_of::<WireDirEntryPlus>() } else { size_of::<WireDirEntry>() };
