@@ -148,8 +148,10 @@ pub struct Recording {
     file: PathBuf,
 }
 
-/// What no frame on a network may be: cut short, not understood, or with a checksum that is wrong.
-pub const WRONG: &str = "_ws.malformed || ip.checksum.status == \"Bad\" || tcp.checksum.status == \"Bad\" || \
+/// What no frame on a network may be: cut short, not understood, or with a checksum that is wrong. A sum of zero may also be
+/// written as its complement, as Linux does for TCP, too: one segment in 65,536 (RFC 1624 §3).
+pub const WRONG: &str = "_ws.malformed || ip.checksum.status == \"Bad\" || \
+                         (tcp.checksum.status == \"Bad\" && !tcp.checksum.ffff) || \
                          udp.checksum.status == \"Bad\" || icmpv6.checksum.status == \"Bad\" || icmp.checksum.status == \"Bad\"";
 
 impl Recording {
@@ -183,7 +185,7 @@ impl Recording {
     ///
     /// What tshark says.
     pub fn segments(&self) -> Result<Vec<Segment>, String> {
-        let fields = ["frame.len", "ip.src", "ipv6.src", "tcp.len", "tcp.checksum.status"];
+        let fields = ["frame.len", "ip.src", "ipv6.src", "tcp.len", "tcp.checksum.ffff", "tcp.checksum.status"];
         let mut command = Command::new("tshark");
         command.arg("-n").arg("-r").arg(&self.file).args([
             "-Y",
@@ -197,8 +199,9 @@ impl Recording {
         let text = succeed(&mut command)?;
         let segment = |line: &str| {
             let words: Vec<_> = line.split('\t').collect();
-            let &[frame, v4, v6, data, checksum] = &words[..] else { return None };
-            let checksum = if checksum == "1" { Checksum::Good } else { Checksum::Other };
+            let &[frame, v4, v6, data, is_other_zero, checksum] = &words[..] else { return None };
+            let is_good = checksum == "1" || !is_other_zero.is_empty();
+            let checksum = if is_good { Checksum::Good } else { Checksum::Other };
             let source = format!("{v4}{v6}").parse().ok()?;
             Some(Segment { source, frame: frame.parse().ok()?, data: data.parse().ok()?, checksum })
         };
