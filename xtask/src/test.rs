@@ -48,6 +48,8 @@ const FILE_CLIENT: &str = "file systems on a model of a server";
 const LONG_TIMES: &str = "30";
 /// Those that meet no others.
 const ISOLATED: &str = "boot tests in networks of their own";
+/// Those that take no ports of this host.
+const STORAGE: &str = "boot tests of files and disks";
 
 /// A machine with the bytes of a word the other way around.
 const BIG_ENDIAN: &str = "s390x-unknown-linux-gnu";
@@ -199,12 +201,14 @@ pub fn run_groups(args: &TestArgs, supervisor: &Supervisor, tally: &mut Tally) -
     } else {
         miri(filter, args.seeds, tally)
     };
-    let mut isolated = self::boot(args);
+    let (mut isolated, mut storage) = (self::boot(args), self::boot(args));
     isolated.args(["--place", "namespace"]);
-    boot.args(["--place", "here"]);
+    boot.args(["--place", "here", "--part", "first"]);
+    storage.args(["--place", "here", "--part", "second"]);
     // Neither uses more than one processor for most of the time.
     let mut first: Lane<'_> = miri.iter_mut().map(|(name, command)| (name.as_str(), command)).collect();
     first.push_back((ISOLATED, &mut isolated));
+    first.push_back((STORAGE, &mut storage));
     tally.run_lanes(supervisor, vec![first, Lane::from([(BOOT, &mut boot)])])
 }
 

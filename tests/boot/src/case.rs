@@ -79,13 +79,33 @@ pub struct Selection {
     pub filter: Option<String>,
     /// Run only cases that run there.
     pub place: Option<Place>,
+    /// Run only cases of this part.
+    pub part: Option<Part>,
+}
+
+/// Two parts of the cases, which may run beside each other. Those of the second one take no ports of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What is in no other.
+    First,
+    /// Files and disks.
+    Second,
+}
+
+impl Part {
+    fn of(case: &Case) -> Self {
+        let is_second =
+            ["disks::", "fat::", "files::", "shares::"].iter().any(|subject| case.name.starts_with(subject));
+        if is_second { Self::Second } else { Self::First }
+    }
 }
 
 impl Selection {
     fn includes(&self, case: &Case) -> bool {
         let is_named = self.filter.as_ref().is_none_or(|text| case.name.contains(text));
         let is_there = self.place.is_none_or(|place| place == case.place);
-        is_named && is_there && self.long == (case.cost == Cost::Long)
+        let is_of_part = self.part.is_none_or(|part| part == Part::of(case));
+        is_named && is_there && is_of_part && self.long == (case.cost == Cost::Long)
     }
 }
 
@@ -170,6 +190,8 @@ mod tests {
         assert_eq!(run_all(&cases, &tool, &apart), 0);
         assert_eq!(count.take(), 0);
         assert_eq!(run_all(&cases, &tool, &Selection { place: Some(Place::Here), ..apart }), 1);
+        let parts = |name| Part::of(&Case::new(name, |_| Ok(())));
+        assert_eq!((parts("files::a"), parts("hello::files")), (Part::Second, Part::First));
         assert_eq!(count.take(), 3);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs the boot tests: `cargo xtask test`, or alone with
 //! `cargo run -p boot-tests -- --xtask target/debug/xtask [--quick | --long] [--filter TEXT]
-//! [--place here|namespace]`.
+//! [--place here|namespace] [--part first|second]`.
 //!
 //! Reports in libtest's format. The exit status is 0 when no case failed, 101 when one did, 2 for wrong arguments.
 //! `--inside CASE` is for this program itself: it runs one case in the network namespace that it is in.
@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use boot_tests::case::{self, Place, Selection};
+use boot_tests::case::{self, Part, Place, Selection};
 use boot_tests::cases;
 use boot_tests::netns;
 use boot_tests::tool::Tool;
@@ -29,6 +29,11 @@ fn main() -> ExitCode {
             Some("--place") => match words.next().as_deref().and_then(|place| place.to_str()) {
                 Some("here") => selection.place = Some(Place::Here),
                 Some("namespace") => selection.place = Some(Place::Namespace),
+                _ => return usage(),
+            },
+            Some("--part") => match words.next().as_deref().and_then(|part| part.to_str()) {
+                Some("first") => selection.part = Some(Part::First),
+                Some("second") => selection.part = Some(Part::Second),
                 _ => return usage(),
             },
             Some(netns::INSIDE) => inside = words.next(),
@@ -55,6 +60,8 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: boot-tests --xtask PROGRAM [--quick | --long] [--filter TEXT] [--place here|namespace]");
+    eprintln!(
+        "usage: boot-tests --xtask PROGRAM [--quick | --long] [--filter TEXT] [--place here|namespace] [--part first|second]"
+    );
     ExitCode::from(2)
 }
