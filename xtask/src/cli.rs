@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::disk::DiskOption;
@@ -15,7 +16,7 @@ use crate::network::NetworkOption;
 
 mod values;
 
-pub use values::{Accel, Machine, Nic, PortForward, VirtioInterface};
+pub use values::{Accel, FirmwareKind, ImageFormat, Machine, Nic, PortForward, VirtioInterface};
 
 /// Builds, runs and tests Toro.
 #[derive(Debug, Parser)]
@@ -38,6 +39,12 @@ pub enum Command {
     Run(RunArgs),
     /// Build an application and print its image's path and size
     Build(BuildArgs),
+    /// Build an application and make a disk image that boots it on machines with a BIOS or UEFI
+    ///
+    /// The image has a GUID partition table, GRUB for both kinds of firmware, the kernel, and, with `--data`, a FAT partition with
+    /// files that the guest mounts at /. It is made without root, and the same input makes the same image. Prints its path
+    /// and its size. docs/images.md explains it.
+    Image(ImageArgs),
     /// Run every test: on the host, under Miri, and in QEMU
     ///
     /// Ends with one summary line, `N passed, N failed, N skipped`.
@@ -60,7 +67,7 @@ pub enum Command {
     /// Install what `run` and `test` need, and nothing else
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
-    /// dosfstools, mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
+    /// dosfstools, mtools, gdisk and fdisk, GRUB, OVMF and qemu-img. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup(SetupArgs),
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
@@ -130,12 +137,47 @@ pub struct BuildArgs {
     pub drivers: Option<Vec<String>>,
 }
 
-/// Options of `run`.
+/// Options of `image`.
 #[derive(Args, Debug)]
-pub struct RunArgs {
+pub struct ImageArgs {
     /// What to build.
     #[command(flatten)]
     pub build: BuildArgs,
+    /// What kind of file to make
+    #[arg(long, value_enum, default_value_t = ImageFormat::Raw)]
+    pub format: ImageFormat,
+    /// Where to put it, if not below cargo's target directory; what is there is replaced when the image is complete
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Size of the disk in MiB, if not the smallest that holds everything; gce makes whole GiB of it
+    ///
+    /// What is left over belongs to the data partition. Empty sectors take no room in files.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2_097_152))]
+    pub size: Option<u32>,
+    /// Add a FAT partition with the files of this directory, which the guest mounts at / if it has a driver for the disk
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Command line for the guest, `key=value` words; it is in /toro/grub.cfg on the image's second partition
+    #[arg(long, value_name = "GUEST COMMAND LINE", allow_hyphen_values = true)]
+    pub append: Option<String>,
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// What to build; nothing where an image has it.
+    #[command(flatten)]
+    pub build: Option<BuildArgs>,
+    /// Boot this disk through the machine's firmware, instead of building an application: an image made by `image`
+    ///
+    /// After the file the same words as for `--disk`. With `if=ata` it is on the IDE controller of pc or the AHCI controller of
+    /// q35; the guest has a driver for the former. The guest's command line is in the image. Unless `--machine` says
+    /// otherwise, the machine is q35. An application that serves HTTP wants `--port 8080`.
+    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["app", "dev", "drivers", "append"])]
+    pub image: Option<DiskOption>,
+    /// Firmware that boots the image
+    #[arg(long, value_enum, default_value_t = FirmwareKind::Bios)]
+    pub firmware: FirmwareKind,
     /// Directory of the host that the guest sees as the virtio-fs share with the tag `share`
     #[arg(long, value_name = "DIR")]
     pub share: Option<PathBuf>,
@@ -153,7 +195,7 @@ pub struct RunArgs {
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
     /// Machine that QEMU emulates
-    #[arg(long, value_enum, default_value_t = Machine::Microvm)]
+    #[arg(long, value_enum, default_value_t = Machine::Microvm, default_value_if("image", ArgPredicate::IsPresent, "q35"))]
     pub machine: Machine,
     /// Interface of the guest's virtio devices; on microvm, transitional devices do not exist
     #[arg(long, value_enum, default_value_t = VirtioInterface::Modern)]
@@ -324,7 +366,9 @@ mod tests {
         assert_eq!((args.network, args.nic, args.pcap), (NetworkOption::User, Nic::Virtio, None));
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
-        assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
+        assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none());
+        assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev));
+        assert!(args.image.is_none() && args.firmware == FirmwareKind::Bios);
         assert!(args.gdb.is_none() && args.disks.is_empty());
     }
 
@@ -344,7 +388,7 @@ mod tests {
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
         assert_eq!((args.nics, args.nic), (Some(3), Nic::VirtioLegacy));
         assert_eq!((args.network, args.pcap), ("tap,queues=2".parse().unwrap(), Some(PathBuf::from("a.pcap"))));
-        assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
+        assert_eq!(args.build.unwrap().drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
     }

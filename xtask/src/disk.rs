@@ -218,6 +218,17 @@ pub struct Place {
     pub virtio: VirtioInterface,
     /// Number of its processors.
     pub cpus: u16,
+    /// Who reads the first disk.
+    pub first: FirstDisk,
+}
+
+/// What the first of a guest's disks is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstDisk {
+    /// For the guest, as the others.
+    ForTheGuest,
+    /// For the firmware, which boots from it and may have drivers that the guest lacks.
+    ForTheFirmware,
 }
 
 /// How many of `disks` are virtio devices.
@@ -239,9 +250,10 @@ pub fn check(options: &[DiskOption], place: Place) -> Result<Vec<Disk>, Failure>
     // Device, number and use of what was seen.
     let mut seen: Vec<((u64, u64), Access)> = Vec::new();
     let mut disks = Vec::new();
-    for option in options {
+    for (number, option) in options.iter().enumerate() {
         let trouble = |reason: String| Failure::input(format!("cannot use disk {}: {reason}", option.image.display()));
-        check_interface(option, place).map_err(|reason| trouble(reason.to_owned()))?;
+        let reader = if number == 0 { place.first } else { FirstDisk::ForTheGuest };
+        check_interface(option, place, reader).map_err(|reason| trouble(reason.to_owned()))?;
         let (identity, disk) = check_image(option, place).map_err(trouble)?;
         let clashes = |(other, access): &((u64, u64), Access)| {
             *other == identity && (*access == Access::ReadWrite || option.access == Access::ReadWrite)
@@ -256,8 +268,13 @@ pub fn check(options: &[DiskOption], place: Place) -> Result<Vec<Disk>, Failure>
 }
 
 /// Checks that the machine has such a device.
-fn check_interface(option: &DiskOption, place: Place) -> Result<(), &'static str> {
+fn check_interface(option: &DiskOption, place: Place, reader: FirstDisk) -> Result<(), &'static str> {
     match (option.interface, place.machine) {
+        (DiskInterface::Ata, Machine::Q35)
+            if reader == FirstDisk::ForTheFirmware && option.access == Access::ReadWrite && option.queues.is_none() =>
+        {
+            Ok(())
+        }
         (DiskInterface::Ata, Machine::Microvm) => Err("microvm has no IDE controller: use --machine pc, or if=virtio"),
         (DiskInterface::Ata, Machine::Q35) => {
             Err("q35 has an AHCI controller, which Toro has no driver for: use --machine pc, or if=virtio")

@@ -9,6 +9,7 @@
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
 //!     disk       images of disks                     supervise  no test hangs for ever
+//!     firmware   OVMF                                disk_image  disks that boot an application
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
 //!     backlog    many connections at once          conformance  which test holds which requirement
 //!     ports      free ones                           fuzz       lying devices made of random bytes
@@ -27,7 +28,9 @@ mod ci;
 mod cli;
 mod conformance;
 mod disk;
+mod disk_image;
 mod exit;
+mod firmware;
 mod fuzz;
 mod image;
 mod network;
@@ -65,6 +68,7 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Build(args) => build(args),
+        Command::Image(args) => disk_image::run(args),
         Command::Test(args) => test::run(args),
         Command::Ci => ci::run(),
         Command::Bench(args) => bench::run(args),

@@ -22,6 +22,7 @@ use std::process::{Command, Stdio};
 use crate::cli::{Machine, Nic, VirtioInterface};
 use crate::disk::Disk;
 use crate::exit::Failure;
+use crate::firmware::Firmware;
 use crate::network::Card;
 
 mod card;
@@ -54,8 +55,8 @@ impl Executor {
 /// A virtual machine to start.
 #[derive(Clone, Debug)]
 pub struct Vm<'a> {
-    /// The ELF image with a PVH note.
-    pub image: &'a Path,
+    /// What it starts with.
+    pub start: Start<'a>,
     /// Machine model.
     pub machine: Machine,
     /// Interface of virtio devices; a machine without PCI takes a transitional one for legacy.
@@ -66,8 +67,6 @@ pub struct Vm<'a> {
     pub cpus: u16,
     /// What executes the guest.
     pub executor: Executor,
-    /// The guest's command line.
-    pub command_line: &'a str,
     /// Kind of the network cards.
     pub nic: Nic,
     /// The network cards.
@@ -80,6 +79,20 @@ pub struct Vm<'a> {
     pub gdb: Option<u16>,
     /// The user's own arguments for QEMU, appended last.
     pub extra: &'a [OsString],
+}
+
+/// What a machine starts with.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// A kernel that QEMU puts into memory.
+    Kernel {
+        /// The ELF image with a PVH note.
+        image: &'a Path,
+        /// The guest's command line.
+        command_line: &'a str,
+    },
+    /// Firmware, which boots from the first disk.
+    Firmware(&'a Firmware),
 }
 
 /// How virtio devices appear to the guest.
@@ -155,16 +168,31 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     }
     for (number, disk) in vm.disks.iter().enumerate() {
         option("-blockdev", disk::node(number, disk));
-        option("-device", disk::device(number, vm.disks, disk, transport, vm.virtio));
+        let order = match vm.start {
+            Start::Firmware(_) if number == 0 => ",bootindex=0",
+            _ => "",
+        };
+        option("-device", disk::device(number, vm.disks, disk, transport, vm.virtio) + order);
     }
     if let Some(port) = vm.gdb {
         option("-gdb", format!("tcp:127.0.0.1:{port}"));
     }
-    if !vm.command_line.is_empty() {
-        option("-append", vm.command_line.to_owned());
+    match vm.start {
+        Start::Kernel { image, command_line } => {
+            if !command_line.is_empty() {
+                option("-append", command_line.to_owned());
+            }
+            arguments.push("-kernel".into());
+            arguments.push(image.into());
+        }
+        Start::Firmware(Firmware::Bios) => {}
+        Start::Firmware(Firmware::Uefi { code, variables, .. }) => {
+            for (number, file, access) in [(0, code, "on"), (1, variables, "off")] {
+                let file = file.to_string_lossy().replace(',', ",,");
+                option("-drive", format!("if=pflash,unit={number},format=raw,readonly={access},file={file}"));
+            }
+        }
     }
-    arguments.push("-kernel".into());
-    arguments.push(vm.image.into());
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
     if vm.gdb.is_some() {
         arguments.push("-S".into());
@@ -242,13 +270,12 @@ mod tests {
 
     fn line(change: impl FnOnce(&mut Vm<'_>)) -> String {
         let mut vm = Vm {
-            image: Path::new("/image"),
+            start: Start::Kernel { image: Path::new("/image"), command_line: "" },
             machine: Machine::Microvm,
             virtio: VirtioInterface::Modern,
             memory_mib: 128,
             cpus: 1,
             executor: Executor::Tcg,
-            command_line: "",
             nic: Nic::Virtio,
             cards: &[Card::user(None)],
             share: None,
@@ -319,6 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn firmware_boots_from_the_first_disk() {
+        use crate::disk::{Access, Disk, DiskInterface, Format};
+        let disk = Disk {
+            image: "/disk".into(),
+            format: Format::Raw,
+            interface: DiskInterface::Virtio,
+            access: Access::ReadWrite,
+            queues: 1,
+        };
+        let disks: &'static [Disk] = vec![disk.clone(), disk].leak();
+        let line = line(|vm| {
+            vm.machine = Machine::Q35;
+            vm.start = Start::Firmware(&Firmware::Bios);
+            vm.disks = disks;
+        });
+        assert!(
+            line.contains("drive=disk0,serial=disk0,rerror=report,werror=report,num-queues=1,bootindex=0 "),
+            "{line}"
+        );
+        assert_eq!(line.matches("bootindex").count(), 1);
+        assert!(!line.contains("-kernel") && !line.contains("-append") && !line.contains("pflash"));
+    }
+
+    #[test]
     fn kvm_passes_the_processor_through() {
         assert!(line(|vm| vm.executor = Executor::Kvm).contains("-accel kvm -cpu host"));
         assert!(line(|vm| vm.executor = Executor::Tcg).contains("-accel tcg -cpu max"));
@@ -330,13 +381,12 @@ mod tests {
         let mut vm_line = String::new();
         for command_line in ["", "a=b c"] {
             let vm = Vm {
-                image: Path::new("/image"),
+                start: Start::Kernel { image: Path::new("/image"), command_line },
                 machine: Machine::Q35,
                 virtio: VirtioInterface::Modern,
                 memory_mib: 1,
                 cpus: 1,
                 executor: Executor::Tcg,
-                command_line,
                 nic: Nic::Virtio,
                 cards: &[],
                 share: None,

@@ -10,6 +10,7 @@
 //! moment the first child runs, one loop on the main thread owns the machine; other threads only read from something
 //! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -24,13 +25,14 @@ use std::time::{Duration, Instant};
 use crate::accel;
 use crate::backlog;
 use crate::child;
-use crate::cli::{Machine, ParentEnd, RunArgs, VirtioInterface};
-use crate::disk::{self, Place};
+use crate::cli::{BuildArgs, FirmwareKind, Machine, ParentEnd, RunArgs, VirtioInterface};
+use crate::disk::{self, FirstDisk, Place};
 use crate::exit::{self, Failure, FailureKind};
+use crate::firmware::Firmware;
 use crate::image::{self, Application};
 use crate::network::{self, Wish};
 use crate::ports::HeldPorts;
-use crate::qemu::{self, Vm};
+use crate::qemu::{self, Start, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 use crate::symbolize::Symbolizer;
@@ -59,13 +61,17 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let virtio = network::interface_of_devices(args.machine, args.nic, args.virtio);
     check_interface(args.machine, virtio, args.share.is_some())?;
     let cards = network::number_of_cards(&wish);
-    check_room(args.machine, cards, args.share.is_some(), disk::virtio_devices(&args.disks))?;
-    let place = Place { machine: args.machine, virtio, cpus: args.cpus };
-    let disks = disk::check(&args.disks, place)?;
+    let wanted_disks: Vec<_> = args.image.iter().chain(&args.disks).cloned().collect();
+    check_room(args.machine, cards, args.share.is_some(), disk::virtio_devices(&wanted_disks))?;
+    check_firmware(args)?;
+    let first = args.image.as_ref().map_or(FirstDisk::ForTheGuest, |_| FirstDisk::ForTheFirmware);
+    let place = Place { machine: args.machine, virtio, cpus: args.cpus, first };
+    let disks = disk::check(&wanted_disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
-    let application = Application::find(&args.build)?;
+    let source = Source::find(args)?;
+    let http_port = source.http_port();
     let mut ports = HeldPorts::default();
-    let mut plan = network::plan(&wish, application.http_port, &mut ports)?;
+    let mut plan = network::plan(&wish, http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
 
     let mut programs = vec![Program::Qemu];
@@ -78,11 +84,21 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     if plan.needs_iproute() {
         programs.push(Program::Iproute);
     }
-    setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
-    plan.complete(&wish, application.http_port, &image::target_directory())?;
+    if args.firmware == FirmwareKind::Uefi {
+        programs.push(Program::Ovmf);
+    }
+    setup::ensure(&Needs { target_for: source.directory(), programs })?;
+    plan.complete(&wish, http_port, &image::target_directory())?;
+    if args.image.is_some() && !plan.words.is_empty() {
+        return Err(Failure::input(format!(
+            "the command line is in the image, and cannot be told `{}`: make the image with it, or use guest=dhcp",
+            plan.words
+        )));
+    }
     let version = qemu::check_version()?;
     let executor = accel::decide(args.accel, &version, &image::target_directory())?;
-    let (image, image_file) = application.build_and_open(&args.build)?;
+    let built = source.build()?;
+    let firmware = Firmware::find(args.firmware)?;
 
     let (sender, events) = mpsc::channel();
     let _signals = StopSignals::forward(sender.clone(), Event::Signal)
@@ -96,19 +112,22 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         inherited.push(descriptor);
     }
     let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
-    let for_qemu = OwnedFd::from(image_file.try_clone().map_err(cannot_share)?);
-    let opened = image::path_of(&for_qemu);
+    let for_qemu = built.as_ref().map(|(_, file)| file.try_clone().map(OwnedFd::from)).transpose();
+    let for_qemu = for_qemu.map_err(cannot_share)?;
+    let opened = for_qemu.as_ref().map(image::path_of);
     // Of two words for the same thing the guest takes the second.
     let words = [plan.words.as_str(), args.append.as_deref().unwrap_or_default()];
     let command_line = words.iter().filter(|words| !words.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let arguments = qemu::arguments(&Vm {
-        image: &opened,
+        start: match &opened {
+            Some(image) => Start::Kernel { image, command_line: &command_line },
+            None => Start::Firmware(&firmware),
+        },
         machine: args.machine,
         virtio,
         memory_mib: args.memory,
         cpus: args.cpus,
         executor,
-        command_line: &command_line,
         nic: args.nic,
         cards: &plan.cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
@@ -116,7 +135,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         gdb,
         extra: &args.qemu,
     });
-    inherited.push(for_qemu);
+    inherited.extend(for_qemu);
     drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
@@ -131,7 +150,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
 
     let mut guest = Guest {
         child,
-        symbolizer: Symbolizer::new(&image::path_of(&image_file)),
+        symbolizer: built.as_ref().map(|(_, file)| Symbolizer::new(&image::path_of(file))),
         last_line: String::new(),
         serving: Arc::new(AtomicBool::new(false)),
         deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
@@ -146,13 +165,67 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         std::thread::spawn(move || announce_web_address(address, &serving, &sender));
     }
     // QEMU may not listen yet, but gdb tries again for a while.
-    let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(&image, port)));
+    let program = built.as_ref().map(|(path, _)| path.as_path());
+    let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(program, port)));
     let result = told.and_then(|()| guest.follow(&events));
     guest.stop();
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
     let tidied = network::tidy_recordings(&plan.cards);
     result.and_then(|status| tidied.map(|()| status))
+}
+
+/// What a guest is made of.
+enum Source<'a> {
+    /// An application, built now.
+    Application(Application, &'a BuildArgs),
+    /// A disk that has one.
+    Disk,
+}
+
+impl<'a> Source<'a> {
+    fn find(args: &'a RunArgs) -> Result<Self, Failure> {
+        match &args.build {
+            Some(build) if args.image.is_none() => Ok(Self::Application(Application::find(build)?, build)),
+            _ => Ok(Self::Disk),
+        }
+    }
+
+    /// The port on which it says that it serves HTTP.
+    fn http_port(&self) -> Option<u16> {
+        match self {
+            Self::Application(application, _) => application.http_port,
+            Self::Disk => None,
+        }
+    }
+
+    /// Where it is built.
+    fn directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Application(application, _) => Some(application.directory()),
+            Self::Disk => None,
+        }
+    }
+
+    fn build(&self) -> Result<Option<(PathBuf, File)>, Failure> {
+        match self {
+            Self::Application(application, build) => application.build_and_open(build).map(Some),
+            Self::Disk => Ok(None),
+        }
+    }
+}
+
+/// Checks that the machine has firmware, if it is to boot from a disk.
+fn check_firmware(args: &RunArgs) -> Result<(), Failure> {
+    match args.machine {
+        Machine::Microvm if args.image.is_some() => {
+            Err(Failure::input("microvm has no firmware that boots from a disk: use --machine pc or q35"))
+        }
+        _ if args.image.is_none() && args.firmware == FirmwareKind::Uefi => Err(Failure::input(
+            "--firmware is for a machine that boots from a disk: make one with `image`, and use --image",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the machine has virtio devices of this interface.
@@ -197,7 +270,10 @@ fn check_share(share: &Path) -> Result<PathBuf, Failure> {
 
 /// What to type to attach gdb to the guest. The image says what processor it is for, so gdb needs not be told, though the
 /// guest's starts in 32-bit mode.
-fn debugger_command(image: &Path, port: u16) -> String {
+fn debugger_command(image: Option<&Path>, port: u16) -> String {
+    let Some(image) = image else {
+        return format!("gdb -ex 'target remote 127.0.0.1:{port}'");
+    };
     let image = image.display().to_string();
     let is_plain = image.chars().all(|char| char.is_ascii_alphanumeric() || "/._-+".contains(char));
     let image = if is_plain { image } else { format!("'{}'", image.replace('\'', r"'\''")) };
@@ -221,7 +297,8 @@ enum Event {
 /// A running QEMU.
 struct Guest {
     child: Child,
-    symbolizer: Symbolizer,
+    /// For an application that was built, whose names are known.
+    symbolizer: Option<Symbolizer>,
     /// What the guest wrote last.
     last_line: String,
     /// Whether the guest has said that it listens.
@@ -300,7 +377,7 @@ impl Guest {
     /// Shows a line of the guest, with names where it is part of a backtrace.
     fn show(&mut self, line: &[u8]) -> Result<(), Failure> {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-        let annotated = self.symbolizer.annotate(&line);
+        let annotated = self.symbolizer.as_mut().and_then(|symbolizer| symbolizer.annotate(&line));
         self.last_line = line.into_owned();
         if self.last_line.starts_with("listening on ") {
             self.serving.store(true, Ordering::Relaxed);
@@ -437,7 +514,7 @@ mod tests {
 
     #[test]
     fn the_command_for_the_debugger_can_be_pasted() {
-        let command = |image| debugger_command(Path::new(image), 1234);
+        let command = |image| debugger_command(Some(Path::new(image)), 1234);
         assert_eq!(command("/a/b-c_1.0"), "gdb /a/b-c_1.0 -ex 'target remote 127.0.0.1:1234'");
         assert_eq!(command("/my app's/$x"), r"gdb '/my app'\''s/$x' -ex 'target remote 127.0.0.1:1234'");
     }

@@ -13,7 +13,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::disk_image::grub;
 use crate::exit::Failure;
+use crate::firmware;
 use crate::image::TARGET;
 use crate::qemu;
 use crate::virtiofsd::{Flavour, User, Virtiofsd};
@@ -62,6 +64,12 @@ pub enum Program {
     VirtiofsdLibraries,
     /// getfattr, which shows extended attributes
     Attr,
+    /// GRUB for BIOS and UEFI, and grub-mkimage, which makes programs of it
+    Grub,
+    /// qemu-img, which converts disk images
+    QemuImg,
+    /// OVMF, firmware for machines with UEFI
+    Ovmf,
 }
 
 impl Program {
@@ -89,6 +97,9 @@ impl Program {
                 quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
             }
             Self::Attr => is_installed("getfattr"),
+            Self::Grub => grub::is_present(),
+            Self::QemuImg => is_installed("qemu-img"),
+            Self::Ovmf => firmware::is_present(),
         }
     }
 
@@ -111,6 +122,9 @@ impl Program {
             Self::Fdisk => "fdisk",
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
             Self::Attr => "attr",
+            Self::Grub => "GRUB for BIOS and UEFI",
+            Self::QemuImg => "qemu-img",
+            Self::Ovmf => "OVMF",
         }
     }
 
@@ -140,14 +154,22 @@ impl Program {
             Self::Fdisk => vec!["fdisk"],
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
             Self::Attr => vec!["attr"],
+            Self::Grub => vec!["grub-common", "grub-pc-bin", "grub-efi-amd64-bin"],
+            Self::QemuImg => vec!["qemu-utils"],
+            Self::Ovmf => vec!["ovmf"],
         }
     }
 }
 
 /// Whether a program is here that may be one for the administrator, in a directory that is not in everybody's path.
 fn is_installed(program: &str) -> bool {
-    qemu::in_path(program).is_some()
-        || ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).is_file())
+    find_program(program).is_some()
+}
+
+/// The file of a program, also of one for the administrator, in a directory that is not in everybody's path.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    let for_administrators = || ["/usr/sbin", "/sbin"].iter().map(|directory| Path::new(directory).join(program));
+    qemu::in_path(program).or_else(|| for_administrators().find(|file| file.is_file()))
 }
 
 /// Whether an ordinary user can start `found` only with the help of newuidmap.
@@ -354,8 +376,8 @@ fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
 /// What to type on systems without apt.
 fn other_systems(missing: &[Program]) -> Vec<String> {
     // The others have the same name everywhere.
-    let list = |names: [&str; 9]| {
-        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk, libraries] = names;
+    let list = |names: [&str; 12]| {
+        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk, libraries, grub, qemu_img, ovmf] = names;
         let words: Vec<_> = missing
             .iter()
             .map(|program| match program {
@@ -375,6 +397,9 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Fdisk => fdisk,
                 Program::VirtiofsdLibraries => libraries,
                 Program::Attr => "attr",
+                Program::Grub => grub,
+                Program::QemuImg => qemu_img,
+                Program::Ovmf => ovmf,
             })
             .collect();
         words.join(" ")
@@ -391,7 +416,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "gcc-c++",
                 "gdisk",
                 "util-linux",
-                "libseccomp-devel libcap-ng-devel pkgconf"
+                "libseccomp-devel libcap-ng-devel pkgconf",
+                "grub2-tools-minimal grub2-pc-modules grub2-efi-x64-modules",
+                "qemu-img",
+                "edk2-ovmf"
             ])
         ),
         format!(
@@ -405,7 +433,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "gcc",
                 "gptfdisk",
                 "util-linux",
-                "libseccomp libcap-ng pkgconf"
+                "libseccomp libcap-ng pkgconf",
+                "grub",
+                "qemu-img",
+                "edk2-ovmf"
             ])
         ),
         format!(
@@ -419,7 +450,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "gcc-c++",
                 "gptfdisk",
                 "util-linux",
-                "libseccomp-devel libcap-ng-devel pkgconf"
+                "libseccomp-devel libcap-ng-devel pkgconf",
+                "grub2 grub2-i386-pc grub2-x86_64-efi",
+                "qemu-tools",
+                "qemu-ovmf-x86_64"
             ])
         ),
         format!(
@@ -433,7 +467,10 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 "g++",
                 "sgdisk",
                 "sfdisk fdisk",
-                "libseccomp-dev libcap-ng-dev pkgconf"
+                "libseccomp-dev libcap-ng-dev pkgconf",
+                "grub grub-bios grub-efi",
+                "qemu-img",
+                "ovmf"
             ])
         ),
     ]

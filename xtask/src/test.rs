@@ -157,8 +157,9 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 pub fn set_up() -> Result<(), Failure> {
     let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon, Program::Testpmd];
     let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk, Program::Attr];
+    let images = [Program::Grub, Program::QemuImg, Program::Ovmf];
     let tools = [Program::Curl, Program::Iperf3, Program::Gdb, Program::Iproute, Program::Tshark];
-    let programs = [&machines[..], &disks, &tools].concat();
+    let programs = [&machines[..], &disks, &images, &tools].concat();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 

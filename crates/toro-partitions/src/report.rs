@@ -49,6 +49,20 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// The type byte of an EFI system partition in an MBR.
+    const MBR_EFI_SYSTEM: u8 = 0xef;
+
+    /// Whether the machine boots from it, so that a system does not use it as a place for files of its own: an EFI system
+    /// partition, or a BIOS boot partition.
+    pub fn is_for_booting(&self) -> bool {
+        match *self {
+            Self::Mbr { system, .. } => system == Self::MBR_EFI_SYSTEM,
+            Self::Gpt { type_guid, .. } => [Guid::EFI_SYSTEM, Guid::BIOS_BOOT].contains(&type_guid),
+        }
+    }
+}
+
 /// A GUID, as it lies on the disk: the first three groups are little endian.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Guid(pub [u8; 16]);
@@ -60,6 +74,9 @@ impl Guid {
     /// C12A7328-F81F-11D2-BA4B-00A0C93EC93B, the EFI system partition, which is FAT.
     pub const EFI_SYSTEM: Self =
         Self::new(0xc12a_7328, 0xf81f, 0x11d2, [0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]);
+    /// 21686148-6449-6E6F-744E-656564454649, a BIOS boot partition: the part of a boot loader that has no file.
+    pub const BIOS_BOOT: Self =
+        Self::new(0x2168_6148, 0x6449, 0x6e6f, [0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]);
 
     /// A GUID from its groups, the last two as bytes.
     pub const fn new(first: u32, second: u16, third: u16, rest: [u8; 8]) -> Self {
@@ -252,6 +269,15 @@ mod tests {
     fn guids_are_written_as_everybody_writes_them() {
         assert_eq!(Guid::BASIC_DATA.to_string(), "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7");
         assert_eq!(Guid::EFI_SYSTEM.to_string(), "C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
+    }
+
+    #[test]
+    fn partitions_that_machines_boot_from_are_known_in_both_tables() {
+        assert_eq!(Guid::BIOS_BOOT.to_string(), "21686148-6449-6E6F-744E-656564454649");
+        let gpt = |type_guid| Kind::Gpt { type_guid, unique_guid: Guid::default(), attributes: 0 };
+        let mbr = |system| Kind::Mbr { system, active: true };
+        assert!([gpt(Guid::EFI_SYSTEM), gpt(Guid::BIOS_BOOT), mbr(0xef)].iter().all(Kind::is_for_booting));
+        assert!(![gpt(Guid::BASIC_DATA), gpt(Guid::default()), mbr(0x0c)].iter().any(Kind::is_for_booting));
     }
 
     #[test]

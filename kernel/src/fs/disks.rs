@@ -2,7 +2,8 @@
 //!
 //! The word `mount=NAME:/PATH` says where the disk or partition with that name is mounted: `virtio-blk0` for a disk
 //! without partitions, `virtio-blk0p1` for one. Of the FAT volumes that no word names the first is mounted at `/` if nothing
-//! is there yet, and others at `/NAME`. A volume is mounted by the core that owns its disk, or its first one.
+//! is there yet, and others at `/NAME`; a partition that machines boot from is left alone. A volume is mounted by the core
+//! that owns its disk, or its first one.
 //!
 //! Whatever is wrong with a volume is said in the log, and never keeps the machine from booting.
 
@@ -30,7 +31,7 @@ pub(crate) fn mount_all() {
     let volumes = block::volumes();
     for disk in block::disks() {
         let word = mount_word(disk.name.as_bytes());
-        let is_volume = volumes.iter().any(|volume| volume.name == disk.name);
+        let is_volume = volumes.iter().any(|volume| volume.name == disk.name && !volume.is_for_booting);
         if word.is_none() && !is_volume {
             continue;
         }

@@ -8,6 +8,7 @@
 //! | [`fat`] | FAT file systems, with the host's tools on the other side |
 //! | [`files`] | files of a share on all cores |
 //! | [`hello`] | the smallest application on every machine, optimised and not |
+//! | [`image`] | disk images: what is in them, and that they boot with a BIOS and with UEFI |
 //! | [`net`] | the network: an interface of the host with every card, and with what it does for a stack on and off |
 //! | [`net_soak`] | the network: many connections and bad clients leave nothing behind |
 //! | [`net_trouble`] | the network: frames that are lost, links that go down, nobody who takes what is sent |
@@ -36,6 +37,7 @@ pub mod examples;
 pub mod fat;
 pub mod files;
 pub mod hello;
+pub mod image;
 pub mod kernel;
 pub mod matrix;
 pub mod net;
@@ -88,6 +90,7 @@ pub fn all() -> Vec<Case> {
         other_os::cases(),
         outside::cases(),
         web::cases(),
+        image::cases(),
     ]
     .into_iter()
     .flatten()

@@ -67,6 +67,30 @@ impl Nic {
     }
 }
 
+/// What boots a machine from a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FirmwareKind {
+    /// SeaBIOS
+    Bios,
+    /// OVMF
+    Uefi,
+}
+
+/// Kinds of files for disk images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// The sectors of the disk
+    Raw,
+    /// QEMU's format
+    Qcow2,
+    /// VMware's format, stream-optimized, which Amazon imports
+    Vmdk,
+    /// Microsoft's format, of fixed size
+    Vhd,
+    /// The archive that Google Compute Engine imports
+    Gce,
+}
+
 /// The choice of `--accel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accel {

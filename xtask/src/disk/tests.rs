@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-const MICROVM: Place = Place { machine: Machine::Microvm, virtio: VirtioInterface::Modern, cpus: 4 };
+const MICROVM: Place =
+    Place { machine: Machine::Microvm, virtio: VirtioInterface::Modern, cpus: 4, first: FirstDisk::ForTheGuest };
 const PC: Place = Place { machine: Machine::Pc, ..MICROVM };
 const Q35: Place = Place { machine: Machine::Q35, ..MICROVM };
 

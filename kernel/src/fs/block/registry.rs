@@ -31,6 +31,9 @@ pub struct DiskInfo {
     pub has_cache: bool,
     /// Whether it is a part of another disk in the list.
     pub is_partition: bool,
+    /// Whether it is a partition that machines boot from, such as an EFI system partition. Nothing is mounted from it, if the
+    /// command line does not say so.
+    pub is_for_booting: bool,
     /// The numbers of the cores that have a queue to it.
     pub owners: Vec<usize>,
 }
@@ -46,6 +49,7 @@ impl DiskInfo {
             is_read_only: disk.is_read_only,
             has_cache: disk.has_cache,
             is_partition: false,
+            is_for_booting: false,
             owners,
         }
     }

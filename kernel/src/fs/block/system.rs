@@ -285,6 +285,7 @@ fn find_partitions(entry: &Entry) -> Result<()> {
         part.info.name = format!("{}p{}", entry.info.name, partition.number);
         part.info.sectors = partition.sectors;
         part.info.is_partition = true;
+        part.info.is_for_booting = partition.kind.is_for_booting();
         log::info!("block: {}: {} MiB", part.info.name, part.info.sectors >> 11);
         REGISTRY.add(part);
     }

@@ -9,7 +9,7 @@ use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 30] = [
+    let refused: [(&str, &[&str], &[&str]); 36] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -43,6 +43,16 @@ pub fn cases() -> Vec<Case> {
         ("port_over_a_tap_interface", &["run", "hello", "--net", "tap", "--port", "0"], &["--net user", "address"]),
         ("port_without_a_card", &["run", "hello", "--net", "none", "--port", "0"], &["--port", "card"]),
         ("recording_that_cannot_be_written", &["run", "hello", "--pcap", "/no/such/file"], &["/no/such/file"]),
+        (
+            "image_for_a_machine_without_firmware",
+            &["run", "--image", "/x", "--machine", "microvm"],
+            &["microvm", "q35"],
+        ),
+        ("missing_image", &["run", "--image", "/no/such/image"], &["/no/such/image"]),
+        ("words_for_a_guest_in_an_image", &["run", "--image", "/x", "--append", "a=b"], &["--image", "--append"]),
+        ("firmware_without_an_image", &["run", "hello", "--firmware", "uefi"], &["--firmware", "--image"]),
+        ("quote_in_the_words_of_an_image", &["image", "hello", "--append", "a='b'"], &["`a='b'`", "GRUB"]),
+        ("missing_data_of_an_image", &["image", "hello", "--data", "/no/such/data"], &["/no/such/data"]),
         ("port_of_a_debugger_that_is_no_number", &["run", "hello", "--gdb=x"], &["--gdb"]),
     ];
     let mut cases: Vec<_> = refused

@@ -47,9 +47,10 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A server in a virtual machine.
-struct Server {
+pub(super) struct Server {
     running: Running,
-    url: String,
+    /// Where it answers, with a slash at the end.
+    pub(super) url: String,
     port: u16,
 }
 
@@ -62,7 +63,11 @@ impl Server {
             arguments.extend(["--share".to_owned(), share.to_string_lossy().into_owned()]);
         }
         arguments.extend(options.iter().map(|&option| option.to_owned()));
-        let mut running = tool.start(arguments, &[])?;
+        Self::ready(tool.start(arguments, &[])?)
+    }
+
+    /// Waits until the tool says that the server answers.
+    pub(super) fn ready(mut running: Running) -> Result<Self, String> {
         let port = running.await_line(|line| {
             line.strip_prefix("http://127.0.0.1:")
                 .and_then(|rest| rest.strip_suffix('/'))
@@ -78,7 +83,7 @@ impl Server {
     }
 
     /// Stops it as a user does.
-    fn stop(self) -> Result<(), String> {
+    pub(super) fn stop(self) -> Result<(), String> {
         self.running.signal(Signal::INT)?;
         self.running.finish()?.expect_status(130)?;
         Ok(())
@@ -86,7 +91,7 @@ impl Server {
 }
 
 /// Runs curl with these arguments; gives its exit status and what it printed.
-fn curl(arguments: &[&str]) -> Result<(i32, Vec<u8>), String> {
+pub(super) fn curl(arguments: &[&str]) -> Result<(i32, Vec<u8>), String> {
     let output = Command::new("curl")
         .args(["--silent", "--show-error", "--path-as-is", "--max-time", "600"])
         .args(arguments)
