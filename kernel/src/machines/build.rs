@@ -58,24 +58,52 @@ pub fn sum(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
 /// One entry of a memory map: address, size and type.
 pub type MemoryEntry = (u64, u64, u32);
 
-/// Start information of version 1, with the memory map behind it at `map`.
-pub fn start_information(
-    memory: &mut LowMemory,
-    at: u64,
-    map: u64,
-    command_line: u64,
-    rsdp: u64,
-    entries: &[MemoryEntry],
-) {
-    let mut information = words([0x336e_c578, 1, 0, 0]);
-    for pointer in [0, command_line, rsdp, map] {
+/// What both boot protocols say.
+pub struct Boot<'a> {
+    pub command_line: u64,
+    pub rsdp: u64,
+    pub map: &'a [MemoryEntry],
+    /// Address and length of the initial RAM disk.
+    pub initrd: Option<(u64, u64)>,
+}
+
+/// PVH start information of version 1, with the list of modules right behind it and the memory map at `map`.
+pub fn start_information(memory: &mut LowMemory, at: u64, map: u64, boot: &Boot<'_>) {
+    let modules = at + 0x40;
+    let count = if boot.initrd.is_some() { 1 } else { 0 };
+    let mut information = words([0x336e_c578, 1, 0, count]);
+    for pointer in [modules, boot.command_line, boot.rsdp, map] {
         information.extend(pointer.to_le_bytes());
     }
-    information.extend(words([entries.len() as u32, 0]));
+    information.extend(words([boot.map.len() as u32, 0]));
     memory.write(at, &information);
-    for (index, (address, size, kind)) in entries.iter().enumerate() {
+    if let Some((address, length)) = boot.initrd {
+        memory.write(modules, &[address, length, 0, 0].map(u64::to_le_bytes).concat());
+    }
+    for (index, (address, size, kind)) in boot.map.iter().enumerate() {
         let entry = [address.to_le_bytes(), size.to_le_bytes()].concat();
         memory.write(map + 24 * index as u64, &[entry, words([*kind, 0])].concat());
+    }
+}
+
+/// The zero page of Linux' 64-bit protocol.
+pub fn zero_page(memory: &mut LowMemory, at: u64, boot: &Boot<'_>) {
+    let halves = |value: u64| (words([value as u32]), words([(value >> 32) as u32]));
+    let (command_line, command_line_high) = halves(boot.command_line);
+    memory.write(at + 0x70, &boot.rsdp.to_le_bytes());
+    memory.write(at + 0xC8, &command_line_high);
+    memory.write(at + 0x1E8, &[boot.map.len() as u8]);
+    memory.write(at + 0x1FE, &0xAA55u16.to_le_bytes());
+    memory.write(at + 0x202, b"HdrS");
+    memory.write(at + 0x210, &[0xFF]);
+    memory.write(at + 0x228, &command_line);
+    if let Some((address, length)) = boot.initrd {
+        memory.write(at + 0x218, &halves(address).0);
+        memory.write(at + 0x21C, &halves(length).0);
+    }
+    for (index, (address, size, kind)) in boot.map.iter().enumerate() {
+        let entry = [address.to_le_bytes(), size.to_le_bytes()].concat();
+        memory.write(at + 0x2D0 + 20 * index as u64, &[entry, words([*kind])].concat());
     }
 }
 

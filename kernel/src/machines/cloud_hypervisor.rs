@@ -1,9 +1,9 @@
 //! Cloud Hypervisor: no firmware, a root pointer that is passed, processors by x2APIC ids, and one register for power-off and
 //! reset.
 
-use super::build::{self, LowMemory, field};
+use super::build::{self, Boot, LowMemory, field};
 use crate::acpi::{self, Ecam, IoApic, Line, Location, Polarity, SleepControl, Tables, Trigger};
-use crate::boot::pvh;
+use crate::boot::information::{Protocol, parse};
 use crate::bus::virtio_mmio;
 use crate::mm::memory_map::MAX_PHYSICAL;
 use crate::shutdown::plan::{self, Way};
@@ -28,7 +28,8 @@ fn guest(cpus: u32, memory: u64) -> LowMemory {
     if memory > below {
         map.push((4 * GIB, memory - below, 1));
     }
-    build::start_information(&mut low, START_INFORMATION, MEMORY_MAP, COMMAND_LINE, ROOT_POINTER, &map);
+    let boot = Boot { command_line: COMMAND_LINE, rsdp: ROOT_POINTER, map: &map, initrd: None };
+    build::start_information(&mut low, START_INFORMATION, MEMORY_MAP, &boot);
     low.write(COMMAND_LINE, b"log=debug");
 
     let serial = build::device(
@@ -63,7 +64,7 @@ fn guest(cpus: u32, memory: u64) -> LowMemory {
 }
 
 fn tables_of(memory: &LowMemory) -> Tables {
-    let information = pvh::parse(memory, START_INFORMATION).unwrap();
+    let information = parse(Protocol::Pvh, memory, START_INFORMATION).unwrap();
     acpi::parse::tables(memory, information.rsdp.unwrap()).unwrap()
 }
 
@@ -71,8 +72,8 @@ fn tables_of(memory: &LowMemory) -> Tables {
 fn memory_and_command_line_are_found() {
     let ranges = |memory| {
         let guest = guest(1, memory);
-        let information = pvh::parse(&guest, START_INFORMATION).unwrap();
-        assert_eq!(information.command_line, b"log=debug");
+        let information = parse(Protocol::Pvh, &guest, START_INFORMATION).unwrap();
+        assert_eq!(information.command_line.bytes, b"log=debug");
         information.memory_map.ranges().iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
     };
     assert_eq!(ranges(512 << 20), [(0, 0xA_0000), (0x10_0000, 512 << 20)]);

@@ -1,8 +1,8 @@
 //! Firecracker: no firmware, ACPI tables that nobody points to, and devices that are described twice.
 //!
 //! ```text
-//!   0x006000  start information        0x09FC00  MP table        0x0E0000  RSDP
-//!   0x007000  memory map               0x0A0000  ACPI tables     0xC0001000  virtio-mmio, 4 KiB each, lines from 5 on
+//!   0x006000  start information (PVH)  0x09FC00  MP table        0x0E0000  RSDP
+//!   0x007000  memory map, or zero page               0x0A0000  ACPI tables     0xC0001000  virtio-mmio, 4 KiB each, lines from 5 on
 //!   0x020000  command line                                       0xEEC00000  PCI configuration space
 //! ```
 
@@ -14,9 +14,9 @@ use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, BarWidth, bars};
 use toro_core::pci::{self, Command, ConfigSpace};
 
-use super::build::{self, LowMemory, field};
+use super::build::{self, Boot, LowMemory, field};
 use crate::acpi::{self, IoApic, Line, Polarity, Tables, Trigger};
-use crate::boot::pvh;
+use crate::boot::information::{BootInformation, Protocol, parse};
 use crate::bus::{pci_tree, virtio_mmio};
 use crate::mm::memory_map::MAX_PHYSICAL;
 use crate::shutdown::plan::{self, Way};
@@ -24,6 +24,11 @@ use crate::{command_line, mp_table};
 
 const START_INFORMATION: u64 = 0x6000;
 const MEMORY_MAP: u64 = 0x7000;
+/// Of versions that do not look for a PVH note.
+const ZERO_PAGE: u64 = 0x7000;
+const PROTOCOLS: [Protocol; 2] = [Protocol::Pvh, Protocol::Linux];
+/// The initial RAM disk: at the end of memory.
+const INITRD: (u64, u64) = ((128 << 20) - 0x3000, 0x2345);
 const COMMAND_LINE: u64 = 0x2_0000;
 const MP_TABLE: u64 = 0x9_FC00;
 const TABLES: u64 = 0xA_0000;
@@ -36,9 +41,14 @@ const WORDS: &str = "reboot=k panic=1 root=/www pci=off root=/dev/vda rw \
     virtio_mmio.device=4K@0xc0001000:5 virtio_mmio.device=4K@0xc0002000:6";
 
 /// A guest with `devices` devices in memory.
-fn guest(cpus: u8, memory: u64, devices: u8, words: &str) -> LowMemory {
+fn guest(protocol: Protocol, cpus: u8, memory: u64, devices: u8, words: &str) -> LowMemory {
     let mut low = LowMemory::new();
-    build::start_information(&mut low, START_INFORMATION, MEMORY_MAP, COMMAND_LINE, 0, &memory_map(memory));
+    let map = memory_map(memory);
+    let boot = |rsdp| Boot { command_line: COMMAND_LINE, rsdp, map: &map, initrd: Some(INITRD) };
+    match protocol {
+        Protocol::Linux => build::zero_page(&mut low, ZERO_PAGE, &boot(ROOT_POINTER)),
+        _ => build::start_information(&mut low, START_INFORMATION, MEMORY_MAP, &boot(0)),
+    }
     low.write(COMMAND_LINE, words.as_bytes());
     low.write(MP_TABLE, &multiprocessor(cpus));
     let dsdt = dsdt(devices);
@@ -123,10 +133,20 @@ fn dsdt(devices: u8) -> Vec<u8> {
     build::table(b"DSDT", 6, &build::system_bus(&[serial].into_iter().chain(virtio).collect::<Vec<_>>()))
 }
 
-fn tables_of(memory: &LowMemory) -> Tables {
-    let information = pvh::parse(memory, START_INFORMATION).unwrap();
-    assert_eq!(information.rsdp, None, "nobody says where it is");
-    acpi::parse::tables(memory, acpi::parse::find_rsdp(memory).unwrap()).unwrap()
+fn information(protocol: Protocol, guest: &LowMemory) -> BootInformation<'_> {
+    let address = if protocol == Protocol::Linux { ZERO_PAGE } else { START_INFORMATION };
+    parse(protocol, guest, address).unwrap()
+}
+
+/// The tables as boot finds them.
+fn tables_at(rsdp: Option<u64>, guest: &LowMemory) -> Tables {
+    let rsdp = rsdp.or_else(|| acpi::parse::find_rsdp(guest)).unwrap();
+    assert_eq!(rsdp, ROOT_POINTER);
+    acpi::parse::tables(guest, rsdp).unwrap()
+}
+
+fn tables_of(guest: &LowMemory) -> Tables {
+    tables_at(None, guest)
 }
 
 fn edge(gsi: u32) -> Line {
@@ -135,19 +155,36 @@ fn edge(gsi: u32) -> Line {
 
 #[test]
 fn all_memory_is_found_around_the_hole_below_four_gigabytes() {
-    let ranges = |memory| {
-        let guest = guest(1, memory, 0, "");
-        let map = pvh::parse(&guest, START_INFORMATION).unwrap().memory_map;
-        map.ranges().iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
-    };
-    assert_eq!(ranges(128 << 20), [(0, 0x9_F000), (0x10_0000, 128 << 20)]);
-    assert_eq!(ranges(6 * GIB), [(0, 0x9_F000), (0x10_0000, 3 * GIB), (4 * GIB, 7 * GIB)]);
+    for protocol in PROTOCOLS {
+        let ranges = |memory| {
+            let guest = guest(protocol, 1, memory, 0, "");
+            let map = information(protocol, &guest).memory_map;
+            map.ranges().iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(128 << 20), [(0, 0x9_F000), (0x10_0000, 128 << 20)]);
+        assert_eq!(ranges(6 * GIB), [(0, 0x9_F000), (0x10_0000, 3 * GIB), (4 * GIB, 7 * GIB)]);
+    }
 }
 
 #[test]
-fn the_root_pointer_is_searched_and_leads_to_processors_and_controllers() {
-    for cpus in [1, 2, 32] {
-        let tables = tables_of(&guest(cpus, 128 << 20, 1, WORDS));
+fn both_protocols_pass_the_command_line_and_the_initial_ram_disk() {
+    for protocol in PROTOCOLS {
+        let guest = guest(protocol, 1, 128 << 20, 2, WORDS);
+        let information = information(protocol, &guest);
+        assert_eq!(information.command_line.bytes, WORDS.as_bytes());
+        let modules: Vec<_> =
+            information.modules.as_slice().iter().map(|module| (module.address, module.size)).collect();
+        assert_eq!((modules, information.modules.omitted()), (vec![INITRD], 0));
+        let rsdp = if protocol == Protocol::Linux { Some(ROOT_POINTER) } else { None };
+        assert_eq!(information.rsdp, rsdp, "by PVH nobody says where it is");
+    }
+}
+
+#[test]
+fn the_root_pointer_leads_to_processors_and_controllers() {
+    for (protocol, cpus) in PROTOCOLS.into_iter().flat_map(|protocol| [1, 2, 32].map(|cpus| (protocol, cpus))) {
+        let guest = guest(protocol, cpus, 128 << 20, 1, WORDS);
+        let tables = tables_at(information(protocol, &guest).rsdp, &guest);
         assert_eq!(tables.processors, (0..u32::from(cpus)).collect::<Vec<_>>());
         assert_eq!(tables.io_apics, [IoApic { address: 0xFEC0_0000, first_gsi: 0 }]);
         assert_eq!(tables.overrides, []);
@@ -160,7 +197,7 @@ fn the_root_pointer_is_searched_and_leads_to_processors_and_controllers() {
 #[test]
 fn the_mp_table_says_the_same_of_processors_and_controllers() {
     for cpus in [1, 2, 32] {
-        let guest = guest(cpus, 128 << 20, 1, WORDS);
+        let guest = guest(Protocol::Pvh, cpus, 128 << 20, 1, WORDS);
         let (found, tables) = (mp_table::find(&guest).unwrap(), tables_of(&guest));
         assert_eq!((found.processors, found.io_apics), (tables.processors, tables.io_apics));
     }
@@ -168,9 +205,9 @@ fn the_mp_table_says_the_same_of_processors_and_controllers() {
 
 #[test]
 fn devices_that_are_described_twice_are_there_once() {
-    let guest = guest(1, 128 << 20, 3, WORDS);
-    let information = pvh::parse(&guest, START_INFORMATION).unwrap();
-    let words = core::str::from_utf8(information.command_line).unwrap();
+    let guest = guest(Protocol::Pvh, 1, 128 << 20, 3, WORDS);
+    let information = information(Protocol::Pvh, &guest);
+    let words = core::str::from_utf8(information.command_line.bytes).unwrap();
     let tables = tables_of(&guest);
     let listed = |tables| {
         let all = virtio_mmio::windows(command_line::options(words, "virtio_mmio.device"), tables, |word| {
@@ -193,7 +230,7 @@ fn words_for_linux_disturb_nobody() {
 
 #[test]
 fn the_keyboard_controller_is_the_way_out() {
-    let tables = tables_of(&guest(1, 128 << 20, 1, WORDS));
+    let tables = tables_of(&guest(Protocol::Pvh, 1, 128 << 20, 1, WORDS));
     let power_off: Vec<_> = plan::power_off(Some(&tables)).ways().collect();
     assert_eq!(power_off, [Way::DebugExit, Way::Keyboard, Way::TripleFault]);
     assert_eq!(plan::reboot(Some(&tables)).ways().next(), Some(Way::Keyboard));
@@ -353,7 +390,7 @@ fn look<C: ConfigSpace>(config_of: impl Fn(FunctionAddress) -> Option<C>) {
 
 #[test]
 fn a_pci_card_above_256_gigabytes_is_found_by_memory_and_by_ports() {
-    let tables = tables_of(&guest(1, 128 << 20, 0, ""));
+    let tables = tables_of(&guest(Protocol::Pvh, 1, 128 << 20, 0, ""));
     let card = Card::new();
     look(|address| pci_tree::ecam(Some(&tables), address).map(|_| Ecam::new(Memory { card: &card, address })));
 
@@ -365,7 +402,7 @@ fn a_pci_card_above_256_gigabytes_is_found_by_memory_and_by_ports() {
 
 #[test]
 fn configuration_space_without_pci_reads_as_zeroes_and_holds_nothing() {
-    let tables = tables_of(&guest(1, 128 << 20, 1, WORDS));
+    let tables = tables_of(&guest(Protocol::Pvh, 1, 128 << 20, 1, WORDS));
     let nothing = Card { bytes: RefCell::new([0; 4096]) };
     let config_of =
         |address| pci_tree::ecam(Some(&tables), address).map(|_| Ecam::new(Memory { card: &nothing, address }));
