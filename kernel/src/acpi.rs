@@ -3,12 +3,12 @@
 //! ```text
 //!   RSDP --> XSDT or RSDT --+--> "APIC" MADT    local and I/O APICs, interrupt source overrides
 //!                           +--> "MCFG"         memory-mapped PCI configuration space
-//!                           +--> "FACP" FADT    power management timer, reset, --> DSDT: \_S5
+//!                           +--> "FACP" FADT    power management timer, reset, --> DSDT: \_S5, virtio-mmio devices
 //! ```
 //!
 //! The tables are read once at boot, into [`Tables`], by the total functions of [`parse`]: whatever the tables say, the
 //! result is a value, never a panic, an endless loop or a read outside them. A table with a wrong checksum is ignored.
-//! No AML is interpreted; of the DSDT only the package `\_S5` is looked for.
+//! No AML is interpreted; in the DSDT the package `\_S5` and virtio-mmio devices are looked for, by their encoding.
 //!
 //! The `acpi` crate is not used, because it was written for tables that are right: in 5.2 a header length below 36
 //! underflows, a MADT entry's own length moves a raw pointer unchecked, and mapping cannot fail.
@@ -16,6 +16,7 @@
 pub mod parse;
 
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 use core::ops::RangeInclusive;
 
 /// Everything the kernel wants to know.
@@ -37,6 +38,19 @@ pub struct Tables {
     pub reset: Option<(Location, u8)>,
     /// Whether the firmware says that there is no real-time clock in CMOS memory.
     pub cmos_absent: bool,
+    /// Virtio devices with registers in memory.
+    pub virtio_mmio: Vec<VirtioMmio>,
+}
+
+/// A virtio device with registers in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtioMmio {
+    /// Physical address of the registers.
+    pub base: u64,
+    /// Their length in bytes.
+    pub size: NonZeroU64,
+    /// Its interrupt.
+    pub gsi: u32,
 }
 
 /// An I/O interrupt controller.

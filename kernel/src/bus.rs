@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   pci           buses from 0, through bridges --> DeviceId::Pci        + config space, BARs, an MSI message
+//!   pci_tree      which functions there are
 //!   lines         the interrupt lines of PCI functions without messages
 //!   ide           what a PCI IDE controller has outside of PCI: ports, interrupt lines
-//!   virtio_mmio   words of the command line     --> DeviceId::VirtioMmio + registers, a routed interrupt line
+//!   virtio_mmio   command line and ACPI         --> DeviceId::VirtioMmio + registers, a routed interrupt line
 //!   owners        the command line or the application says which cores shall own a device
 //! ```
 //!
@@ -20,6 +21,7 @@ mod lines;
 pub(crate) mod owners;
 #[cfg(target_os = "none")]
 pub(crate) mod pci;
+pub(crate) mod pci_tree;
 pub(crate) mod virtio_mmio;
 
 #[cfg(target_os = "none")]

@@ -2,6 +2,12 @@
 //!
 //! A word may be quoted, or have a quoted value, with double quotes as in Linux: `root="a b"` is the option `root` with
 //! the value `a b`. Of an option given twice the last one counts, so that a user can append to what a script wrote.
+//!
+//! # Words for Linux
+//!
+//! Monitors append words of their own. Firecracker's `virtio_mmio.device=` and `pci=off` are read by the buses. With a root
+//! drive it also says `root=/dev/vda` and `ro` or `rw`, which name Linux' device files, of which there are none here: as an
+//! option, `root=/dev/...` is passed over, so that an application may have one called `root`.
 
 /// The words of `line` in order, quotes removed.
 pub fn words(line: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
@@ -27,9 +33,17 @@ pub fn words(line: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-/// The value of the last word `key=value`.
+/// Every value of the words `key=value`, in order, but for those that are for Linux.
+pub fn options<'a>(line: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let is_for_linux = |name: &str, value: &str| name == "root" && value.starts_with("/dev/");
+    words(line)
+        .filter(move |&(name, _)| name == key)
+        .filter_map(move |(name, value)| value.filter(|value| !is_for_linux(name, value)))
+}
+
+/// The value of the last word `key=value`, but for those that are for Linux.
 pub fn option<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    words(line).filter(|&(name, _)| name == key).filter_map(|(_, value)| value).last()
+    options(line, key).last()
 }
 
 /// Whether the word `name` stands on the line by itself.
@@ -72,6 +86,14 @@ mod tests {
         assert_eq!(option("log=off a log=debug log", "log"), Some("debug"));
         assert_eq!(option("xlog=off", "log"), None);
         assert!(flag("log=off log", "log") && !flag("log=off", "log"));
+    }
+
+    #[test]
+    fn a_root_device_for_linux_is_no_option() {
+        assert_eq!(option("root=/www pci=off root=/dev/vda rw", "root"), Some("/www"));
+        assert_eq!(option("root=/dev/vda ro", "root"), None);
+        assert_eq!(option("root=/devices x=/dev/vda", "root"), Some("/devices"));
+        assert_eq!(option("root=/devices x=/dev/vda", "x"), Some("/dev/vda"));
     }
 
     #[test]

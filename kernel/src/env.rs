@@ -23,7 +23,7 @@ pub fn option(key: &str) -> Option<&'static str> {
 
 /// Every value of the command line words `key=value`, in order: for options that may be given several times.
 pub fn options(key: &str) -> impl Iterator<Item = &'static str> {
-    command_line::words(command_line()).filter(move |&(name, _)| name == key).filter_map(|(_, value)| value)
+    command_line::options(command_line(), key)
 }
 
 /// Whether the word `name` stands on the command line by itself.

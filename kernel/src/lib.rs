@@ -27,6 +27,8 @@ pub mod fs;
 pub mod io;
 #[cfg(target_os = "none")]
 mod logger;
+#[cfg(test)]
+mod machines;
 mod macros;
 pub mod message;
 #[allow(unsafe_code)]

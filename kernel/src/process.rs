@@ -14,14 +14,30 @@ pub const EXIT_FAILURE: u8 = 1;
 /// destructors run. May be called by any thread, on any core.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
+    take_leave();
+    crate::shutdown::exit(code)
+}
+
+/// Resets the virtual machine after having done what [`exit`] does, so that it boots anew.
+///
+/// Whether there is a new boot is for the monitor to say: Cloud Hypervisor and QEMU boot again, Firecracker and QEMU with
+/// `-no-reboot` (as `cargo xtask run` starts it) end.
+#[cfg(target_os = "none")]
+pub fn reboot() -> ! {
+    take_leave();
+    crate::shutdown::reboot()
+}
+
+/// Tells file servers and writes to disks, on all cores.
+#[cfg(target_os = "none")]
+fn take_leave() {
     /// How long other cores may take to tell their file servers, and to write to their disks.
     const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    let take_leave = || {
+    let leave = || {
         crate::fs::shutdown();
         crate::fs::block::shutdown();
     };
-    crate::core::run_on_all(take_leave, PATIENCE);
-    crate::shutdown::exit(code)
+    crate::core::run_on_all(leave, PATIENCE);
 }
 
 /// What `main` may return, as in `std::process::Termination`.

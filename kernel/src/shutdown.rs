@@ -22,15 +22,18 @@
 //! so the status is odd and at least 33 (0x21): code 0 gives 33, 1 gives 35, 101 gives 235, 102 gives 237. QEMU's own
 //! statuses, 0 for a power-off and 1 for an error, mean that the machine ended without saying anything.
 //!
-//! Everywhere a nonzero code is also the last line on the console, `[toro] exit status N`.
+//! Everywhere a nonzero code is also the last line on the console, `[toro] exit status N`. Where the command line has the
+//! word `exit=print`, so is 0: a host without such a device, as Firecracker's, then tells a guest that has ended well from
+//! one that has vanished.
 //!
 //! # Ways out
 //!
-//! After the debug exit come, each where the machine has it: ACPI S5 as the tables say (or QEMU's port 0x604 where there
-//! are no tables), ACPI reset, keyboard controller reset, triple fault.
+//! After the debug exit comes what the machine's tables say, in the order of [`plan`].
+
+pub mod plan;
 
 #[cfg(target_os = "none")]
-use crate::acpi::SleepControl;
+use self::plan::{Plan, Way};
 #[cfg(target_os = "none")]
 use crate::arch::{cpu, power};
 
@@ -53,49 +56,32 @@ pub const fn debug_exit_value(code: u8) -> u8 {
 /// Ends the machine with exit status `code`.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
-    if code != 0 {
+    if code != 0 || crate::env::option("exit") == Some("print") {
         crate::println!("[toro] exit status {code}");
     }
-    power::debug_exit(debug_exit_value(code));
-
-    match crate::acpi::tables() {
-        Some(tables) => {
-            match tables.sleep {
-                Some(SleepControl::Pm1 { control_a, control_b, type_a, type_b }) => {
-                    power::sleep_pm1(control_a, type_a);
-                    if let Some(control_b) = control_b {
-                        power::sleep_pm1(control_b, type_b);
-                    }
-                    settle();
-                }
-                Some(SleepControl::Register { location, sleep_type }) => {
-                    power::write_register(location, sleep_type << 2 | 1 << 5);
-                    settle();
-                }
-                None => {}
-            }
-            if let Some((location, value)) = tables.reset {
-                power::write_register(location, value);
-                settle();
-            }
-        }
-        None => {
-            power::sleep_qemu();
-            settle();
-        }
-    }
-    power::keyboard_reset();
-    settle();
-    power::triple_fault()
+    execute(plan::power_off(crate::acpi::tables()), code)
 }
 
-/// Gives the monitor time to act on the last request: some tens of milliseconds on any processor.
+/// Starts the machine again, where the monitor lets a guest do that: see [`crate::process::reboot`].
 #[cfg(target_os = "none")]
-fn settle() {
-    let start = cpu::time_stamp();
-    while cpu::time_stamp().wrapping_sub(start) < 200_000_000 {
-        core::hint::spin_loop();
+pub(crate) fn reboot() -> ! {
+    execute(plan::reboot(crate::acpi::tables()), 0)
+}
+
+/// Tries one way after the other.
+#[cfg(target_os = "none")]
+fn execute(plan: Plan, code: u8) -> ! {
+    for way in plan.ways() {
+        match way {
+            Way::DebugExit => power::debug_exit(debug_exit_value(code)),
+            Way::Pm1 { control, sleep_type } => power::sleep_pm1(control, sleep_type),
+            Way::Register { location, value } => power::write_register(location, value),
+            Way::Keyboard => power::keyboard_reset(),
+            Way::TripleFault => power::triple_fault(),
+            Way::Halt => cpu::halt(),
+        }
     }
+    cpu::halt()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! From bytes to [`Tables`] (ACPI 6.5 §5.2).
 
+mod devices;
+
 use super::{Ecam, IoApic, Line, Location, Override, Polarity, SleepControl, Tables, Trigger};
 use crate::mm::physical::{PhysicalMemory, read_u16, read_u32, read_u64, sums_to_zero};
 
@@ -139,10 +141,12 @@ fn fadt(memory: &impl PhysicalMemory, table: &[u8], tables: &mut Tables) {
     }
 
     let dsdt = read_u64(table, 140).filter(|&address| address != 0).or_else(|| read_u32(table, 40).map(u64::from));
-    let soft_off = dsdt
+    let aml = dsdt
         .and_then(|address| self::table(memory, address, Checksum::Ignored))
-        .and_then(|dsdt| sleep_types(dsdt.get(HEADER..)?));
-    let Some((type_a, type_b)) = soft_off else { return };
+        .and_then(|dsdt| dsdt.get(HEADER..))
+        .unwrap_or_default();
+    tables.virtio_mmio = devices::virtio_mmio(aml);
+    let Some((type_a, type_b)) = sleep_types(aml) else { return };
     tables.sleep = if is_reduced {
         generic_address(table, 244).map(|location| SleepControl::Register { location, sleep_type: type_a })
     } else {

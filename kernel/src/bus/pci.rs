@@ -1,24 +1,24 @@
 //! PCI: every function behind the host bridge, by memory-mapped configuration space (ECAM) where the firmware's
 //! tables name one, else by the ports 0xCF8 and 0xCFC.
 //!
-//! Addresses are taken as the firmware assigned them. The scan starts at bus 0 and follows bridges; each bus is
-//! visited at most once, so that bridges which point at each other end it too.
+//! Addresses are taken as the firmware assigned them, wherever in the address space that is: Firecracker's BARs begin at
+//! 256 GiB, Cloud Hypervisor's end just below 1 TiB. Neither switches memory space on in the command register; drivers do.
+//! [`pci_tree`](super::pci_tree) walks the buses. The word `pci=off` of the command line, which Firecracker says where it has no PCI, spares that.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
 use toro_core::driver::{DeviceId, Location, PciFunction, Resources};
 use toro_core::io::{IoWindow, Mmio};
+use toro_core::pci::ConfigSpace;
 use toro_core::pci::access::{ConfigPorts, Ecam, FunctionAddress};
 use toro_core::pci::bar::{Bar, bars};
 use toro_core::pci::capability::{MSI, MSI_X, capabilities};
-use toro_core::pci::{self, ConfigSpace};
 
-use super::{BusError, Found, Owners, ide, lines, resources};
+use super::{BusError, Found, Owners, ide, lines, pci_tree as tree, resources};
 use crate::core::CoreId;
-use crate::{acpi, arch, mm};
+use crate::{acpi, arch, env, mm};
 
 /// The configuration space of one function.
 enum Config {
@@ -33,10 +33,7 @@ static PORTS: spin::Mutex<()> = spin::Mutex::new(());
 
 impl Config {
     fn of(address: FunctionAddress) -> Option<Self> {
-        let ecam = acpi::tables().and_then(|tables| {
-            tables.ecam.iter().find(|ecam| ecam.segment == 0 && ecam.buses.contains(&address.bus()))
-        });
-        match ecam {
+        match tree::ecam(acpi::tables(), address) {
             Some(ecam) => {
                 let registers = mm::device_registers(ecam.address + address.ecam_offset(), Ecam::<Mmio>::LEN as u64);
                 registers.ok().map(|registers| Self::Mapped(Ecam::new(registers)))
@@ -88,50 +85,8 @@ struct Function {
 
 /// Calls `visit` for every function that is not a bridge.
 pub(crate) fn scan(mut visit: impl FnMut(&dyn Found)) {
-    if !is_present() {
-        return;
-    }
-    let mut seen = [false; 256];
-    let mut waiting = vec![0_u8];
-    while let Some(bus) = waiting.pop() {
-        if core::mem::replace(&mut seen[usize::from(bus)], true) {
-            continue;
-        }
-        for device in 0..32 {
-            scan_device(bus, device, &mut waiting, &mut visit);
-        }
-    }
-}
-
-/// Visits the functions of a device; buses behind bridges are added to `waiting`.
-fn scan_device(bus: u8, device: u8, waiting: &mut Vec<u8>, visit: &mut impl FnMut(&dyn Found)) {
-    const MULTIFUNCTION: u8 = 0x80;
-    const SECONDARY_BUS: u16 = 0x19;
-    let mut functions = 1;
-    let mut function = 0;
-    while function < functions {
-        let address = FunctionAddress::new(bus, device, function);
-        function += 1;
-        let Some((address, config)) = address.and_then(|address| Some((address, Config::of(address)?))) else {
-            continue;
-        };
-        let vendor = config.read16(pci::VENDOR_ID);
-        if vendor == u16::MAX {
-            continue;
-        }
-        let header = config.read8(pci::HEADER_TYPE);
-        if address.function() == 0 && header & MULTIFUNCTION != 0 {
-            functions = 8;
-        }
-        match header & !MULTIFUNCTION {
-            0 => {
-                let class = config.read32(pci::REVISION_AND_CLASS) >> 8;
-                let id = DeviceId::Pci { vendor, device: config.read16(pci::DEVICE_ID), class };
-                visit(&Function { address, id });
-            }
-            1 => waiting.push(config.read8(SECONDARY_BUS)),
-            _ => {}
-        }
+    if env::option("pci") != Some("off") && is_present() {
+        tree::walk(Config::of, |address, id| visit(&Function { address, id }));
     }
 }
 

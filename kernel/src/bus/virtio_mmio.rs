@@ -1,21 +1,69 @@
-//! Register blocks that the command line names: `virtio_mmio.device=SIZE@BASE:IRQ[:ID]`.
+//! Register blocks of virtio devices: those that the command line names, `virtio_mmio.device=SIZE@BASE:IRQ[:ID]`, and those
+//! that the firmware's tables have.
 //!
-//! QEMU's microvm (without ACPI) and Firecracker describe their devices to Linux in these words. The size may have
-//! a suffix `K`, `M` or `G`; numbers are decimal, or hexadecimal with `0x`. Blocks without a device behind them
-//! are normal and passed over in silence.
+//! ```text
+//!                          command line   ACPI
+//!   QEMU microvm, acpi=off      x                     eight or more, most of them empty
+//!   QEMU microvm, acpi=on                  x          those with a device
+//!   Firecracker                 x          x          the same devices twice
+//! ```
+//!
+//! The size may have a suffix `K`, `M` or `G`; numbers are decimal, or hexadecimal with `0x`. Blocks without a device
+//! behind them are normal and passed over in silence. A block that was named already, by its address, is not looked at
+//! again: a device has one driver.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
+
+use crate::acpi::{Line, Polarity, Tables, Trigger};
 
 #[cfg(target_os = "none")]
 pub(crate) use self::scan::scan;
 
-/// One word of the command line, parsed.
+/// One register block, as it is described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub base: u64,
     pub size: NonZeroU64,
-    pub irq: u8,
+    pub interrupt: Interrupt,
+}
+
+/// How a description names an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// As the command line does: as an ISA interrupt, which may lead to another pin.
+    Isa(u8),
+    /// As ACPI does.
+    Gsi(u32),
+}
+
+/// The blocks that `words`, the values of the command line, and then `tables` describe, each once. What makes no sense is
+/// handed to `complain`.
+pub(crate) fn windows<'w>(
+    words: impl Iterator<Item = &'w str>,
+    tables: Option<&Tables>,
+    mut complain: impl FnMut(&'w str),
+) -> Vec<Window> {
+    let named = words.filter_map(|word| {
+        let window = Window::parse(word);
+        if window.is_none() {
+            complain(word);
+        }
+        window
+    });
+    let described = tables.map_or(&[][..], |tables| &tables.virtio_mmio).iter().map(|device| Window {
+        base: device.base,
+        size: device.size,
+        interrupt: Interrupt::Gsi(device.gsi),
+    });
+    let mut all: Vec<Window> = Vec::new();
+    for window in named.chain(described) {
+        if all.iter().all(|known| known.base != window.base) {
+            all.push(window);
+        }
+    }
+    all
 }
 
 impl Window {
@@ -36,13 +84,29 @@ impl Window {
         };
         let size = NonZeroU64::new(number(digits)?.checked_mul(unit)?)?;
         base.checked_add(size.get())?;
-        (is_id && !has_more).then_some(Self { base, size, irq })
+        (is_id && !has_more).then_some(Self { base, size, interrupt: Interrupt::Isa(irq) })
+    }
+
+    /// The line that its interrupt takes. It stays up until the driver acknowledges; edge triggered, it interrupts once all
+    /// the same, and no driver code has to run in the handler to take it down.
+    pub fn line(&self, tables: Option<&Tables>) -> Line {
+        let line = match self.interrupt {
+            Interrupt::Isa(irq) => {
+                tables.map_or_else(|| Tables::default().isa_line(irq), |tables| tables.isa_line(irq))
+            }
+            Interrupt::Gsi(gsi) => Line { gsi, trigger: Trigger::Edge, polarity: Polarity::High },
+        };
+        Line { trigger: Trigger::Edge, ..line }
     }
 }
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "virtio-mmio at {:#x}, interrupt {}", self.base, self.irq)
+        let number = match self.interrupt {
+            Interrupt::Isa(irq) => irq.into(),
+            Interrupt::Gsi(gsi) => gsi,
+        };
+        write!(f, "virtio-mmio at {:#x}, interrupt {number}", self.base)
     }
 }
 
@@ -65,7 +129,7 @@ mod scan {
     use virtio_queue_rt::MmioTransport;
     use virtio_queue_rt::transport::Probe;
 
-    use super::Window;
+    use super::{Window, windows};
     use crate::bus::{BusError, Found, Owners, resources};
     use crate::{acpi, arch, env, mm};
 
@@ -78,13 +142,10 @@ mod scan {
         version: u8,
     }
 
-    /// Calls `visit` for every device that the command line names.
+    /// Calls `visit` for every device that the command line or the tables name.
     pub(crate) fn scan(mut visit: impl FnMut(&dyn Found)) {
-        for word in env::options("virtio_mmio.device") {
-            let Some(window) = Window::parse(word) else {
-                log::warn!("virtio_mmio.device={word} on the command line makes no sense");
-                continue;
-            };
+        let complain = |word| log::warn!("virtio_mmio.device={word} on the command line makes no sense");
+        for window in windows(env::options("virtio_mmio.device"), acpi::tables(), complain) {
             let registers = match mm::device_registers(window.base, window.size.get()) {
                 Ok(registers) => registers,
                 Err(error) => {
@@ -114,9 +175,7 @@ mod scan {
 
         fn resources(&self, owners: &Owners) -> Result<Resources, BusError> {
             let vector = arch::interrupt::allocate_vector().map_err(|_| BusError::OutOfVectors)?;
-            // The line stays up until the driver acknowledges. Edge triggered, it interrupts once all the same,
-            // and no driver code has to run in the handler to take it down.
-            let line = acpi::Line { trigger: acpi::Trigger::Edge, ..acpi::isa_line(self.window.irq) };
+            let line = self.window.line(acpi::tables());
             arch::ioapic::route(line, vector, owners.first().index()).map_err(BusError::Route)?;
             let registers = IoWindow::Mmio(self.registers.clone());
             Ok(resources(Location::Mmio(MmioDevice { registers }), owners))
@@ -129,7 +188,7 @@ mod tests {
     use super::*;
 
     fn window(base: u64, size: u64, irq: u8) -> Option<Window> {
-        Some(Window { base, size: NonZeroU64::new(size).expect("not zero"), irq })
+        Some(Window { base, size: NonZeroU64::new(size).expect("not zero"), interrupt: Interrupt::Isa(irq) })
     }
 
     #[test]
@@ -163,5 +222,23 @@ mod tests {
         ] {
             assert_eq!(Window::parse(word), None, "{word}");
         }
+    }
+
+    #[test]
+    fn a_block_that_is_described_twice_is_there_once() {
+        use crate::acpi::VirtioMmio;
+
+        let size = NonZeroU64::new(4096).expect("not zero");
+        let described = |base, gsi| VirtioMmio { base, size, gsi };
+        let tables = Tables { virtio_mmio: vec![described(0x2000, 6), described(0x3000, 7)], ..Tables::default() };
+        let mut wrong = Vec::new();
+        let words = ["4K@0x1000:5", "x", "4K@0x2000:6", "512@0x1000:9"];
+        let found = windows(words.into_iter(), Some(&tables), |word| wrong.push(word));
+        let last = Window { base: 0x3000, size, interrupt: Interrupt::Gsi(7) };
+        assert_eq!(
+            found.iter().copied().map(Some).collect::<Vec<_>>(),
+            [window(0x1000, 4096, 5), window(0x2000, 4096, 6), Some(last)]
+        );
+        assert_eq!(wrong, ["x"]);
     }
 }

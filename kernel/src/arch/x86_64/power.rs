@@ -1,4 +1,4 @@
-//! Ways for a virtual machine to end, one function each. The order in which they are tried is in [`crate::shutdown`].
+//! Ways for a virtual machine to end, one function each. The order in which they are tried is in [`crate::shutdown::plan`].
 
 use core::arch::asm;
 use core::ptr;
@@ -15,8 +15,6 @@ const DEBUG_EXIT: u16 = 0xF4;
 const KEYBOARD_COMMAND: u16 = 0x64;
 /// Pulses the processor's reset line.
 const KEYBOARD_RESET: u8 = 0xFE;
-/// PM1a control of QEMU's PC chipsets, for when there are no tables that say so.
-const QEMU_PM1A_CONTROL: u16 = 0x604;
 const SLEEP_ENABLE: u16 = 1 << 13;
 
 fn write_byte(port: u16, value: u8) {
@@ -38,11 +36,6 @@ pub fn debug_exit(value: u8) {
 /// Enters ACPI state S5 by the PM1 control registers. Returns where that did not work.
 pub fn sleep_pm1(control: u16, sleep_type: u8) {
     write_word(control, u16::from(sleep_type) << 10 | SLEEP_ENABLE);
-}
-
-/// Enters S5 on QEMU's PC chipsets, whose sleep type 0 is S5.
-pub fn sleep_qemu() {
-    sleep_pm1(QEMU_PM1A_CONTROL, 0);
 }
 
 /// Addresses of registers in memory that are mapped, 0 for none: sleep and reset.
