@@ -125,7 +125,9 @@ pub struct BuildArgs {
     /// Build without optimisation, with debug assertions
     #[arg(long)]
     pub dev: bool,
-    /// Compile only these drivers in: cargo features of the package `toro`, separated by commas
+    /// Compile these drivers in and no others: cargo features of the package `toro`, separated by commas
+    ///
+    /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
 }
