@@ -123,16 +123,17 @@ impl Application {
     pub fn build(&self, args: &BuildArgs) -> Result<PathBuf, Failure> {
         let mut cargo = child::bound("cargo", ParentEnd::Kill);
         cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
-        if !args.dev {
-            cargo.arg("--release");
-        }
+        cargo.args(["--profile", args.profile()]);
         let prefix = match &self.place {
             Place::Example => {
                 cargo.args(["--package", "toro", "--example", &self.name]);
                 ""
             }
-            Place::Directory(_) => {
+            Place::Directory(directory) => {
                 outside_environment(&mut cargo);
+                if args.small && !names_small(directory)? {
+                    cargo.args(SMALL.iter().flat_map(|setting| ["--config", setting]));
+                }
                 "toro/"
             }
         };
@@ -185,6 +186,23 @@ pub fn path_of(file: &impl AsRawFd) -> PathBuf {
 /// Removes what cargo and rustup set for *this* tool, so that a directory elsewhere is built with its own settings.
 fn outside_environment(cargo: &mut Command) {
     cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
+}
+
+/// The profile `small` for an application elsewhere, whose `Cargo.toml` need not have one.
+const SMALL: [&str; 4] = [
+    "profile.small.inherits=\"release\"",
+    "profile.small.opt-level=\"z\"",
+    "profile.small.lto=\"fat\"",
+    "profile.small.codegen-units=1",
+];
+
+/// Whether the workspace of the package in `directory` has a profile `small` of its own.
+fn names_small(directory: &Path) -> Result<bool, Failure> {
+    let metadata = metadata(directory)?;
+    let root = metadata["workspace_root"].as_str().map_or(directory, Path::new);
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))
+        .map_err(|error| Failure::preparation(format!("cannot read {}/Cargo.toml: {error}", root.display())))?;
+    Ok(manifest.lines().any(|line| line.trim() == "[profile.small]"))
 }
 
 /// Paths of the executables in cargo's messages.
@@ -314,6 +332,7 @@ mod tests {
         BuildArgs {
             app: app.to_owned(),
             dev: false,
+            small: false,
             drivers: drivers.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         }
     }
