@@ -69,6 +69,11 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let disks = disk::check(&wanted_disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let source = Source::find(args)?;
+    if let Source::Application(application, _) = &source
+        && let Some(warning) = application.warning(args)
+    {
+        eprintln!("xtask: {warning}");
+    }
     let http_port = source.http_port();
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, http_port, &mut ports)?;
