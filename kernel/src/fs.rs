@@ -8,6 +8,7 @@
 //!   vfs         what a file system is: Node, OpenFile, OpenDirectory
 //!   fuse        a file system over FUSE messages                     remote      one of another core
 //!   fat         a volume on a disk, over block, which has the cache
+//!   archive     a tar or cpio file that came with the kernel
 //!   ---------------------------------------------------------------------------------
 //!   dyn FuseDevice, dyn BlockDevice    drivers
 //! ```
@@ -81,6 +82,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+#[cfg(feature = "initrd")]
+mod archive;
 mod attributes;
 pub mod block;
 mod dir_builder;

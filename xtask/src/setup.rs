@@ -62,6 +62,8 @@ pub enum Program {
     VirtiofsdLibraries,
     /// getfattr, which shows extended attributes
     Attr,
+    /// cpio, which makes archives
+    Cpio,
 }
 
 impl Program {
@@ -89,6 +91,7 @@ impl Program {
                 quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
             }
             Self::Attr => is_installed("getfattr"),
+            Self::Cpio => is_installed("cpio"),
         }
     }
 
@@ -111,6 +114,7 @@ impl Program {
             Self::Fdisk => "fdisk",
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
             Self::Attr => "attr",
+            Self::Cpio => "cpio",
         }
     }
 
