@@ -99,6 +99,8 @@ mod fuse;
 #[cfg(not(target_os = "none"))]
 #[doc(hidden)]
 pub mod host;
+#[cfg(all(target_os = "none", feature = "initrd"))]
+mod initrd;
 mod lock;
 mod locks;
 pub mod metadata;
@@ -141,6 +143,8 @@ pub use vfs::{Allocation, Collision, SpecialFile, XattrMode};
 
 #[cfg(all(target_os = "none", feature = "fat"))]
 pub(crate) use disks::mount_all;
+#[cfg(all(target_os = "none", feature = "initrd"))]
+pub(crate) use initrd::mount_archives;
 
 #[cfg(target_os = "none")]
 use alloc::{string::String, vec::Vec};

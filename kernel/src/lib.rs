@@ -13,7 +13,7 @@ pub mod acpi;
 #[cfg(target_os = "none")]
 #[allow(unsafe_code)]
 pub mod arch;
-mod boot;
+pub mod boot;
 mod bus;
 mod calendar;
 mod command_line;

@@ -325,6 +325,7 @@ mod tests {
             "archive",
             "ata",
             "block_device",
+            "boot_information",
             "config_space",
             "e1000",
             "fat",

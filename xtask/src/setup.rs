@@ -144,6 +144,7 @@ impl Program {
             Self::Fdisk => vec!["fdisk"],
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
             Self::Attr => vec!["attr"],
+            Self::Cpio => vec!["cpio"],
         }
     }
 }
@@ -379,6 +380,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Fdisk => fdisk,
                 Program::VirtiofsdLibraries => libraries,
                 Program::Attr => "attr",
+                Program::Cpio => "cpio",
             })
             .collect();
         words.join(" ")

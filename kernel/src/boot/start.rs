@@ -7,7 +7,8 @@ use core::fmt::Display;
 
 use toro_core::driver::Driver;
 
-use super::pvh;
+use super::information::{BootError, Protocol, parse};
+use super::modules;
 use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
 use crate::sched::core::run_core;
@@ -28,15 +29,17 @@ unsafe extern "Rust" {
     safe fn toro_application_owners(device: &str) -> Option<Vec<CoreId>>;
 }
 
-/// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB and the physical
-/// address of the PVH start information.
-pub(crate) fn start(start_info: u64) -> ! {
+/// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB, the magic number of the
+/// boot protocol and the physical address of what the boot loader says.
+pub(crate) fn start(magic: u32, address: u64) -> ! {
     clock::start();
     console::initialise();
     arch::initialise_traps();
 
-    let rsdp = read_start_info(start_info);
+    let protocol = require(Protocol::from_magic(magic).ok_or(BootError::Loader), "boot loader");
+    let (rsdp, modules) = read_information(protocol, address);
     require(mm::initialise_address_space(), "page tables");
+    modules.map();
 
     acpi::initialise(rsdp);
     require(arch::initialise_interrupts(), "interrupts");
@@ -65,20 +68,21 @@ fn processors() -> &'static [u32] {
 }
 
 /// Everything that needs the early identity map: after this the frame allocator and the heap work, and the command line
-/// has been copied. Returns where the ACPI root pointer is.
-fn read_start_info(start_info: u64) -> Option<u64> {
+/// has been copied. Returns where the ACPI root pointer is, and the modules.
+fn read_information(protocol: Protocol, address: u64) -> (Option<u64>, modules::Found) {
     let memory = mm::EarlyMemory;
-    let info = require(pvh::parse(&memory, start_info), "start information");
-    let reserved = info.command_line_address..info.command_line_address + info.command_line.len() as u64;
-    require(mm::initialise_frames(&info.memory_map, reserved), "memory");
+    let information = require(parse(protocol, &memory, address), "boot information");
+    require(mm::initialise_frames(&information.memory_map, information.reserved()), "memory");
 
-    env::initialise(Box::leak(String::from_utf8_lossy(info.command_line).into_owned().into_boxed_str()));
+    env::initialise(Box::leak(String::from_utf8_lossy(information.command_line.bytes).into_owned().into_boxed_str()));
     logger::initialise();
-    let rsdp = info.rsdp.or_else(|| acpi::parse::find_rsdp(&memory));
+    log::debug!("boot: {protocol}, {} KiB of memory", information.memory_map.total() / 1024);
+    let modules = modules::Found::new(&information.modules);
+    let rsdp = information.rsdp.or_else(|| acpi::parse::find_rsdp(&memory));
     if rsdp.is_none() {
         mp_table::initialise(&memory);
     }
-    rsdp
+    (rsdp, modules)
 }
 
 /// The first thread: devices, then the application, then the end.
@@ -96,6 +100,8 @@ fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
     #[cfg(feature = "fat")]
     crate::fs::mount_all();
+    #[cfg(feature = "initrd")]
+    crate::fs::mount_archives();
     crate::fs::report_useless_words();
 }
 

@@ -60,7 +60,9 @@ mod tar;
 #[cfg(test)]
 mod tests;
 
-pub use self::error::{ArchiveError, Damage};
+pub use self::error::ArchiveError;
+#[cfg(not(target_os = "none"))]
+pub use self::error::Damage;
 
 /// What is counted as a block.
 const BLOCK: u64 = 512;

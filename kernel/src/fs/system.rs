@@ -166,6 +166,8 @@ pub(crate) fn report_useless_words() {
     if cfg!(feature = "fat") {
         names.extend(super::block::disks().into_iter().map(|disk| disk.name));
     }
+    #[cfg(feature = "initrd")]
+    names.extend(super::initrd::names());
     let there = if names.is_empty() { String::from("nothing") } else { names.join(", ") };
     for word in mount_words::useless(env::options("mount"), &names) {
         log::warn!("fs: mount={word} mounts nothing: it should be NAME:/PATH, and there is {there}");

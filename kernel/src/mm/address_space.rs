@@ -28,6 +28,8 @@ static ADDRESS_SPACE: spin::Mutex<Option<AddressSpace>> = spin::Mutex::new(None)
 static LOW_PAGE: AtomicU64 = AtomicU64::new(0);
 /// All RAM of the machine, for telling RAM from device ranges.
 static RAM: spin::Once<MemoryMap> = spin::Once::new();
+/// The RAM that the kernel writes to: all but the pages that are [kept](initialise_frames) as the boot loader left them.
+static WRITABLE_RAM: spin::Once<MemoryMap> = spin::Once::new();
 
 /// Runs `action` with the frame allocator.
 pub(crate) fn with_frames<R>(action: impl FnOnce(&mut FrameAllocator<'static>) -> R) -> R {
@@ -45,25 +47,35 @@ pub(crate) fn with_address_space<R>(action: impl FnOnce(&mut AddressSpace, &mut 
     action(space, &mut FRAMES.lock())
 }
 
-/// Gives the RAM of `map` to the frame allocator, except for the low megabyte, the image and `reserved`.
+/// Gives the RAM of `map` to the frame allocator, except for the low megabyte, the image, and the pages that the ranges
+/// of `kept` touch: these stay as they are for good, and can be read through [`FirmwareMemory`].
 ///
 /// # Errors
 ///
 /// [`MapError::OutOfMemory`] where no range has room for the bitmap.
-pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result<(), MapError> {
-    let mut low = map.clone();
-    low.remove(reserved.start, reserved.end);
+pub(crate) fn initialise_frames(
+    map: &MemoryMap,
+    kept: impl Iterator<Item = Range<u64>> + Clone,
+) -> Result<(), MapError> {
+    let without_kept = |map: &MemoryMap| {
+        let mut map = map.clone();
+        for range in kept.clone().filter(|range| !range.is_empty()) {
+            map.remove(range.start, range.end);
+        }
+        map
+    };
+    let low = without_kept(map);
     let low_page = LOW_PAGES.step_by(PAGE_SIZE as usize).find(|&page| low.contains(page, page + PAGE_SIZE));
     LOW_PAGE.store(low_page.unwrap_or(0), Ordering::Relaxed);
 
     let mut ram = map.clone();
     ram.remove(0, LOW_MEMORY);
-    let mut usable = ram.clone();
+    let mut usable = without_kept(&ram);
     RAM.call_once(|| ram);
+    WRITABLE_RAM.call_once(|| usable.clone());
 
     let image = image::whole();
     usable.remove(image.start, image.end);
-    usable.remove(reserved.start, reserved.end);
 
     // The bitmap and behind it the heap's table of owners lie at the start of the lowest range with room. Taking them out
     // of the map can only lessen the need.
@@ -82,7 +94,7 @@ pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result
     usable.remove(place, place + bytes);
     let start: *mut u64 = ptr::with_exposed_provenance_mut(place as usize);
     // SAFETY: within this range, which is RAM (it is in the memory map), mapped read-write by the early page
-    // tables (below their limit) and by the final ones, and not used by anything: neither image nor reserved.
+    // tables (below their limit) and by the final ones, and not used by anything: neither image nor kept.
     unsafe { ptr::write_bytes(start.cast::<u8>(), 0, bytes as usize) };
     // SAFETY: aligned, initialised just now, and exclusively this slice's for ever, as the range has been taken out of
     // the map that the allocator hands out.
@@ -102,7 +114,7 @@ pub(crate) fn initialise_frames(map: &MemoryMap, reserved: Range<u64>) -> Result
 ///
 /// See [`MapError`].
 pub(crate) fn initialise_address_space() -> Result<(), MapError> {
-    let ram = RAM.get().ok_or(MapError::Range)?;
+    let ram = WRITABLE_RAM.get().ok_or(MapError::Range)?;
     let space = {
         let frames = &mut FRAMES.lock();
         let mut space = AddressSpace::new(frames)?;
@@ -126,7 +138,7 @@ pub(crate) fn initialise_address_space() -> Result<(), MapError> {
         space
     };
     // SAFETY: the new tables map everything that is in use: the running code, constants, data, the current (boot) stack,
-    // and all RAM, in which the heap and the tables themselves lie. They are never freed.
+    // and all RAM that is written to, in which the heap and the tables themselves lie. They are never freed.
     unsafe { cpu::activate_page_tables(space.root()) };
     *ADDRESS_SPACE.lock() = Some(space);
     Ok(())
@@ -202,7 +214,9 @@ fn map_identical(physical: u64, length: u64, access: Access) -> Result<(), MapMm
     let end =
         physical.checked_add(length).filter(|&end| end <= MAX_PHYSICAL && length > 0).ok_or(MapMmioError::Range)?;
     let (first, last) = (physical & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE));
-    if RAM.get().is_some_and(|ram| ram.overlaps(first, last)) {
+    // What is kept may be read, and is no place for registers.
+    let ram = if access == Access::ReadOnly { &WRITABLE_RAM } else { &RAM };
+    if ram.get().is_some_and(|ram| ram.overlaps(first, last)) {
         return Err(MapMmioError::Ram);
     }
     let image = image::whole();
@@ -277,14 +291,14 @@ impl PhysicalMemory for EarlyMemory {
     }
 }
 
-/// Firmware tables through the final page tables, mapped read-only as they are asked for.
+/// What firmware and boot loader left, through the final page tables, mapped read-only as it is asked for.
 pub(crate) struct FirmwareMemory;
 
 impl PhysicalMemory for FirmwareMemory {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
         map_identical(address, length as u64, Access::ReadOnly).ok()?;
-        // SAFETY: mapped just now (or earlier, with at least read access); not RAM, so neither heap nor stacks nor any
-        // Rust object lies there; firmware tables do not change while the kernel runs.
+        // SAFETY: mapped just now (or earlier, with at least read access); no RAM but what is kept, so neither heap nor
+        // stacks nor any Rust object lies there; neither firmware tables nor what is kept change while the kernel runs.
         Some(unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(address as usize), length) })
     }
 }

@@ -20,6 +20,8 @@ use super::PAGE_SIZE;
 const TYPE_RAM: u32 = 1;
 /// Ranges that the table holds; real maps have fewer than ten.
 const CAPACITY: usize = 64;
+/// Entries of a loader's map that are looked at; more than any firmware has, and as many as a zero page can hold.
+pub const MAX_ENTRIES: usize = 128;
 /// Physical addresses above this are not believed: the identity map occupies the lower canonical half.
 pub const MAX_PHYSICAL: u64 = 1 << 47;
 

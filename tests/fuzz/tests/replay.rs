@@ -39,6 +39,7 @@ targets!(
     archive,
     ata,
     block_device,
+    boot_information,
     e1000,
     used_ring,
     operations,

@@ -1,14 +1,30 @@
-//! From the machine monitor's first instruction to Rust: the PVH entry point.
+//! From a boot loader's first instruction to Rust: three entry points of one image.
 //!
-//! A PVH loader (QEMU, Firecracker, Cloud Hypervisor) reads the 32-bit entry address from the ELF note below and starts
-//! there in 32-bit protected mode, paging off, interrupts off, flat segments, **without a stack**, with the physical
-//! address of `hvm_start_info` in `ebx`. The code here
+//! ```text
+//!   toro_pvh_entry          32 bits, ebx = hvm_start_info             QEMU, Firecracker, Cloud Hypervisor
+//!   toro_multiboot2_entry   32 bits, eax = magic, ebx = information   GRUB, on BIOS and on UEFI
+//!   toro_linux_entry        64 bits, rsi = zero page                  monitors that know no PVH
+//!            |
+//!            |  leave long mode, so that there is one road from here
+//!            v
+//!   ebp = magic number of the protocol, ebx = address of what the loader says, no paging
+//!            |
+//!            v
+//!   boot::start(magic, address)
+//! ```
 //!
-//! 1. zeroes `.bss`: a loader zeroes it on the first boot, but not every one does so again on a warm reset;
-//! 2. builds an identity map of the first 4 GiB from 2 MiB pages, read-write-execute, which lives only until
+//! How each loader finds its entry: PVH by the ELF note below, Multiboot2 by the header at the beginning of the image, which
+//! is within the first 32 KiB of the file, and Linux' protocol by the ELF header. None of them gives a stack, or one that can
+//! be kept; all have interrupts off. Of segments, tables and control registers each leaves something else, UEFI under GRUB
+//! most of all. So nothing of it is used, and the code here
+//!
+//! 1. takes its own segments. The 64-bit entry comes with page tables that map the first GiB, in which the image lies, and
+//!    goes back to protected mode from there (Intel SDM volume 3, "Switching Out of IA-32e Mode");
+//! 2. zeroes `.bss`: a loader zeroes it on the first boot, but not every one does so again on a warm reset;
+//! 3. builds an identity map of the first 4 GiB from 2 MiB pages, read-write-execute, which lives only until
 //!    [`crate::mm`] has built the final one;
-//! 3. enables long mode and jumps to 64-bit code;
-//! 4. calls [`crate::boot::start`] on the boot stack with a null frame pointer, where backtraces end.
+//! 4. sets CR4, EFER and CR0 to what is written here, not to what was there before plus something, and so enters long mode;
+//! 5. calls [`crate::boot::start`] on the boot stack with a null frame pointer, where backtraces end.
 //!
 //! ```text
 //!   toro_boot_page_tables: PML4 | PDPT | PD 0 | PD 1 | PD 2 | PD 3      one page each
@@ -19,6 +35,7 @@
 use core::arch::global_asm;
 
 use super::core_local;
+use crate::boot::{linux, pvh};
 
 global_asm!(
     r#"
@@ -33,16 +50,86 @@ global_asm!(
     .long toro_pvh_entry
     .popsection
 
+    # The Multiboot2 header (Multiboot2 Specification 2.0, 3.1): magic, i386, length, checksum, tags at multiples of 8.
+    .pushsection .text.toro_multiboot2, "a"
+    .balign 8
+20: .long 0xE85250D6
+    .long 0
+    .long 21f - 20b
+    .long -(0xE85250D6 + 0 + (21f - 20b))
+    # The memory map is needed, the rest used where it is.
+    .short 1, 0
+    .long 12
+    .long 6
+    .balign 8
+    .short 1, 1
+    .long 24
+    .long 1, 3, 14, 15
+    .balign 8
+    # The 32-bit entry.
+    .short 3, 0
+    .long 12
+    .long toro_multiboot2_entry
+    .balign 8
+    # Modules at the beginning of a page.
+    .short 6, 0
+    .long 8
+    .short 0, 0
+    .long 8
+21: .popsection
+
     .pushsection .text.toro_entry, "ax"
+    .code64
+    .globl toro_linux_entry
+    .type toro_linux_entry, @function
+toro_linux_entry:
+    cli
+    cld
+    movl %esi, %ebx
+    shrq $32, %rsi               # a zero page out of reach is none
+    jz 2f
+    xorl %ebx, %ebx
+2:  movl ${linux_magic}, %ebp
+    lgdt 12f
+    movl $toro_boot_stack_top, %esp
+    movq %cr4, %rax
+    andl $0x1020, %eax           # PAE and LA57, which long mode does not let go of; no PCIDE, without which PG can go
+    movq %rax, %cr4
+    pushq $0x10
+    pushq $3f
+    lretq
+
     .code32
+3:  movl $0x18, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl %cr0, %eax
+    andl $0x7FFFFFFF, %eax       # not PG
+    movl %eax, %cr0
+    jmp 5f
+    .size toro_linux_entry, . - toro_linux_entry
+
+    .globl toro_multiboot2_entry
+    .type toro_multiboot2_entry, @function
+toro_multiboot2_entry:
+    movl %eax, %ebp
+    jmp 4f
+    .size toro_multiboot2_entry, . - toro_multiboot2_entry
+
     .globl toro_pvh_entry
     .type toro_pvh_entry, @function
 toro_pvh_entry:
-    cli
+    movl ${pvh_magic}, %ebp
+4:  cli
     cld
-    movl %ebx, %esi
+    lgdt 12f
+    movl $0x18, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
 
-    movl $toro_bss_start, %edi
+5:  movl $toro_bss_start, %edi
     movl $toro_bss_end, %ecx
     subl %edi, %ecx
     shrl $2, %ecx
@@ -56,70 +143,72 @@ toro_pvh_entry:
     leal 0x2003(%edi), %eax
     movl $4, %ecx
     leal 0x1000(%edi), %edx
-2:  movl %eax, (%edx)
+6:  movl %eax, (%edx)
     addl $0x1000, %eax
     addl $8, %edx
-    loop 2b
+    loop 6b
 
     # 4 * 512 pages of 2 MiB; 0x83 = present, writable, page size
     movl $0x83, %eax
     movl $2048, %ecx
     leal 0x2000(%edi), %edx
-3:  movl %eax, (%edx)
+7:  movl %eax, (%edx)
     addl $0x200000, %eax
     addl $8, %edx
-    loop 3b
+    loop 7b
 
     movl %edi, %cr3
-    movl %cr4, %eax
-    orl $0x20, %eax              # PAE
+    movl $0x20, %eax             # PAE
     movl %eax, %cr4
     movl $0xC0000080, %ecx       # EFER
-    rdmsr
-    orl $0x100, %eax             # LME
+    movl $0x100, %eax            # LME
+    xorl %edx, %edx
     wrmsr
-    movl %cr0, %eax
-    andl $0x9FFFFFFB, %eax       # not CD, NW, EM
-    orl $0x80010001, %eax        # PG, WP, PE
+    movl $0x80010011, %eax       # PG, WP, ET, PE
     movl %eax, %cr0
-
-    lgdt 5f
-    ljmp $0x08, $4f
+    ljmp $0x08, $8f
 
     .code64
-4:  xorl %eax, %eax
+8:  xorl %eax, %eax
     movl %eax, %ds
     movl %eax, %es
     movl %eax, %fs
     movl %eax, %gs
     movl %eax, %ss
     movl $toro_boot_stack_top, %esp
+    pushq $2                     # flags: none, but the bit that is always set
+    popfq
+    movl %ebp, %edi
+    movl %ebx, %esi
     xorl %ebp, %ebp
-    movl %esi, %edi
     call {start}
     ud2
     .size toro_pvh_entry, . - toro_pvh_entry
 
     .balign 8
-5:  .word 15
-    .long 6f
-    .balign 8
-6:  .quad 0
-    .quad 0x00AF9B000000FFFF     # 64-bit code, ring 0
+    .skip 6
+12: .word 31
+    .quad 13f
+13: .quad 0
+    .quad 0x00AF9B000000FFFF     # 0x08: 64-bit code, ring 0
+    .quad 0x00CF9B000000FFFF     # 0x10: 32-bit code, ring 0
+    .quad 0x00CF93000000FFFF     # 0x18: data
     .popsection
 "#,
+    linux_magic = const linux::MAGIC,
+    pvh_magic = const pvh::MAGIC,
     start = sym start_trampoline,
     options(att_syntax)
 );
 
 /// Receives control from the assembly above, once, on the boot stack.
-extern "sysv64" fn start_trampoline(start_info: u64) -> ! {
+extern "sysv64" fn start_trampoline(magic: u32, address: u64) -> ! {
     // SAFETY: called once, here, first thing; all that follows is behind a call that is not inlined.
     unsafe { core_local::install_boot_core() };
-    boot(start_info)
+    boot(magic, address)
 }
 
 #[inline(never)]
-fn boot(start_info: u64) -> ! {
-    crate::boot::start(start_info)
+fn boot(magic: u32, address: u64) -> ! {
+    crate::boot::start(magic, address)
 }
