@@ -85,6 +85,7 @@
 #[cfg(feature = "initrd")]
 mod archive;
 mod attributes;
+#[cfg(feature = "block")]
 pub mod block;
 mod dir_builder;
 #[cfg(all(target_os = "none", feature = "fat"))]
@@ -101,6 +102,8 @@ mod fuse;
 pub mod host;
 #[cfg(all(target_os = "none", feature = "initrd"))]
 mod initrd;
+#[cfg(target_os = "none")]
+mod kernel_scheduler;
 mod lock;
 mod locks;
 pub mod metadata;

@@ -125,9 +125,25 @@ pub struct BuildArgs {
     /// Build without optimisation, with debug assertions
     #[arg(long)]
     pub dev: bool,
-    /// Compile only these drivers in: cargo features of the package `toro`, separated by commas
+    /// Build for size: an image of less than half the size, whose code is slower
+    #[arg(long, conflicts_with = "dev")]
+    pub small: bool,
+    /// Compile these drivers in and no others: cargo features of the package `toro`, separated by commas
+    ///
+    /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
+}
+
+impl BuildArgs {
+    /// The profile of cargo that builds it.
+    pub fn profile(&self) -> &'static str {
+        match (self.small, self.dev) {
+            (true, _) => "small",
+            (false, true) => "dev",
+            (false, false) => "release",
+        }
+    }
 }
 
 /// Options of `run`.
@@ -152,6 +168,12 @@ pub struct RunArgs {
     /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
+    /// Archive that the guest gets in its memory and mounts, read-only: a tar or cpio file, or a directory that is packed
+    ///
+    /// It is called `initrd`, and mounted at `/`, or at `/initrd` if there is a share or a disk as well; the word
+    /// `mount=initrd:/PATH` of --append says another place. A compressed file is refused by the guest.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub initrd: Option<PathBuf>,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
@@ -325,20 +347,21 @@ mod tests {
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
-        assert!(args.gdb.is_none() && args.disks.is_empty());
+        assert!(!args.build.small);
+        assert!(args.gdb.is_none() && args.disks.is_empty() && args.initrd.is_none());
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
+            "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
                 .as_str(),
         );
-        assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!((args.share, args.initrd), (Some(PathBuf::from("/srv")), Some(PathBuf::from("site"))));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
@@ -347,6 +370,13 @@ mod tests {
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn images_are_built_for_speed_for_size_or_for_debugging() {
+        assert_eq!(run_args("xtask run hello").build.profile(), "release");
+        assert_eq!(run_args("xtask run hello --small").build.profile(), "small");
+        assert_eq!(run_args("xtask run hello --dev").build.profile(), "dev");
     }
 
     #[test]
@@ -371,6 +401,7 @@ mod tests {
             "xtask run hello --net tap,host=10.0.0.1",
             "xtask run hello --nic ne2000",
             "xtask run hello --disk a,if=scsi",
+            "xtask build hello --small --dev",
             "xtask frobnicate",
             "xtask test --seeds 0",
             "xtask test --long --quick",

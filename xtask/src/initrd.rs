@@ -58,7 +58,8 @@ impl Initrd {
             Self::File(path) => File::open(path).map_err(|error| cannot(path, &error))?,
             Self::Directory(path) => {
                 let made = std::fs::create_dir_all(scratch).and_then(|()| tempfile::tempfile_in(scratch));
-                pack(path, made.map_err(|error| cannot(scratch, &error))?).map_err(|(path, error)| cannot(&path, &error))?
+                pack(path, made.map_err(|error| cannot(scratch, &error))?)
+                    .map_err(|(path, error)| cannot(&path, &error))?
             }
         };
         let size = file.metadata().map_err(|error| Failure::preparation(error.to_string()))?.len();
@@ -192,7 +193,8 @@ mod tests {
     /// What GNU tar says of an archive, or makes of it.
     fn tar(archive: &Path, words: &[&str]) -> String {
         let mut tar = Command::new("tar");
-        let output = tar.args(words).arg("--file").arg(archive).env("LC_ALL", "C").stdin(Stdio::null()).output().unwrap();
+        let output =
+            tar.args(words).arg("--file").arg(archive).env("LC_ALL", "C").stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -212,7 +214,8 @@ mod tests {
         let packed = Initrd::check(&from).unwrap().open(directory.path(), 16).unwrap();
         std::io::copy(&mut &packed, &mut File::create(&archive).unwrap()).unwrap();
         tar(&archive, &["--extract", "--directory", to.to_str().unwrap()]);
-        let status = Command::new("diff").args(["--recursive", "--no-dereference"]).args([&from, &to]).status().unwrap();
+        let status =
+            Command::new("diff").args(["--recursive", "--no-dereference"]).args([&from, &to]).status().unwrap();
         assert!(status.success());
         let inode = |name: &str| to.join(name).metadata().unwrap().ino();
         assert_eq!(inode("a"), inode("b"));

@@ -8,6 +8,7 @@
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
+//!     initrd     an archive in its memory
 //!     disk       images of disks                     supervise  no test hangs for ever
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
 //!     backlog    many connections at once          conformance  which test holds which requirement
@@ -30,6 +31,7 @@ mod disk;
 mod exit;
 mod fuzz;
 mod image;
+mod initrd;
 mod network;
 mod ports;
 mod qemu;

@@ -28,6 +28,7 @@ use crate::cli::{Machine, ParentEnd, RunArgs, VirtioInterface};
 use crate::disk::{self, Place};
 use crate::exit::{self, Failure, FailureKind};
 use crate::image::{self, Application};
+use crate::initrd::Initrd;
 use crate::network::{self, Wish};
 use crate::ports::HeldPorts;
 use crate::qemu::{self, Vm};
@@ -63,7 +64,11 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let place = Place { machine: args.machine, virtio, cpus: args.cpus };
     let disks = disk::check(&args.disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
+    let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let application = Application::find(&args.build)?;
+    if let Some(warning) = application.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, application.http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
@@ -95,6 +100,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         virtiofsd = Some(server);
         inherited.push(descriptor);
     }
+    let scratch = image::target_directory();
+    let initrd = initrd.map(|initrd| initrd.open(&scratch, args.memory)).transpose()?.map(OwnedFd::from);
+    let initrd_path = initrd.as_ref().map(image::path_of);
     let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
     let for_qemu = OwnedFd::from(image_file.try_clone().map_err(cannot_share)?);
     let opened = image::path_of(&for_qemu);
@@ -112,11 +120,13 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         nic: args.nic,
         cards: &plan.cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        initrd: initrd_path.as_deref(),
         disks: &disks,
         gdb,
         extra: &args.qemu,
     });
     inherited.push(for_qemu);
+    inherited.extend(initrd);
     drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)

@@ -18,7 +18,8 @@ use fuse_proto::Errno;
 use toro_core::{DmaBuf, DmaPool};
 
 use super::archive::{Archive, Platform, READ_LIMIT};
-use super::system::{KernelScheduler, mount_word, namespace, place};
+use super::kernel_scheduler::KernelScheduler;
+use super::system::{mount_word, namespace, place};
 use super::vfs::FileSystem;
 use crate::mm::dma::DMA;
 use crate::{boot, mm};
