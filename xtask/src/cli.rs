@@ -189,7 +189,7 @@ pub struct RunArgs {
     /// After the file the same words as for `--disk`. With `if=ata` it is on the IDE controller of pc or the AHCI controller of
     /// q35; the guest has a driver for the former. The guest's command line is in the image. Unless `--machine` says
     /// otherwise, the machine is q35. An application that serves HTTP wants `--port 8080`.
-    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["app", "dev", "drivers", "append"])]
+    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["app", "dev", "drivers", "append", "initrd"])]
     pub image: Option<DiskOption>,
     /// Firmware that boots the image
     #[arg(long, value_enum, default_value_t = FirmwareKind::Bios)]
@@ -210,6 +210,12 @@ pub struct RunArgs {
     /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
+    /// Archive that the guest gets in its memory and mounts, read-only: a tar or cpio file, or a directory that is packed
+    ///
+    /// It is called `initrd`, and mounted at `/`, or at `/initrd` if there is a share or a disk as well; the word
+    /// `mount=initrd:/PATH` of --append says another place. A compressed file is refused by the guest.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub initrd: Option<PathBuf>,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm, default_value_if("image", ArgPredicate::IsPresent, "q35"))]
     pub machine: Machine,
@@ -385,20 +391,20 @@ mod tests {
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none());
         assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev && !build.small));
         assert!(args.image.is_none() && args.firmware == FirmwareKind::Bios);
-        assert!(args.gdb.is_none() && args.disks.is_empty());
+        assert!(args.gdb.is_none() && args.disks.is_empty() && args.initrd.is_none());
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
+            "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
                 .as_str(),
         );
-        assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!((args.share, args.initrd), (Some(PathBuf::from("/srv")), Some(PathBuf::from("site"))));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
@@ -411,9 +417,9 @@ mod tests {
 
     #[test]
     fn images_are_built_for_speed_for_size_or_for_debugging() {
-        assert_eq!(run_args("xtask run hello").build.profile(), "release");
-        assert_eq!(run_args("xtask run hello --small").build.profile(), "small");
-        assert_eq!(run_args("xtask run hello --dev").build.profile(), "dev");
+        assert_eq!(run_args("xtask run hello").build.map(|build| build.profile()), Some("release"));
+        assert_eq!(run_args("xtask run hello --small").build.map(|build| build.profile()), Some("small"));
+        assert_eq!(run_args("xtask run hello --dev").build.map(|build| build.profile()), Some("dev"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
+//!     initrd     an archive in its memory
 //!     disk       images of disks                     supervise  no test hangs for ever
 //!     firmware   OVMF                                disk_image  disks that boot an application
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
@@ -33,6 +34,7 @@ mod exit;
 mod firmware;
 mod fuzz;
 mod image;
+mod initrd;
 mod network;
 mod ports;
 mod qemu;

@@ -70,6 +70,8 @@ pub enum Program {
     QemuImg,
     /// OVMF, firmware for machines with UEFI
     Ovmf,
+    /// cpio, which makes archives
+    Cpio,
 }
 
 impl Program {
@@ -100,6 +102,7 @@ impl Program {
             Self::Grub => grub::is_present(),
             Self::QemuImg => is_installed("qemu-img"),
             Self::Ovmf => firmware::is_present(),
+            Self::Cpio => is_installed("cpio"),
         }
     }
 
@@ -125,6 +128,7 @@ impl Program {
             Self::Grub => "GRUB for BIOS and UEFI",
             Self::QemuImg => "qemu-img",
             Self::Ovmf => "OVMF",
+            Self::Cpio => "cpio",
         }
     }
 
@@ -157,6 +161,7 @@ impl Program {
             Self::Grub => vec!["grub-common", "grub-pc-bin", "grub-efi-amd64-bin"],
             Self::QemuImg => vec!["qemu-utils"],
             Self::Ovmf => vec!["ovmf"],
+            Self::Cpio => vec!["cpio"],
         }
     }
 }
@@ -400,6 +405,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Grub => grub,
                 Program::QemuImg => qemu_img,
                 Program::Ovmf => ovmf,
+                Program::Cpio => "cpio",
             })
             .collect();
         words.join(" ")
