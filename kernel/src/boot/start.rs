@@ -8,6 +8,7 @@ use core::fmt::Display;
 use toro_core::driver::Driver;
 
 use super::pvh;
+use crate::arch::milestone::reach;
 use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
 use crate::sched::core::run_core;
@@ -31,20 +32,28 @@ unsafe extern "Rust" {
 /// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB and the physical
 /// address of the PVH start information.
 pub(crate) fn start(start_info: u64) -> ! {
+    reach!(Rust);
     clock::start();
     console::initialise();
     arch::initialise_traps();
+    reach!(Traps);
 
     let rsdp = read_start_info(start_info);
+    reach!(Memory);
     require(mm::initialise_address_space(), "page tables");
+    reach!(PageTables);
 
     acpi::initialise(rsdp);
+    reach!(FirmwareTables);
     require(arch::initialise_interrupts(), "interrupts");
+    reach!(Interrupts);
     let source = clock::calibrate(acpi::tables().and_then(|tables| tables.pm_timer));
     log::debug!("clock: {} kHz by {source}", clock::frequency() / 1000);
     log::debug!("memory: {} KiB free", mm::free_memory() / 1024);
+    reach!(Clock);
     smp::start_others(processors());
     log::debug!("cores: {}", smp::count());
+    reach!(Cores);
 
     let main = Builder::new().name(String::from("main")).stack_size(MAIN_STACK_SIZE).spawn(main_thread);
     require(main, "main thread");
@@ -83,7 +92,9 @@ fn read_start_info(start_info: u64) -> Option<u64> {
 
 /// The first thread: devices, then the application, then the end.
 fn main_thread() {
+    reach!(Threads);
     attach_devices();
+    reach!(FileSystems);
     log::debug!("application starts");
     let code = toro_application_main();
     log::debug!("application ends with {code}");
@@ -94,6 +105,7 @@ fn main_thread() {
 /// started. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
+    reach!(Devices);
     #[cfg(feature = "fat")]
     crate::fs::mount_all();
     crate::fs::report_useless_words();
