@@ -26,6 +26,12 @@ pub fn counter_frequency(information: &[u8; 32]) -> Option<u64> {
     u64::try_from(if shift < 0 { frequency << -shift } else { frequency >> shift }).ok()
 }
 
+/// Whether the time-stamp counters of all processors are kept together (PVCLOCK_TSC_STABLE_BIT of the flags).
+pub fn is_counter_common(information: &[u8; 32]) -> bool {
+    const IS_STABLE: u8 = 1 << 0;
+    information[29] & IS_STABLE != 0
+}
+
 /// Unix time now: when the clock was 0, and how far it has come.
 pub fn unix_time(wall_clock: &[u8; 12], information: &[u8; 32], counter: u64) -> Option<Duration> {
     if read_u32(wall_clock, 0)? % 2 == 1 {
@@ -52,6 +58,15 @@ mod tests {
         bytes[24..28].copy_from_slice(&multiplier.to_le_bytes());
         bytes[28] = shift as u8;
         bytes
+    }
+
+    #[test]
+    fn only_the_lowest_flag_says_that_counters_are_kept_together() {
+        let mut time = information(2, 0, 0, 1, 0);
+        for (flags, is_common) in [(0, false), (1, true), (2, false), (3, true)] {
+            time[29] = flags;
+            assert_eq!(is_counter_common(&time), is_common);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod gdt;
 pub mod interrupt;
 pub mod ioapic;
 mod kvm_clock;
+pub(crate) mod milestone;
 pub mod pci_ports;
 mod pic;
 pub mod port;

@@ -9,6 +9,7 @@ use toro_core::driver::Driver;
 
 use super::information::{BootError, Protocol, parse};
 use super::modules;
+use crate::arch::milestone::reach;
 use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
 use crate::sched::core::run_core;
@@ -32,22 +33,30 @@ unsafe extern "Rust" {
 /// Boots. Called by the entry code once, on the boot stack, with the early identity map of 4 GiB, the magic number of the
 /// boot protocol and the physical address of what the boot loader says.
 pub(crate) fn start(magic: u32, address: u64) -> ! {
+    reach!(Rust);
     clock::start();
     console::initialise();
     arch::initialise_traps();
+    reach!(Traps);
 
     let protocol = require(Protocol::from_magic(magic).ok_or(BootError::Loader), "boot loader");
     let (rsdp, modules) = read_information(protocol, address);
+    reach!(Memory);
     require(mm::initialise_address_space(), "page tables");
     modules.map();
+    reach!(PageTables);
 
     acpi::initialise(rsdp);
+    reach!(FirmwareTables);
     require(arch::initialise_interrupts(), "interrupts");
+    reach!(Interrupts);
     let source = clock::calibrate(acpi::tables().and_then(|tables| tables.pm_timer));
     log::debug!("clock: {} kHz by {source}", clock::frequency() / 1000);
     log::debug!("memory: {} KiB free", mm::free_memory() / 1024);
+    reach!(Clock);
     smp::start_others(processors());
     log::debug!("cores: {}", smp::count());
+    reach!(Cores);
 
     let main = Builder::new().name(String::from("main")).stack_size(MAIN_STACK_SIZE).spawn(main_thread);
     require(main, "main thread");
@@ -87,7 +96,9 @@ fn read_information(protocol: Protocol, address: u64) -> (Option<u64>, modules::
 
 /// The first thread: devices, then the application, then the end.
 fn main_thread() {
+    reach!(Threads);
     attach_devices();
+    reach!(FileSystems);
     log::debug!("application starts");
     let code = toro_application_main();
     log::debug!("application ends with {code}");
@@ -97,6 +108,7 @@ fn main_thread() {
 /// The one place where devices come to life: the buses are scanned, drivers attached, file systems mounted. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
+    reach!(Devices);
     parts::start();
 }
 

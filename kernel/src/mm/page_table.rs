@@ -190,13 +190,13 @@ impl AddressSpace {
             return Err(MapError::Range);
         }
         while position < end {
-            position += self.map_one(position, position.wrapping_add(offset), end - position, access, frames)?;
+            position += self.map_some(position, position.wrapping_add(offset), end - position, access, frames)?;
         }
         Ok(())
     }
 
-    /// Maps one page, the largest that fits; returns how far that reaches.
-    fn map_one(
+    /// Maps pages of one size, the largest that fits, as far as they lie in one table; returns how far that reaches.
+    fn map_some(
         &mut self,
         virtual_address: u64,
         physical_address: u64,
@@ -222,8 +222,15 @@ impl AddressSpace {
             let fits = (virtual_address | physical_address).is_multiple_of(span) && room >= span;
             if level == 1 || (level <= self.largest && fits) {
                 let size = if level > 1 { LARGE } else { 0 };
-                table.write(index, (physical_address & ADDRESS) | size | self.leaf_flags(access));
-                return Ok(span);
+                let flags = size | self.leaf_flags(access);
+                let last = (index + (room / span).max(1) as usize).min(ENTRIES);
+                let mut mapped = 0;
+                // The first is absent, as seen above; who comes upon one that is not starts again from the root.
+                for index in (index..last).take_while(|&index| table.read(index) & PRESENT == 0) {
+                    table.write(index, ((physical_address + mapped) & ADDRESS) | flags);
+                    mapped += span;
+                }
+                return Ok(mapped);
             }
             let child = Table::allocate(frames)?;
             table.write(index, child.0 | PRESENT | WRITABLE);

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
 
+use super::frame::FrameAllocator;
 use super::page_table::Access;
 use super::{PAGE_SIZE, tlb, with_address_space, with_frames};
 use crate::arch::core_index;
@@ -182,22 +183,37 @@ fn map(range: &Range<u64>) -> bool {
     if with_frames(|frames| frames.free_frames() as u64) < (range.end - range.start) / PAGE_SIZE {
         return false;
     }
-    let failed = with_address_space(|space, frames| {
-        range.clone().step_by(PAGE_SIZE as usize).find(|&page| {
-            let Some(frame) = frames.allocate(1, 1) else { return true };
-            let is_mapped = space.map(page, frame, PAGE_SIZE, Access::ReadWrite, frames).is_ok();
-            if !is_mapped {
-                frames.free(frame, 1);
+    let mut page = range.start;
+    let is_mapped = with_address_space(|space, frames| {
+        while page < range.end {
+            let Some((frame, count)) = longest_run(frames, ((range.end - page) / PAGE_SIZE) as usize) else {
+                return false;
+            };
+            let end = page + count as u64 * PAGE_SIZE;
+            if space.map(page, frame, end - page, Access::ReadWrite, frames).is_err() {
+                // Part of it may be mapped.
+                (page..end).step_by(PAGE_SIZE as usize).for_each(|page| _ = space.unmap_page(page));
+                frames.free(frame, count);
+                return false;
             }
-            !is_mapped
-        })
+            page = end;
+        }
+        true
     });
-    if let Some(page) = failed {
+    if !is_mapped {
         // Nobody has used them, so no core has seen them.
         let frames_of_rest = unmap(&(range.start..page));
         with_frames(|frames| frames_of_rest.into_iter().for_each(|frame| frames.free(frame, 1)));
     }
-    failed.is_none()
+    is_mapped
+}
+
+/// Takes `most` frames that follow each other, or where there are not so many in one piece half of that, and so on; the
+/// address of the first, and their number. One search and one walk through the tables are then enough for most stacks.
+fn longest_run(frames: &mut FrameAllocator<'_>, most: usize) -> Option<(u64, usize)> {
+    core::iter::successors(Some(most), |count| Some(count / 2))
+        .take_while(|&count| count > 0)
+        .find_map(|count| Some((frames.allocate(count, 1)?, count)))
 }
 
 /// Unmaps every page of `range`, all of which are mapped, on this core; gives the frames.

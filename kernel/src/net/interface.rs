@@ -31,6 +31,7 @@ use super::readiness::Readiness;
 use super::share::Seat;
 use super::signal::Signal;
 use super::stack::{Activity, Counters, Stack, Usage};
+use crate::arch::milestone::reach;
 use crate::core::{self as cores, CoreId, run_on};
 use crate::core_local;
 use crate::env;
@@ -187,6 +188,9 @@ impl StackPoller {
         let (old, new) = (&self.said, &configuration);
         for address in new.addresses().filter(|&address| !old.addresses().any(|other| other == address)) {
             log::info!("net: the address is {address}");
+            if address.is_ipv4() {
+                reach!(Network);
+            }
         }
         for address in old.addresses().filter(|&address| !new.addresses().any(|other| other == address)) {
             log::warn!("net: the address {address} was lost");

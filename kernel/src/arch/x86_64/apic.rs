@@ -102,7 +102,9 @@ pub(super) fn initialise() -> Result<(), ApicError> {
     if !features.local_apic {
         return Err(ApicError::Missing);
     }
-    if !features.x2apic {
+    if features.x2apic {
+        REGISTERS.store(ptr::null_mut(), Ordering::Relaxed);
+    } else {
         // SAFETY: every processor with a local APIC has this register.
         let state = unsafe { Msr::new(BASE_MSR).read() };
         let page = mm::map_mmio(state & BASE_ADDRESS, mm::PAGE_SIZE).map_err(|_| ApicError::Unmappable)?;
@@ -192,7 +194,25 @@ pub(super) fn start_counting() {
     write(Register::TimerInitialCount, u32::MAX);
 }
 
-/// How far the timer has counted down since [`start_counting`].
+/// The same before [`initialise`], on the early page tables, which map the first 4 GiB. False where there is no page of
+/// registers yet.
+pub(super) fn start_counting_early() -> bool {
+    if !cpu::features().local_apic {
+        return false;
+    }
+    // SAFETY: every processor with a local APIC has this register.
+    let state = unsafe { Msr::new(BASE_MSR).read() };
+    let address = state & BASE_ADDRESS;
+    if state & (BASE_ENABLE | BASE_X2APIC) != BASE_ENABLE || address >> 32 != 0 {
+        return false;
+    }
+    REGISTERS.store(ptr::with_exposed_provenance_mut(address as usize), Ordering::Relaxed);
+    write(Register::TimerDivide, DIVIDE_BY_1);
+    start_counting();
+    true
+}
+
+/// How far the timer has counted down since [`start_counting`]; `u32::MAX` once it has arrived at 0, where it stays.
 pub(super) fn counted() -> u32 {
     u32::MAX - read(Register::TimerCurrentCount)
 }

@@ -7,18 +7,20 @@
 //! | hypervisor leaf 0x40000010 | KVM with `vmware-cpuid-freq` and others | none |
 //! | kvm-clock | KVM: Firecracker, Cloud Hypervisor, QEMU with KVM | two model specific registers |
 //! | leaf 0x15 | processors that know their crystal | none |
-//! | local APIC timer at 1 GHz | QEMU's emulator (TCG), all machine types, microvm included | 1 ms |
+//! | local APIC timer at 1 GHz | QEMU's emulator (TCG), all machine types, microvm included | usually none |
 //! | ACPI power management timer | PCs | 1 ms |
 //! | interval timer (8254), channel 0 | PCs | 1 ms |
 //! | leaf 0x16 | processors that know their nominal frequency | none |
 //!
 //! Measuring brackets each look at the reference between two readings of the counter and keeps the tightest bracket of
 //! several, so that a host that takes the CPU away in the middle does not spoil it. A reference that does not advance is
-//! given up after `PATIENCE` ticks.
+//! given up after `PATIENCE` ticks. The local APIC's timer is looked at for the first time when the kernel begins, and for
+//! the second time when the rate is needed, some milliseconds later under emulation: nobody waits, and the longer way makes
+//! the rate more exact.
 
 use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 
@@ -34,15 +36,23 @@ const PIT_COMMAND: u16 = 0x43;
 const TCG_TIMER_FREQUENCY: u64 = 1_000_000_000;
 /// Ticks without progress after which a reference is dead: at least 10 ms on any processor.
 const PATIENCE: u64 = 50_000_000;
+/// The least time between two looks at it, in its counts: a millisecond.
+const TCG_TIMER_WINDOW: u64 = TCG_TIMER_FREQUENCY / 1000;
 /// Looks per sample.
 const LOOKS: usize = 8;
 
 /// Counter value at boot.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
+/// The first look at the local APIC's timer, where it is the reference: the counter's value, and the timer's. 0 and 0 where
+/// there was none.
+static EARLY: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 /// Ticks per second; 0 until known.
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds per tick, times 2^32.
 static SCALE: AtomicU64 = AtomicU64::new(0);
+
+/// Whether all cores are known to have the same counter.
+static IS_COMMON: AtomicBool = AtomicBool::new(false);
 
 core_local! {
     /// What this core's counter lacks to the boot core's; see [`super::step`].
@@ -85,14 +95,34 @@ impl fmt::Display for Source {
     }
 }
 
-/// Notes the moment from which the clock counts. Called first thing at boot.
+/// Notes the moment from which the clock counts, and under emulation begins to measure. Called first thing at boot, on the
+/// early page tables.
 pub(crate) fn start() {
     ORIGIN.store(cpu::time_stamp(), Ordering::Relaxed);
+    if is_emulated() && apic::start_counting_early() {
+        let (ticks, count) = sample(&read_apic_timer);
+        EARLY[0].store(ticks, Ordering::Relaxed);
+        EARLY[1].store(count, Ordering::Relaxed);
+    }
+}
+
+/// Whether QEMU's emulator executes this. Its processors have no counters of their own: all read the host's.
+pub(super) fn is_emulated() -> bool {
+    cpu::hypervisor().is_some_and(|(signature, _)| &signature == b"TCGTCGTCGTCG")
+}
+
+fn read_apic_timer() -> u64 {
+    u64::from(apic::counted())
 }
 
 /// Lets this core's clock agree with the boot core's, whose counter is ahead by `lag` ticks.
 pub(super) fn set_lag(lag: u64) {
     LAG.get().set(lag);
+}
+
+/// Whether the counters of all cores are known to be the same, without a comparison.
+pub(super) fn is_common() -> bool {
+    IS_COMMON.load(Ordering::Relaxed)
 }
 
 /// Nanoseconds since boot; 0 until the clock has been calibrated. The same on all cores.
@@ -117,6 +147,7 @@ pub(super) fn to_ticks(nanoseconds: u64) -> u64 {
 pub(crate) fn calibrate(pm_timer: Option<u16>) -> Source {
     let (frequency, source) = counter_frequency(pm_timer);
     FREQUENCY.store(frequency, Ordering::Relaxed);
+    IS_COMMON.store(is_emulated() || kvm_clock::is_counter_common(), Ordering::Relaxed);
     SCALE.store(((u128::from(NANOSECONDS) << 32) / u128::from(frequency)) as u64, Ordering::Relaxed);
 
     let timer = match source {
@@ -150,12 +181,10 @@ fn counter_frequency(pm_timer: Option<u16>) -> (u64, Source) {
     if let Some(frequency) = from_crystal.filter(nonzero) {
         return (frequency, Source::CrystalLeaf);
     }
-    if hypervisor.is_some_and(|(signature, _)| &signature == b"TCGTCGTCGTCG") {
-        apic::start_counting();
-        let read = || u64::from(apic::counted());
-        if let Some(frequency) = measure(read, TCG_TIMER_FREQUENCY, u64::from(u32::MAX), TCG_TIMER_FREQUENCY / 1000) {
-            return (frequency, Source::ApicTimer);
-        }
+    if is_emulated()
+        && let Some(frequency) = measure_apic_timer()
+    {
+        return (frequency, Source::ApicTimer);
     }
     if let Some(port) = pm_timer {
         let read = || {
@@ -177,11 +206,28 @@ fn counter_frequency(pm_timer: Option<u16>) -> (u64, Source) {
     (NANOSECONDS, Source::Assumed)
 }
 
+/// Measures the counter against the local APIC's timer, from the first look on if there has been one.
+fn measure_apic_timer() -> Option<u64> {
+    let (rate, mask) = (TCG_TIMER_FREQUENCY, u64::from(u32::MAX));
+    let [ticks, count] = EARLY.each_ref().map(|word| word.load(Ordering::Relaxed));
+    // A machine that was held up for four seconds finds that the timer has arrived.
+    if ticks != 0 && read_apic_timer() < mask / 2 {
+        return measure_from((ticks, count), read_apic_timer, rate, mask, TCG_TIMER_WINDOW);
+    }
+    apic::start_counting();
+    measure(read_apic_timer, rate, mask, TCG_TIMER_WINDOW)
+}
+
 /// Measures the counter against a reference that counts up at `rate` Hz, modulo `mask + 1`, over `window` counts.
 fn measure(read: impl Fn() -> u64, rate: u64, mask: u64, window: u64) -> Option<u64> {
-    let (start_ticks, start_count) = sample(&read);
-    let mut last_progress = start_ticks;
-    let mut last_count = start_count;
+    measure_from(sample(&read), read, rate, mask, window)
+}
+
+/// The same, where the first look was at `start`: the counter's value and the reference's.
+fn measure_from(start: (u64, u64), read: impl Fn() -> u64, rate: u64, mask: u64, window: u64) -> Option<u64> {
+    let (start_ticks, start_count) = start;
+    let mut last_progress = cpu::time_stamp();
+    let mut last_count = read();
     while (last_count.wrapping_sub(start_count)) & mask < window {
         let count = read();
         let now = cpu::time_stamp();

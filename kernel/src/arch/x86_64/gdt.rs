@@ -10,7 +10,7 @@
 //! | 3 | non-maskable interrupt |
 //! | 4 | machine check |
 
-use core::cell::{Cell, OnceCell, UnsafeCell};
+use core::cell::{Cell, OnceCell};
 use core::ops::Range;
 
 use x86_64::VirtAddr;
@@ -36,14 +36,13 @@ const FAULT_STACKS: usize = 4;
 /// Bytes for the fault stacks of a core.
 pub(super) const FAULT_STACKS_SIZE: usize = FAULT_STACK_SIZE * FAULT_STACKS;
 
-/// Memory for the boot core's fault stacks, written only by the processor and the handlers that run on them.
-#[repr(C, align(16))]
-struct FaultStacks(UnsafeCell<[u8; FAULT_STACKS_SIZE]>);
+// `linker.ld` has the same number.
+const _: () = assert!(FAULT_STACKS_SIZE == 128 * 1024);
 
-// SAFETY: nobody makes a reference to the contents; only the address is taken.
-unsafe impl Sync for FaultStacks {}
-
-static BOOT_STACKS: FaultStacks = FaultStacks(UnsafeCell::new([0; FAULT_STACKS_SIZE]));
+unsafe extern "C" {
+    /// Memory for the boot core's fault stacks, [`FAULT_STACKS_SIZE`] bytes that `linker.ld` sets aside; not zeroed.
+    static toro_boot_fault_stacks: u8;
+}
 
 /// What the processor reads of a core's segments.
 struct Segments {
@@ -66,8 +65,9 @@ pub fn fault_stacks() -> Range<u64> {
 
 /// As [`initialise`], for the boot core, whose fault stacks are part of the image.
 pub(super) fn initialise_boot_core() {
-    let start = BOOT_STACKS.0.get().addr() as u64;
-    // SAFETY: static memory of that size, used by nothing else; the boot core calls this once, before it has a table.
+    let start = (&raw const toro_boot_fault_stacks).addr() as u64;
+    // SAFETY: memory of the image of that size, on a page boundary and used by nothing else (linker.ld); the boot core calls
+    // this once, before it has a table.
     unsafe { initialise(start) };
 }
 

@@ -63,6 +63,11 @@ pub(super) fn counter_frequency() -> Option<u64> {
     is_available().then(time_information).and_then(|information| pvclock::counter_frequency(&information))
 }
 
+/// Whether KVM keeps the counters of all processors together.
+pub(super) fn is_counter_common() -> bool {
+    is_available() && pvclock::is_counter_common(&time_information())
+}
+
 /// Unix time, under KVM.
 pub(super) fn unix_time() -> Option<Duration> {
     if !is_available() {

@@ -37,6 +37,8 @@ const LOOP_STACK_SIZE: usize = 128 * 1024;
 /// virtual machine's processors may have to wait for their turn on the host.
 const FIRST_PATIENCE: u64 = 200_000_000;
 const SECOND_PATIENCE: u64 = 5_000_000_000;
+/// Pauses between two looks at a core that is on its way: a microsecond or less.
+const PAUSES: u32 = 8;
 /// How long a core that has begun may take to come to its loop.
 const LAST_PATIENCE: u64 = 60_000_000_000;
 
@@ -276,7 +278,7 @@ fn has_arrived(patience: u64) -> bool {
         if PROGRESS.load(Ordering::Acquire) == ARRIVED {
             return true;
         }
-        core::hint::spin_loop();
+        (0..PAUSES).for_each(|_| core::hint::spin_loop());
     }
     false
 }
