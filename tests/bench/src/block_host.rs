@@ -31,7 +31,7 @@ use vhost_user_tests::{Access, Backing, Daemon, Disk};
 
 use self::contender::{Contender, Load, Who};
 use crate::options::{heading, rerun_optimised};
-use crate::ring::pin;
+use crate::processors::pin;
 use crate::stats::{Samples, grouped, ratio};
 use crate::table::Table;
 

@@ -40,7 +40,7 @@ use vhost_user_tests::{Daemon, FileServer, FileServerKind, Serving, Waiting, sha
 
 use self::case::{Case, Order, Run, Tree};
 use crate::options::{heading, rerun_optimised};
-use crate::ring::pin;
+use crate::processors::pin;
 use crate::scratch::Scratch;
 use crate::stats::{Samples, grouped};
 use crate::table::Table;

@@ -51,6 +51,7 @@ mod net;
 mod net_host;
 mod network;
 mod options;
+mod processors;
 mod program;
 mod report;
 mod ring;

@@ -28,7 +28,7 @@ use vhost_user_tests::{Forwarding, Rate, Testpmd};
 
 use self::ours::Ours;
 use crate::options::{heading, rerun_optimised};
-use crate::ring::pin;
+use crate::processors::pin;
 use crate::stats::{Samples, grouped, ratio};
 use crate::table::Table;
 

@@ -39,7 +39,6 @@ use clap::Args;
 
 use self::callgrind::Side;
 use self::contender::{Events, Shape, Who};
-pub use self::measure::pin;
 use self::measure::{Case, Cores, bout};
 use crate::options::{heading, rerun_optimised};
 use crate::scratch::Scratch;

@@ -15,7 +15,7 @@ use virtio_sim::{Device, DeviceQueue, MmioModel, SimMemory};
 use super::Wishes;
 use super::aim::Aim;
 use super::bell::{Bell, Looks, Woken};
-use crate::ring::pin;
+use crate::processors::pin;
 
 /// Descriptors in the queue: few, so that each word is used again soon.
 const SIZE: u16 = 4;

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::contender::{Contender, Events, Reaped, Shape, Who, ring_device_serve, ring_driver_reap, ring_driver_send};
 use super::device::Device;
 use super::{drivers, libblkio, ours};
+use crate::processors::pin;
 
 /// Where the device runs, and so what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,17 +125,6 @@ fn drive<C: Contender>(contender: &mut C, batch: u32, operations: u32) -> Result
     let elapsed = start.elapsed();
     ensure!(bad == 0, "a status byte was not written");
     Ok(elapsed.as_nanos() as f64 / f64::from(done))
-}
-
-/// Binds this thread to one of the processors it may use, if there are so many.
-pub fn pin(which: usize) {
-    let Ok(allowed) = sched_getaffinity(None) else { return };
-    if let Some(processor) = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).nth(which) {
-        let mut one = CpuSet::new();
-        one.set(processor);
-        // Best effort: without it the scheduler decides.
-        let _ = sched_setaffinity(None, &one);
-    }
 }
 
 impl<C: Contender> Bout for Ring<C> {
