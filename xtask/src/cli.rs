@@ -189,7 +189,7 @@ pub struct RunArgs {
     /// After the file the same words as for `--disk`. With `if=ata` it is on the IDE controller of pc or the AHCI controller of
     /// q35; the guest has a driver for the former. The guest's command line is in the image. Unless `--machine` says
     /// otherwise, the machine is q35. An application that serves HTTP wants `--port 8080`.
-    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["app", "dev", "drivers", "append", "initrd"])]
+    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["BuildArgs", "append", "initrd"])]
     pub image: Option<DiskOption>,
     /// Firmware that boots the image
     #[arg(long, value_enum, default_value_t = FirmwareKind::Bios)]

@@ -87,7 +87,7 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     steps.take("the partition table", || {
         let file = File::create(&raw).and_then(|file| file.set_len(layout.bytes));
         file.map_err(|error| cannot_write(&raw, &error))?;
-        layout.write_table(&raw, &application.name)
+        layout.write_table(&raw, &application.name, workshop.path())
     })?;
     steps.take("the EFI system partition", || {
         let volume = Volume::make(&raw, layout.esp, "TORO-BOOT", layout::serial(&application.name, "esp"))?;
@@ -142,7 +142,7 @@ fn place(args: &ImageArgs, application: &Application) -> Result<PathBuf, Failure
 }
 
 fn programs(args: &ImageArgs) -> Vec<Program> {
-    let mut programs = vec![Program::Grub, Program::Gdisk, Program::Dosfstools, Program::Mtools];
+    let mut programs = vec![Program::Grub, Program::Fdisk, Program::Dosfstools, Program::Mtools];
     if matches!(args.format, ImageFormat::Qcow2 | ImageFormat::Vmdk | ImageFormat::Vhd) {
         programs.push(Program::QemuImg);
     }
@@ -185,10 +185,15 @@ impl Steps {
 /// Runs one of the programs that images are made with; gives its standard output. What it says is shown only where it fails,
 /// in one line.
 fn run_program(command: &mut Command) -> Result<Vec<u8>, Failure> {
+    run_program_with(command, Stdio::null())
+}
+
+/// The same, with something to read.
+fn run_program_with(command: &mut Command, input: Stdio) -> Result<Vec<u8>, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let name = Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
     command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", EPOCH).env("MTOOLS_SKIP_CHECK", "1");
-    let output = command.stdin(Stdio::null()).output();
+    let output = command.stdin(input).output();
     let output = output.map_err(|error| Failure::preparation(format!("cannot run {name}: {error}")))?;
     if output.status.success() {
         return Ok(output.stdout);

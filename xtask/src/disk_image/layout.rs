@@ -9,12 +9,13 @@
 //! that is what the UEFI specification (2.10 §13.3) asks for on a disk that stays; a FAT32 has at least 65,525 clusters, so
 //! it is not smaller than [`LEAST_VOLUME`]. Images are sparse files: what is empty costs no room.
 //!
-//! The table is `sgdisk`'s work. Every identifier in it follows from the application's name, so that the same input gives
+//! The table is `sfdisk`'s work. Every identifier in it follows from the application's name, so that the same input gives
 //! the same image. Machines that are made from one image share identifiers, as those of all distributors' images do.
 
+use std::fs::File;
 use std::path::Path;
 
-use super::{program, run_program};
+use super::{cannot_read, program, run_program_with, write_file};
 use crate::exit::Failure;
 
 /// The unit of the layout.
@@ -25,6 +26,11 @@ const SECTOR: u64 = 512;
 pub const LEAST_VOLUME: u64 = 36 * MIB;
 /// What stays free on the EFI system partition.
 const SPARE: u64 = MIB;
+
+/// What partitions are for.
+const BIOS_BOOT: &str = "21686148-6449-6E6F-744E-656564454649";
+const EFI_SYSTEM: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+const BASIC_DATA: &str = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7";
 
 /// A part of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +50,6 @@ impl Range {
     /// Its first sector.
     pub fn first_sector(self) -> u64 {
         self.start / SECTOR
-    }
-
-    /// Its last sector.
-    fn last_sector(self) -> u64 {
-        self.end / SECTOR - 1
     }
 }
 
@@ -90,26 +91,34 @@ impl Layout {
         Ok(Self { bytes, bios_boot, esp, data })
     }
 
-    /// Writes the table into the file `disk`, which has the right length.
+    /// Writes the table into the file `disk`, which has the right length. `workshop` is a place for a file.
     ///
     /// # Errors
     ///
-    /// A preparation failure where `sgdisk` fails.
-    pub fn write_table(&self, disk: &Path, name: &str) -> Result<(), Failure> {
-        let mut command = program("sgdisk");
-        command.args(["--set-alignment=2048", &format!("--disk-guid={}", guid(name, "disk"))]);
+    /// A preparation failure where `sfdisk` fails.
+    pub fn write_table(&self, disk: &Path, name: &str, workshop: &Path) -> Result<(), Failure> {
+        let script = workshop.join("table");
+        write_file(&script, self.script(name).as_bytes())?;
+        let input = File::open(&script).map_err(|error| cannot_read(&script, &error))?;
+        let mut command = program("sfdisk");
+        command.args(["--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never"]).arg(disk);
+        run_program_with(&mut command, input.into()).map(drop)
+    }
+
+    /// The table as `sfdisk` reads it.
+    fn script(&self, name: &str) -> String {
         let partitions = [
-            (Some(self.bios_boot), "EF02", "bios", "BIOS boot"),
-            (Some(self.esp), "EF00", "esp", "EFI system"),
-            (self.data, "0700", "data", "Toro data"),
+            (Some(self.bios_boot), BIOS_BOOT, "bios", "BIOS boot"),
+            (Some(self.esp), EFI_SYSTEM, "esp", "EFI system"),
+            (self.data, BASIC_DATA, "data", "Toro data"),
         ];
-        for (number, (range, kind, role, label)) in (1..).zip(partitions) {
-            let Some(range) = range else { continue };
-            command.arg(format!("--new={number}:{}:{}", range.first_sector(), range.last_sector()));
-            command.args([format!("--typecode={number}:{kind}"), format!("--change-name={number}:{label}")]);
-            command.arg(format!("--partition-guid={number}:{}", guid(name, role)));
-        }
-        run_program(command.arg(disk)).map(drop)
+        let head = format!("label: gpt\nlabel-id: {}\nunit: sectors\nfirst-lba: 34\n", guid(name, "disk"));
+        let lines = partitions.into_iter().filter_map(|(range, kind, role, label)| {
+            let (range, identity) = (range?, guid(name, role));
+            let (start, size) = (range.first_sector(), range.bytes() / SECTOR);
+            Some(format!("start={start}, size={size}, type={kind}, uuid={identity}, name=\"{label}\"\n"))
+        });
+        head + &lines.collect::<String>()
     }
 }
 
