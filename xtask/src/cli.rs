@@ -7,7 +7,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::disk::DiskOption;
 use crate::exit::Failure;
@@ -15,7 +16,7 @@ use crate::network::NetworkOption;
 
 mod values;
 
-pub use values::{Accel, Machine, Nic, PortForward, VirtioInterface};
+pub use values::{Accel, Machine, Nic, PortForward, VirtioInterface, Vmm};
 
 /// Builds, runs and tests Toro.
 #[derive(Debug, Parser)]
@@ -35,7 +36,7 @@ pub enum Command {
     /// backtraces, and exits with the application's own status: 0 when its `main` returns, 101 after a panic, 102
     /// after a fault. The tool's own statuses are 2 (wrong input), 124 (time limit), 125 (QEMU or virtiofsd failed,
     /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Build an application and print its image's path and size
     Build(BuildArgs),
     /// Run every test: on the host, under Miri, and in QEMU
@@ -152,6 +153,18 @@ pub struct RunArgs {
     /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
+    /// What runs the guest: QEMU, or Firecracker, which needs KVM
+    ///
+    /// Firecracker has --disk (raw images), --net tap,if=NAME, --memory, --cpus, --timeout and --append; the other options
+    /// are QEMU's. docs/firecracker.md tells more, and how to do without this tool.
+    #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
+    pub vmm: Vmm,
+    /// The program Firecracker, if it is not in PATH
+    #[arg(long, value_name = "PATH")]
+    pub firecracker: Option<PathBuf>,
+    /// Let Firecracker measure how long the guest takes to come to its `main`, and print it
+    #[arg(long)]
+    pub boot_timer: bool,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
@@ -217,6 +230,9 @@ pub struct RunArgs {
     /// More arguments for QEMU
     #[arg(last = true, value_name = "QEMU-ARGS")]
     pub qemu: Vec<OsString>,
+    /// Names of the options that were written, as opposed to taken from their defaults.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 /// Options of `test`.
@@ -264,7 +280,14 @@ pub enum ParentEnd {
 ///
 /// An input failure of one line where the arguments make no sense.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
-    match Cli::try_parse_from(arguments) {
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.given = given(matches);
+        }
+        Ok(cli)
+    });
+    match parsed {
         Ok(cli) => Ok(Some(cli)),
         Err(error) if error.use_stderr() => Err(Failure::input(one_line(&error.render().to_string()))),
         Err(help) => {
@@ -272,6 +295,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli
             Ok(None)
         }
     }
+}
+
+/// Names of the options that stand on the command line.
+fn given(matches: &ArgMatches) -> Vec<String> {
+    let is_written = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    matches.ids().filter(is_written).map(|id| id.as_str().to_owned()).collect()
 }
 
 /// Folds clap's report into one line: without its `error:`, usage and hint paragraphs.
@@ -305,7 +334,7 @@ mod tests {
 
     fn run_args(line: &str) -> RunArgs {
         match parse_words(line).unwrap().unwrap().command {
-            Command::Run(args) => args,
+            Command::Run(args) => *args,
             other => panic!("not a run command: {other:?}"),
         }
     }
@@ -326,6 +355,17 @@ mod tests {
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
         assert!(args.gdb.is_none() && args.disks.is_empty());
+        assert_eq!((args.vmm, args.firecracker, args.boot_timer), (Vmm::Qemu, None, false));
+    }
+
+    #[test]
+    fn options_that_were_written_are_told_from_defaults() {
+        let given = |line| run_args(line).given;
+        assert!(!given("xtask run hello --memory 64").contains(&"machine".to_owned()));
+        let all = given("xtask run hello --vmm firecracker --machine microvm --net user -- -S");
+        for name in ["vmm", "machine", "network", "qemu"] {
+            assert!(all.contains(&name.to_owned()), "{name} in {all:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   image      find and build applications         signals    Ctrl-C as an event
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
+//!     firecracker  the other monitor
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
 //!     disk       images of disks                     supervise  no test hangs for ever
@@ -28,6 +29,7 @@ mod cli;
 mod conformance;
 mod disk;
 mod exit;
+mod firecracker;
 mod fuzz;
 mod image;
 mod network;
