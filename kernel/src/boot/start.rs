@@ -8,7 +8,7 @@ use core::fmt::Display;
 use toro_core::driver::Driver;
 
 use super::information::{BootError, Protocol, parse};
-use super::modules;
+use super::{modules, timer};
 use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
 use crate::sched::core::run_core;
@@ -89,6 +89,7 @@ fn read_information(protocol: Protocol, address: u64) -> (Option<u64>, modules::
 fn main_thread() {
     attach_devices();
     log::debug!("application starts");
+    timer::ring();
     let code = toro_application_main();
     log::debug!("application ends with {code}");
     crate::process::exit(code)
