@@ -9,6 +9,7 @@ pub mod pvh;
 mod modules;
 #[cfg(target_os = "none")]
 mod start;
+mod timer;
 
 #[cfg(target_os = "none")]
 pub use modules::{Module, modules};

@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::disk::DiskOption;
 use crate::exit::Failure;
@@ -16,7 +17,7 @@ use crate::network::NetworkOption;
 
 mod values;
 
-pub use values::{Accel, FirmwareKind, ImageFormat, Machine, Nic, PortForward, VirtioInterface};
+pub use values::{Accel, FirmwareKind, ImageFormat, Machine, Nic, PortForward, VirtioInterface, Vmm};
 
 /// Builds, runs and tests Toro.
 #[derive(Debug, Parser)]
@@ -36,7 +37,7 @@ pub enum Command {
     /// backtraces, and exits with the application's own status: 0 when its `main` returns, 101 after a panic, 102
     /// after a fault. The tool's own statuses are 2 (wrong input), 124 (time limit), 125 (QEMU or virtiofsd failed,
     /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Build an application and print its image's path and size
     Build(BuildArgs),
     /// Build an application and make a disk image that boots it on machines with a BIOS or UEFI
@@ -216,6 +217,18 @@ pub struct RunArgs {
     /// `mount=initrd:/PATH` of --append says another place. A compressed file is refused by the guest.
     #[arg(long, value_name = "FILE|DIR")]
     pub initrd: Option<PathBuf>,
+    /// What runs the guest: QEMU, or Firecracker, which needs KVM
+    ///
+    /// Firecracker has --disk (raw images), --initrd, --net tap,if=NAME, --memory, --cpus, --timeout and --append; the other options
+    /// are QEMU's. docs/firecracker.md tells more, and how to do without this tool.
+    #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
+    pub vmm: Vmm,
+    /// The program Firecracker, if it is not in PATH
+    #[arg(long, value_name = "PATH")]
+    pub firecracker: Option<PathBuf>,
+    /// Let Firecracker measure how long the guest takes to come to its `main`, and print it
+    #[arg(long)]
+    pub boot_timer: bool,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm, default_value_if("image", ArgPredicate::IsPresent, "q35"))]
     pub machine: Machine,
@@ -281,6 +294,9 @@ pub struct RunArgs {
     /// More arguments for QEMU
     #[arg(last = true, value_name = "QEMU-ARGS")]
     pub qemu: Vec<OsString>,
+    /// Names of the options that were written, as opposed to taken from their defaults.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 /// Options of `test`.
@@ -328,7 +344,14 @@ pub enum ParentEnd {
 ///
 /// An input failure of one line where the arguments make no sense.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli>, Failure> {
-    match Cli::try_parse_from(arguments) {
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let (Command::Run(args), Some((_, matches))) = (&mut cli.command, matches.subcommand()) {
+            args.given = given(matches);
+        }
+        Ok(cli)
+    });
+    match parsed {
         Ok(cli) => Ok(Some(cli)),
         Err(error) if error.use_stderr() => Err(Failure::input(one_line(&error.render().to_string()))),
         Err(help) => {
@@ -336,6 +359,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Cli
             Ok(None)
         }
     }
+}
+
+/// Names of the options that stand on the command line.
+fn given(matches: &ArgMatches) -> Vec<String> {
+    let is_written = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    matches.ids().filter(is_written).map(|id| id.as_str().to_owned()).collect()
 }
 
 /// Folds clap's report into one line: without its `error:`, usage and hint paragraphs.
@@ -369,7 +398,7 @@ mod tests {
 
     fn run_args(line: &str) -> RunArgs {
         match parse_words(line).unwrap().unwrap().command {
-            Command::Run(args) => args,
+            Command::Run(args) => *args,
             other => panic!("not a run command: {other:?}"),
         }
     }
@@ -392,6 +421,17 @@ mod tests {
         assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev && !build.small));
         assert!(args.image.is_none() && args.firmware == FirmwareKind::Bios);
         assert!(args.gdb.is_none() && args.disks.is_empty() && args.initrd.is_none());
+        assert_eq!((args.vmm, args.firecracker, args.boot_timer), (Vmm::Qemu, None, false));
+    }
+
+    #[test]
+    fn options_that_were_written_are_told_from_defaults() {
+        let given = |line| run_args(line).given;
+        assert!(!given("xtask run hello --memory 64").contains(&"machine".to_owned()));
+        let all = given("xtask run hello --vmm firecracker --machine microvm --net user -- -S");
+        for name in ["vmm", "machine", "network", "qemu"] {
+            assert!(all.contains(&name.to_owned()), "{name} in {all:?}");
+        }
     }
 
     #[test]

@@ -133,8 +133,7 @@ pub fn guest_status(qemu: ExitStatus, last_line: &str) -> Result<u8, Failure> {
     };
     let value = code >> 1;
     if code & 1 == 1 && value == DEBUG_EXIT_MAX {
-        let told = last_line.trim().strip_prefix(LAST_LINE).and_then(|number| number.parse().ok());
-        return Ok(told.unwrap_or(u8::MAX));
+        return Ok(told(last_line).unwrap_or(u8::MAX));
     }
     match u8::try_from(value - DEBUG_EXIT_BASE) {
         Ok(status) if code & 1 == 1 => Ok(status),
@@ -143,6 +142,30 @@ pub fn guest_status(qemu: ExitStatus, last_line: &str) -> Result<u8, Failure> {
         }
         _ => Err(Failure::machine(format!("QEMU failed with status {code}"))),
     }
+}
+
+/// Reads the guest's exit code from the last line on its console, for a monitor that has no other way.
+///
+/// # Errors
+///
+/// [`FailureKind::Machine`] where there is no such line: Firecracker failed, or the guest reset without a word.
+pub fn console_status(monitor: ExitStatus, last_line: &str) -> Result<u8, Failure> {
+    use std::os::unix::process::ExitStatusExt;
+
+    if let Some(status) = told(last_line) {
+        return Ok(status);
+    }
+    Err(Failure::machine(match (monitor.code(), monitor.signal()) {
+        (Some(0), _) => "the guest reset without an exit status (a triple fault?)".to_owned(),
+        (Some(code), _) => format!("Firecracker failed with status {code}"),
+        (None, Some(signal)) => format!("Firecracker was ended by signal {signal}"),
+        (None, None) => "Firecracker ended in an unknown way".to_owned(),
+    }))
+}
+
+/// The exit code that the kernel's last line on the console says.
+fn told(last_line: &str) -> Option<u8> {
+    last_line.trim().strip_prefix(LAST_LINE).and_then(|number| number.parse().ok())
 }
 
 #[cfg(test)]
@@ -182,6 +205,24 @@ mod tests {
     fn qemu_ended_by_a_signal_is_named() {
         let failure = guest_status(ExitStatus::from_raw(9), "").unwrap_err();
         assert_eq!(failure.to_string(), "QEMU was ended by signal 9");
+    }
+
+    #[test]
+    fn without_a_device_the_last_line_is_the_status() {
+        for (code, line, status) in
+            [(0, "[toro] exit status 0", 0), (0, "[toro] exit status 101", 101), (1, " [toro] exit status 7\t", 7)]
+        {
+            assert_eq!(console_status(exited(code), line), Ok(status));
+        }
+        for (code, line) in
+            [(0, ""), (0, "hello"), (0, "[toro] exit status"), (0, "[toro] exit status 256"), (153, "hello")]
+        {
+            assert_eq!(console_status(exited(code), line).unwrap_err().kind(), FailureKind::Machine, "{line}");
+        }
+        let message = |status, line| console_status(status, line).unwrap_err().to_string();
+        assert!(message(exited(0), "hello").contains("triple fault"));
+        assert!(message(exited(153), "").contains("status 153"));
+        assert!(message(ExitStatus::from_raw(9), "").contains("signal 9"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!   image      find and build applications         signals    Ctrl-C as an event
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
+//!     firecracker  the other monitor
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
 //!     initrd     an archive in its memory
@@ -31,6 +32,7 @@ mod conformance;
 mod disk;
 mod disk_image;
 mod exit;
+mod firecracker;
 mod firmware;
 mod fuzz;
 mod image;

@@ -9,6 +9,8 @@
 //! Everything that can be wrong with the input is looked at before anything is installed, built or started. From the
 //! moment the first child runs, one loop on the main thread owns the machine; other threads only read from something
 //! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
+//!
+//! Another monitor than QEMU is started by [`crate::firecracker`] and followed by the same loop.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +18,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -25,9 +27,10 @@ use std::time::{Duration, Instant};
 use crate::accel;
 use crate::backlog;
 use crate::child;
-use crate::cli::{BuildArgs, FirmwareKind, Machine, ParentEnd, RunArgs, VirtioInterface};
+use crate::cli::{BuildArgs, FirmwareKind, Machine, ParentEnd, RunArgs, VirtioInterface, Vmm};
 use crate::disk::{self, FirstDisk, Place};
 use crate::exit::{self, Failure, FailureKind};
+use crate::firecracker;
 use crate::firmware::Firmware;
 use crate::image::{self, Application};
 use crate::initrd::Initrd;
@@ -39,9 +42,9 @@ use crate::signals::StopSignals;
 use crate::symbolize::Symbolizer;
 use crate::virtiofsd::Virtiofsd;
 
-/// How long QEMU may take to obey a request to end.
+/// How long the monitor may take to obey a request to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the loop looks whether QEMU still runs when nothing happens.
+/// How often the loop looks whether the monitor still runs when nothing happens.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs an application; gives its exit status.
@@ -50,6 +53,17 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// Every kind of [`Failure`]: see [`crate::exit`] for what each means.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    firecracker::refuse(&args.given, args.vmm)?;
+    match args.vmm {
+        Vmm::Qemu => run_in_qemu(args),
+        Vmm::Firecracker => firecracker::run(args),
+    }
+}
+
+/// How QEMU tells the exit status.
+const QEMU: Monitor = Monitor { name: "QEMU", status: exit::guest_status };
+
+fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     let wish = Wish {
         network: &args.network,
         nic: args.nic,
@@ -160,27 +174,14 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     )
     .map_err(|error| Failure::machine(format!("cannot start QEMU: {error}")))?;
 
-    let mut guest = Guest {
-        child,
-        symbolizer: built.as_ref().map(|(_, file)| Symbolizer::new(&image::path_of(file))),
-        last_line: String::new(),
-        serving: Arc::new(AtomicBool::new(false)),
-        deadline: args.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
-    };
-    guest.forward_output(&sender);
-    for &address in &plan.web {
-        if address.ip().is_loopback() {
-            let pid = guest.child.id();
-            std::thread::spawn(move || backlog::lengthen(pid, address.port()));
-        }
-        let (serving, sender) = (Arc::clone(&guest.serving), sender.clone());
-        std::thread::spawn(move || announce_web_address(address, &serving, &sender));
-    }
-    // QEMU may not listen yet, but gdb tries again for a while.
     let program = built.as_ref().map(|(path, _)| path.as_path());
-    let told = gdb.map_or(Ok(()), |port| print_line(&debugger_command(program, port)));
-    let result = told.and_then(|()| guest.follow(&events));
-    guest.stop();
+    let opened_image = built.as_ref().map(|(_, file)| image::path_of(file));
+    let supervision =
+        Supervision { monitor: QEMU, image: opened_image.as_deref(), web: &plan.web, timeout: args.timeout };
+    // QEMU may not listen yet, but gdb tries again for a while.
+    let debugger = gdb.map(|port| debugger_command(program, port));
+    let result =
+        Guest::new(child, &supervision, &sender).supervise(&supervision, &sender, &events, debugger.as_deref());
     // Without QEMU its back end ends; `Server` makes sure of it.
     drop(virtiofsd);
     let tidied = network::tidy_recordings(&plan.cards);
@@ -293,22 +294,44 @@ fn debugger_command(image: Option<&Path>, port: u16) -> String {
 }
 
 /// What can happen while a guest runs.
-enum Event {
+pub enum Event {
     /// The guest wrote a line, here without its end.
     Line(Vec<u8>),
     /// The guest's output ended.
     OutputEnd,
-    /// QEMU itself said something.
-    QemuMessage(String),
+    /// The monitor itself said something.
+    Message(String),
     /// The guest answered an HTTP request at this address.
     WebAnswer(SocketAddr),
     /// A signal asks the tool to stop.
     Signal(i32),
 }
 
-/// A running QEMU.
-struct Guest {
+/// The program that runs a guest.
+#[derive(Clone, Copy)]
+pub struct Monitor {
+    /// Its name.
+    pub name: &'static str,
+    /// What its own exit status and the guest's last line say of the guest's.
+    pub status: fn(ExitStatus, &str) -> Result<u8, Failure>,
+}
+
+/// What is to be done for a guest while it runs.
+pub struct Supervision<'a> {
+    /// What runs it.
+    pub monitor: Monitor,
+    /// Its image, for the names of its functions, where it was built here.
+    pub image: Option<&'a Path>,
+    /// Where it answers HTTP requests, if it does.
+    pub web: &'a [SocketAddr],
+    /// How many seconds it may take.
+    pub timeout: Option<u64>,
+}
+
+/// A guest that runs.
+pub struct Guest {
     child: Child,
+    monitor: Monitor,
     /// For an application that was built, whose names are known.
     symbolizer: Option<Symbolizer>,
     /// What the guest wrote last.
@@ -320,7 +343,47 @@ struct Guest {
 }
 
 impl Guest {
-    /// Starts the threads that turn QEMU's output into events.
+    /// Takes charge of the monitor `child`, whose output becomes events.
+    pub fn new(child: Child, supervision: &Supervision<'_>, sender: &Sender<Event>) -> Self {
+        let mut guest = Self {
+            child,
+            monitor: supervision.monitor,
+            symbolizer: supervision.image.map(Symbolizer::new),
+            last_line: String::new(),
+            serving: Arc::new(AtomicBool::new(false)),
+            deadline: supervision.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
+        };
+        guest.forward_output(sender);
+        guest
+    }
+
+    /// Follows the guest until it ends or is to be ended, and makes sure that the monitor has ended then. `first` is a line
+    /// for the user.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`].
+    pub fn supervise(
+        mut self,
+        supervision: &Supervision<'_>,
+        sender: &Sender<Event>,
+        events: &Receiver<Event>,
+        first: Option<&str>,
+    ) -> Result<u8, Failure> {
+        for &address in supervision.web {
+            if address.ip().is_loopback() {
+                let pid = self.child.id();
+                std::thread::spawn(move || backlog::lengthen(pid, address.port()));
+            }
+            let (serving, sender) = (Arc::clone(&self.serving), sender.clone());
+            std::thread::spawn(move || announce_web_address(address, &serving, &sender));
+        }
+        let result = first.map_or(Ok(()), print_line).and_then(|()| self.follow(events));
+        self.stop();
+        result
+    }
+
+    /// Starts the threads that turn the monitor's output into events.
     fn forward_output(&mut self, sender: &Sender<Event>) {
         if let Some(stdout) = self.child.stdout.take() {
             let sender = sender.clone();
@@ -337,7 +400,7 @@ impl Guest {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                    let _ = sender.send(Event::QemuMessage(String::from_utf8_lossy(&line).into_owned()));
+                    let _ = sender.send(Event::Message(String::from_utf8_lossy(&line).into_owned()));
                 }
             });
         }
@@ -350,7 +413,7 @@ impl Guest {
             match events.recv_timeout(self.patience()) {
                 Ok(Event::Line(line)) => self.show(&line)?,
                 Ok(Event::OutputEnd) => output_ended = true,
-                Ok(Event::QemuMessage(message)) => eprintln!("{message}"),
+                Ok(Event::Message(message)) => eprintln!("{message}"),
                 Ok(Event::WebAnswer(address)) => print_line(&format!("http://{address}/"))?,
                 Ok(Event::Signal(signal)) => {
                     return Err(Failure::new(FailureKind::Signal(signal), stop_message(signal)));
@@ -359,13 +422,13 @@ impl Guest {
                 Err(RecvTimeoutError::Disconnected) => output_ended = true,
             }
             // The last lines come before the status: look at it only when there is no more output.
-            if output_ended && let Some(status) = self.child.try_wait().map_err(cannot_wait)? {
+            if output_ended && let Some(status) = self.child.try_wait().map_err(|error| self.cannot_wait(&error))? {
                 for event in events.try_iter() {
-                    if let Event::QemuMessage(message) = event {
+                    if let Event::Message(message) = event {
                         eprintln!("{message}");
                     }
                 }
-                return exit::guest_status(status, &self.last_line);
+                return (self.monitor.status)(status, &self.last_line);
             }
             if let Some((deadline, seconds)) = self.deadline
                 && Instant::now() >= deadline
@@ -397,7 +460,11 @@ impl Guest {
         print_line(annotated.as_deref().unwrap_or(&self.last_line))
     }
 
-    /// Makes sure that QEMU has ended.
+    fn cannot_wait(&self, error: &std::io::Error) -> Failure {
+        Failure::machine(format!("cannot wait for {}: {error}", self.monitor.name))
+    }
+
+    /// Makes sure that the monitor has ended.
     fn stop(&mut self) {
         let _ = child::stop(&mut self.child, STOP_PATIENCE);
     }
@@ -416,10 +483,6 @@ fn stop_message(signal: i32) -> String {
         2 => "stopped by Ctrl-C".to_owned(),
         other => format!("stopped by signal {other}"),
     }
-}
-
-fn cannot_wait(error: std::io::Error) -> Failure {
-    Failure::machine(format!("cannot wait for QEMU: {error}"))
 }
 
 /// Asks the guest's web server until it answers, then says so. Ends when something that is no web server answers, when

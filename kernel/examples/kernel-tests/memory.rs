@@ -17,6 +17,7 @@ pub fn run() {
     given_away();
     huge();
     stacks();
+    registers();
 }
 
 /// No page is both writable and executable, only code is executable, and nothing is mapped at address 0 or in a guard.
@@ -169,4 +170,34 @@ fn stacks() {
     // Everything that is free can be a stack, the pool's stacks included, and comes back.
     let most = mm::free_memory() as usize / 2 + 30 * toro::thread::DEFAULT_STACK_SIZE / 2;
     let Ok(()) = toro::thread::Builder::new().stack_size(most).spawn(|| ()).expect("enough memory").join();
+}
+
+/// Registers are mapped wherever a monitor has put them, uncached, and nowhere else.
+fn registers() {
+    use toro_core::Registers;
+
+    const LENGTH: u64 = 512 << 10;
+    // Where the BARs of Firecracker and of Cloud Hypervisor are: in the first entry of the page tables' root, and in another.
+    for address in [0x40_0000_0000, 0xFF_FF80_0000] {
+        let registers = mm::device_registers(address, LENGTH).expect("an address that the processor has");
+        // Nothing is there, which reads as zeroes or ones.
+        for offset in [0, 0x8000, LENGTH as usize - 4] {
+            let value = registers.read32(offset);
+            assert!(matches!(value, 0 | u32::MAX), "{value:#x} at {address:#x}");
+            registers.write32(offset, 1);
+        }
+        let (mut size, end) = (0, address + LENGTH);
+        mm::walk_address_space(&mut |page| {
+            if (address..end).contains(&page.virtual_address) {
+                assert_eq!(page.virtual_address, page.physical_address);
+                assert!(page.is_writable && page.is_uncached && !page.is_executable, "{page:x?}");
+                size += page.size;
+            }
+        });
+        assert_eq!(size, LENGTH);
+    }
+    let bits = toro::arch::cpu::physical_address_bits().min(47);
+    for address in [(1 << bits) - 4096, 1 << bits, 1 << 51, 1 << 63, 0_u64.wrapping_sub(8192)] {
+        assert!(mm::device_registers(address, 8192).is_err(), "{address:#x} is mapped");
+    }
 }

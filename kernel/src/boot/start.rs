@@ -8,7 +8,7 @@ use core::fmt::Display;
 use toro_core::driver::Driver;
 
 use super::information::{BootError, Protocol, parse};
-use super::modules;
+use super::{modules, timer};
 use crate::arch::milestone::reach;
 use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
@@ -100,6 +100,7 @@ fn main_thread() {
     attach_devices();
     reach!(FileSystems);
     log::debug!("application starts");
+    timer::ring();
     let code = toro_application_main();
     log::debug!("application ends with {code}");
     crate::process::exit(code)

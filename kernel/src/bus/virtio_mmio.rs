@@ -17,6 +17,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 
 use crate::acpi::{Line, Polarity, Tables, Trigger};
+use crate::command_line::number;
 
 #[cfg(target_os = "none")]
 pub(crate) use self::scan::scan;
@@ -107,16 +108,6 @@ impl fmt::Display for Window {
             Interrupt::Gsi(gsi) => gsi,
         };
         write!(f, "virtio-mmio at {:#x}, interrupt {number}", self.base)
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        // `from_str_radix` would take a sign.
-        Some(digits) if digits.starts_with('+') => None,
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None if text.starts_with('+') => None,
-        None => text.parse().ok(),
     }
 }
 

@@ -37,7 +37,7 @@ pub enum Access {
 pub enum MapError {
     /// There is no frame left for a page table.
     OutOfMemory,
-    /// The range is not canonical, wraps around or contains page 0.
+    /// The range is not canonical, wraps around, contains page 0 or lies beyond the processor's physical addresses.
     Range,
 }
 
@@ -135,6 +135,8 @@ pub struct AddressSpace {
     no_execute: u64,
     /// The highest level at which a page may be mapped: 3 with 1 GiB pages, else 2.
     largest: u32,
+    /// The bits that a physical address cannot have.
+    beyond: u64,
 }
 
 impl AddressSpace {
@@ -149,6 +151,7 @@ impl AddressSpace {
             root: Table::allocate(frames)?,
             no_execute: if features.no_execute { NO_EXECUTE } else { 0 },
             largest: if features.gigabyte_pages { 3 } else { 2 },
+            beyond: u64::MAX.checked_shl(cpu::physical_address_bits()).unwrap_or(0),
         })
     }
 
@@ -187,6 +190,10 @@ impl AddressSpace {
         let offset = physical_address.wrapping_sub(virtual_address);
         let is_canonical = |address: u64| ((address as i64) << 16 >> 16) as u64 == address;
         if position == 0 || !is_canonical(position) || !is_canonical(end - 1) || (position ^ (end - 1)) >> 63 != 0 {
+            return Err(MapError::Range);
+        }
+        // What a device says of its registers may be any address.
+        if (end - 1).wrapping_add(offset) & self.beyond != 0 {
             return Err(MapError::Range);
         }
         while position < end {

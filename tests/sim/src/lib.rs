@@ -3,7 +3,7 @@
 //! ```text
 //!   driver under test                                    this crate
 //!   Transport over Registers  <--- MmioModel, PciModel,  -->  Device (status, features, queues)
-//!                                  LegacyMmioModel
+//!                                  LegacyMmioModel, StrictMmio
 //!   rings and buffers         <--- SimMemory ------------->  DeviceQueue: pop a chain, write, push
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod ide;
 pub mod memory;
 pub mod mmio;
 pub mod mmio_legacy;
+pub mod mmio_strict;
 pub mod pci;
 pub mod queue;
 
@@ -33,6 +34,7 @@ pub use device::{Device, Kicks, QueueSetup};
 pub use memory::{GuestMemory, SimMemory};
 pub use mmio::MmioModel;
 pub use mmio_legacy::LegacyMmioModel;
+pub use mmio_strict::StrictMmio;
 pub use pci::PciModel;
 pub use queue::{DeviceQueue, PoppedChain, RawDescriptor};
 

@@ -38,6 +38,15 @@ impl Machine {
     }
 }
 
+/// What runs a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Vmm {
+    /// With KVM or without, on three kinds of machines
+    Qemu,
+    /// With KVM
+    Firecracker,
+}
+
 /// What drivers can talk to in virtio devices (VIRTIO 1.3 §1.3.1). A virtio-fs device is modern in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum VirtioInterface {

@@ -109,7 +109,7 @@ mod tests {
 
     fn run_args(line: &str) -> RunArgs {
         match cli::parse(line.split(' ').map(Into::into)).unwrap().unwrap().command {
-            Command::Run(args) => args,
+            Command::Run(args) => *args,
             other => panic!("not a run command: {other:?}"),
         }
     }

@@ -39,7 +39,8 @@ use crate::exit::Failure;
 mod existing;
 mod words;
 
-use existing::{Existing, Owner, Queues, State, addresses, exists, ip};
+pub use existing::exists;
+use existing::{Existing, Owner, Queues, State, addresses, ip};
 use words::MOST_QUEUES;
 pub use words::{GuestAddress, Subnet, TapOption};
 

@@ -45,6 +45,13 @@ pub fn features() -> Features {
     }
 }
 
+/// How many bits the processor's physical addresses have. Page tables that name more of them fault.
+pub fn physical_address_bits() -> u32 {
+    /// Of processors that do not say it.
+    const LEAST: u32 = 36;
+    cpuid(0x8000_0008).map_or(LEAST, |leaf| leaf.eax & 0xFF)
+}
+
 /// The hypervisor's signature and its highest leaf.
 pub fn hypervisor() -> Option<([u8; 12], u32)> {
     if !features().hypervisor {

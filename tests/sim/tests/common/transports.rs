@@ -4,7 +4,7 @@ use toro_core::pci::msix::MsiMessage;
 use virtio_queue_rt::attach::BoxedTransport;
 use virtio_queue_rt::{Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, PciTransport};
 use virtio_sim::pci::Vectors;
-use virtio_sim::{Device, LegacyMmioModel, MmioModel, PciModel};
+use virtio_sim::{Device, LegacyMmioModel, MmioModel, PciModel, StrictMmio};
 
 /// What a device is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Bus {
     Pci,
     LegacyMmio,
     LegacyPci,
+    /// Registers as particular as Firecracker's.
+    Strict,
 }
 
 /// Those of modern devices.
@@ -43,6 +45,7 @@ pub fn transport(device: &Device, bus: Bus) -> BoxedTransport {
     let interrupts = Interrupts::Messages(&messages);
     match bus {
         Bus::Mmio => Box::new(MmioTransport::new(MmioModel::new(device)).expect("a sound device")),
+        Bus::Strict => Box::new(MmioTransport::new(StrictMmio::new(device)).expect("a sound device")),
         Bus::LegacyMmio => Box::new(LegacyMmioTransport::new(LegacyMmioModel::new(device)).expect("a sound device")),
         Bus::Pci => {
             let (config, bars) = PciModel::new(device);

@@ -151,7 +151,7 @@ pub struct Layout {
 /// The layout of the model behind a bus.
 pub fn layout(bus: Bus) -> Layout {
     match bus {
-        Bus::Mmio => Layout {
+        Bus::Mmio | Bus::Strict => Layout {
             status: 0x70,
             device_features_select: 0x14,
             device_features: 0x10,

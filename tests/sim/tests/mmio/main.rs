@@ -10,3 +10,4 @@ mod legacy;
 mod lies;
 mod modern;
 mod rig;
+mod strict;

@@ -12,6 +12,7 @@ mod changes;
 mod commands;
 mod configuration;
 mod divided;
+mod firecracker;
 mod framing;
 mod legacy;
 mod limits;

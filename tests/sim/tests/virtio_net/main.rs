@@ -12,6 +12,7 @@ mod changes;
 mod commands;
 mod configuration;
 mod faults;
+mod firecracker;
 mod legacy;
 mod memory;
 mod merged;
