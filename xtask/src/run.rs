@@ -85,9 +85,7 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     let share = args.share.as_deref().map(check_share).transpose()?;
     let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let source = Source::find(args)?;
-    if let Source::Application(application, _) = &source
-        && let Some(warning) = application.warning(args)
-    {
+    if let Some(warning) = source.warning(args) {
         eprintln!("xtask: {warning}");
     }
     let http_port = source.http_port();
@@ -208,6 +206,14 @@ impl<'a> Source<'a> {
     fn http_port(&self) -> Option<u16> {
         match self {
             Self::Application(application, _) => application.http_port,
+            Self::Disk => None,
+        }
+    }
+
+    /// What it lacks for the devices that it is to have.
+    fn warning(&self, args: &RunArgs) -> Option<String> {
+        match self {
+            Self::Application(application, _) => application.warning(args),
             Self::Disk => None,
         }
     }
