@@ -39,7 +39,7 @@ pub enum Command {
     /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
     Run(Box<RunArgs>),
     /// Build an application and print its image's path and size
-    Build(BuildArgs),
+    Build(BuildCommand),
     /// Build an application and make a disk image that boots it on machines with a BIOS or UEFI
     ///
     /// The image has a GUID partition table, GRUB for both kinds of firmware, the kernel, and, with `--data`, a FAT partition with
@@ -122,6 +122,19 @@ pub struct FuzzArgs {
     /// Instead: run this one input
     #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "seconds")]
     pub replay: Option<PathBuf>,
+}
+
+/// Options of `build`.
+#[derive(Args, Debug)]
+pub struct BuildCommand {
+    /// What to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Print what takes the space: sections, crates and modules, the largest functions
+    ///
+    /// The tables add up to the stripped size. An instance of a generic function counts for the crate that it is made for.
+    #[arg(long)]
+    pub bloat: bool,
 }
 
 /// What to build, for `build` and `run`.
@@ -453,6 +466,15 @@ mod tests {
         assert_eq!(args.build.unwrap().drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn tables_of_what_takes_the_space_are_for_those_who_ask() {
+        for (line, bloat) in [("xtask build hello", false), ("xtask build hello --small --bloat", true)] {
+            let Command::Build(args) = parse_words(line).unwrap().unwrap().command else { panic!("{line}") };
+            assert_eq!(args.bloat, bloat);
+        }
+        assert!(parse_words("xtask run hello --bloat").is_err());
     }
 
     #[test]

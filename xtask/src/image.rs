@@ -60,6 +60,8 @@ pub struct Application {
     pub http_port: Option<u16>,
     /// The cargo features of `toro` that it is built with, if they are not for its own manifest to say.
     pub features: Option<Vec<String>>,
+    /// More flags for the compiler.
+    pub rustflags: Option<&'static str>,
 }
 
 impl Application {
@@ -77,7 +79,13 @@ impl Application {
         if known.contains(&args.app) {
             let table = &toro["metadata"]["toro"]["applications"][&args.app];
             let features = features::choose(table, args.drivers.as_deref());
-            return Ok(Self { name: args.app.clone(), place: Place::Example, http_port: http_port(table), features });
+            return Ok(Self {
+                name: args.app.clone(),
+                place: Place::Example,
+                http_port: http_port(table),
+                features,
+                rustflags: None,
+            });
         }
         let directory = Path::new(&args.app);
         if directory.join("Cargo.toml").is_file() {
@@ -92,7 +100,7 @@ impl Application {
             let name = package["name"].as_str().unwrap_or_default().to_owned();
             let http_port = http_port(&package["metadata"]["toro"]);
             let features = features::choose(&Value::Null, args.drivers.as_deref());
-            return Ok(Self { name, place: Place::Directory(directory), http_port, features });
+            return Ok(Self { name, place: Place::Directory(directory), http_port, features, rustflags: None });
         }
         Err(Failure::input(format!(
             "unknown application `{}`: there are {}, or give the directory of one with a Cargo.toml",
@@ -124,6 +132,10 @@ impl Application {
         let mut cargo = child::bound("cargo", ParentEnd::Kill);
         cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
         cargo.args(["--profile", args.profile()]);
+        if let Some(flags) = self.rustflags {
+            // Added to those in configuration files.
+            cargo.args(["--config", &format!("target.{TARGET}.rustflags=[\"{flags}\"]")]);
+        }
         let prefix = match &self.place {
             Place::Example => {
                 cargo.args(["--package", "toro", "--example", &self.name]);
@@ -353,7 +365,10 @@ mod tests {
     fn examples_of_the_kernel_are_applications() {
         let hello = Application::find(&arguments("hello", None)).unwrap();
         let features = Some(Vec::new());
-        assert_eq!(hello, Application { name: "hello".to_owned(), place: Place::Example, http_port: None, features });
+        assert_eq!(
+            hello,
+            Application { name: "hello".to_owned(), place: Place::Example, http_port: None, features, rustflags: None }
+        );
     }
 
     #[test]

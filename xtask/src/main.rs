@@ -4,6 +4,7 @@
 //!   cli        what the user wants                 exit       how commands end
 //!   setup      install what is missing             child      processes that cannot outlive the tool
 //!   image      find and build applications         signals    Ctrl-C as an event
+//!   bloat      what takes the space in images
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
 //!     qemu       its command line                  test, ci   everything, for people and for machines
 //!     firecracker  the other monitor
@@ -25,6 +26,7 @@
 mod accel;
 mod backlog;
 mod bench;
+mod bloat;
 mod child;
 mod ci;
 mod cli;
@@ -52,7 +54,7 @@ mod virtiofsd;
 
 use std::process::ExitCode;
 
-use cli::{BuildArgs, Command, Extra};
+use cli::{BuildCommand, Command, Extra};
 use exit::Failure;
 use setup::Needs;
 
@@ -91,12 +93,18 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
 }
 
 /// `cargo xtask build`: the image's path, then its sizes.
-fn build(args: &BuildArgs) -> Result<u8, Failure> {
-    let application = image::Application::find(args)?;
+fn build(args: &BuildCommand) -> Result<u8, Failure> {
+    let mut application = image::Application::find(&args.build)?;
     setup::ensure(&Needs { target_for: Some(application.directory()), programs: Vec::new() })?;
-    let image = application.build(args)?;
+    if args.bloat {
+        application.rustflags = Some(bloat::RUSTFLAGS);
+    }
+    let image = application.build(&args.build)?;
     let sizes = image::Sizes::of(&image)?;
     println!("{}", image.display());
     println!("{} bytes, {} stripped, {} loaded, {} in memory", sizes.file, sizes.stripped, sizes.loaded, sizes.memory);
+    if args.bloat {
+        print!("\n{}", bloat::Bloat::of(&image)?);
+    }
     Ok(0)
 }
