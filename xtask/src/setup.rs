@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 use crate::exit::Failure;
 use crate::image::TARGET;
 use crate::qemu;
-use crate::virtiofsd::{Flavour, User, Virtiofsd};
+pub use crate::virtiofsd::User;
+use crate::virtiofsd::{Flavour, Virtiofsd};
 
 /// What a command needs besides cargo.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub enum Program {
     Attr,
     /// cpio, which makes archives
     Cpio,
+    /// debootstrap, which makes root file systems
+    Debootstrap,
 }
 
 impl Program {
@@ -92,6 +95,7 @@ impl Program {
             }
             Self::Attr => is_installed("getfattr"),
             Self::Cpio => is_installed("cpio"),
+            Self::Debootstrap => is_installed("debootstrap"),
         }
     }
 
@@ -115,6 +119,7 @@ impl Program {
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
             Self::Attr => "attr",
             Self::Cpio => "cpio",
+            Self::Debootstrap => "debootstrap",
         }
     }
 
@@ -145,6 +150,7 @@ impl Program {
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
             Self::Attr => vec!["attr"],
             Self::Cpio => vec!["cpio"],
+            Self::Debootstrap => vec!["debootstrap"],
         }
     }
 }
@@ -381,6 +387,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::VirtiofsdLibraries => libraries,
                 Program::Attr => "attr",
                 Program::Cpio => "cpio",
+                Program::Debootstrap => "debootstrap",
             })
             .collect();
         words.join(" ")

@@ -26,6 +26,7 @@
 //! | [`resizing`] | a disk that grows and shrinks while a guest uses it |
 //! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
+//! | [`initrd`] | archives that come with the kernel, served |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod ata;
@@ -36,6 +37,7 @@ pub mod examples;
 pub mod fat;
 pub mod files;
 pub mod hello;
+pub mod initrd;
 pub mod kernel;
 pub mod matrix;
 pub mod net;
@@ -88,6 +90,7 @@ pub fn all() -> Vec<Case> {
         other_os::cases(),
         outside::cases(),
         web::cases(),
+        initrd::cases(),
     ]
     .into_iter()
     .flatten()
