@@ -28,6 +28,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it lives as long as the tool")]
 pub enum Command {
     /// Build an application and run it in a virtual machine
     ///

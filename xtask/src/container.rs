@@ -38,6 +38,8 @@ use dockerfile::{Ignored, Instruction};
 const BASE: (&str, &str, &str) = ("rust:", "-slim-bookworm", "bookworm");
 /// What the image has beside the smallest Debian and Rust.
 const PACKAGES: &str = "--include=ca-certificates,gcc,libc6-dev";
+/// What Debian's images tell dpkg: not to wait for the disk after each file.
+const UNSAFE: &str = "force-unsafe-io";
 /// Where packages come from, if this machine says nothing else.
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// Where the image has Rust.
@@ -161,9 +163,10 @@ impl<'a> Container<'a> {
         let mut cache = OsString::from("--cache-dir=");
         cache.push(scratch.join("packages"));
         let mut debootstrap = child::bound("debootstrap", ParentEnd::Terminate);
+        debootstrap.env("DPKG_FORCE", UNSAFE.trim_start_matches("force-"));
         debootstrap.args(["--variant=minbase", PACKAGES]).arg(cache).arg(suite).arg(&self.root).arg(mirror());
         succeed(&mut debootstrap, "debootstrap")?;
-        self.write_apt_configuration()?;
+        self.configure()?;
         for (name, _) in HOMES {
             for part in ["upper", "work"] {
                 let directory = self.overlays.join(name).join(part);
@@ -183,16 +186,19 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// How apt of this machine reaches its mirrors.
-    fn write_apt_configuration(&self) -> Result<(), Failure> {
+    /// Tells apt how this machine reaches its mirrors, and dpkg what the image's is told.
+    fn configure(&self) -> Result<(), Failure> {
         let output = Command::new("apt-config").arg("dump").stdin(Stdio::null()).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let is_way = |line: &&str| {
             ["Acquire::http::", "Acquire::https::", "Acquire::Retries"].iter().any(|start| line.starts_with(start))
         };
         let lines: String = text.lines().filter(is_way).flat_map(|line| [line, "\n"]).collect();
-        let file = self.inside("/etc/apt/apt.conf.d/99this-machine");
-        fs::write(&file, lines).map_err(|error| Failure::preparation(format!("{}: {error}", file.display())))
+        let write = |path: &str, text: &str| {
+            fs::write(self.inside(path), text).map_err(|error| Failure::preparation(format!("{path}: {error}")))
+        };
+        write("/etc/apt/apt.conf.d/99this-machine", &lines)?;
+        write("/etc/dpkg/dpkg.cfg.d/docker-apt-speedup", UNSAFE)
     }
 
     /// Runs a program in the container.
