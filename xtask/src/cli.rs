@@ -30,6 +30,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it lives as long as the tool")]
 pub enum Command {
     /// Build an application and run it in a virtual machine
     ///
@@ -70,6 +71,9 @@ pub enum Command {
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
     /// dosfstools, mtools, gdisk and fdisk, GRUB, OVMF and qemu-img. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup(SetupArgs),
+    /// Carry out the Dockerfile in a root file system of its own, without a container engine; see docs/container.md
+    #[command(hide = true)]
+    Container(ContainerArgs),
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
     Bound(BoundArgs),
@@ -86,9 +90,29 @@ pub struct BenchArgs {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
+    /// Install only what this needs
+    #[arg(long = "for", value_enum, value_name = "WHAT")]
+    pub purpose: Option<Purpose>,
     /// Install this as well
     #[arg(long, value_enum, value_name = "WHAT")]
     pub with: Vec<Extra>,
+}
+
+/// What somebody can want to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// `build` and `run`, with a share and without a network of this host
+    Run,
+    /// `test`, too
+    Test,
+}
+
+/// Options of the hidden command that carries out the Dockerfile.
+#[derive(Args, Debug)]
+pub struct ContainerArgs {
+    /// The value of an ARG
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    pub build_args: Vec<String>,
 }
 
 /// What only some tests and benchmarks want.
@@ -126,10 +150,14 @@ pub struct FuzzArgs {
 
 /// Options of `build`.
 #[derive(Args, Debug)]
+#[command(mut_arg("app", |app| app.required(false).default_value("").hide_default_value(true)))]
 pub struct BuildCommand {
     /// What to build.
     #[command(flatten)]
     pub build: BuildArgs,
+    /// Build every application in kernel/examples
+    #[arg(long, conflicts_with = "app")]
+    pub all: bool,
     /// Print what takes the space: sections, crates and modules, the largest functions
     ///
     /// The tables add up to the stripped size. An instance of a generic function counts for the crate that it is made for.
@@ -138,7 +166,7 @@ pub struct BuildCommand {
 }
 
 /// What to build, for `build` and `run`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct BuildArgs {
     /// Name of an application in kernel/examples, or the directory of one with its own Cargo.toml
     #[arg(value_name = "APP")]
@@ -482,6 +510,18 @@ mod tests {
         assert_eq!(run_args("xtask run hello").build.map(|build| build.profile()), Some("release"));
         assert_eq!(run_args("xtask run hello --small").build.map(|build| build.profile()), Some("small"));
         assert_eq!(run_args("xtask run hello --dev").build.map(|build| build.profile()), Some("dev"));
+    }
+
+    #[test]
+    fn one_application_is_built_or_all_of_them() {
+        let build = |line: &str| match parse_words(line).unwrap().unwrap().command {
+            Command::Build(args) => (args.build.app, args.all, args.build.small),
+            other => panic!("not a build command: {other:?}"),
+        };
+        assert_eq!(build("xtask build hello"), ("hello".to_owned(), false, false));
+        assert_eq!(build("xtask build --all --small"), (String::new(), true, true));
+        assert!(parse_words("xtask build hello --all").is_err());
+        assert!(parse_words("xtask run --all").is_err() && parse_words("xtask run").is_err());
     }
 
     #[test]

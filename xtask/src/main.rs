@@ -16,6 +16,7 @@
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
 //!     backlog    many connections at once          conformance  which test holds which requirement
 //!     ports      free ones                           fuzz       lying devices made of random bytes
+//!   container  the Dockerfile, without an engine
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -31,6 +32,7 @@ mod child;
 mod ci;
 mod cli;
 mod conformance;
+mod container;
 mod disk;
 mod disk_image;
 mod exit;
@@ -54,7 +56,7 @@ mod virtiofsd;
 
 use std::process::ExitCode;
 
-use cli::{BuildCommand, Command, Extra};
+use cli::{BuildArgs, BuildCommand, Command, Extra, Purpose};
 use exit::Failure;
 use setup::Needs;
 
@@ -80,8 +82,12 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Conformance(args) => conformance::run(args),
         Command::Fuzz(args) => fuzz::run(args),
+        Command::Container(args) => container::run(args),
         Command::Setup(args) => {
-            test::set_up()?;
+            match args.purpose {
+                Some(Purpose::Run) => run::set_up()?,
+                Some(Purpose::Test) | None => test::set_up()?,
+            }
             if args.with.contains(&Extra::RustVirtiofsd) {
                 rust_virtiofsd::ensure()?;
             }
@@ -92,19 +98,30 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
     }
 }
 
-/// `cargo xtask build`: the image's path, then its sizes.
+/// `cargo xtask build`: one application, or all of them.
 fn build(args: &BuildCommand) -> Result<u8, Failure> {
-    let mut application = image::Application::find(&args.build)?;
+    let names = match args.build.app.as_str() {
+        _ if args.all => image::Application::names()?,
+        "" => return Err(Failure::input("no application given: name one, or say --all")),
+        name => vec![name.to_owned()],
+    };
+    names.into_iter().try_for_each(|app| build_one(&BuildArgs { app, ..args.build.clone() }, args.bloat))?;
+    Ok(0)
+}
+
+/// Builds an application, and prints the image's path, then its sizes.
+fn build_one(args: &BuildArgs, bloat: bool) -> Result<(), Failure> {
+    let mut application = image::Application::find(args)?;
     setup::ensure(&Needs { target_for: Some(application.directory()), programs: Vec::new() })?;
-    if args.bloat {
+    if bloat {
         application.rustflags = Some(bloat::RUSTFLAGS);
     }
-    let image = application.build(&args.build)?;
+    let image = application.build(args)?;
     let sizes = image::Sizes::of(&image)?;
     println!("{}", image.display());
     println!("{} bytes, {} stripped, {} loaded, {} in memory", sizes.file, sizes.stripped, sizes.loaded, sizes.memory);
-    if args.bloat {
+    if bloat {
         print!("\n{}", bloat::Bloat::of(&image)?);
     }
-    Ok(0)
+    Ok(())
 }

@@ -247,6 +247,16 @@ fn check_firmware(args: &RunArgs) -> Result<(), Failure> {
     }
 }
 
+/// Installs what it takes to build an application and to run it.
+///
+/// # Errors
+///
+/// A preparation failure that says what is missing.
+pub fn set_up() -> Result<(), Failure> {
+    let programs = vec![Program::Qemu, Program::Virtiofsd];
+    setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
+}
+
 /// Checks that the machine has virtio devices of this interface.
 fn check_interface(machine: Machine, interface: VirtioInterface, has_share: bool) -> Result<(), Failure> {
     match (machine, interface) {

@@ -18,7 +18,8 @@ use crate::exit::Failure;
 use crate::firmware;
 use crate::image::TARGET;
 use crate::qemu;
-use crate::virtiofsd::{Flavour, User, Virtiofsd};
+pub use crate::virtiofsd::User;
+use crate::virtiofsd::{Flavour, Virtiofsd};
 
 /// What a command needs besides cargo.
 #[derive(Clone, Debug)]
@@ -72,6 +73,8 @@ pub enum Program {
     Ovmf,
     /// cpio, which makes archives
     Cpio,
+    /// debootstrap, which makes root file systems
+    Debootstrap,
 }
 
 impl Program {
@@ -103,6 +106,7 @@ impl Program {
             Self::QemuImg => is_installed("qemu-img"),
             Self::Ovmf => firmware::is_present(),
             Self::Cpio => is_installed("cpio"),
+            Self::Debootstrap => is_installed("debootstrap"),
         }
     }
 
@@ -129,6 +133,7 @@ impl Program {
             Self::QemuImg => "qemu-img",
             Self::Ovmf => "OVMF",
             Self::Cpio => "cpio",
+            Self::Debootstrap => "debootstrap",
         }
     }
 
@@ -162,6 +167,7 @@ impl Program {
             Self::QemuImg => vec!["qemu-utils"],
             Self::Ovmf => vec!["ovmf"],
             Self::Cpio => vec!["cpio"],
+            Self::Debootstrap => vec!["debootstrap"],
         }
     }
 }
@@ -406,6 +412,7 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::QemuImg => qemu_img,
                 Program::Ovmf => ovmf,
                 Program::Cpio => "cpio",
+                Program::Debootstrap => "debootstrap",
             })
             .collect();
         words.join(" ")
