@@ -80,8 +80,9 @@ pub fn exit(code: u8) -> ! {
             }
         }
         None => {
-            power::sleep_qemu();
-            settle();
+            if power::sleep_qemu() {
+                settle();
+            }
         }
     }
     power::keyboard_reset();

@@ -165,6 +165,7 @@ impl Bench<'_> {
             App::StaticWebServer => self.serve(image),
         };
         let instructions = instructions.with_context(|| image.name)?;
+        eprintln!("bench: {} instructions {}", grouped(instructions), app.operation());
         Ok(Outcome { instructions, text: size.sections.text, stripped: size.stripped })
     }
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use x86_64::instructions::port::PortWriteOnly;
+use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 
 use crate::acpi::Location;
 use crate::mm;
@@ -40,9 +40,17 @@ pub fn sleep_pm1(control: u16, sleep_type: u8) {
     write_word(control, u16::from(sleep_type) << 10 | SLEEP_ENABLE);
 }
 
-/// Enters S5 on QEMU's PC chipsets, whose sleep type 0 is S5.
-pub fn sleep_qemu() {
-    sleep_pm1(QEMU_PM1A_CONTROL, 0);
+/// Enters S5 on QEMU's PC chipsets, whose sleep type 0 is S5. False where the register is not there, so that nobody has to
+/// wait for it to act.
+pub fn sleep_qemu() -> bool {
+    /// What QEMU answers for a port without a device.
+    const NOBODY: u16 = 0xFFFF;
+    // SAFETY: reading the register has no effect, nor has reading a port without a device.
+    let is_there = unsafe { PortReadOnly::<u16>::new(QEMU_PM1A_CONTROL).read() } != NOBODY;
+    if is_there {
+        sleep_pm1(QEMU_PM1A_CONTROL, 0);
+    }
+    is_there
 }
 
 /// Addresses of registers in memory that are mapped, 0 for none: sleep and reset.
