@@ -32,7 +32,7 @@ fn programs(arguments: &[OsString]) -> Vec<Program> {
         return Vec::new();
     }
     match arguments.first().and_then(|name| name.to_str()) {
-        Some("web" | "boot" | "fs") => vec![Program::Qemu, Program::Virtiofsd],
+        Some("web" | "boot" | "fs" | "opt") => vec![Program::Qemu, Program::Virtiofsd],
         Some("sched" | "scale" | "block") => vec![Program::Qemu],
         Some("net-host") => vec![Program::Testpmd],
         Some("fs-host") => vec![Program::Virtiofsd],
@@ -56,6 +56,7 @@ mod tests {
         let needs = |words: &[&str]| programs(&words.iter().map(OsString::from).collect::<Vec<_>>()).len();
         assert_eq!(needs(&["web", "--seconds", "10"]), 2);
         assert_eq!(needs(&["boot"]), 2);
+        assert_eq!(needs(&["opt", "--levels", "2,3"]), 2);
         assert_eq!(needs(&["fs", "--compare-fat"]), 2);
         assert_eq!(needs(&["block"]), 1);
         assert_eq!(needs(&["sched", "--icount"]), 1);

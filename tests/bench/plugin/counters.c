@@ -12,10 +12,12 @@
  *     words 145..208      port instructions executed by each vCPU (with ports=on)
  *     words 209..272      of the accesses to device registers in memory, those to the named device (with device=)
  *     words 273..336      of these, those that notify it of a queue
- *     words 512..10751    the first 1024 of them, ten words each: the marker's number in the low half of the
+ *     word 337            blocks translated so far
+ *     word 338            instructions in them
+ *     words 512..12799    the first 1024 markers, twelve words each: the marker's number in the low half of the
  *                         first and the vCPU that executed it in the high half, then the instructions
  *                         executed by vCPUs 0 to 6 before it, then accesses to device registers in memory
- *                         and port instructions of all vCPUs
+ *                         and port instructions of all vCPUs, then words 337 and 338
  *
  * A marker is an instruction that does nothing, at any privilege level, and that no compiler emits:
  *
@@ -28,7 +30,7 @@
  * in the middle counts whole. Each vCPU has words of its own, hence no atomics. `rep` string instructions
  * count once per iteration, because QEMU executes them as a loop.
  *
- * Arguments: counters=PATH (must exist, 84 KiB), watch=HEX (up to 8 times), accesses=on, ports=on, marks=on,
+ * Arguments: counters=PATH (must exist, 100 KiB), watch=HEX (up to 8 times), accesses=on, ports=on, marks=on,
  * device=TEXT: what the names of the device's registers contain, as QEMU calls them ("info mtree" shows them).
  *
  * Only the few functions used are declared. They kept their form in every version of the plugin interface, but
@@ -87,8 +89,8 @@ struct about_qemu {
 EXPORT int qemu_plugin_version = PLUGIN_API;
 
 enum { LAYOUT = 0x746f726f, WATCH = 1, WATCHES = 8, INSTRUCTIONS = 16, ACCESSES = 80, VCPUS = 64 };
-enum { MARKS = 144, PORTS = 145, DEVICE = 209, NOTIFICATIONS = 273 };
-enum { LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 10, ENTRY_VCPUS = 7 };
+enum { MARKS = 144, PORTS = 145, DEVICE = 209, NOTIFICATIONS = 273, BLOCKS = 337, TRANSLATED = 338 };
+enum { LOG = 512, LOG_ENTRIES = 1024, ENTRY_WORDS = 12, ENTRY_VCPUS = 7 };
 enum { FILE_SIZE = (LOG + LOG_ENTRIES * ENTRY_WORDS) * 8 };
 enum { MARKER_SIZE = 8, NO_MARKER = -1 };
 
@@ -149,6 +151,8 @@ static void on_marker(unsigned int vcpu, void *data) {
         entry[1 + i] = words[INSTRUCTIONS + i] - (i == vcpu ? packed >> 16 : 0);
     entry[1 + ENTRY_VCPUS] = sum(ACCESSES);
     entry[2 + ENTRY_VCPUS] = sum(PORTS);
+    entry[3 + ENTRY_VCPUS] = words[BLOCKS];
+    entry[4 + ENTRY_VCPUS] = words[TRANSLATED];
 }
 
 /* The first `most` bytes of an instruction, or as many as it has; says how many. */
@@ -187,6 +191,9 @@ static bool is_port_access(const struct qemu_plugin_insn *instruction) {
 static void on_translate(plugin_id id, struct qemu_plugin_tb *block) {
     (void)id;
     size_t length = qemu_plugin_tb_n_insns(block);
+    /* vCPUs translate side by side. */
+    __atomic_fetch_add(&words[BLOCKS], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&words[TRANSLATED], length, __ATOMIC_RELAXED);
     qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, NO_REGISTERS, (void *)(uintptr_t)length);
     if (!count_accesses && !count_ports && !log_marks && watched_count == 0) return;
     for (size_t i = 0; i < length; i++) {

@@ -1,21 +1,20 @@
 //! Booting: how long, how many instructions, how large, in how little memory.
 //!
-//! Times run from the start of the QEMU process, so they hold QEMU's own start and the firmware. Instructions are
-//! counted apart: those of the firmware, up to the first of the image, and those from there to the first of the
-//! application's `main`, found by their addresses in the image.
+//! Times run from the start of the QEMU process, so they hold QEMU's own start and the firmware; an empty kernel that is
+//! booted in turn shows how much that is ([`start`]). Instructions are counted apart: those of the firmware, up to the first
+//! of the image, and those from there to the first of the application's `main`, found by their addresses in the image; and
+//! further, to an address on the network and the first answer ([`instructions`]).
 
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::counters::Plugin;
 use crate::guest::{Echo, Guest};
 use crate::image::Image;
 use crate::linux::{self, Linux};
-use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup, System};
+use crate::machine::{ANY_CPU, Card, Pace, Setup, System};
 use crate::network::{Link, Netdev};
 use crate::options::{self, GuestOptions};
 use crate::scratch::Scratch;
@@ -24,21 +23,25 @@ use crate::stats::{Samples, grouped};
 use crate::table::Table;
 use crate::{memory, toro};
 
+mod empty;
+mod instructions;
+mod start;
+
 /// The line that `hello` prints, or what it begins with.
 const HELLO_LINE: &str = "hello";
 /// Size of the file that is fetched first.
 const BODY_SIZE: usize = 4096;
 /// How long a boot may take.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
-/// How long it may take to reach `main` under the counting plugin.
-const COUNT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Parts of the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
+    /// Wall time of hello to the first line and to the end, beside an empty kernel
+    Start,
     /// Wall time to the first line and to the first answer
     Times,
-    /// Instructions from entry to main
+    /// Instructions from entry to main, by phases; to an address and to the first answer
     Instructions,
     /// Image sizes
     Sizes,
@@ -89,8 +92,11 @@ pub struct Options {
     /// Boots per time
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Cores of each guest
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    cores: u32,
     /// Measure only these parts
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "sizes,times,instructions,memory")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sizes,start,times,instructions,memory")]
     only: Vec<Part>,
     /// Measure only these applications
     #[arg(long, value_enum, value_delimiter = ',', default_value = "hello,static-web-server")]
@@ -135,13 +141,14 @@ pub fn run(options: &Options) -> Result<()> {
     let subjects = bench.subjects(&images, linux.as_ref(), &link);
     println!("{}", options::heading());
     for part in &options.only {
-        let table = match part {
-            Part::Times => bench.times(&subjects)?,
-            Part::Instructions => bench.instructions(&images, &link)?,
-            Part::Sizes => bench.sizes(&images)?,
-            Part::Memory => bench.least_memory(&subjects)?,
+        let tables = match part {
+            Part::Start => bench.start(&images)?,
+            Part::Times => vec![bench.times(&subjects)?],
+            Part::Instructions => instructions::tables(&bench, &images, &link)?,
+            Part::Sizes => vec![bench.sizes(&images)?],
+            Part::Memory => vec![bench.least_memory(&subjects)?],
         };
-        println!("{table}");
+        tables.iter().for_each(|table| println!("{table}"));
     }
     Ok(())
 }
@@ -185,7 +192,7 @@ impl Bench<'_> {
             machine: options.machine,
             accel: options.accel,
             cpu: ANY_CPU,
-            vcpus: 1,
+            vcpus: self.options.cores,
             pace: Pace::Host,
             memory,
             links: subject.link.as_slice(),
@@ -226,46 +233,13 @@ impl Bench<'_> {
         Ok(table)
     }
 
-    fn instructions(&self, images: &[(App, Image)], link: &Link) -> Result<Table> {
-        let guest_options = &self.options.guest;
-        let plugin = Plugin::build(self.scratch)?;
-        let title = format!("guest instructions, {}", self.circumstances());
-        let mut table = Table::new(title, ["image", "firmware, to the entry", "entry to main"]);
-        for (app, image) in images {
-            let milestones = image.milestones()?;
-            let counters = plugin.counters(image.name, &[milestones.entry, milestones.main])?;
-            let link = app.link(link);
-            let share =
-                link.map(|_| Virtiofsd::start(self.scratch, "count", &self.share, guest_options.cache)).transpose()?;
-            let setup = Setup {
-                machine: guest_options.machine,
-                accel: Accel::Tcg,
-                cpu: ANY_CPU,
-                vcpus: 1,
-                pace: Pace::Host,
-                memory: guest_options.memory,
-                links: link.as_slice(),
-                card: Card::Virtio,
-                share: share.as_ref(),
-                disk: None,
-                counters: Some(&counters),
-            };
-            let system = toro::system(&image.path, guest_options.machine, link, &guest_options.append);
-            let guest = Guest::start(image.name, &system, &setup, self.echo())?;
-            let deadline = Instant::now() + COUNT_LIMIT;
-            let (entry, main) = loop {
-                thread::sleep(Duration::from_millis(20));
-                match counters.read().map(|reading| reading.watched) {
-                    Ok([Some(entry), Some(main), ..]) => break (entry, main),
-                    Err(error) if Instant::now() > deadline => return Err(error),
-                    Ok(_) if Instant::now() > deadline => bail!("{} never came to its main", image.name),
-                    Ok(_) | Err(_) => {}
-                }
-            };
-            drop(guest);
-            table.row([image.name.to_owned(), grouped(entry as f64), grouped((main - entry) as f64)]);
-        }
-        Ok(table)
+    fn start(&self, images: &[(App, Image)]) -> Result<Vec<Table>> {
+        // Without `hello` there is nothing to compare.
+        let hello = images.iter().find(|(app, _)| *app == App::Hello);
+        let table = |(_, hello): &(App, Image)| {
+            start::table(self.options, &hello.path, &empty::build(self.scratch)?, self.echo())
+        };
+        hello.map(table).transpose().map(|table| table.into_iter().collect())
     }
 
     fn sizes(&self, images: &[(App, Image)]) -> Result<Table> {
@@ -299,7 +273,7 @@ impl Bench<'_> {
 
     fn circumstances(&self) -> String {
         let GuestOptions { machine, memory, .. } = &self.options.guest;
-        format!("-machine {} -m {memory}", machine.name())
+        format!("-machine {} -m {memory} -smp {}", machine.name(), self.options.cores)
     }
 }
 

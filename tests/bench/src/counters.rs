@@ -33,8 +33,10 @@ const DEVICE: usize = 209;
 const NOTIFICATIONS: usize = 273;
 const LOG: usize = 512;
 const LOG_ENTRIES: usize = 1024;
-const ENTRY_WORDS: usize = 10;
+const ENTRY_WORDS: usize = 12;
 const ENTRY_VCPUS: usize = 7;
+/// Markers from this number on are the kernel's, those below are the application's.
+const FIRST_MILESTONE: u16 = 0x100;
 
 /// The compiled plugin.
 pub struct Plugin {
@@ -66,7 +68,7 @@ pub struct Reading {
 }
 
 /// The counters when a guest executed a marker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The marker's number.
     pub number: u16,
@@ -76,6 +78,17 @@ pub struct Mark {
     pub accesses: u64,
     /// Port instructions before, likewise.
     pub ports: u64,
+    /// Blocks that QEMU had translated, which is most of what code costs that is executed once.
+    pub blocks: u64,
+    /// Instructions in these blocks.
+    pub translated: u64,
+}
+
+impl Mark {
+    /// Instructions executed before by all vCPUs that are counted.
+    pub fn executed(&self) -> u64 {
+        self.instructions.iter().sum()
+    }
 }
 
 impl Plugin {
@@ -156,6 +169,17 @@ impl Plugin {
         Ok(counters)
     }
 
+    /// The same, and as in [`counters`](Self::counters) addresses that are watched.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn milestones(&self, name: &str, watched: &[u64]) -> Result<Counters> {
+        let mut counters = self.counters(name, watched)?;
+        counters.argument += ",ports=on,marks=on";
+        Ok(counters)
+    }
+
     fn file(&self, name: &str) -> Result<Counters> {
         let path = self.directory.join(format!("{name}.counters"));
         std::fs::write(&path, [0; FILE_SIZE]).with_context(|| format!("cannot write {}", path.display()))?;
@@ -192,22 +216,37 @@ impl Counters {
         })
     }
 
-    /// The counters at each marker so far, in the order in which the markers were executed.
+    /// The counters at each marker of the application so far, in the order in which the markers were executed.
     ///
     /// # Errors
     ///
     /// As [`Counters::read`], or the guest has executed more markers than there is room for.
     pub fn read_marks(&self) -> Result<Vec<Mark>> {
+        Ok(self.read_all_marks()?.into_iter().filter(|mark| mark.number < FIRST_MILESTONE).collect())
+    }
+
+    /// The counters at each of the kernel's milestones so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`Counters::read_marks`].
+    pub fn read_milestones(&self) -> Result<Vec<Mark>> {
+        Ok(self.read_all_marks()?.into_iter().filter(|mark| mark.number >= FIRST_MILESTONE).collect())
+    }
+
+    fn read_all_marks(&self) -> Result<Vec<Mark>> {
         let words = self.words()?;
         let count = usize::try_from(words[MARKS])?;
         ensure!(count <= LOG_ENTRIES, "the guest executed {count} markers, and there is room for {LOG_ENTRIES}");
         let (entries, _) = words[LOG..].as_chunks::<ENTRY_WORDS>();
-        let mark = |[head, counts @ .., accesses, ports]: &[u64; ENTRY_WORDS]| Mark {
+        let mark = |[head, counts @ .., accesses, ports, blocks, translated]: &[u64; ENTRY_WORDS]| Mark {
             // The low half of the word; it has 16 bits.
             number: *head as u16,
             instructions: *counts,
             accesses: *accesses,
             ports: *ports,
+            blocks: *blocks,
+            translated: *translated,
         };
         Ok(entries.iter().take(count).map(mark).collect())
     }

@@ -104,6 +104,29 @@ impl Guest {
         }
     }
 
+    /// Time from the start of QEMU until it has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// `limit` (counted from the start of QEMU) passed first; with the last lines.
+    pub fn wait_end(&mut self, limit: Duration) -> Result<Duration> {
+        loop {
+            match self.lines.recv_timeout(limit.saturating_sub(self.started.elapsed())) {
+                Ok(line) => {
+                    self.console.push_str(&line.text);
+                    self.console.push('\n');
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("{}: has not ended within {limit:?}; it printed:\n{}", self.name, self.tail())
+                }
+                // Its outputs are closed, so it is about to be gone.
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.qemu.wait().context("waiting for QEMU")?;
+        Ok(self.started.elapsed())
+    }
+
     /// What the console has shown up to the last line that was waited for.
     pub fn console(&self) -> &str {
         &self.console

@@ -8,6 +8,7 @@
 //!   bench block   instructions, register accesses and time per read of a disk ([`block`])
 //!   bench net     instructions and register accesses per HTTP request over tap, streams, many connections ([`net`])
 //!   bench fs      instructions and time of reading files, by virtio-fs and from a disk with FAT ([`fs`])
+//!   bench opt     file-bench and the web server with each level of optimisation: instructions, sizes ([`opt`])
 //!   bench ring    nanoseconds and instructions per operation of our virtqueue, beside two others ([`ring`])
 //!   bench stack   instructions per request in the network stack alone ([`stack`])
 //!   bench block-host   reads of a disk per second in an ordinary process, beside libblkio ([`block_host`])
@@ -50,6 +51,7 @@ mod memory;
 mod net;
 mod net_host;
 mod network;
+mod opt;
 mod options;
 mod processors;
 mod program;
@@ -78,7 +80,7 @@ struct Arguments {
 enum What {
     /// Requests per second and guest instructions per request of the static web server
     Web(web::Options),
-    /// Time to the first line and to the first answer, instructions to main, image sizes, least memory
+    /// Time to the first line, beside an empty kernel, and to the first answer; instructions to main; sizes; least memory
     Boot(boot::Options),
     /// Guest instructions and time of a thread switch, a message to another core, a wake-up and the like
     Sched(sched::Options),
@@ -90,6 +92,8 @@ enum What {
     Net(net::Options),
     /// Guest instructions and time of reading files: by virtio-fs, and from a disk with a FAT file system
     Fs(fs::Options),
+    /// Instructions per read and per request, sizes and build times with each of the compiler's levels of optimisation
+    Opt(opt::Options),
     /// Nanoseconds and instructions per operation of our virtqueue and two others, in this process
     Ring(ring::Options),
     /// Instructions per request in the network stack alone, in this process, at any number of connections
@@ -113,6 +117,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         What::Block(options) => block::run(options),
         What::Net(options) => net::run(options),
         What::Fs(options) => fs::run(options),
+        What::Opt(options) => opt::run(options),
         What::Ring(options) => ring::run(options),
         What::Stack(options) => stack::run(options),
         What::BlockHost(options) => block_host::run(options),

@@ -119,6 +119,7 @@ mod tests {
             instructions: [count, 1, 0, 0, 0, 0, 0],
             accesses: 2 * count,
             ports: 3 * count,
+            ..Mark::default()
         };
         let counts = Counts::between(&[mark(1, 10), mark(2, 30)]).expect("a pair");
         assert_eq!(counts, [Counts { instructions: 20.0, accesses: 40.0, ports: 60.0 }]);

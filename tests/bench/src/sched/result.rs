@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn markers_that_do_not_pair_are_an_error() {
-        let mark = |number, count| Mark { number, instructions: [count, 7, 0, 0, 0, 0, 0], accesses: 0, ports: 0 };
+        let mark = |number, count| Mark { number, instructions: [count, 7, 0, 0, 0, 0, 0], ..Mark::default() };
         let counts = between(&[mark(1, 10), mark(2, 30), mark(1, 31), mark(2, 32)]).expect("two pairs");
         assert_eq!(counts, [[20, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0]]);
         assert!(between(&[mark(1, 10)]).is_err());
