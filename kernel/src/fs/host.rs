@@ -3,8 +3,8 @@
 //! ```text
 //!   Namespace, File, ...                           what applications use
 //!   Share, Client, Connection                      what a share is, one session after the other
-//!   HostScheduler    events, and the core's loop   here: whoever waits polls the connection, arms it, and sleeps
-//!     dyn Process    a clock, and sleep            the caller's: a test, a benchmark
+//!   HostScheduler    events, and the core's loop   here: whoever waits polls the connection, for a while, arms it, and sleeps
+//!     dyn Process    a clock, patience, and sleep  the caller's: a test, a benchmark
 //!   dyn FuseDevice                                 the caller's: virtio-fs over vhost-user, with a real server behind it
 //! ```
 //!
@@ -17,6 +17,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
 use fuse_proto::Errno;
 use toro_core::Instant;
@@ -42,6 +43,10 @@ use crate::io::Result;
 pub trait Process {
     /// The time, on a clock that never goes back.
     fn now(&self) -> Instant;
+
+    /// How long it looks for more to do, again and again, before it asks for an interrupt and sleeps. Until then the device
+    /// interrupts nobody, which spares both sides what that costs; that a device is gone is found out no sooner.
+    fn looks_for(&self) -> Duration;
 
     /// Does nothing until the device interrupts, or until then. It may return earlier; an interrupt that came before the
     /// call counts.
@@ -213,15 +218,24 @@ struct HostEvent {
 impl Event for HostEvent {
     fn wait_until(&self, deadline: Instant) -> Wake {
         let before = self.announced.get();
+        let mut idle_since = None;
         loop {
             let work = self.core.poll();
             if self.announced.get() != before {
                 return Wake::Notified;
             }
-            if self.core.process.now() >= deadline {
+            let now = self.core.process.now();
+            if now >= deadline {
                 return Wake::TimedOut;
             }
-            if work == Work::None {
+            if work == Work::Done {
+                idle_since = None;
+                continue;
+            }
+            let idle = now.saturating_since(*idle_since.get_or_insert(now));
+            if idle < self.core.process.looks_for() {
+                core::hint::spin_loop();
+            } else {
                 self.core.sleep(deadline);
             }
         }

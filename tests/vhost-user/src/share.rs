@@ -30,8 +30,22 @@ const TAG: &[u8] = b"share";
 pub enum Waiting {
     /// It sleeps until the device interrupts.
     Interrupt,
-    /// It looks again and again, and never sleeps.
+    /// It looks again and again for 50 microseconds, as the kernel's cores do, and then sleeps.
+    Look,
+    /// It looks again and again, and sleeps only for what takes longer than a tenth of a second: a server that is gone is
+    /// found out by who sleeps.
     Spin,
+}
+
+impl Waiting {
+    /// How long it looks before it sleeps.
+    pub fn looks_for(self) -> Duration {
+        match self {
+            Self::Interrupt => Duration::ZERO,
+            Self::Look => Duration::from_micros(50),
+            Self::Spin => Duration::from_millis(100),
+        }
+    }
 }
 
 /// Memory that a share needs.
@@ -150,14 +164,13 @@ impl Process for ThisProcess {
         CLOCK.now()
     }
 
+    fn looks_for(&self) -> Duration {
+        self.waiting.looks_for()
+    }
+
     fn sleep(&self, until: Instant) {
-        match self.waiting {
-            Waiting::Interrupt => {
-                let left = until.saturating_since(CLOCK.now()).min(Duration::from_secs(3600));
-                // Whether it came in time or not, whoever waits looks what time it is, and what the device says.
-                let _ = Call::wait_any(&self.calls, left);
-            }
-            Waiting::Spin => std::hint::spin_loop(),
-        }
+        let left = until.saturating_since(CLOCK.now()).min(Duration::from_secs(3600));
+        // Whether it came in time or not, whoever waits looks what time it is, and what the device says.
+        let _ = Call::wait_any(&self.calls, left);
     }
 }

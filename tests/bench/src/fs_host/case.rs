@@ -131,6 +131,11 @@ impl Run {
     pub fn processor_micros(self) -> f64 {
         self.processor.as_secs_f64() * 1e6 / self.reads as f64
     }
+
+    /// The part of the time for which whoever copied the data was on a processor.
+    pub fn busy(self) -> f64 {
+        self.processor.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
 }
 
 /// The directory that is read.

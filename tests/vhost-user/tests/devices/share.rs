@@ -1,6 +1,7 @@
 //! `toro::fs` against real servers: what it reads is what is there.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -176,10 +177,11 @@ fn long_random_operations_have_the_results_of_linux(server: &FileServer) {
     }
 }
 
-/// A device that notes where the data of READs goes.
+/// A device that notes where the data of READs goes, and how often it is asked for an interrupt.
 struct Watched<T: Transport> {
     device: VirtioFs<T>,
     payloads: Arc<Mutex<Vec<BusAddr>>>,
+    armed: Arc<AtomicUsize>,
 }
 
 impl<T: Transport + Send> FuseDevice for Watched<T> {
@@ -215,6 +217,7 @@ impl<T: Transport + Send> FuseDevice for Watched<T> {
     }
 
     fn arm(&mut self) -> Result<Armed, DeviceFault> {
+        self.armed.fetch_add(1, Ordering::Relaxed);
         self.device.arm()
     }
 }
@@ -228,7 +231,7 @@ fn what_is_read_lies_where_the_server_put_it(server: &FileServer) {
     let memory = share_memory();
     let (device, calls) = connect(&daemon.socket(), memory);
     let payloads = Arc::new(Mutex::new(Vec::new()));
-    let watched = Box::new(Watched { device, payloads: Arc::clone(&payloads) });
+    let watched = Box::new(Watched { device, payloads: Arc::clone(&payloads), armed: Arc::default() });
     let share = Share::mount_device(watched, calls, Options::default(), Waiting::Interrupt);
     let file = share.namespace().open(b"/large").expect("it is there");
     for number in 0..8 {
@@ -241,6 +244,31 @@ fn what_is_read_lies_where_the_server_put_it(server: &FileServer) {
     let used = memory.available();
     drop(share);
     assert!(memory.available() > used, "the buffers came home");
+}
+
+fn who_looks_asks_for_interrupts_only_before_it_sleeps(server: &FileServer) {
+    let served = TempDir::new().expect("a temporary directory");
+    std::fs::write(served.path().join("small"), b"small").expect("a file");
+    let armed_by = |waiting| {
+        let daemon = Daemon::files_by(server, served.path(), &Serving::default());
+        let (device, calls) = connect(&daemon.socket(), share_memory());
+        let armed = Arc::new(AtomicUsize::new(0));
+        let watched = Box::new(Watched { device, payloads: Arc::default(), armed: Arc::clone(&armed) });
+        // Nothing is remembered: each time it is the server that is asked.
+        let options = Options { contents: 0, ..Options::default() };
+        let share = Share::mount_device(watched, calls, options, waiting);
+        let file = share.namespace().open(b"/small").expect("it is there");
+        for _ in 0..1000 {
+            file.read_exact_at(&mut [0; 5], 0).expect("a file");
+        }
+        drop(file);
+        share.unmount();
+        armed.load(Ordering::Relaxed)
+    };
+    // How often depends on who else wants the processors: the server may be quicker than the first look.
+    assert!(armed_by(Waiting::Interrupt) > 0, "it never slept");
+    let armed = armed_by(Waiting::Spin);
+    assert!(armed < 50, "it asked for {armed} interrupts");
 }
 
 /// Each test for each server; for one that is not here it has nothing to say (`cargo xtask test` counts that as skipped).
@@ -278,4 +306,5 @@ for_each_server! {
     #[ignore = "it takes minutes: cargo xtask test --long"]
     long_random_operations_have_the_results_of_linux
     what_is_read_lies_where_the_server_put_it
+    who_looks_asks_for_interrupts_only_before_it_sleeps
 }
