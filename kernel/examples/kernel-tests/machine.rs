@@ -6,6 +6,8 @@
 //! written is written and read with buffers above: by a device that can reach them itself, or by a driver that knows that its
 //! device cannot.
 //!
+//! In the end it adds up the bytes of the boot loader's modules, which must have stayed as they were.
+//!
 //! `disks=N` says how many disks there are, and `high=N` that memory reaches N MiB at least. Blocks of a disk have the numbers of
 //! their words in them, so that the host can see what arrived.
 
@@ -15,8 +17,9 @@ use alloc::vec::Vec;
 
 use toro::fs::block::{Disk, disks};
 
-/// What a piece of memory that is looked at has.
-const PIECE: usize = 16 << 20;
+/// What a piece of memory that is looked at has: little memory, and much.
+const PIECES: [usize; 2] = [16 << 20, 64 << 20];
+const MUCH: u64 = 1 << 30;
 /// What is taken of the rest: sizes of which each piece is a run of frames.
 const SMALLER: [usize; 2] = [1 << 20, 128 << 10];
 /// A buffer for a disk: longer than the longest run of frames that is left below.
@@ -45,7 +48,8 @@ impl Piece {
 }
 
 pub fn run() -> Result<(), String> {
-    let mut pieces: Vec<Piece> = core::iter::from_fn(|| Piece::take(PIECE)).collect();
+    let size = PIECES[usize::from(toro::mm::memory() >= MUCH)];
+    let mut pieces: Vec<Piece> = core::iter::from_fn(|| Piece::take(size)).collect();
     if let Some(piece) = pieces.iter().find(|piece| piece.0.first() != Some(&(piece.address() as u64))) {
         return Err(format!("what was written at {:#x} is not there any more", piece.address()));
     }
@@ -68,10 +72,15 @@ pub fn run() -> Result<(), String> {
     if number("disks").is_some_and(|count| count != found.len()) {
         return Err(format!("there are {} disks", found.len()));
     }
-    found.iter().try_for_each(|info| {
+    for info in found {
         let disk = Disk::open(&info.name).map_err(|error| format!("{}: {error}", info.name))?;
-        copies(&disk, highest > BORDER).map_err(|error| format!("{}: {error}", info.name))
-    })
+        copies(&disk, highest > BORDER).map_err(|error| format!("{}: {error}", info.name))?;
+    }
+    for module in toro::boot::modules() {
+        let sum = module.bytes.iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        toro::println!("module: {} bytes, {sum:#x}", module.bytes.len());
+    }
+    Ok(())
 }
 
 fn number(key: &str) -> Option<usize> {

@@ -41,6 +41,12 @@ const LEAST: u32 = 8;
 const MEMORY: [u32; 3] = [128, 3072, 5120];
 /// What firmware may keep of the memory, in MiB.
 const KEPT_BY_FIRMWARE: u64 = 24;
+/// How close to the end of memory the guest's last piece ends: it takes pieces of 64 MiB.
+const PIECE: u64 = 64;
+/// Where memory continues behind the hole.
+const BORDER: u64 = 4096;
+/// A number of bytes that is no multiple of anything.
+const MODULE: u32 = 1_000_003;
 
 /// Machines as QEMU names them, with what to call them.
 const MACHINES: [(&str, &str); 6] = [
@@ -88,6 +94,13 @@ struct Cell {
     /// MiB.
     memory: u32,
     when: When,
+}
+
+impl Cell {
+    /// Whether the loader brings a module along. That of Linux' protocol has the kernel itself for one.
+    fn has_module(&self) -> bool {
+        self.way == Way::Pvh && self.memory != LEAST
+    }
 }
 
 /// All boots that there are.
@@ -165,6 +178,7 @@ impl Images {
         };
         let (tests, hello) = (build("kernel-tests")?, build("hello")?);
         let loader = build_program(tool, "linux-loader")?;
+        fs::write(directory.path().join("module"), module()).map_err(|error| error.to_string())?;
         Ok(Self { directory, loader, tests, hello })
     }
 
@@ -190,6 +204,10 @@ impl Images {
         match cell.way {
             Way::Linux => arguments.extend([kernel, &self.loader, Path::new("-initrd"), image]),
             _ => arguments.extend([kernel, image]),
+        }
+        let module = self.directory.path().join("module");
+        if cell.has_module() {
+            arguments.extend([Path::new("-initrd"), &module]);
         }
         tool.run_program("qemu-system-x86_64", arguments, &[])
     }
@@ -235,7 +253,6 @@ fn judge(cell: &Cell, finished: &Finished) -> Result<(), String> {
     let protocol = format!("boot: {}, ", cell.way.protocol());
     finished.expect_output(&protocol)?;
     let all = u64::from(cell.memory);
-    let is_right = |mib: u64| mib <= all && mib + KEPT_BY_FIRMWARE >= all;
     if cell.memory == LEAST {
         finished.expect_output("hello")?;
         finished.expect_line("all cores", |line| line.ends_with(&format!("cores: {}", cell.cores)))?;
@@ -249,14 +266,30 @@ fn judge(cell: &Cell, finished: &Finished) -> Result<(), String> {
         let mut words = line.strip_prefix("machine: ")?.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok());
         Some((words.next()?, words.next()?, words.next()?))
     };
-    let border = 4096;
+    let end = end_of_memory(MACHINES[cell.machine].0, all);
     finished.expect_line("all cores and all memory", |line| {
         numbers(line).is_some_and(|(memory, highest, cores)| {
-            let is_high = highest > border + 512;
-            is_right(memory) && cores == u64::from(cell.cores) && is_high == (all > border)
+            let is_all = memory <= all && memory + KEPT_BY_FIRMWARE >= all;
+            is_all && cores == u64::from(cell.cores) && highest <= end && highest + PIECE + KEPT_BY_FIRMWARE >= end
         })
     })?;
+    if cell.has_module() {
+        let sum = module().iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let expected = format!("module: {MODULE} bytes, {sum:#x}");
+        finished.expect_line(&expected, |line| line == expected)?;
+    }
     Ok(())
+}
+
+/// Where memory of so many MiB ends: what does not fit below the hole, which begins lower where there is much, is above it.
+fn end_of_memory(machine: &str, all: u64) -> u64 {
+    let (most, below) = if machine == "q35" { (2816, 2048) } else { (3584, 3072) };
+    if all < most { all } else { BORDER + all - below }
+}
+
+/// What a module has in it.
+fn module() -> Vec<u8> {
+    (0..MODULE).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 /// Lets the guest write to disks, and read, with buffers above 4 GiB, and looks at what has arrived.
