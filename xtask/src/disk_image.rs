@@ -56,7 +56,7 @@ use layout::{Layout, MIB};
 use volume::Volume;
 
 /// The time of what has no time of its own, in seconds since 1970: the first that FAT can say.
-const EPOCH: &str = "315532800";
+const EPOCH: u64 = 315_532_800;
 
 /// Makes the image and prints its path and sizes.
 ///
@@ -90,21 +90,21 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
         layout.write_table(&raw, &application.name, workshop.path())
     })?;
     steps.take("the EFI system partition", || {
-        let volume = Volume::make(&raw, layout.esp, "TORO-BOOT", layout::serial(&application.name, "esp"))?;
-        volume.make_directories(&["/EFI", "/EFI/BOOT", "/toro"].map(str::to_owned))?;
-        let configuration = grub::configuration(&application.name, &words);
-        let entries: [(&str, &[u8]); 3] = [
-            ("/EFI/BOOT/BOOTX64.EFI", boot.efi()),
-            ("/toro/kernel", &kernel),
-            ("/toro/grub.cfg", configuration.as_bytes()),
-        ];
-        entries.iter().try_for_each(|(path, contents)| volume.write(path, contents, workshop.path()))
+        let mut volume = Volume::make(&raw, layout.esp, "TORO-BOOT", layout::serial(&application.name, "esp"))?;
+        let efi = volume.make_directory(volume.root(), "EFI")?;
+        let removable = volume.make_directory(efi, "BOOT")?;
+        let own = volume.make_directory(volume.root(), "toro")?;
+        volume.write(removable, "BOOTX64.EFI", boot.efi())?;
+        volume.write(own, "kernel", &kernel)?;
+        volume.write(own, "grub.cfg", grub::configuration(&application.name, &words).as_bytes())?;
+        volume.finish()
     })?;
     if let (Some(tree), Some(range)) = (&tree, layout.data) {
         let what = format!("the data partition: {} files, {} KiB", tree.number_of_files(), tree.bytes().div_ceil(1024));
         steps.take(&what, || {
-            let volume = Volume::make(&raw, range, "TORO-DATA", layout::serial(&application.name, "data"))?;
-            tree.copy_to(&volume)
+            let mut volume = Volume::make(&raw, range, "TORO-DATA", layout::serial(&application.name, "data"))?;
+            tree.copy_to(&mut volume)?;
+            volume.finish()
         })?;
     }
     steps.take("the boot sector", || boot.install(&raw, layout.bios_boot))?;
@@ -116,6 +116,8 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
         }
     };
     steps.check()?;
+    let stable = File::open(&made).and_then(|file| file.sync_all());
+    stable.map_err(|error| cannot_write(&made, &error))?;
     fs::rename(&made, &output).map_err(|error| cannot_write(&output, &error))?;
 
     println!("{}", output.display());
@@ -142,7 +144,7 @@ fn place(args: &ImageArgs, application: &Application) -> Result<PathBuf, Failure
 }
 
 fn programs(args: &ImageArgs) -> Vec<Program> {
-    let mut programs = vec![Program::Grub, Program::Fdisk, Program::Dosfstools, Program::Mtools];
+    let mut programs = vec![Program::Grub, Program::Fdisk, Program::Dosfstools];
     if matches!(args.format, ImageFormat::Qcow2 | ImageFormat::Vmdk | ImageFormat::Vhd) {
         programs.push(Program::QemuImg);
     }
@@ -192,7 +194,7 @@ fn run_program(command: &mut Command) -> Result<Vec<u8>, Failure> {
 fn run_program_with(command: &mut Command, input: Stdio) -> Result<Vec<u8>, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let name = Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
-    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", EPOCH).env("MTOOLS_SKIP_CHECK", "1");
+    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", EPOCH.to_string());
     let output = command.stdin(input).output();
     let output = output.map_err(|error| Failure::preparation(format!("cannot run {name}: {error}")))?;
     if output.status.success() {
