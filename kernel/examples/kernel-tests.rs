@@ -15,6 +15,7 @@
 //! | `timers` | `sleepers=N` threads on each core sleep in order; deadlines near and far | 0 |
 //! | `stress` | very many of everything, and no memory lost: see `stress.rs` for its words | 0 |
 //! | `float` | floating point in threads that stop in the middle, to the last bit | 0 |
+//! | `machine` | all memory, and disks with buffers above 4 GiB: see `machine.rs` for its words | 0, or 1 and why |
 //! | `memory` | the heap under stress, and what the page tables allow | 0 |
 //! | `time` | both clocks and sleeping | 0 |
 //! | `interrupts` | registers survive interrupts at arbitrary instructions | 0 |
@@ -77,6 +78,8 @@ mod float;
 mod interrupts;
 #[path = "kernel-tests/loopback.rs"]
 mod loopback;
+#[path = "kernel-tests/machine.rs"]
+mod machine;
 #[path = "kernel-tests/memory.rs"]
 mod memory;
 #[path = "kernel-tests/messages.rs"]
@@ -152,6 +155,7 @@ fn run(test: &str) -> Result<(), String> {
         "timers" => timers::run(),
         "stress" => stress::run(),
         "float" => float::run(),
+        "machine" => machine::run()?,
         "memory" => memory::run(),
         "time" => time::run(),
         "interrupts" => interrupts::run(),

@@ -82,6 +82,7 @@
 #![deny(unsafe_code)]
 
 mod attributes;
+#[cfg(feature = "block")]
 pub mod block;
 mod dir_builder;
 #[cfg(all(target_os = "none", feature = "fat"))]
@@ -96,6 +97,8 @@ mod fuse;
 #[cfg(not(target_os = "none"))]
 #[doc(hidden)]
 pub mod host;
+#[cfg(target_os = "none")]
+mod kernel_scheduler;
 mod lock;
 mod locks;
 pub mod metadata;

@@ -16,11 +16,7 @@ pub const EXIT_FAILURE: u8 = 1;
 pub fn exit(code: u8) -> ! {
     /// How long other cores may take to tell their file servers, and to write to their disks.
     const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    let take_leave = || {
-        crate::fs::shutdown();
-        crate::fs::block::shutdown();
-    };
-    crate::core::run_on_all(take_leave, PATIENCE);
+    crate::core::run_on_all(crate::parts::take_leave, PATIENCE);
     crate::shutdown::exit(code)
 }
 

@@ -132,9 +132,25 @@ pub struct BuildArgs {
     /// Build without optimisation, with debug assertions
     #[arg(long)]
     pub dev: bool,
-    /// Compile only these drivers in: cargo features of the package `toro`, separated by commas
+    /// Build for size: an image of less than half the size, whose code is slower
+    #[arg(long, conflicts_with = "dev")]
+    pub small: bool,
+    /// Compile these drivers in and no others: cargo features of the package `toro`, separated by commas
+    ///
+    /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
+}
+
+impl BuildArgs {
+    /// The profile of cargo that builds it.
+    pub fn profile(&self) -> &'static str {
+        match (self.small, self.dev) {
+            (true, _) => "small",
+            (false, true) => "dev",
+            (false, false) => "release",
+        }
+    }
 }
 
 /// Options of `image`.
@@ -367,7 +383,7 @@ mod tests {
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none());
-        assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev));
+        assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev && !build.small));
         assert!(args.image.is_none() && args.firmware == FirmwareKind::Bios);
         assert!(args.gdb.is_none() && args.disks.is_empty());
     }
@@ -394,6 +410,13 @@ mod tests {
     }
 
     #[test]
+    fn images_are_built_for_speed_for_size_or_for_debugging() {
+        assert_eq!(run_args("xtask run hello").build.unwrap().profile(), "release");
+        assert_eq!(run_args("xtask run hello --small").build.unwrap().profile(), "small");
+        assert_eq!(run_args("xtask run hello --dev").build.unwrap().profile(), "dev");
+    }
+
+    #[test]
     fn the_debugger_has_a_usual_port() {
         assert_eq!(run_args("xtask run --gdb hello").gdb, Some(1234));
         assert_eq!(run_args("xtask run hello --gdb=0").gdb, Some(0));
@@ -415,6 +438,7 @@ mod tests {
             "xtask run hello --net tap,host=10.0.0.1",
             "xtask run hello --nic ne2000",
             "xtask run hello --disk a,if=scsi",
+            "xtask build hello --small --dev",
             "xtask frobnicate",
             "xtask test --seeds 0",
             "xtask test --long --quick",

@@ -324,6 +324,7 @@ mod tests {
         let expected = [
             "ata",
             "block_device",
+            "boot_information",
             "config_space",
             "e1000",
             "fat",

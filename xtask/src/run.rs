@@ -69,6 +69,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let disks = disk::check(&wanted_disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let source = Source::find(args)?;
+    if let Some(warning) = source.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let http_port = source.http_port();
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, http_port, &mut ports)?;
@@ -195,6 +198,14 @@ impl<'a> Source<'a> {
     fn http_port(&self) -> Option<u16> {
         match self {
             Self::Application(application, _) => application.http_port,
+            Self::Disk => None,
+        }
+    }
+
+    /// What it lacks for the devices that it is to have.
+    fn warning(&self, args: &RunArgs) -> Option<String> {
+        match self {
+            Self::Application(application, _) => application.warning(args),
             Self::Disk => None,
         }
     }

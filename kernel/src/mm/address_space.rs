@@ -268,6 +268,11 @@ pub fn walk_address_space(visit: &mut dyn FnMut(Mapping)) {
     }
 }
 
+/// Bytes of RAM that the kernel can use, the image among them.
+pub fn memory() -> u64 {
+    RAM.get().map_or(0, MemoryMap::total)
+}
+
 /// Bytes of RAM that nobody has allocated.
 pub fn free_memory() -> u64 {
     with_frames(|frames| frames.free_frames()) as u64 * PAGE_SIZE

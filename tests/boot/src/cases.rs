@@ -20,6 +20,7 @@
 //! | [`stopping`] | Ctrl-C and other ends leave nothing behind |
 //! | [`talk`] | examples that talk to the host: echo, iperf3, ping, http, names |
 //! | [`kernel`] | the kernel's own tests, and its reports of panics and faults |
+//! | [`machines`] | every machine by every boot protocol, with every number of cores, with little memory and much |
 //! | [`matrix`] | virtqueues on every interface, with every choice of ring features, at several sizes |
 //! | [`ata`] | disks and a CD-ROM drive of an IDE controller, by DMA and PIO |
 //! | [`debugger`] | gdb in a guest |
@@ -39,6 +40,7 @@ pub mod files;
 pub mod hello;
 pub mod image;
 pub mod kernel;
+pub mod machines;
 pub mod matrix;
 pub mod net;
 pub mod net6;
@@ -71,6 +73,7 @@ pub fn all() -> Vec<Case> {
         examples::cases(),
         talk::cases(),
         files::cases(),
+        machines::cases(),
         matrix::cases(),
         ata::cases(),
         queues::cases(),

@@ -18,6 +18,7 @@
 //! | [`virtio_fs()`] | a file system device: its configuration, rings, replies and messages, through resets |
 //! | [`virtio_net()`] | a network card: its configuration, rings, headers and answers |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
+//! | [`boot_information()`] | what a boot loader says: memory map, command line, modules |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
 //! | [`partitions()`] | a partition table |
 //! | [`fuse_replies()`] | a file server, in any reply to any operation |
@@ -32,6 +33,7 @@
 pub mod ata;
 pub mod bench;
 pub mod block_device;
+pub mod boot_information;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
@@ -166,6 +168,11 @@ pub fn partitions(input: &[u8]) {
 /// Any reply to any operation of FUSE.
 pub fn fuse_replies(input: &[u8]) {
     fuse_replies::body(input);
+}
+
+/// What a boot loader says, of any bytes.
+pub fn boot_information(input: &[u8]) {
+    let _ = boot_information::body(input);
 }
 
 /// Listings of directories of any bytes.

@@ -38,6 +38,7 @@ macro_rules! targets {
 targets!(
     ata,
     block_device,
+    boot_information,
     e1000,
     used_ring,
     operations,

@@ -23,7 +23,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn reads_and_writes(tool: &Tool) -> Result<(), String> {
-    let image = build(tool)?;
+    let image = build_program(tool, "other-os")?;
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let disk = directory.path().join("disk.img");
     for (machine, device) in [
@@ -49,10 +49,11 @@ fn reads_and_writes(tool: &Tool) -> Result<(), String> {
     Ok(())
 }
 
-/// Builds the program with its own manifest and none of the workspace's flags, which are for images of our kernel.
-fn build(tool: &Tool) -> Result<PathBuf, String> {
+/// Builds the program `tests/NAME` with its own manifest and none of the workspace's flags, which are for images of our kernel.
+pub fn build_program(tool: &Tool, name: &str) -> Result<PathBuf, String> {
     let workspace = tool.workspace();
-    let (manifest, target) = (workspace.join("tests/other-os/Cargo.toml"), workspace.join("target/other-os"));
+    let (manifest, target) =
+        (workspace.join("tests").join(name).join("Cargo.toml"), workspace.join("target").join(name));
     let arguments = [
         Path::new("build"),
         Path::new("--release"),
@@ -63,7 +64,7 @@ fn build(tool: &Tool) -> Result<PathBuf, String> {
         &target,
     ];
     tool.run_program("cargo", arguments, &[("RUSTFLAGS", Path::new(""))])?.expect_status(0)?;
-    Ok(target.join("x86_64-unknown-none/release/other-os"))
+    Ok(target.join("x86_64-unknown-none/release").join(name))
 }
 
 fn write_disk(disk: &Path, text: &[u8]) -> Result<(), String> {
