@@ -6,6 +6,7 @@
 //!   block     fs::block         block::attach, attach_queues                            caches are written
 //!   fs        fs                fs::attach                         words are judged     servers are told
 //!   fat       fs::fat                                              volumes are mounted
+//!   initrd    fs::initrd                                           archives are mounted
 //! ```
 //!
 //! Nothing else in the kernel names these parts, so one whose feature is off is not in the image at all. A device that
@@ -61,6 +62,8 @@ pub(crate) fn take(device: &dyn Found, name: &str, attached: Attached, owners: &
 pub(crate) fn start() {
     #[cfg(feature = "fat")]
     crate::fs::mount_all();
+    #[cfg(feature = "initrd")]
+    crate::fs::mount_archives();
     #[cfg(feature = "fs")]
     crate::fs::report_useless_words();
 }

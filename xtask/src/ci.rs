@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 
 use crate::child;
 use crate::cli::{ParentEnd, TestArgs};
+use crate::container;
 use crate::exit::Failure;
 use crate::image::TARGET;
-use crate::setup::{self, quietly};
+use crate::setup::{self, Needs, Program, User, quietly};
 use crate::supervise::Supervisor;
 use crate::tally::Tally;
 use crate::test::{self, cargo};
@@ -36,6 +37,7 @@ pub fn run() -> Result<u8, Failure> {
     documentation(&mut check)?;
     install_deny();
     check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]))?;
+    container(&supervisor, &mut tally)?;
     install_nightly();
     test::run_groups(
         &TestArgs { filter: None, quick: false, long: false, seeds: test::SEEDS },
@@ -43,6 +45,21 @@ pub fn run() -> Result<u8, Failure> {
         &mut tally,
     )?;
     test::verdict(&tally)
+}
+
+/// The lines of the Dockerfile, with one application, where they can be carried out.
+fn container(supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+    const NAME: &str = "container";
+    if User::current() == User::Root {
+        // What cannot be installed is said by what comes next.
+        let _ = setup::ensure(&Needs { target_for: None, programs: vec![Program::Debootstrap] });
+    }
+    if let Some(obstacle) = container::obstacle() {
+        tally.skip(NAME, obstacle);
+        return Ok(());
+    }
+    let mut command = child::bound(format!("/proc/{}/exe", std::process::id()), ParentEnd::Terminate);
+    tally.run_check(supervisor, NAME, command.args(["container", "--build-arg", "APPS=hello"]))
 }
 
 /// Formatting, lints, and the kernel with few of its parts.

@@ -38,7 +38,7 @@ pub enum Command {
     /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
     Run(RunArgs),
     /// Build an application and print its image's path and size
-    Build(BuildArgs),
+    Build(BuildCommand),
     /// Build an application and make a disk image that boots it on machines with a BIOS or UEFI
     ///
     /// The image has a GUID partition table, GRUB for both kinds of firmware, the kernel, and, with `--data`, a FAT partition with
@@ -69,6 +69,9 @@ pub enum Command {
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
     /// dosfstools, mtools, gdisk and fdisk, GRUB, OVMF and qemu-img. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup(SetupArgs),
+    /// Carry out the Dockerfile in a root file system of its own, without a container engine; see docs/container.md
+    #[command(hide = true)]
+    Container(ContainerArgs),
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
     Bound(BoundArgs),
@@ -85,9 +88,29 @@ pub struct BenchArgs {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
+    /// Install only what this needs
+    #[arg(long = "for", value_enum, value_name = "WHAT")]
+    pub purpose: Option<Purpose>,
     /// Install this as well
     #[arg(long, value_enum, value_name = "WHAT")]
     pub with: Vec<Extra>,
+}
+
+/// What somebody can want to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// `build` and `run`, with a share and without a network of this host
+    Run,
+    /// `test`, too
+    Test,
+}
+
+/// Options of the hidden command that carries out the Dockerfile.
+#[derive(Args, Debug)]
+pub struct ContainerArgs {
+    /// The value of an ARG
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    pub build_args: Vec<String>,
 }
 
 /// What only some tests and benchmarks want.
@@ -123,8 +146,20 @@ pub struct FuzzArgs {
     pub replay: Option<PathBuf>,
 }
 
-/// What to build, for `build` and `run`.
+/// Options of `build`.
 #[derive(Args, Debug)]
+#[command(mut_arg("app", |app| app.required(false).default_value("").hide_default_value(true)))]
+pub struct BuildCommand {
+    /// What to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Build every application in kernel/examples
+    #[arg(long, conflicts_with = "app")]
+    pub all: bool,
+}
+
+/// What to build, for `build` and `run`.
+#[derive(Args, Clone, Debug)]
 pub struct BuildArgs {
     /// Name of an application in kernel/examples, or the directory of one with its own Cargo.toml
     #[arg(value_name = "APP")]
@@ -189,7 +224,7 @@ pub struct RunArgs {
     /// After the file the same words as for `--disk`. With `if=ata` it is on the IDE controller of pc or the AHCI controller of
     /// q35; the guest has a driver for the former. The guest's command line is in the image. Unless `--machine` says
     /// otherwise, the machine is q35. An application that serves HTTP wants `--port 8080`.
-    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["BuildArgs", "append"])]
+    #[arg(long, value_name = "IMG[,if=..][,ro][,queues=N]", conflicts_with_all = ["BuildArgs", "append", "initrd"])]
     pub image: Option<DiskOption>,
     /// Firmware that boots the image
     #[arg(long, value_enum, default_value_t = FirmwareKind::Bios)]
@@ -210,6 +245,12 @@ pub struct RunArgs {
     /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
+    /// Archive that the guest gets in its memory and mounts, read-only: a tar or cpio file, or a directory that is packed
+    ///
+    /// It is called `initrd`, and mounted at `/`, or at `/initrd` if there is a share or a disk as well; the word
+    /// `mount=initrd:/PATH` of --append says another place. A compressed file is refused by the guest.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub initrd: Option<PathBuf>,
     /// Machine that QEMU emulates
     #[arg(long, value_enum, default_value_t = Machine::Microvm, default_value_if("image", ArgPredicate::IsPresent, "q35"))]
     pub machine: Machine,
@@ -385,20 +426,20 @@ mod tests {
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none());
         assert!(args.build.is_some_and(|build| build.app == "hello" && !build.dev && !build.small));
         assert!(args.image.is_none() && args.firmware == FirmwareKind::Bios);
-        assert!(args.gdb.is_none() && args.disks.is_empty());
+        assert!(args.gdb.is_none() && args.disks.is_empty() && args.initrd.is_none());
     }
 
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
+            "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
                 .as_str(),
         );
-        assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!((args.share, args.initrd), (Some(PathBuf::from("/srv")), Some(PathBuf::from("site"))));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
@@ -414,6 +455,18 @@ mod tests {
         assert_eq!(run_args("xtask run hello").build.unwrap().profile(), "release");
         assert_eq!(run_args("xtask run hello --small").build.unwrap().profile(), "small");
         assert_eq!(run_args("xtask run hello --dev").build.unwrap().profile(), "dev");
+    }
+
+    #[test]
+    fn one_application_is_built_or_all_of_them() {
+        let build = |line: &str| match parse_words(line).unwrap().unwrap().command {
+            Command::Build(args) => (args.build.app, args.all, args.build.small),
+            other => panic!("not a build command: {other:?}"),
+        };
+        assert_eq!(build("xtask build hello"), ("hello".to_owned(), false, false));
+        assert_eq!(build("xtask build --all --small"), (String::new(), true, true));
+        assert!(parse_words("xtask build hello --all").is_err());
+        assert!(parse_words("xtask run --all").is_err() && parse_words("xtask run").is_err());
     }
 
     #[test]

@@ -322,6 +322,7 @@ mod tests {
         let targets = targets(&programs_directory()).unwrap();
         let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
         let expected = [
+            "archive",
             "ata",
             "block_device",
             "boot_information",

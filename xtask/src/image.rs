@@ -101,6 +101,15 @@ impl Application {
         )))
     }
 
+    /// The names of all applications of this workspace.
+    ///
+    /// # Errors
+    ///
+    /// An input failure if cargo cannot say.
+    pub fn names() -> Result<Vec<String>, Failure> {
+        Ok(examples(&toro_package()?))
+    }
+
     /// The directory in which cargo builds it, which also decides the toolchain.
     pub fn directory(&self) -> PathBuf {
         match &self.place {

@@ -73,6 +73,8 @@ pub struct Vm<'a> {
     pub cards: &'a [Card],
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
     pub share: Option<i32>,
+    /// The archive that the guest gets in its memory.
+    pub initrd: Option<&'a Path>,
     /// The disks.
     pub disks: &'a [Disk],
     /// A port of 127.0.0.1 where a debugger can attach. The guest waits for one.
@@ -184,6 +186,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
             }
             arguments.push("-kernel".into());
             arguments.push(image.into());
+            if let Some(initrd) = vm.initrd {
+                arguments.push("-initrd".into());
+                arguments.push(initrd.into());
+            }
         }
         Start::Firmware(Firmware::Bios) => {}
         Start::Firmware(Firmware::Uefi { code, variables, .. }) => {
@@ -279,6 +285,7 @@ mod tests {
             nic: Nic::Virtio,
             cards: &[Card::user(None)],
             share: None,
+            initrd: None,
             disks: &[],
             gdb: None,
             extra: &[],
@@ -330,6 +337,12 @@ mod tests {
         }
         let legacy = line_of(Machine::Microvm, VirtioInterface::Legacy);
         assert!(legacy.contains("-global virtio-mmio.force-legacy=true "));
+    }
+
+    #[test]
+    fn an_archive_comes_with_the_kernel() {
+        assert!(!line(|_| ()).contains("-initrd"));
+        assert!(line(|vm| vm.initrd = Some(Path::new("/archive"))).contains(" -kernel /image -initrd /archive "));
     }
 
     #[test]
@@ -390,6 +403,7 @@ mod tests {
                 nic: Nic::Virtio,
                 cards: &[],
                 share: None,
+                initrd: None,
                 disks: &[],
                 gdb: None,
                 extra: &extra,

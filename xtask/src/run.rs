@@ -30,6 +30,7 @@ use crate::disk::{self, FirstDisk, Place};
 use crate::exit::{self, Failure, FailureKind};
 use crate::firmware::Firmware;
 use crate::image::{self, Application};
+use crate::initrd::Initrd;
 use crate::network::{self, Wish};
 use crate::ports::HeldPorts;
 use crate::qemu::{self, Start, Vm};
@@ -68,6 +69,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let place = Place { machine: args.machine, virtio, cpus: args.cpus, first };
     let disks = disk::check(&wanted_disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
+    let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let source = Source::find(args)?;
     if let Some(warning) = source.warning(args) {
         eprintln!("xtask: {warning}");
@@ -114,6 +116,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         virtiofsd = Some(server);
         inherited.push(descriptor);
     }
+    let scratch = image::target_directory();
+    let initrd = initrd.map(|initrd| initrd.open(&scratch, args.memory)).transpose()?.map(OwnedFd::from);
+    let initrd_path = initrd.as_ref().map(image::path_of);
     let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
     let for_qemu = built.as_ref().map(|(_, file)| file.try_clone().map(OwnedFd::from)).transpose();
     let for_qemu = for_qemu.map_err(cannot_share)?;
@@ -134,11 +139,13 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         nic: args.nic,
         cards: &plan.cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        initrd: initrd_path.as_deref(),
         disks: &disks,
         gdb,
         extra: &args.qemu,
     });
     inherited.extend(for_qemu);
+    inherited.extend(initrd);
     drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
@@ -237,6 +244,16 @@ fn check_firmware(args: &RunArgs) -> Result<(), Failure> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Installs what it takes to build an application and to run it.
+///
+/// # Errors
+///
+/// A preparation failure that says what is missing.
+pub fn set_up() -> Result<(), Failure> {
+    let programs = vec![Program::Qemu, Program::Virtiofsd];
+    setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 
 /// Checks that the machine has virtio devices of this interface.

@@ -18,7 +18,8 @@ use crate::exit::Failure;
 use crate::firmware;
 use crate::image::TARGET;
 use crate::qemu;
-use crate::virtiofsd::{Flavour, User, Virtiofsd};
+pub use crate::virtiofsd::User;
+use crate::virtiofsd::{Flavour, Virtiofsd};
 
 /// What a command needs besides cargo.
 #[derive(Clone, Debug)]
@@ -70,6 +71,10 @@ pub enum Program {
     QemuImg,
     /// OVMF, firmware for machines with UEFI
     Ovmf,
+    /// cpio, which makes archives
+    Cpio,
+    /// debootstrap, which makes root file systems
+    Debootstrap,
 }
 
 impl Program {
@@ -100,6 +105,8 @@ impl Program {
             Self::Grub => grub::is_present(),
             Self::QemuImg => is_installed("qemu-img"),
             Self::Ovmf => firmware::is_present(),
+            Self::Cpio => is_installed("cpio"),
+            Self::Debootstrap => is_installed("debootstrap"),
         }
     }
 
@@ -125,6 +132,8 @@ impl Program {
             Self::Grub => "GRUB for BIOS and UEFI",
             Self::QemuImg => "qemu-img",
             Self::Ovmf => "OVMF",
+            Self::Cpio => "cpio",
+            Self::Debootstrap => "debootstrap",
         }
     }
 
@@ -157,6 +166,8 @@ impl Program {
             Self::Grub => vec!["grub-common", "grub-pc-bin", "grub-efi-amd64-bin"],
             Self::QemuImg => vec!["qemu-utils"],
             Self::Ovmf => vec!["ovmf"],
+            Self::Cpio => vec!["cpio"],
+            Self::Debootstrap => vec!["debootstrap"],
         }
     }
 }
@@ -400,6 +411,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Grub => grub,
                 Program::QemuImg => qemu_img,
                 Program::Ovmf => ovmf,
+                Program::Cpio => "cpio",
+                Program::Debootstrap => "debootstrap",
             })
             .collect();
         words.join(" ")

@@ -143,10 +143,12 @@ pub(super) fn mount_word(name: &[u8]) -> Option<&'static str> {
 
 /// Says which words of the command line would mount what there is not, when all devices have been attached.
 pub(crate) fn report_useless_words() {
-    #[cfg_attr(not(feature = "fat"), expect(unused_mut, reason = "only disks are added"))]
+    #[cfg_attr(not(any(feature = "fat", feature = "initrd")), expect(unused_mut, reason = "nothing is added"))]
     let mut names = TAGS.lock().clone();
     #[cfg(feature = "fat")]
     names.extend(super::block::disks().into_iter().map(|disk| disk.name));
+    #[cfg(feature = "initrd")]
+    names.extend(super::initrd::names());
     let there = if names.is_empty() { String::from("nothing") } else { names.join(", ") };
     for word in mount_words::useless(env::options("mount"), &names) {
         log::warn!("fs: mount={word} mounts nothing: it should be NAME:/PATH, and there is {there}");

@@ -28,6 +28,7 @@
 //! | [`resizing`] | a disk that grows and shrinks while a guest uses it |
 //! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
+//! | [`initrd`] | archives that come with the kernel, served |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod ata;
@@ -39,6 +40,7 @@ pub mod fat;
 pub mod files;
 pub mod hello;
 pub mod image;
+pub mod initrd;
 pub mod kernel;
 pub mod machines;
 pub mod matrix;
@@ -94,6 +96,7 @@ pub fn all() -> Vec<Case> {
         outside::cases(),
         web::cases(),
         image::cases(),
+        initrd::cases(),
     ]
     .into_iter()
     .flatten()

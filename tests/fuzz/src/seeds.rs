@@ -10,8 +10,9 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 17] {
+pub fn all() -> [(&'static str, Seeds); 18] {
     [
+        ("archive", crate::archive::seeds()),
         ("ata", ata()),
         ("block_device", block_device()),
         ("boot_information", crate::boot_information::seeds()),

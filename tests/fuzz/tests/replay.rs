@@ -36,6 +36,7 @@ macro_rules! targets {
 }
 
 targets!(
+    archive,
     ata,
     block_device,
     boot_information,

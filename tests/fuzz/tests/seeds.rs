@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use fuzz_targets::{
-    block_device, boot_information, config_space, e1000, fat, partitions, pci_capabilities, received_frames, registers,
-    seeds, used_ring, virtio_fs, virtio_net,
+    archive, block_device, boot_information, config_space, e1000, fat, partitions, pci_capabilities, received_frames,
+    registers, seeds, used_ring, virtio_fs, virtio_net,
 };
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
@@ -145,6 +145,20 @@ fn partition_tables_are_what_they_are_called() {
             _ => (Scheme::None, 0, 0),
         };
         assert_eq!((report.scheme, report.partitions, report.problems.count()), expected, "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn archives_have_as_many_names_as_they_should_or_are_refused() {
+    for (name, input) in seeds_of("archive") {
+        let found = archive::body(&input, SimMemory::leak()).ok();
+        let expected = match name {
+            "tar" | "cpio" => Some(if name == "tar" { 4 } else { 3 }),
+            "tar_links" | "tar_sparse" | "tar_pax" | "cpio_links" => Some(2),
+            "tar_long" => Some(61),
+            _ => None,
+        };
+        assert_eq!(found, expected, "{name}");
     }
 }
 

@@ -81,6 +81,9 @@ fn wanted(args: &RunArgs) -> Vec<&'static str> {
     if args.share.is_some() {
         drivers.push("virtio-fs");
     }
+    if args.initrd.is_some() {
+        drivers.push("initrd");
+    }
     for disk in &args.disks {
         let driver = match disk.interface {
             DiskInterface::Virtio | DiskInterface::VirtioLegacy => "virtio-blk",

@@ -56,7 +56,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts the server with these options and waits until the tool says that it answers.
-    fn start(tool: &Tool, share: Option<&Path>, options: &[&str]) -> Result<Self, String> {
+    pub(super) fn start(tool: &Tool, share: Option<&Path>, options: &[&str]) -> Result<Self, String> {
         // Port 0 lets the tool choose one that is free.
         let mut arguments: Vec<String> = ["run", "static-web-server", "--port", "0"].map(str::to_owned).into();
         if let Some(share) = share {
