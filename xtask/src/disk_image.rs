@@ -41,6 +41,7 @@ use std::sync::mpsc::{self, Receiver};
 use crate::cli::{ImageArgs, ImageFormat};
 use crate::exit::{Failure, FailureKind};
 use crate::image::{self, Application};
+use crate::initrd::Initrd;
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 
@@ -58,6 +59,9 @@ use volume::Volume;
 /// The time of what has no time of its own, in seconds since 1970: the first that FAT can say.
 const EPOCH: u64 = 315_532_800;
 
+/// No file of FAT is as large.
+const LARGEST_FILE_MIB: u32 = 4096;
+
 /// Makes the image and prints its path and sizes.
 ///
 /// # Errors
@@ -68,6 +72,7 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let words = grub::words(args.append.as_deref().unwrap_or_default())?;
     let application = Application::find(&args.build)?;
     let tree = args.data.as_deref().map(Tree::read).transpose()?;
+    let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let output = place(args, &application)?;
     setup::ensure(&Needs { target_for: Some(application.directory()), programs: programs(args) })?;
     let (elf, _) = application.build_and_open(&args.build)?;
@@ -75,8 +80,11 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let steps = Steps::begin()?;
     let kernel = kernel::without_sections(&elf)?;
     let boot = steps.take("GRUB for BIOS and UEFI", grub::Grub::make)?;
+    let archive = initrd.map(|initrd| steps.take("the archive", || open_archive(&initrd))).transpose()?;
+    let archive_bytes = archive.as_ref().map_or(0, |(_, bytes)| *bytes);
     let size = args.size.map(|mib| u64::from(mib) * MIB);
-    let esp_bytes = [kernel.len(), boot.efi().len(), grub::CONFIGURATION_BYTES].iter().map(|bytes| *bytes as u64).sum();
+    let files = [kernel.len(), boot.efi().len(), grub::CONFIGURATION_BYTES].map(|bytes| bytes as u64);
+    let esp_bytes = files.iter().sum::<u64>() + archive_bytes;
     let layout = Layout::plan(esp_bytes, tree.as_ref().map(Tree::room), size, args.format.unit())?;
 
     let directory = output.parent().unwrap_or(Path::new("."));
@@ -96,7 +104,11 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
         let own = volume.make_directory(volume.root(), "toro")?;
         volume.write(removable, "BOOTX64.EFI", boot.efi())?;
         volume.write(own, "kernel", &kernel)?;
-        volume.write(own, "grub.cfg", grub::configuration(&application.name, &words).as_bytes())?;
+        if let Some((archive, _)) = &archive {
+            volume.copy(archive, own, "initrd")?;
+        }
+        let configuration = grub::configuration(&application.name, &words, archive.is_some().then_some("initrd"));
+        volume.write(own, "grub.cfg", configuration.as_bytes())?;
         volume.finish()
     })?;
     if let (Some(tree), Some(range)) = (&tree, layout.data) {
@@ -125,6 +137,15 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let data = layout.data.map_or(String::new(), |data| format!(", {} MiB for data", data.bytes() / MIB));
     println!("{length} bytes, a disk of {} MiB{data}, a kernel of {} bytes", layout.bytes / MIB, kernel.len());
     Ok(0)
+}
+
+/// Opens the archive, and says how long it is.
+fn open_archive(initrd: &Initrd) -> Result<(File, u64), Failure> {
+    let scratch = image::target_directory();
+    // How much memory there will be nobody knows yet; FAT decides.
+    let archive = initrd.open(&scratch, LARGEST_FILE_MIB)?;
+    let bytes = archive.metadata().map_err(|error| cannot_read(&scratch, &error))?.len();
+    Ok((archive, bytes))
 }
 
 /// Where the image goes: where the user says, or below cargo's target directory.

@@ -128,7 +128,7 @@ impl Tree {
             };
             nodes.insert(&directory.path, node);
             for (file, name) in &directory.files {
-                volume.copy(file, node, name)?;
+                volume.copy_with_time(file, node, name)?;
             }
         }
         Ok(())

@@ -121,23 +121,36 @@ impl Volume {
     /// # Errors
     ///
     /// A preparation failure that names it.
-    pub fn copy(&mut self, from: &Path, parent: NodeId, name: &str) -> Result<(), Failure> {
+    pub fn copy_with_time(&mut self, from: &Path, parent: NodeId, name: &str) -> Result<(), Failure> {
         let cannot = |error: std::io::Error| cannot_read(from, &error);
-        let mut file = File::open(from).map_err(cannot)?;
-        let changed = file.metadata().and_then(|metadata| metadata.modified()).map_err(cannot)?;
+        let file = File::open(from).map_err(cannot)?;
+        let changed = timestamp(file.metadata().and_then(|metadata| metadata.modified()).map_err(cannot)?);
+        let node = self.copy_contents(&file, parent, name)?;
+        let done = self.volume.set_times(node, Some(changed), Some(changed));
+        done.and_then(|()| self.volume.forget(node)).map_err(|error| trouble(name, error))
+    }
+
+    /// Copies what is in a file of the host from where it is at.
+    ///
+    /// # Errors
+    ///
+    /// A preparation failure that names it.
+    pub fn copy(&mut self, from: &File, parent: NodeId, name: &str) -> Result<(), Failure> {
+        let node = self.copy_contents(from, parent, name)?;
+        self.volume.forget(node).map_err(|error| trouble(name, error))
+    }
+
+    fn copy_contents(&mut self, mut from: &File, parent: NodeId, name: &str) -> Result<NodeId, Failure> {
         let node = self.volume.create(parent, name.as_bytes()).map_err(|error| trouble(name, error))?;
         let (mut piece, mut offset) = (vec![0; PIECE], 0);
         loop {
-            let length = file.read(&mut piece).map_err(cannot)?;
+            let length = from.read(&mut piece).map_err(|error| cannot_read(Path::new(name), &error))?;
             if length == 0 {
-                break;
+                return Ok(node);
             }
             self.append(node, offset, &piece[..length]).map_err(|error| trouble(name, error))?;
             offset += length as u64;
         }
-        let changed = timestamp(changed);
-        let done = self.volume.set_times(node, Some(changed), Some(changed));
-        done.and_then(|()| self.volume.forget(node)).map_err(|error| trouble(name, error))
     }
 
     /// Writes a file.
