@@ -69,7 +69,8 @@ pub enum Command {
     /// Install what `run` and `test` need, and nothing else
     ///
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
-    /// dosfstools, mtools, gdisk and fdisk, GRUB, OVMF and qemu-img. Uses apt as root or through sudo; prints the commands to type where it cannot.
+    /// dosfstools, mtools, gdisk and fdisk, GRUB, OVMF and qemu-img. Uses apt as root or through sudo; prints the commands to
+    /// type where it cannot.
     Setup(SetupArgs),
     /// Carry out the Dockerfile in a root file system of its own, without a container engine; see docs/container.md
     #[command(hide = true)]
@@ -215,6 +216,11 @@ pub struct ImageArgs {
     /// Add a FAT partition with the files of this directory, which the guest mounts at / if it has a driver for the disk
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Add an archive that GRUB puts into the guest's memory, read-only: a tar or cpio file, or a directory that is packed
+    ///
+    /// It needs no driver, for machines whose disks the guest cannot read. See the same option of `run`.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub initrd: Option<PathBuf>,
     /// Command line for the guest, `key=value` words; it is in /toro/grub.cfg on the image's second partition
     #[arg(long, value_name = "GUEST COMMAND LINE", allow_hyphen_values = true)]
     pub append: Option<String>,

@@ -41,6 +41,7 @@ use std::sync::mpsc::{self, Receiver};
 use crate::cli::{ImageArgs, ImageFormat};
 use crate::exit::{Failure, FailureKind};
 use crate::image::{self, Application};
+use crate::initrd::Initrd;
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 
@@ -56,7 +57,10 @@ use layout::{Layout, MIB};
 use volume::Volume;
 
 /// The time of what has no time of its own, in seconds since 1970: the first that FAT can say.
-const EPOCH: &str = "315532800";
+const EPOCH: u64 = 315_532_800;
+
+/// No file of FAT is as large.
+const LARGEST_FILE_MIB: u32 = 4096;
 
 /// Makes the image and prints its path and sizes.
 ///
@@ -68,6 +72,7 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let words = grub::words(args.append.as_deref().unwrap_or_default())?;
     let application = Application::find(&args.build)?;
     let tree = args.data.as_deref().map(Tree::read).transpose()?;
+    let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let output = place(args, &application)?;
     setup::ensure(&Needs { target_for: Some(application.directory()), programs: programs(args) })?;
     let (elf, _) = application.build_and_open(&args.build)?;
@@ -75,8 +80,11 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let steps = Steps::begin()?;
     let kernel = kernel::without_sections(&elf)?;
     let boot = steps.take("GRUB for BIOS and UEFI", grub::Grub::make)?;
+    let archive = initrd.map(|initrd| steps.take("the archive", || open_archive(&initrd))).transpose()?;
+    let archive_bytes = archive.as_ref().map_or(0, |(_, bytes)| *bytes);
     let size = args.size.map(|mib| u64::from(mib) * MIB);
-    let esp_bytes = [kernel.len(), boot.efi().len(), grub::CONFIGURATION_BYTES].iter().map(|bytes| *bytes as u64).sum();
+    let files = [kernel.len(), boot.efi().len(), grub::CONFIGURATION_BYTES].map(|bytes| bytes as u64);
+    let esp_bytes = files.iter().sum::<u64>() + archive_bytes;
     let layout = Layout::plan(esp_bytes, tree.as_ref().map(Tree::room), size, args.format.unit())?;
 
     let directory = output.parent().unwrap_or(Path::new("."));
@@ -90,21 +98,25 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
         layout.write_table(&raw, &application.name, workshop.path())
     })?;
     steps.take("the EFI system partition", || {
-        let volume = Volume::make(&raw, layout.esp, "TORO-BOOT", layout::serial(&application.name, "esp"))?;
-        volume.make_directories(&["/EFI", "/EFI/BOOT", "/toro"].map(str::to_owned))?;
-        let configuration = grub::configuration(&application.name, &words);
-        let entries: [(&str, &[u8]); 3] = [
-            ("/EFI/BOOT/BOOTX64.EFI", boot.efi()),
-            ("/toro/kernel", &kernel),
-            ("/toro/grub.cfg", configuration.as_bytes()),
-        ];
-        entries.iter().try_for_each(|(path, contents)| volume.write(path, contents, workshop.path()))
+        let mut volume = Volume::make(&raw, layout.esp, "TORO-BOOT", layout::serial(&application.name, "esp"))?;
+        let efi = volume.make_directory(volume.root(), "EFI")?;
+        let removable = volume.make_directory(efi, "BOOT")?;
+        let own = volume.make_directory(volume.root(), "toro")?;
+        volume.write(removable, "BOOTX64.EFI", boot.efi())?;
+        volume.write(own, "kernel", &kernel)?;
+        if let Some((archive, _)) = &archive {
+            volume.copy(archive, own, "initrd")?;
+        }
+        let configuration = grub::configuration(&application.name, &words, archive.is_some().then_some("initrd"));
+        volume.write(own, "grub.cfg", configuration.as_bytes())?;
+        volume.finish()
     })?;
     if let (Some(tree), Some(range)) = (&tree, layout.data) {
         let what = format!("the data partition: {} files, {} KiB", tree.number_of_files(), tree.bytes().div_ceil(1024));
         steps.take(&what, || {
-            let volume = Volume::make(&raw, range, "TORO-DATA", layout::serial(&application.name, "data"))?;
-            tree.copy_to(&volume)
+            let mut volume = Volume::make(&raw, range, "TORO-DATA", layout::serial(&application.name, "data"))?;
+            tree.copy_to(&mut volume)?;
+            volume.finish()
         })?;
     }
     steps.take("the boot sector", || boot.install(&raw, layout.bios_boot))?;
@@ -116,6 +128,8 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
         }
     };
     steps.check()?;
+    let stable = File::open(&made).and_then(|file| file.sync_all());
+    stable.map_err(|error| cannot_write(&made, &error))?;
     fs::rename(&made, &output).map_err(|error| cannot_write(&output, &error))?;
 
     println!("{}", output.display());
@@ -123,6 +137,15 @@ pub fn run(args: &ImageArgs) -> Result<u8, Failure> {
     let data = layout.data.map_or(String::new(), |data| format!(", {} MiB for data", data.bytes() / MIB));
     println!("{length} bytes, a disk of {} MiB{data}, a kernel of {} bytes", layout.bytes / MIB, kernel.len());
     Ok(0)
+}
+
+/// Opens the archive, and says how long it is.
+fn open_archive(initrd: &Initrd) -> Result<(File, u64), Failure> {
+    let scratch = image::target_directory();
+    // How much memory there will be nobody knows yet; FAT decides.
+    let archive = initrd.open(&scratch, LARGEST_FILE_MIB)?;
+    let bytes = archive.metadata().map_err(|error| cannot_read(&scratch, &error))?.len();
+    Ok((archive, bytes))
 }
 
 /// Where the image goes: where the user says, or below cargo's target directory.
@@ -142,7 +165,7 @@ fn place(args: &ImageArgs, application: &Application) -> Result<PathBuf, Failure
 }
 
 fn programs(args: &ImageArgs) -> Vec<Program> {
-    let mut programs = vec![Program::Grub, Program::Fdisk, Program::Dosfstools, Program::Mtools];
+    let mut programs = vec![Program::Grub, Program::Fdisk, Program::Dosfstools];
     if matches!(args.format, ImageFormat::Qcow2 | ImageFormat::Vmdk | ImageFormat::Vhd) {
         programs.push(Program::QemuImg);
     }
@@ -192,7 +215,7 @@ fn run_program(command: &mut Command) -> Result<Vec<u8>, Failure> {
 fn run_program_with(command: &mut Command, input: Stdio) -> Result<Vec<u8>, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let name = Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
-    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", EPOCH).env("MTOOLS_SKIP_CHECK", "1");
+    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("SOURCE_DATE_EPOCH", EPOCH.to_string());
     let output = command.stdin(input).output();
     let output = output.map_err(|error| Failure::preparation(format!("cannot run {name}: {error}")))?;
     if output.status.success() {

@@ -186,6 +186,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
             }
             arguments.push("-kernel".into());
             arguments.push(image.into());
+            if let Some(initrd) = vm.initrd {
+                arguments.push("-initrd".into());
+                arguments.push(initrd.into());
+            }
         }
         Start::Firmware(Firmware::Bios) => {}
         Start::Firmware(Firmware::Uefi { code, variables, .. }) => {
@@ -194,10 +198,6 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
                 option("-drive", format!("if=pflash,unit={number},format=raw,readonly={access},file={file}"));
             }
         }
-    }
-    if let Some(initrd) = vm.initrd {
-        arguments.push("-initrd".into());
-        arguments.push(initrd.into());
     }
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
     if vm.gdb.is_some() {

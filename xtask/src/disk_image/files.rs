@@ -7,9 +7,11 @@
 //!
 //! Files are copied in the order of their names, so that the same directory makes the same partition.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use toro_fat::NodeId;
 
 use super::volume::Volume;
 use crate::exit::Failure;
@@ -35,8 +37,8 @@ pub struct Tree {
 struct Directory {
     /// Its path within the tree: empty, or with a slash before each name.
     path: String,
-    /// Its files.
-    files: Vec<PathBuf>,
+    /// Its files, with their names.
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Tree {
@@ -77,7 +79,7 @@ impl Tree {
                 self.files += 1;
                 self.bytes += length;
                 self.clusters += length.div_ceil(CLUSTER);
-                files.push(entry);
+                files.push((entry, name));
             } else if metadata.is_dir() && !entry.is_symlink() {
                 below.push((entry, format!("{path}/{name}")));
             } else if metadata.is_dir() {
@@ -113,11 +115,23 @@ impl Tree {
     /// # Errors
     ///
     /// A preparation failure where that fails.
-    pub fn copy_to(&self, volume: &Volume) -> Result<(), Failure> {
-        // The root is there.
-        let directories: Vec<_> = self.directories.iter().skip(1).map(|directory| directory.path.clone()).collect();
-        volume.make_directories(&directories)?;
-        self.directories.iter().try_for_each(|directory| volume.copy(&directory.files, &directory.path))
+    pub fn copy_to(&self, volume: &mut Volume) -> Result<(), Failure> {
+        let mut nodes: HashMap<&str, NodeId> = HashMap::new();
+        for directory in &self.directories {
+            // Outer directories come first; the root is there.
+            let node = match directory.path.rsplit_once('/') {
+                None => volume.root(),
+                Some((parent, name)) => {
+                    let parent = nodes.get(parent).copied().unwrap_or_else(|| volume.root());
+                    volume.make_directory(parent, name)?
+                }
+            };
+            nodes.insert(&directory.path, node);
+            for (file, name) in &directory.files {
+                volume.copy_with_time(file, node, name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -169,7 +183,7 @@ mod tests {
         let (_directory, tree) = tree(&["z", "a", "b/y", "b/x", "b/c/d"]);
         let tree = tree.unwrap();
         let names = |directory: &Directory| {
-            let files = directory.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
+            let files = directory.files.iter().map(|(_, name)| name.as_str());
             format!("{}:{}", directory.path, files.collect::<Vec<_>>().join(","))
         };
         assert_eq!(tree.directories.iter().map(names).collect::<Vec<_>>(), [":a,z", "/b:x,y", "/b/c:d"]);

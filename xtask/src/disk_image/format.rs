@@ -23,6 +23,8 @@ use crate::exit::Failure;
 
 /// The descriptor of a VMDK file is near its beginning.
 const DESCRIPTOR_WITHIN: u64 = 64 * 1024;
+/// How its text begins.
+const DESCRIPTOR: &[u8] = b"# Disk DescriptorFile\n";
 /// The footer of a VHD file (Virtual Hard Disk Image Format Specification 1.0, "Hard Disk Footer Format").
 const FOOTER: usize = 512;
 const FOOTER_TIME: std::ops::Range<usize> = 24..28;
@@ -134,15 +136,27 @@ fn fix(path: &Path, change: impl FnOnce(&mut File) -> std::io::Result<bool>) -> 
     }
 }
 
-/// Replaces the content identifier, eight hexadecimal digits in the text of the descriptor. Gives whether it was there.
+/// Replaces the content identifier, a line of the descriptor's text. `qemu-img` writes it without leading zeros, so the text may
+/// grow, into the zeros behind it. Gives whether there is such a text.
 fn fix_vmdk(file: &mut (impl Read + Write + Seek), identity: &str) -> std::io::Result<bool> {
     let mut start = Vec::new();
     Read::by_ref(file).take(DESCRIPTOR_WITHIN).read_to_end(&mut start)?;
-    let field = b"\nCID=";
-    let Some(at) = start.windows(field.len()).position(|window| window == field) else { return Ok(false) };
-    file.seek(SeekFrom::Start((at + field.len()) as u64))?;
+    let Some(at) = start.windows(DESCRIPTOR.len()).position(|window| window == DESCRIPTOR) else { return Ok(false) };
+    let (text, behind) =
+        start[at..].split_at(start[at..].iter().position(|&byte| byte == 0).unwrap_or(start.len() - at));
     let digits: String = identity.chars().filter(char::is_ascii_hexdigit).take(8).collect();
-    file.write_all(digits.to_lowercase().as_bytes())?;
+    let own = format!("CID={}\n", digits.to_lowercase());
+    let is_identifier = |line: &&[u8]| line.starts_with(b"CID=");
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
+    let Some(line) = lines.iter_mut().find(|line| is_identifier(line)) else { return Ok(false) };
+    *line = own.as_bytes();
+    let fixed = lines.concat();
+    let zeros = behind.iter().take_while(|&&byte| byte == 0).count();
+    if fixed.len() < text.len() || fixed.len() > text.len() + zeros {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::Start(at as u64))?;
+    file.write_all(&fixed)?;
     Ok(true)
 }
 
@@ -178,11 +192,20 @@ mod tests {
 
     #[test]
     fn identifier_of_a_vmdk_follows_from_the_disks() {
-        let mut file =
-            Cursor::new(b"KDMV....# Disk DescriptorFile\nversion=1\nCID=deadbeef\nparentCID=ffffffff\n".to_vec());
-        assert!(fix_vmdk(&mut file, IDENTITY).unwrap());
-        let text = String::from_utf8(file.into_inner()).unwrap();
-        assert!(text.contains("\nCID=01234567\nparentCID=ffffffff\n"), "{text}");
+        for identifier in ["deadbeef", "bee", "0"] {
+            let before = format!("KDMV....# Disk DescriptorFile\nversion=1\nCID={identifier}\nparentCID=ffffffff\n\0");
+            let mut file = before.clone().into_bytes();
+            file.resize(100, 0);
+            file.extend(b"more");
+            let mut file = Cursor::new(file);
+            assert!(fix_vmdk(&mut file, IDENTITY).unwrap());
+            let text = String::from_utf8(file.into_inner()).unwrap();
+            assert!(text.contains("version=1\nCID=01234567\nparentCID=ffffffff\n\0"), "{text}");
+            assert!(text.ends_with("\0more") && text.len() == 104, "{text}");
+            // Where the text has no room to grow, nothing is changed.
+            let mut full = Cursor::new(before.replace('\0', "x").into_bytes());
+            assert_eq!(fix_vmdk(&mut full, IDENTITY).unwrap(), identifier.len() == 8, "{identifier}");
+        }
         assert!(!fix_vmdk(&mut Cursor::new(vec![0; 9]), IDENTITY).unwrap());
     }
 

@@ -193,9 +193,10 @@ pub fn words(text: &str) -> Result<Vec<String>, Failure> {
     Ok(words)
 }
 
-/// GRUB's configuration: boots at once, and shows what went wrong where that fails.
-pub fn configuration(name: &str, words: &[String]) -> String {
+/// GRUB's configuration, for a kernel with these words and, beside it, an archive of that name: boots at once, and shows what went wrong where that fails.
+pub fn configuration(name: &str, words: &[String], archive: Option<&str>) -> String {
     let words: String = words.iter().map(|word| format!(" '{word}'")).collect();
+    let module = archive.map_or(String::new(), |name| format!("    module2 /toro/{name} {name}\n"));
     let title: String = name.chars().filter(|char| char.is_ascii_alphanumeric() || "-_".contains(*char)).collect();
     format!(
         "\
@@ -210,7 +211,7 @@ if [ \"$grub_platform\" = pc ]; then
 fi
 menuentry '{title}' {{
     multiboot2 /toro/kernel{words}
-}}
+{module}}}
 "
     )
 }
@@ -241,17 +242,21 @@ mod tests {
     fn words_come_to_the_guest_as_they_are_or_not_at_all() {
         let good = words(" a=b  mount=virtio-blk0p3:/ root=$x;{y} ").unwrap();
         assert_eq!(good, ["a=b", "mount=virtio-blk0p3:/", "root=$x;{y}"]);
-        assert!(configuration("app", &good).contains("/toro/kernel 'a=b' 'mount=virtio-blk0p3:/' 'root=$x;{y}'\n"));
+        assert!(
+            configuration("app", &good, None).contains("/toro/kernel 'a=b' 'mount=virtio-blk0p3:/' 'root=$x;{y}'\n")
+        );
         for bad in ["a='b'", "a=\"b\"", r"a=\b", "a=\u{7}"] {
             assert!(words(bad).unwrap_err().to_string().contains("--append"), "{bad}");
         }
         assert!(words(&"a".repeat(2049)).is_err());
-        assert!(configuration("app", &[]).contains("multiboot2 /toro/kernel\n"));
+        assert!(configuration("app", &[], None).ends_with("    multiboot2 /toro/kernel\n}\n"));
+        let with_archive = configuration("app", &[], Some("initrd"));
+        assert!(with_archive.ends_with("    multiboot2 /toro/kernel\n    module2 /toro/initrd initrd\n}\n"));
     }
 
     #[test]
     fn the_longest_configuration_has_room() {
-        let longest = configuration(&"n".repeat(255), &vec!["a".to_owned(); MOST_WORDS_BYTES / 2]);
+        let longest = configuration(&"n".repeat(255), &vec!["a".to_owned(); MOST_WORDS_BYTES / 2], Some("initrd"));
         assert!(longest.len() < CONFIGURATION_BYTES);
     }
 }
