@@ -1,6 +1,6 @@
 //! THE list of drivers, and the meeting of devices with them.
 //!
-//! To leave a driver out of an image, build without its feature. An application may bring drivers of its own, which come
+//! To leave a driver out of an image, build without its feature; what becomes of the devices is in [`parts`]. An application may bring drivers of its own, which come
 //! before these (`toro::entry!`).
 //!
 //! Devices are found and initialised by the boot core, one after the other; then each is handed over to the core that
@@ -10,10 +10,11 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
-use toro_core::driver::{Attached, Driver};
+use toro_core::driver::Driver;
 
 use crate::bus::{self, Found, Owners};
-use crate::core::{CoreId, run_on};
+use crate::core::CoreId;
+use crate::parts;
 
 /// Which cores shall own the device with this name, if the application has a say in it.
 pub(crate) type Ownership = fn(&str) -> Option<Vec<CoreId>>;
@@ -76,31 +77,8 @@ fn attach(
         Ok(resources) => resources,
         Err(error) => return log::error!("{device}: {name}: {error}"),
     };
-    let core = owners.first();
     let outcome = match driver.attach(resources) {
-        Ok(Attached::Net(net)) => {
-            log::debug!("{device}: {name}, {}, core {core}", net.mac());
-            let name = name.clone();
-            run_on(core, move || crate::net::attach(&name, net))
-        }
-        Ok(Attached::NetQueues(queues)) => {
-            log::debug!("{device}: {name}, {} queue pairs", queues.len());
-            crate::net::attach_queues(&name, queues, owners.cores())
-        }
-        Ok(Attached::Block(block)) => {
-            log::debug!("{device}: {name}, core {core}");
-            crate::fs::block::attach(&name, block, core)
-        }
-        Ok(Attached::BlockQueues(queues)) => {
-            log::debug!("{device}: {name}, {} queues", queues.len());
-            crate::fs::block::attach_queues(&name, queues, owners.cores())
-        }
-        Ok(Attached::Fuse(fuse)) => {
-            log::debug!("{device}: {name}, \"{}\", core {core}", fuse.tag().escape_ascii());
-            run_on(core, move || crate::fs::attach(fuse))
-        }
-        Ok(Attached::Other) => return log::debug!("{device}: {name}"),
-        Ok(other) => return log::error!("{device}: {name} made a {other:?}, which this kernel cannot use"),
+        Ok(attached) => parts::take(device, &name, attached, &owners),
         Err(error) => return log::error!("{device}: {name}: {error}"),
     };
     if let Err(error) = outcome {

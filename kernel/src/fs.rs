@@ -8,6 +8,7 @@
 //!   vfs         what a file system is: Node, OpenFile, OpenDirectory
 //!   fuse        a file system over FUSE messages                     remote      one of another core
 //!   fat         a volume on a disk, over block, which has the cache
+//!   archive     a tar or cpio file that came with the kernel
 //!   ---------------------------------------------------------------------------------
 //!   dyn FuseDevice, dyn BlockDevice    drivers
 //! ```
@@ -81,7 +82,10 @@
 //! ```
 #![deny(unsafe_code)]
 
+#[cfg(feature = "initrd")]
+mod archive;
 mod attributes;
+#[cfg(feature = "block")]
 pub mod block;
 mod dir_builder;
 #[cfg(all(target_os = "none", feature = "fat"))]
@@ -96,6 +100,10 @@ mod fuse;
 #[cfg(not(target_os = "none"))]
 #[doc(hidden)]
 pub mod host;
+#[cfg(all(target_os = "none", feature = "initrd"))]
+mod initrd;
+#[cfg(target_os = "none")]
+mod kernel_scheduler;
 mod lock;
 mod locks;
 pub mod metadata;
@@ -138,6 +146,8 @@ pub use vfs::{Allocation, Collision, SpecialFile, XattrMode};
 
 #[cfg(all(target_os = "none", feature = "fat"))]
 pub(crate) use disks::mount_all;
+#[cfg(all(target_os = "none", feature = "initrd"))]
+pub(crate) use initrd::mount_archives;
 
 #[cfg(target_os = "none")]
 use alloc::{string::String, vec::Vec};

@@ -23,6 +23,10 @@ pub mod console;
 #[cfg(target_os = "none")]
 mod drivers;
 pub mod env;
+#[cfg(feature = "fs")]
+pub mod fs;
+#[cfg(all(feature = "block", not(feature = "fs")))]
+#[path = "fs/only_block.rs"]
 pub mod fs;
 pub mod io;
 #[cfg(target_os = "none")]
@@ -34,13 +38,17 @@ pub mod message;
 #[allow(unsafe_code)]
 pub mod mm;
 pub mod mp_table;
+#[cfg(feature = "net")]
 pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
+#[cfg(target_os = "none")]
+mod parts;
 pub mod process;
 mod pvclock;
 pub mod sched;
 pub mod shutdown;
+#[cfg(feature = "net")]
 pub mod socket;
 #[cfg(target_os = "none")]
 pub mod sync;

@@ -33,11 +33,7 @@ pub fn reboot() -> ! {
 fn take_leave() {
     /// How long other cores may take to tell their file servers, and to write to their disks.
     const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    let leave = || {
-        crate::fs::shutdown();
-        crate::fs::block::shutdown();
-    };
-    crate::core::run_on_all(leave, PATIENCE);
+    crate::core::run_on_all(crate::parts::take_leave, PATIENCE);
 }
 
 /// What `main` may return, as in `std::process::Termination`.

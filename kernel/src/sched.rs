@@ -43,9 +43,9 @@ pub(crate) mod watchdog;
 
 #[cfg(target_os = "none")]
 pub use self::poll::{Armed, Poller, Progress, register_poller};
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", any(feature = "block", feature = "fs", feature = "net")))]
 pub(crate) use self::port::nudge;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", any(feature = "block", feature = "fs")))]
 pub(crate) use self::result::Outcome;
 #[cfg(target_os = "none")]
 pub(crate) use self::wait::Waiter;

@@ -11,12 +11,17 @@ use std::process::{Command, Stdio};
 
 use crate::child;
 use crate::cli::{ParentEnd, TestArgs};
+use crate::container;
 use crate::exit::Failure;
 use crate::image::TARGET;
-use crate::setup::{self, quietly};
+use crate::setup::{self, Needs, Program, User, quietly};
 use crate::supervise::Supervisor;
 use crate::tally::Tally;
 use crate::test::{self, cargo};
+
+/// Sets of the kernel's features that images are likely to be built with, beside all of them: none, each part alone, and
+/// what a web server has.
+const FEATURES: [&str; 6] = ["", "net", "block", "fs", "fat", "virtio-net,virtio-fs"];
 
 /// Runs every check and every test.
 ///
@@ -32,6 +37,7 @@ pub fn run() -> Result<u8, Failure> {
     documentation(&mut check)?;
     install_deny();
     check("deny", &mut cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]))?;
+    container(&supervisor, &mut tally)?;
     install_nightly();
     test::run_groups(
         &TestArgs { filter: None, quick: false, long: false, seeds: test::SEEDS },
@@ -41,7 +47,22 @@ pub fn run() -> Result<u8, Failure> {
     test::verdict(&tally)
 }
 
-/// Formatting, lints, and the kernel with each driver alone.
+/// The lines of the Dockerfile, with one application, where they can be carried out.
+fn container(supervisor: &Supervisor, tally: &mut Tally) -> Result<(), Failure> {
+    const NAME: &str = "container";
+    if User::current() == User::Root {
+        // What cannot be installed is said by what comes next.
+        let _ = setup::ensure(&Needs { target_for: None, programs: vec![Program::Debootstrap] });
+    }
+    if let Some(obstacle) = container::obstacle() {
+        tally.skip(NAME, obstacle);
+        return Ok(());
+    }
+    let mut command = child::bound(format!("/proc/{}/exe", std::process::id()), ParentEnd::Terminate);
+    tally.run_check(supervisor, NAME, command.args(["container", "--build-arg", "APPS=hello"]))
+}
+
+/// Formatting, lints, and the kernel with few of its parts.
 fn code(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Result<(), Failure> {
     check("fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
     check("clippy, host", &mut cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]))?;
@@ -53,9 +74,9 @@ fn code(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Re
         "clippy, kernel and applications",
         cargo(&["clippy"]).args(kernel).args(["--examples", "--target", TARGET, "--", "-D", "warnings"]),
     )?;
-    for features in ["", "virtio-blk", "virtio-net", "virtio-fs", "e1000"] {
-        let mut command = cargo(&["check", "--target", TARGET, "--no-default-features", "--features", features]);
-        check(&format!("kernel with only the drivers [{features}]"), command.args(kernel))?;
+    for features in FEATURES {
+        let mut command = cargo(&["clippy", "--target", TARGET, "--no-default-features", "--features", features]);
+        check(&format!("kernel with only [{features}]"), command.args(kernel).args(["--", "-D", "warnings"]))?;
     }
     without_allocator(check)
 }

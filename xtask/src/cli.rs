@@ -38,7 +38,7 @@ pub enum Command {
     /// or the guest vanished), 126 (set-up or build failed), 130 (Ctrl-C).
     Run(Box<RunArgs>),
     /// Build an application and print its image's path and size
-    Build(BuildArgs),
+    Build(BuildCommand),
     /// Run every test: on the host, under Miri, and in QEMU
     ///
     /// Ends with one summary line, `N passed, N failed, N skipped`.
@@ -63,6 +63,9 @@ pub enum Command {
     /// That is the Rust target x86_64-unknown-none, QEMU and its storage daemon, virtiofsd, curl, gdb, iproute2, tshark,
     /// dosfstools, mtools, gdisk and fdisk. Uses apt as root or through sudo; prints the commands to type where it cannot.
     Setup(SetupArgs),
+    /// Carry out the Dockerfile in a root file system of its own, without a container engine; see docs/container.md
+    #[command(hide = true)]
+    Container(ContainerArgs),
     /// Run PROGRAM so that it receives SIGNAL when the process PARENT ends
     #[command(hide = true)]
     Bound(BoundArgs),
@@ -79,9 +82,29 @@ pub struct BenchArgs {
 /// Options of `setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
+    /// Install only what this needs
+    #[arg(long = "for", value_enum, value_name = "WHAT")]
+    pub purpose: Option<Purpose>,
     /// Install this as well
     #[arg(long, value_enum, value_name = "WHAT")]
     pub with: Vec<Extra>,
+}
+
+/// What somebody can want to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// `build` and `run`, with a share and without a network of this host
+    Run,
+    /// `test`, too
+    Test,
+}
+
+/// Options of the hidden command that carries out the Dockerfile.
+#[derive(Args, Debug)]
+pub struct ContainerArgs {
+    /// The value of an ARG
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    pub build_args: Vec<String>,
 }
 
 /// What only some tests and benchmarks want.
@@ -117,8 +140,20 @@ pub struct FuzzArgs {
     pub replay: Option<PathBuf>,
 }
 
-/// What to build, for `build` and `run`.
+/// Options of `build`.
 #[derive(Args, Debug)]
+#[command(mut_arg("app", |app| app.required(false).default_value("").hide_default_value(true)))]
+pub struct BuildCommand {
+    /// What to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Build every application in kernel/examples
+    #[arg(long, conflicts_with = "app")]
+    pub all: bool,
+}
+
+/// What to build, for `build` and `run`.
+#[derive(Args, Clone, Debug)]
 pub struct BuildArgs {
     /// Name of an application in kernel/examples, or the directory of one with its own Cargo.toml
     #[arg(value_name = "APP")]
@@ -126,9 +161,25 @@ pub struct BuildArgs {
     /// Build without optimisation, with debug assertions
     #[arg(long)]
     pub dev: bool,
-    /// Compile only these drivers in: cargo features of the package `toro`, separated by commas
+    /// Build for size: an image of less than half the size, whose code is slower
+    #[arg(long, conflicts_with = "dev")]
+    pub small: bool,
+    /// Compile these drivers in and no others: cargo features of the package `toro`, separated by commas
+    ///
+    /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
+}
+
+impl BuildArgs {
+    /// The profile of cargo that builds it.
+    pub fn profile(&self) -> &'static str {
+        match (self.small, self.dev) {
+            (true, _) => "small",
+            (false, true) => "dev",
+            (false, false) => "release",
+        }
+    }
 }
 
 /// Options of `run`.
@@ -153,9 +204,15 @@ pub struct RunArgs {
     /// Example: --machine pc --disk data.img --disk old.qcow2,ro --disk boot.img,if=ata
     #[arg(long = "disk", value_name = "IMG[,if=..][,ro][,queues=N]")]
     pub disks: Vec<DiskOption>,
+    /// Archive that the guest gets in its memory and mounts, read-only: a tar or cpio file, or a directory that is packed
+    ///
+    /// It is called `initrd`, and mounted at `/`, or at `/initrd` if there is a share or a disk as well; the word
+    /// `mount=initrd:/PATH` of --append says another place. A compressed file is refused by the guest.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub initrd: Option<PathBuf>,
     /// What runs the guest: QEMU, or Firecracker, which needs KVM
     ///
-    /// Firecracker has --disk (raw images), --net tap,if=NAME, --memory, --cpus, --timeout and --append; the other options
+    /// Firecracker has --disk (raw images), --initrd, --net tap,if=NAME, --memory, --cpus, --timeout and --append; the other options
     /// are QEMU's. docs/firecracker.md tells more, and how to do without this tool.
     #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
     pub vmm: Vmm,
@@ -354,7 +411,8 @@ mod tests {
         assert_eq!(args.accel, Accel::Auto);
         assert_eq!(args.virtio, VirtioInterface::Modern);
         assert!(args.port.is_none() && args.timeout.is_none() && args.share.is_none() && !args.build.dev);
-        assert!(args.gdb.is_none() && args.disks.is_empty());
+        assert!(!args.build.small);
+        assert!(args.gdb.is_none() && args.disks.is_empty() && args.initrd.is_none());
         assert_eq!((args.vmm, args.firecracker, args.boot_timer), (Vmm::Qemu, None, false));
     }
 
@@ -371,14 +429,14 @@ mod tests {
     #[test]
     fn every_option_of_run_is_understood() {
         let args = run_args(
-            "xtask run app --share /srv --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
+            "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
              --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
                 .as_str(),
         );
-        assert_eq!(args.share, Some(PathBuf::from("/srv")));
+        assert_eq!((args.share, args.initrd), (Some(PathBuf::from("/srv")), Some(PathBuf::from("site"))));
         assert_eq!((args.machine, args.virtio), (Machine::Q35, VirtioInterface::Legacy));
         assert_eq!(args.port, Some(PortForward { host: 9000, guest: 81 }));
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
@@ -387,6 +445,25 @@ mod tests {
         assert_eq!(args.build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
+    }
+
+    #[test]
+    fn images_are_built_for_speed_for_size_or_for_debugging() {
+        assert_eq!(run_args("xtask run hello").build.profile(), "release");
+        assert_eq!(run_args("xtask run hello --small").build.profile(), "small");
+        assert_eq!(run_args("xtask run hello --dev").build.profile(), "dev");
+    }
+
+    #[test]
+    fn one_application_is_built_or_all_of_them() {
+        let build = |line: &str| match parse_words(line).unwrap().unwrap().command {
+            Command::Build(args) => (args.build.app, args.all, args.build.small),
+            other => panic!("not a build command: {other:?}"),
+        };
+        assert_eq!(build("xtask build hello"), ("hello".to_owned(), false, false));
+        assert_eq!(build("xtask build --all --small"), (String::new(), true, true));
+        assert!(parse_words("xtask build hello --all").is_err());
+        assert!(parse_words("xtask run --all").is_err() && parse_words("xtask run").is_err());
     }
 
     #[test]
@@ -411,6 +488,7 @@ mod tests {
             "xtask run hello --net tap,host=10.0.0.1",
             "xtask run hello --nic ne2000",
             "xtask run hello --disk a,if=scsi",
+            "xtask build hello --small --dev",
             "xtask frobnicate",
             "xtask test --seeds 0",
             "xtask test --long --quick",

@@ -322,8 +322,10 @@ mod tests {
         let targets = targets(&programs_directory()).unwrap();
         let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
         let expected = [
+            "archive",
             "ata",
             "block_device",
+            "boot_information",
             "config_space",
             "e1000",
             "fat",

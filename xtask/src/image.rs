@@ -14,6 +14,8 @@
 //! [package.metadata.toro.applications.static-web-server]      # one of several examples
 //! http-port = 80
 //! ```
+//!
+//! [`features`] says what of the kernel is in an image.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -24,8 +26,10 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use serde_json::Value;
 
 use crate::child;
-use crate::cli::{BuildArgs, ParentEnd};
+use crate::cli::{BuildArgs, ParentEnd, RunArgs};
 use crate::exit::Failure;
+
+mod features;
 
 /// The Rust target of every image.
 pub const TARGET: &str = "x86_64-unknown-none";
@@ -54,6 +58,8 @@ pub struct Application {
     pub place: Place,
     /// The port on which it says that it serves HTTP.
     pub http_port: Option<u16>,
+    /// The cargo features of `toro` that it is built with, if they are not for its own manifest to say.
+    pub features: Option<Vec<String>>,
 }
 
 impl Application {
@@ -65,12 +71,13 @@ impl Application {
     pub fn find(args: &BuildArgs) -> Result<Self, Failure> {
         let toro = toro_package()?;
         if let Some(drivers) = &args.drivers {
-            check_drivers(drivers, &toro)?;
+            features::check_drivers(drivers, &toro)?;
         }
         let known = examples(&toro);
         if known.contains(&args.app) {
-            let http_port = http_port(&toro["metadata"]["toro"]["applications"][&args.app]);
-            return Ok(Self { name: args.app.clone(), place: Place::Example, http_port });
+            let table = &toro["metadata"]["toro"]["applications"][&args.app];
+            let features = features::choose(table, args.drivers.as_deref());
+            return Ok(Self { name: args.app.clone(), place: Place::Example, http_port: http_port(table), features });
         }
         let directory = Path::new(&args.app);
         if directory.join("Cargo.toml").is_file() {
@@ -84,13 +91,23 @@ impl Application {
                 .ok_or_else(|| Failure::input(format!("{} describes no package", manifest.display())))?;
             let name = package["name"].as_str().unwrap_or_default().to_owned();
             let http_port = http_port(&package["metadata"]["toro"]);
-            return Ok(Self { name, place: Place::Directory(directory), http_port });
+            let features = features::choose(&Value::Null, args.drivers.as_deref());
+            return Ok(Self { name, place: Place::Directory(directory), http_port, features });
         }
         Err(Failure::input(format!(
             "unknown application `{}`: there are {}, or give the directory of one with a Cargo.toml",
             args.app,
             known.join(", ")
         )))
+    }
+
+    /// The names of all applications of this workspace.
+    ///
+    /// # Errors
+    ///
+    /// An input failure if cargo cannot say.
+    pub fn names() -> Result<Vec<String>, Failure> {
+        Ok(examples(&toro_package()?))
     }
 
     /// The directory in which cargo builds it, which also decides the toolchain.
@@ -101,6 +118,12 @@ impl Application {
         }
     }
 
+    /// What to tell a user who gives the guest devices that the image has no drivers for. What an application of its own is
+    /// built with is not known here.
+    pub fn warning(&self, args: &RunArgs) -> Option<String> {
+        features::warning(&self.name, self.features.as_ref()?, args)
+    }
+
     /// Builds the image and gives its path.
     ///
     /// # Errors
@@ -109,21 +132,22 @@ impl Application {
     pub fn build(&self, args: &BuildArgs) -> Result<PathBuf, Failure> {
         let mut cargo = child::bound("cargo", ParentEnd::Kill);
         cargo.args(["build", "--message-format=json-render-diagnostics", "--target", TARGET]);
-        if !args.dev {
-            cargo.arg("--release");
-        }
+        cargo.args(["--profile", args.profile()]);
         let prefix = match &self.place {
             Place::Example => {
                 cargo.args(["--package", "toro", "--example", &self.name]);
                 ""
             }
-            Place::Directory(_) => {
+            Place::Directory(directory) => {
                 outside_environment(&mut cargo);
+                if args.small && !names_small(directory)? {
+                    cargo.args(SMALL.iter().flat_map(|setting| ["--config", setting]));
+                }
                 "toro/"
             }
         };
-        if let Some(drivers) = &args.drivers {
-            let features: Vec<_> = drivers.iter().map(|driver| format!("{prefix}{driver}")).collect();
+        if let Some(features) = &self.features {
+            let features: Vec<_> = features.iter().map(|feature| format!("{prefix}{feature}")).collect();
             cargo.args(["--no-default-features", "--features", &features.join(",")]);
         }
         let output = cargo
@@ -171,6 +195,23 @@ pub fn path_of(file: &impl AsRawFd) -> PathBuf {
 /// Removes what cargo and rustup set for *this* tool, so that a directory elsewhere is built with its own settings.
 fn outside_environment(cargo: &mut Command) {
     cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
+}
+
+/// The profile `small` for an application elsewhere, whose `Cargo.toml` need not have one.
+const SMALL: [&str; 4] = [
+    "profile.small.inherits=\"release\"",
+    "profile.small.opt-level=\"z\"",
+    "profile.small.lto=\"fat\"",
+    "profile.small.codegen-units=1",
+];
+
+/// Whether the workspace of the package in `directory` has a profile `small` of its own.
+fn names_small(directory: &Path) -> Result<bool, Failure> {
+    let metadata = metadata(directory)?;
+    let root = metadata["workspace_root"].as_str().map_or(directory, Path::new);
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))
+        .map_err(|error| Failure::preparation(format!("cannot read {}/Cargo.toml: {error}", root.display())))?;
+    Ok(manifest.lines().any(|line| line.trim() == "[profile.small]"))
 }
 
 /// Paths of the executables in cargo's messages.
@@ -243,20 +284,6 @@ fn http_port(table: &Value) -> Option<u16> {
     table["http-port"].as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
 }
 
-/// Checks that every one of `drivers` is a feature of the package `toro`.
-fn check_drivers(drivers: &[String], toro: &Value) -> Result<(), Failure> {
-    let Some(features) = toro["features"].as_object() else {
-        return Ok(());
-    };
-    for driver in drivers {
-        if !features.contains_key(driver) {
-            let known: Vec<_> = features.keys().map(String::as_str).filter(|name| *name != "default").collect();
-            return Err(Failure::input(format!("unknown driver `{driver}`: there are {}", known.join(", "))));
-        }
-    }
-    Ok(())
-}
-
 /// How large an image is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -314,6 +341,7 @@ mod tests {
         BuildArgs {
             app: app.to_owned(),
             dev: false,
+            small: false,
             drivers: drivers.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         }
     }
@@ -333,7 +361,18 @@ mod tests {
     #[test]
     fn examples_of_the_kernel_are_applications() {
         let hello = Application::find(&arguments("hello", None)).unwrap();
-        assert_eq!(hello, Application { name: "hello".to_owned(), place: Place::Example, http_port: None });
+        let features = Some(Vec::new());
+        assert_eq!(hello, Application { name: "hello".to_owned(), place: Place::Example, http_port: None, features });
+    }
+
+    #[test]
+    fn every_example_says_what_it_uses() {
+        let toro = toro_package().unwrap();
+        for name in examples(&toro) {
+            let application = Application::find(&arguments(&name, None)).unwrap();
+            let features = application.features.unwrap_or_else(|| panic!("{name} names no features"));
+            assert!(features.iter().all(|feature| !toro["features"][feature].is_null()), "{name}: {features:?}");
+        }
     }
 
     #[test]

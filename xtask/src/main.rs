@@ -9,10 +9,12 @@
 //!     firecracker  the other monitor
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
+//!     initrd     an archive in its memory
 //!     disk       images of disks                     supervise  no test hangs for ever
 //!     accel      whether KVM works                   bench      the benchmarks, which are a program of their own
 //!     backlog    many connections at once          conformance  which test holds which requirement
 //!     ports      free ones                           fuzz       lying devices made of random bytes
+//!   container  the Dockerfile, without an engine
 //! ```
 //!
 //! Each command prints progress and trouble to standard error, one line each; standard output carries the result: the
@@ -27,11 +29,13 @@ mod child;
 mod ci;
 mod cli;
 mod conformance;
+mod container;
 mod disk;
 mod exit;
 mod firecracker;
 mod fuzz;
 mod image;
+mod initrd;
 mod network;
 mod ports;
 mod qemu;
@@ -47,7 +51,7 @@ mod virtiofsd;
 
 use std::process::ExitCode;
 
-use cli::{BuildArgs, Command, Extra};
+use cli::{BuildArgs, BuildCommand, Command, Extra, Purpose};
 use exit::Failure;
 use setup::Needs;
 
@@ -72,8 +76,12 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Conformance(args) => conformance::run(args),
         Command::Fuzz(args) => fuzz::run(args),
+        Command::Container(args) => container::run(args),
         Command::Setup(args) => {
-            test::set_up()?;
+            match args.purpose {
+                Some(Purpose::Run) => run::set_up()?,
+                Some(Purpose::Test) | None => test::set_up()?,
+            }
             if args.with.contains(&Extra::RustVirtiofsd) {
                 rust_virtiofsd::ensure()?;
             }
@@ -84,13 +92,24 @@ fn dispatch(command: &Command) -> Result<u8, Failure> {
     }
 }
 
-/// `cargo xtask build`: the image's path, then its sizes.
-fn build(args: &BuildArgs) -> Result<u8, Failure> {
+/// `cargo xtask build`: one application, or all of them.
+fn build(args: &BuildCommand) -> Result<u8, Failure> {
+    let names = match args.build.app.as_str() {
+        _ if args.all => image::Application::names()?,
+        "" => return Err(Failure::input("no application given: name one, or say --all")),
+        name => vec![name.to_owned()],
+    };
+    names.into_iter().try_for_each(|app| build_one(&BuildArgs { app, ..args.build.clone() }))?;
+    Ok(0)
+}
+
+/// Builds an application, and prints the image's path, then its sizes.
+fn build_one(args: &BuildArgs) -> Result<(), Failure> {
     let application = image::Application::find(args)?;
     setup::ensure(&Needs { target_for: Some(application.directory()), programs: Vec::new() })?;
     let image = application.build(args)?;
     let sizes = image::Sizes::of(&image)?;
     println!("{}", image.display());
     println!("{} bytes, {} stripped, {} loaded, {} in memory", sizes.file, sizes.stripped, sizes.loaded, sizes.memory);
-    Ok(0)
+    Ok(())
 }

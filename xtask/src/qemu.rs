@@ -74,6 +74,8 @@ pub struct Vm<'a> {
     pub cards: &'a [Card],
     /// Number of the inherited descriptor that is connected to virtiofsd, when there is a share.
     pub share: Option<i32>,
+    /// The archive that the guest gets in its memory.
+    pub initrd: Option<&'a Path>,
     /// The disks.
     pub disks: &'a [Disk],
     /// A port of 127.0.0.1 where a debugger can attach. The guest waits for one.
@@ -165,6 +167,10 @@ pub fn arguments(vm: &Vm<'_>) -> Vec<OsString> {
     }
     arguments.push("-kernel".into());
     arguments.push(vm.image.into());
+    if let Some(initrd) = vm.initrd {
+        arguments.push("-initrd".into());
+        arguments.push(initrd.into());
+    }
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
     if vm.gdb.is_some() {
         arguments.push("-S".into());
@@ -252,6 +258,7 @@ mod tests {
             nic: Nic::Virtio,
             cards: &[Card::user(None)],
             share: None,
+            initrd: None,
             disks: &[],
             gdb: None,
             extra: &[],
@@ -306,6 +313,12 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_comes_with_the_kernel() {
+        assert!(!line(|_| ()).contains("-initrd"));
+        assert!(line(|vm| vm.initrd = Some(Path::new("/archive"))).contains(" -kernel /image -initrd /archive "));
+    }
+
+    #[test]
     fn memory_is_shared_and_as_large_as_asked() {
         let line = line(|vm| vm.memory_mib = 64);
         assert!(line.contains("-m 64M -object memory-backend-memfd,id=mem,size=64M,share=on"));
@@ -340,6 +353,7 @@ mod tests {
                 nic: Nic::Virtio,
                 cards: &[],
                 share: None,
+                initrd: None,
                 disks: &[],
                 gdb: None,
                 extra: &extra,

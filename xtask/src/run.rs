@@ -31,6 +31,7 @@ use crate::disk::{self, Place};
 use crate::exit::{self, Failure, FailureKind};
 use crate::firecracker;
 use crate::image::{self, Application};
+use crate::initrd::Initrd;
 use crate::network::{self, Wish};
 use crate::ports::HeldPorts;
 use crate::qemu::{self, Vm};
@@ -77,7 +78,11 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     let place = Place { machine: args.machine, virtio, cpus: args.cpus };
     let disks = disk::check(&args.disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
+    let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let application = Application::find(&args.build)?;
+    if let Some(warning) = application.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, application.http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
@@ -109,6 +114,9 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
         virtiofsd = Some(server);
         inherited.push(descriptor);
     }
+    let scratch = image::target_directory();
+    let initrd = initrd.map(|initrd| initrd.open(&scratch, args.memory)).transpose()?.map(OwnedFd::from);
+    let initrd_path = initrd.as_ref().map(image::path_of);
     let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
     let for_qemu = OwnedFd::from(image_file.try_clone().map_err(cannot_share)?);
     let opened = image::path_of(&for_qemu);
@@ -126,11 +134,13 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
         nic: args.nic,
         cards: &plan.cards,
         share: inherited.first().map(AsRawFd::as_raw_fd),
+        initrd: initrd_path.as_deref(),
         disks: &disks,
         gdb,
         extra: &args.qemu,
     });
     inherited.push(for_qemu);
+    inherited.extend(initrd);
     drop(ports);
     let child = child::spawn_inheriting(
         child::bound(qemu::PROGRAM, ParentEnd::Kill)
@@ -153,6 +163,16 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     drop(virtiofsd);
     let tidied = network::tidy_recordings(&plan.cards);
     result.and_then(|status| tidied.map(|()| status))
+}
+
+/// Installs what it takes to build an application and to run it.
+///
+/// # Errors
+///
+/// A preparation failure that says what is missing.
+pub fn set_up() -> Result<(), Failure> {
+    let programs = vec![Program::Qemu, Program::Virtiofsd];
+    setup::ensure(&Needs { target_for: Some(image::workspace()), programs })
 }
 
 /// Checks that the machine has virtio devices of this interface.

@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 use crate::exit::Failure;
 use crate::image::TARGET;
 use crate::qemu;
-use crate::virtiofsd::{Flavour, User, Virtiofsd};
+pub use crate::virtiofsd::User;
+use crate::virtiofsd::{Flavour, Virtiofsd};
 
 /// What a command needs besides cargo.
 #[derive(Clone, Debug)]
@@ -62,6 +63,10 @@ pub enum Program {
     VirtiofsdLibraries,
     /// getfattr, which shows extended attributes
     Attr,
+    /// cpio, which makes archives
+    Cpio,
+    /// debootstrap, which makes root file systems
+    Debootstrap,
 }
 
 impl Program {
@@ -89,6 +94,8 @@ impl Program {
                 quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
             }
             Self::Attr => is_installed("getfattr"),
+            Self::Cpio => is_installed("cpio"),
+            Self::Debootstrap => is_installed("debootstrap"),
         }
     }
 
@@ -111,6 +118,8 @@ impl Program {
             Self::Fdisk => "fdisk",
             Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
             Self::Attr => "attr",
+            Self::Cpio => "cpio",
+            Self::Debootstrap => "debootstrap",
         }
     }
 
@@ -140,6 +149,8 @@ impl Program {
             Self::Fdisk => vec!["fdisk"],
             Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
             Self::Attr => vec!["attr"],
+            Self::Cpio => vec!["cpio"],
+            Self::Debootstrap => vec!["debootstrap"],
         }
     }
 }
@@ -375,6 +386,8 @@ fn other_systems(missing: &[Program]) -> Vec<String> {
                 Program::Fdisk => fdisk,
                 Program::VirtiofsdLibraries => libraries,
                 Program::Attr => "attr",
+                Program::Cpio => "cpio",
+                Program::Debootstrap => "debootstrap",
             })
             .collect();
         words.join(" ")

@@ -156,7 +156,7 @@ pub fn run(args: &TestArgs) -> Result<u8, Failure> {
 /// Installs what the tests need.
 pub fn set_up() -> Result<(), Failure> {
     let machines = [Program::Qemu, Program::Virtiofsd, Program::StorageDaemon, Program::Testpmd];
-    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk, Program::Attr];
+    let disks = [Program::Dosfstools, Program::Mtools, Program::Gdisk, Program::Fdisk, Program::Attr, Program::Cpio];
     let tools = [Program::Curl, Program::Iperf3, Program::Gdb, Program::Iproute, Program::Tshark];
     let programs = [&machines[..], &disks, &tools].concat();
     setup::ensure(&Needs { target_for: Some(image::workspace()), programs })

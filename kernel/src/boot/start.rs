@@ -13,7 +13,7 @@ use crate::arch::{self, clock, smp};
 use crate::core::CoreId;
 use crate::sched::core::run_core;
 use crate::sched::thread::Builder;
-use crate::{acpi, console, drivers, env, logger, mm, mp_table, shutdown};
+use crate::{acpi, console, drivers, env, logger, mm, mp_table, parts, shutdown};
 
 /// Stack of the application's main thread.
 const MAIN_STACK_SIZE: usize = 256 * 1024;
@@ -95,13 +95,10 @@ fn main_thread() {
     crate::process::exit(code)
 }
 
-/// The one place where devices come to life: the buses are scanned, drivers attached, the network and the file systems
-/// started. Runs in the main thread, so it may wait for a device.
+/// The one place where devices come to life: the buses are scanned, drivers attached, file systems mounted. Runs in the main thread, so it may wait for a device.
 fn attach_devices() {
     drivers::attach_all(toro_application_drivers(), toro_application_owners);
-    #[cfg(feature = "fat")]
-    crate::fs::mount_all();
-    crate::fs::report_useless_words();
+    parts::start();
 }
 
 /// Ends the machine with a message where the kernel cannot go on.

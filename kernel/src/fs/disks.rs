@@ -16,7 +16,8 @@ use toro_fat::{Error, Timestamp, Unsupported};
 
 use super::block::{self, CachedDisk};
 use super::fat::{Fat, Platform};
-use super::system::{KernelScheduler, mount_word, namespace, place};
+use super::kernel_scheduler::KernelScheduler;
+use super::system::{mount_word, namespace, place};
 use super::vfs::FileSystem;
 use crate::core::{CoreId, run_on};
 use crate::io;

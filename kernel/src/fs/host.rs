@@ -22,7 +22,13 @@ use fuse_proto::Errno;
 use toro_core::Instant;
 use toro_core::driver::Armed;
 use toro_core::driver::fuse::FuseDevice;
+#[cfg(feature = "initrd")]
+use toro_core::{Dma, DmaPool};
 
+#[cfg(feature = "initrd")]
+use super::archive::Archive;
+#[cfg(feature = "initrd")]
+pub use super::archive::{ArchiveError, Damage};
 pub use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
 use super::fuse::share::Share;
@@ -114,6 +120,51 @@ impl Drop for Mount {
             connection.close(Errno::ENOTCONN);
         }
     }
+}
+
+/// A tree whose root is the archive that `image` is, with room for `most` objects and names. Buffers are of `memory`.
+///
+/// There is one thread: one that waits for a lock waits for ever.
+///
+/// # Errors
+///
+/// What is wrong with the archive.
+#[cfg(feature = "initrd")]
+pub fn archive(image: Box<dyn AsRef<[u8]>>, most: usize, memory: Dma) -> core::result::Result<Namespace, ArchiveError> {
+    let buffer = move |bytes| {
+        let pool = DmaPool::new(memory, 1, bytes);
+        pool.ok().and_then(|mut pool| pool.take()).ok_or(Errno::ENOMEM)
+    };
+    let platform = super::archive::Platform { scheduler: Box::new(Alone), buffer: Box::new(buffer) };
+    let archive = Archive::open(image, most, platform)?;
+    let namespace = Namespace::new();
+    let mounted = namespace.mount(b"/", archive);
+    debug_assert!(mounted.is_ok(), "nothing else is there");
+    Ok(namespace)
+}
+
+/// A clock that stands still, and events that never come.
+#[cfg(feature = "initrd")]
+struct Alone;
+
+#[cfg(feature = "initrd")]
+impl Scheduler for Alone {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(0)
+    }
+
+    fn event(&self) -> Rc<dyn Event> {
+        Rc::new(Self)
+    }
+}
+
+#[cfg(feature = "initrd")]
+impl Event for Alone {
+    fn wait_until(&self, _: Instant) -> Wake {
+        Wake::TimedOut
+    }
+
+    fn announce(&self) {}
 }
 
 /// The one core that there is.

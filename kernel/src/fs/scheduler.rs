@@ -1,6 +1,6 @@
 //! How a file system waits: the little that it needs of the threads below it.
 //!
-//! In the kernel this is a clock and a wait queue (`KernelScheduler` in `system.rs`); in tests on a
+//! In the kernel this is a clock and a wait queue (`KernelScheduler` in `kernel_scheduler.rs`); in tests on a
 //! host it is a virtual clock and a loop that lets the device model work until the event has happened.
 //!
 //! Threads are cooperative and belong to one core, so there is nothing between looking at a condition and

@@ -14,25 +14,23 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 
-use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::fuse::Options;
 use super::fuse::connection::{Connection, Work};
 use super::fuse::share::Share;
+use super::kernel_scheduler::{KernelScheduler, do_in_time};
 use super::mount_words;
 use super::namespace::Namespace;
 use super::remote::Registry;
 use super::remote::service::{self, ToCore};
-use super::scheduler::{Event, Scheduler, Wake};
 use super::vfs::FileSystem;
 use crate::arch::{core_index, smp};
 use crate::core::{CoreId, run_on};
 use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
-use crate::sched::{Armed, Poller, Progress, WaitQueue, register_poller};
-use crate::thread::{Builder, JoinHandle};
-use crate::{env, mm, sched, time};
+use crate::sched::{Armed, Poller, Progress, register_poller};
+use crate::{env, mm, time};
 
 core_local! {
     static NAMESPACE: Namespace = Namespace::new();
@@ -43,8 +41,6 @@ static TAGS: spin::Mutex<Vec<String>> = spin::Mutex::new(Vec::new());
 
 /// How long the file systems of a core may take to be unmounted at the end.
 const LAST_LEAVE: Duration = Duration::from_secs(10);
-/// Stack of a thread that does so.
-const STACK_SIZE: usize = 64 << 10;
 
 /// What is mounted on all cores.
 static REGISTRY: Registry<ToCore> = Registry::new();
@@ -135,21 +131,6 @@ pub fn shutdown() {
     }
 }
 
-/// Does all of `works` at once, each in a thread, so that one that takes for ever holds up no other; how many have not ended
-/// when `patience` was over.
-pub(super) fn do_in_time(works: Vec<Box<dyn FnOnce()>>, patience: Duration) -> usize {
-    let deadline = time::Instant::now().saturating_add(patience);
-    let start = |work: Box<dyn FnOnce()>| {
-        let name = String::from("last words");
-        let started = Builder::new().name(name).stack_size(STACK_SIZE).spawn(work);
-        started.inspect_err(|error| log::error!("fs: no thread to end with: {error}")).ok()
-    };
-    let threads: Vec<_> = works.into_iter().map(start).collect();
-    let has_ended =
-        |thread: JoinHandle<()>| thread.join_timeout(deadline.saturating_duration_since(time::Instant::now())).is_ok();
-    threads.into_iter().map(|thread| thread.is_some_and(has_ended)).filter(|ended| !ended).count()
-}
-
 fn mount_path(tag: &[u8]) -> Option<&'static str> {
     let default = || namespace().is_empty().then_some("/");
     mount_word(tag).or_else(default)
@@ -162,45 +143,15 @@ pub(super) fn mount_word(name: &[u8]) -> Option<&'static str> {
 
 /// Says which words of the command line would mount what there is not, when all devices have been attached.
 pub(crate) fn report_useless_words() {
+    #[cfg_attr(not(any(feature = "fat", feature = "initrd")), expect(unused_mut, reason = "nothing is added"))]
     let mut names = TAGS.lock().clone();
-    if cfg!(feature = "fat") {
-        names.extend(super::block::disks().into_iter().map(|disk| disk.name));
-    }
+    #[cfg(feature = "fat")]
+    names.extend(super::block::disks().into_iter().map(|disk| disk.name));
+    #[cfg(feature = "initrd")]
+    names.extend(super::initrd::names());
     let there = if names.is_empty() { String::from("nothing") } else { names.join(", ") };
     for word in mount_words::useless(env::options("mount"), &names) {
         log::warn!("fs: mount={word} mounts nothing: it should be NAME:/PATH, and there is {there}");
-    }
-}
-
-/// The kernel's clock and wait queues.
-pub(super) struct KernelScheduler;
-
-struct KernelEvent(WaitQueue);
-
-impl Scheduler for KernelScheduler {
-    fn now(&self) -> Instant {
-        time::Instant::now().into()
-    }
-
-    fn event(&self) -> Rc<dyn Event> {
-        Rc::new(KernelEvent(WaitQueue::new()))
-    }
-}
-
-impl Event for KernelEvent {
-    fn wait_until(&self, deadline: Instant) -> Wake {
-        match self.0.wait_until(Some(deadline.into())) {
-            sched::Wake::Notified => Wake::Notified,
-            sched::Wake::TimedOut => Wake::TimedOut,
-        }
-    }
-
-    fn wait(&self) {
-        self.0.wait();
-    }
-
-    fn announce(&self) {
-        self.0.wake_all();
     }
 }
 

@@ -81,6 +81,7 @@ fn is_odd(number: u64) -> bool {
 
 /// Makes sure that the loop of the core with number `core` comes by, after something has been put where one of its
 /// pollers looks.
+#[cfg(any(feature = "block", feature = "fs", feature = "net"))]
 pub(crate) fn nudge(core: usize) {
     if core != core_index() && PORTS[core].doorbell.ring() == Ring::Needed {
         smp::wake(core);

@@ -78,6 +78,7 @@ impl WaitQueue {
     /// # Panics
     ///
     /// As [`wait_until`](Self::wait_until).
+    #[cfg(feature = "net")]
     pub(crate) fn wait_any<'a>(queues: impl Iterator<Item = &'a Self> + Clone, deadline: Option<Instant>) -> Wake {
         let wake = Core::current().wait(deadline, |record| {
             for queue in queues.clone() {

@@ -41,26 +41,21 @@ pub struct Milestones {
 }
 
 impl Image {
-    /// Builds the example `name` of the package `toro` with optimisation.
+    /// Builds the application `name` of this workspace with optimisation, with what it uses and no more.
     ///
     /// # Errors
     ///
     /// The build fails; the compiler has then said why.
     pub fn build(name: &'static str) -> Result<Self> {
-        let words = ["build", "--release", "--package", "toro", "--example", name, "--target", "x86_64-unknown-none"];
+        let words = ["xtask", "build", name];
         eprintln!("bench: cargo {}", words.join(" "));
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .current_dir(WORKSPACE)
-            .args(words)
-            .arg("--message-format=json-render-diagnostics")
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot run cargo")?;
+        let output = Command::new(cargo).current_dir(WORKSPACE).args(words).stderr(Stdio::inherit()).output();
+        let output = output.context("cannot run cargo")?;
         ensure!(output.status.success(), "{name} cannot be built");
-        let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
-        let path = executable(&messages, name).with_context(|| format!("cargo built no executable for {name}"))?;
-        Ok(Self { name, path })
+        let printed = String::from_utf8(output.stdout).context("the path of an image")?;
+        let path = printed.lines().next().with_context(|| format!("no executable was built for {name}"))?;
+        Ok(Self { name, path: PathBuf::from(path) })
     }
 
     /// Measures the image; `directory` is for the stripped copy.
@@ -95,29 +90,5 @@ impl Image {
 
     fn read(&self) -> Result<Vec<u8>> {
         std::fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))
-    }
-}
-
-/// The path in cargo's message about the executable `name`: a line of JSON per built target, in which paths are
-/// strings without anything to unescape, unless somebody builds in a directory with a quote in its name.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| Some(PathBuf::from(line.split_once("\"executable\":\"")?.1.split_once('"')?.0)))
-        .find(|path| path.file_name().is_some_and(|file| file == name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn executable_is_found_among_cargos_messages() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/examples/other\",\"fresh\":true}\n\
-            {\"reason\":\"compiler-artifact\",\"executable\":\"/t/release/examples/hello\",\"fresh\":true}\n\
-            {\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(executable(messages, "hello"), Some(PathBuf::from("/t/release/examples/hello")));
-        assert_eq!(executable(messages, "hell"), None);
     }
 }

@@ -13,6 +13,7 @@
 //! | [`net_trouble`] | the network: frames that are lost, links that go down, nobody who takes what is sent |
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`net6`] | IPv6: addresses from the command line and from routers |
+//! | [`power`] | the ends of machines without a debug exit, and a new start |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`shares`] | shares that guests change, and servers of theirs that die |
 //! | [`sockets`] | sockets of a guest against each other and against clients of the host |
@@ -26,6 +27,7 @@
 //! | [`resizing`] | a disk that grows and shrinks while a guest uses it |
 //! | [`other_os`] | another operating system with our drivers |
 //! | [`outside`] | an application in a repository of its own |
+//! | [`initrd`] | archives that come with the kernel, served |
 //! | [`web`] | the static web server, with curl and files of the host ([`tree`]) |
 
 pub mod ata;
@@ -36,6 +38,7 @@ pub mod examples;
 pub mod fat;
 pub mod files;
 pub mod hello;
+pub mod initrd;
 pub mod kernel;
 pub mod matrix;
 pub mod net;
@@ -45,6 +48,7 @@ pub mod net_trouble;
 pub mod net_wire;
 pub mod other_os;
 pub mod outside;
+pub mod power;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
@@ -65,6 +69,7 @@ pub fn all() -> Vec<Case> {
     [
         refusals::cases(),
         hello::cases(),
+        power::cases(),
         kernel::cases(),
         examples::cases(),
         talk::cases(),
@@ -88,6 +93,7 @@ pub fn all() -> Vec<Case> {
         other_os::cases(),
         outside::cases(),
         web::cases(),
+        initrd::cases(),
     ]
     .into_iter()
     .flatten()

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`used_ring()`] | rings, descriptors and buffers of a queue, between any two steps |
 //! | [`operations()`] | the device of a queue, step by step, through resets and every combination of ring features |
+//! | [`archive()`] | a tar or cpio file, as a file system |
 //! | [`ata()`] | registers and descriptions of an IDE controller and its drives, under the driver for ATA disks |
 //! | [`e1000()`] | registers and descriptors of a gigabit controller, under its driver |
 //! | [`registers()`] | every register that is read, over MMIO and PCI, modern and legacy |
@@ -18,6 +19,7 @@
 //! | [`virtio_fs()`] | a file system device: its configuration, rings, replies and messages, through resets |
 //! | [`virtio_net()`] | a network card: its configuration, rings, headers and answers |
 //! | [`config_space()`] | the configuration and its generation, under the drivers for network and file system |
+//! | [`boot_information()`] | what a boot loader says: memory map, command line, modules |
 //! | [`fat()`] | a FAT volume of which any bytes were changed |
 //! | [`partitions()`] | a partition table |
 //! | [`fuse_replies()`] | a file server, in any reply to any operation |
@@ -29,9 +31,11 @@
 //! Each takes any bytes and returns, or panics where something is wrong that no device may cause. Whatever is wrong is
 //! said by an assertion: libFuzzer and `cargo test` find the same things.
 
+pub mod archive;
 pub mod ata;
 pub mod bench;
 pub mod block_device;
+pub mod boot_information;
 pub mod chip;
 pub mod clock;
 pub mod config_space;
@@ -92,6 +96,11 @@ fn run_in(memory: &'static SimMemory, leftovers: Leftovers, body: impl FnOnce(&'
     if leftovers == Leftovers::None {
         assert_eq!((blocks, pieces), (0, 0), "blocks of device memory and pieces of the heap that were never freed");
     }
+}
+
+/// A tar or cpio file of any bytes.
+pub fn archive(input: &[u8]) {
+    run(Leftovers::None, |memory| _ = archive::body(input, memory));
 }
 
 /// An IDE controller that lies in its registers.
@@ -166,6 +175,11 @@ pub fn partitions(input: &[u8]) {
 /// Any reply to any operation of FUSE.
 pub fn fuse_replies(input: &[u8]) {
     fuse_replies::body(input);
+}
+
+/// What a boot loader says, of any bytes.
+pub fn boot_information(input: &[u8]) {
+    let _ = boot_information::body(input);
 }
 
 /// Listings of directories of any bytes.

@@ -10,10 +10,12 @@ use crate::function::CAPABILITIES;
 pub type Seeds = Vec<(&'static str, Vec<u8>)>;
 
 /// Every target's seeds.
-pub fn all() -> [(&'static str, Seeds); 16] {
+pub fn all() -> [(&'static str, Seeds); 18] {
     [
+        ("archive", crate::archive::seeds()),
         ("ata", ata()),
         ("block_device", block_device()),
+        ("boot_information", crate::boot_information::seeds()),
         ("e1000", e1000()),
         ("virtio_fs", crate::virtio_fs::seeds()),
         ("virtio_net", crate::virtio_net::seeds()),

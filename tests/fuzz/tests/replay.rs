@@ -36,8 +36,10 @@ macro_rules! targets {
 }
 
 targets!(
+    archive,
     ata,
     block_device,
+    boot_information,
     e1000,
     used_ring,
     operations,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use fuzz_targets::{
-    block_device, config_space, e1000, fat, partitions, pci_capabilities, received_frames, registers, seeds, used_ring,
-    virtio_fs, virtio_net,
+    archive, block_device, boot_information, config_space, e1000, fat, partitions, pci_capabilities, received_frames,
+    registers, seeds, used_ring, virtio_fs, virtio_net,
 };
 use toro_core::driver::{AttachError, DeviceFault};
 use toro_partitions::{GptCopy, Scheme};
@@ -149,6 +149,20 @@ fn partition_tables_are_what_they_are_called() {
 }
 
 #[test]
+fn archives_have_as_many_names_as_they_should_or_are_refused() {
+    for (name, input) in seeds_of("archive") {
+        let found = archive::body(&input, SimMemory::leak()).ok();
+        let expected = match name {
+            "tar" | "cpio" => Some(if name == "tar" { 4 } else { 3 }),
+            "tar_links" | "tar_sparse" | "tar_pax" | "cpio_links" => Some(2),
+            "tar_long" => Some(61),
+            _ => None,
+        };
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
 fn volumes_are_mounted_but_for_the_one_that_is_none() {
     for (name, input) in seeds_of("fat") {
         assert_eq!(fat::body(&input), name != "no_volume", "{name}");
@@ -176,5 +190,26 @@ fn the_frames_of_each_story_arrive_as_they_should() {
             _ => 5,
         };
         assert!(counters.transmitted >= least, "{name}: {} frames", counters.transmitted);
+    }
+}
+
+#[test]
+fn loaders_are_believed_where_they_can_be() {
+    use toro::boot::information::BootError;
+
+    for (name, input) in seeds_of("boot_information") {
+        let outcome =
+            boot_information::body(&input).map(|outcome| (outcome.command_line, outcome.has_rsdp, outcome.modules));
+        let expected = match name {
+            "pvh" => Ok((&b"log=debug test=time"[..], true, (1, 0))),
+            "pvh_module_of_no_size" => Ok((&b"log=debug test=time"[..], true, (1, 1))),
+            "pvh_module_list_out_of_reach" => Ok((&b""[..], true, (0, u32::MAX as usize))),
+            "linux" | "linux_more_entries_than_fit" => Ok((&b"log=debug test=time"[..], true, (1, 0))),
+            "multiboot2" => Ok((&b"log=debug"[..], true, (1, 0))),
+            _ => Err(BootError::MemoryMap),
+        };
+        let outcome =
+            outcome.as_ref().map(|(line, rsdp, modules)| (line.as_slice(), *rsdp, *modules)).map_err(|error| *error);
+        assert_eq!(outcome, expected, "{name}");
     }
 }

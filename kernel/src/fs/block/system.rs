@@ -31,7 +31,7 @@ use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
 use crate::core::{CoreId, run_on};
 use crate::core_local;
-use crate::fs::system::{KernelScheduler, do_in_time};
+use crate::fs::kernel_scheduler::{KernelScheduler, do_in_time};
 use crate::io::{Error, ErrorKind, Result};
 use crate::sched::{Armed, Outcome, Poller, Progress, nudge, register_poller};
 use crate::thread::Builder;

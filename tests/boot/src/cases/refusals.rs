@@ -3,13 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::case::Case;
 use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 30] = [
+    let refused: [(&str, &[&str], &[&str]); 36] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -43,6 +44,24 @@ pub fn cases() -> Vec<Case> {
         ("port_over_a_tap_interface", &["run", "hello", "--net", "tap", "--port", "0"], &["--net user", "address"]),
         ("port_without_a_card", &["run", "hello", "--net", "none", "--port", "0"], &["--port", "card"]),
         ("recording_that_cannot_be_written", &["run", "hello", "--pcap", "/no/such/file"], &["/no/such/file"]),
+        (
+            "share_in_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--share", "/"],
+            &["--share", "Firecracker"],
+        ),
+        ("machine_in_firecracker", &["run", "hello", "--vmm", "firecracker", "--machine", "q35"], &["--machine"]),
+        (
+            "user_network_in_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--firecracker", "/bin/true", "--net", "user"],
+            &["--net tap"],
+        ),
+        (
+            "missing_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--firecracker", "/no/such/file"],
+            &["/no/such/file"],
+        ),
+        ("boot_timer_in_qemu", &["run", "hello", "--boot-timer"], &["--vmm firecracker"]),
+        ("unknown_monitor", &["run", "hello", "--vmm", "xen"], &["'xen'", "qemu", "firecracker"]),
         ("port_of_a_debugger_that_is_no_number", &["run", "hello", "--gdb=x"], &["--gdb"]),
     ];
     let mut cases: Vec<_> = refused
@@ -56,7 +75,17 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("refusals::busy_port_is_refused", busy_port_is_refused));
     cases.push(Case::new("refusals::unusable_images_are_refused", unusable_images_are_refused));
     cases.push(Case::new("refusals::old_qemu_is_refused", old_qemu_is_refused));
+    cases.push(Case::new("refusals::firecracker_without_kvm_is_refused", firecracker_without_kvm_is_refused));
     cases
+}
+
+/// Where there is KVM there is nothing to refuse.
+fn firecracker_without_kvm_is_refused(tool: &Tool) -> Result<(), String> {
+    if Path::new("/dev/kvm").exists() {
+        return Ok(());
+    }
+    let arguments = ["run", "hello", "--vmm", "firecracker", "--firecracker", "/bin/true"];
+    tool.run(arguments)?.expect_refusal(&["/dev/kvm", "--vmm qemu"]).map(drop)
 }
 
 fn busy_port_is_refused(tool: &Tool) -> Result<(), String> {

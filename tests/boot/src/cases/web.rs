@@ -47,15 +47,15 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A server in a virtual machine.
-struct Server {
+pub(super) struct Server {
     running: Running,
-    url: String,
+    pub(super) url: String,
     port: u16,
 }
 
 impl Server {
     /// Starts the server with these options and waits until the tool says that it answers.
-    fn start(tool: &Tool, share: Option<&Path>, options: &[&str]) -> Result<Self, String> {
+    pub(super) fn start(tool: &Tool, share: Option<&Path>, options: &[&str]) -> Result<Self, String> {
         // Port 0 lets the tool choose one that is free.
         let mut arguments: Vec<String> = ["run", "static-web-server", "--port", "0"].map(str::to_owned).into();
         if let Some(share) = share {
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// Stops it as a user does.
-    fn stop(self) -> Result<(), String> {
+    pub(super) fn stop(self) -> Result<(), String> {
         self.running.signal(Signal::INT)?;
         self.running.finish()?.expect_status(130)?;
         Ok(())
