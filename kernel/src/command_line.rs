@@ -24,7 +24,8 @@ pub fn words(line: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
                 character.is_ascii_whitespace() && !quoted
             })
             .unwrap_or(rest.len());
-        let (word, tail) = rest.split_at(end);
+        // What was found is between two characters, but to panic where it is not takes as much room as all of this file.
+        let (word, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
         rest = tail;
         Some(match word.split_once('=') {
             Some((key, value)) => (unquote(key), Some(unquote(value))),

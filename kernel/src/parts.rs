@@ -12,6 +12,9 @@
 //! Nothing else in the kernel names these parts, so one whose feature is off is not in the image at all. A device that
 //! becomes something without a part here is reported and left alone, like any other that cannot be used.
 
+#[cfg(any(feature = "block", feature = "fs"))]
+mod leave;
+
 use toro_core::driver::Attached;
 
 use crate::bus::{Found, Owners};
@@ -68,10 +71,9 @@ pub(crate) fn start() {
     crate::fs::report_useless_words();
 }
 
-/// At the end of the machine, on every core.
+/// At the end of the machine: on every core file servers are told, and what disks have not been given yet is written.
+/// Without either of them other cores are not asked.
 pub(crate) fn take_leave() {
-    #[cfg(feature = "fs")]
-    crate::fs::shutdown();
-    #[cfg(feature = "block")]
-    crate::fs::block::shutdown();
+    #[cfg(any(feature = "block", feature = "fs"))]
+    leave::take();
 }

@@ -14,7 +14,7 @@ pub const EXIT_FAILURE: u8 = 1;
 /// destructors run. May be called by any thread, on any core.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
-    take_leave();
+    crate::parts::take_leave();
     crate::shutdown::exit(code)
 }
 
@@ -24,16 +24,8 @@ pub fn exit(code: u8) -> ! {
 /// `-no-reboot` (as `cargo xtask run` starts it) end.
 #[cfg(target_os = "none")]
 pub fn reboot() -> ! {
-    take_leave();
+    crate::parts::take_leave();
     crate::shutdown::reboot()
-}
-
-/// Tells file servers and writes to disks, on all cores.
-#[cfg(target_os = "none")]
-fn take_leave() {
-    /// How long other cores may take to tell their file servers, and to write to their disks.
-    const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    crate::core::run_on_all(crate::parts::take_leave, PATIENCE);
 }
 
 /// What `main` may return, as in `std::process::Termination`.

@@ -22,7 +22,8 @@ const LOW_PAGES: Range<u64> = 0x8000..0x9_0000;
 /// What the early page tables map.
 const EARLY_LIMIT: u64 = 4 << 30;
 
-static FRAMES: spin::Mutex<FrameAllocator<'static>> = spin::Mutex::new(FrameAllocator::empty());
+/// Nothing before [`initialise_frames`]; an allocator without frames would not be all zeroes, and so in the file.
+static FRAMES: spin::Mutex<Option<FrameAllocator<'static>>> = spin::Mutex::new(None);
 static ADDRESS_SPACE: spin::Mutex<Option<AddressSpace>> = spin::Mutex::new(None);
 /// A page of RAM below 640 KiB that is nobody's, for code that has to lie there; 0 where there is none.
 static LOW_PAGE: AtomicU64 = AtomicU64::new(0);
@@ -32,8 +33,12 @@ static RAM: spin::Once<MemoryMap> = spin::Once::new();
 static WRITABLE_RAM: spin::Once<MemoryMap> = spin::Once::new();
 
 /// Runs `action` with the frame allocator.
+///
+/// # Panics
+///
+/// Before [`initialise_frames`].
 pub(crate) fn with_frames<R>(action: impl FnOnce(&mut FrameAllocator<'static>) -> R) -> R {
-    action(&mut FRAMES.lock())
+    action(FRAMES.lock().as_mut().expect("there is memory before anything is allocated"))
 }
 
 /// Runs `action` with the address space and the frame allocator.
@@ -44,7 +49,7 @@ pub(crate) fn with_frames<R>(action: impl FnOnce(&mut FrameAllocator<'static>) -
 pub(crate) fn with_address_space<R>(action: impl FnOnce(&mut AddressSpace, &mut FrameAllocator<'static>) -> R) -> R {
     let mut space = ADDRESS_SPACE.lock();
     let space = space.as_mut().expect("the address space exists before anything is mapped into it");
-    action(space, &mut FRAMES.lock())
+    with_frames(|frames| action(space, frames))
 }
 
 /// Gives the RAM of `map` to the frame allocator, except for the low megabyte, the image, and the pages that the ranges
@@ -99,7 +104,7 @@ pub(crate) fn initialise_frames(
     // SAFETY: aligned, initialised just now, and exclusively this slice's for ever, as the range has been taken out of
     // the map that the allocator hands out.
     let bitmap = unsafe { core::slice::from_raw_parts_mut(start, words) };
-    *FRAMES.lock() = FrameAllocator::new(&usable, bitmap);
+    *FRAMES.lock() = Some(FrameAllocator::new(&usable, bitmap));
     // SAFETY: in bounds of the range, which is longer than the bitmap.
     let owners = unsafe { start.add(words) }.cast::<AtomicU8>();
     // SAFETY: as for the bitmap, behind which it begins; the range is long enough for both.
@@ -115,8 +120,7 @@ pub(crate) fn initialise_frames(
 /// See [`MapError`].
 pub(crate) fn initialise_address_space() -> Result<(), MapError> {
     let ram = WRITABLE_RAM.get().ok_or(MapError::Range)?;
-    let space = {
-        let frames = &mut FRAMES.lock();
+    let space = with_frames(|frames| {
         let mut space = AddressSpace::new(frames)?;
         let mut map = |range: Range<u64>, access| {
             if range.is_empty() {
@@ -135,8 +139,8 @@ pub(crate) fn initialise_address_space() -> Result<(), MapError> {
         for range in rest.ranges() {
             map(range.start..range.end, Access::ReadWrite)?;
         }
-        space
-    };
+        Ok::<_, MapError>(space)
+    })?;
     // SAFETY: the new tables map everything that is in use: the running code, constants, data, the current (boot) stack,
     // and all RAM that is written to, in which the heap and the tables themselves lie. They are never freed.
     unsafe { cpu::activate_page_tables(space.root()) };

@@ -41,7 +41,7 @@ pub struct FrameAllocator<'a> {
 
 impl<'a> FrameAllocator<'a> {
     /// An allocator without any frames.
-    pub const fn empty() -> Self {
+    const fn empty() -> Self {
         Self {
             bitmap: &mut [],
             regions: [Region { first: 0, frames: 0, word: 0 }; MAX_REGIONS],

@@ -3,14 +3,11 @@
 //! A core is named by a [`CoreId`], from 0, the one that booted, to the number of cores less one. Work goes to another
 //! core as a thread ([`crate::thread::spawn_on`]), or as a call that waits for the answer ([`run_on`]).
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use crate::arch::{core_index, smp};
 use crate::thread;
-use crate::time::Instant;
 
 /// Names a core that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,18 +78,4 @@ where
     }
     let Ok(value) = thread::spawn_on(core, function).join();
     value
-}
-
-/// Calls `function` on every core, on all at once, and waits up to `patience` for all to return.
-pub(crate) fn run_on_all(function: fn(), patience: Duration) {
-    /// Enough for what the kernel has to say to devices.
-    const STACK_SIZE: usize = 64 * 1024;
-    let deadline = Instant::now().saturating_add(patience);
-    let start = |core| thread::Builder::new().stack_size(STACK_SIZE).spawn_on(core, function).ok();
-    let calls: Box<[_]> = all().filter(|&core| core != current()).filter_map(start).collect();
-    function();
-    for call in calls {
-        // One that does not answer is left behind.
-        let _ = call.join_timeout(deadline.saturating_duration_since(Instant::now()));
-    }
 }

@@ -94,9 +94,9 @@ pub(crate) fn tick(rip: u64, rbp: u64) {
         return;
     }
     watch.since.store(u64::MAX, Ordering::Relaxed);
-    let held = Duration::from_nanos(held);
+    let tenths = held / 100_000_000;
     let thread = super::current_name();
     console::begin_line();
-    crate::println!("watchdog: thread `{thread}` has held core {} for {held:.1?}", core_index());
+    crate::println!("watchdog: thread `{thread}` has held core {} for {}.{} s", core_index(), tenths / 10, tenths % 10);
     panic::print_backtrace(Some(rip), rbp);
 }

@@ -60,7 +60,7 @@ fn goes_off(tool: &Tool, machine: &str, more: &[&str]) -> Result<(), String> {
 }
 
 fn is_started_again(tool: &Tool) -> Result<(), String> {
-    let image = image(tool, &["kernel-tests", "--drivers", "virtio-fs"])?;
+    let image = image(tool, &["kernel-tests"])?;
     let mut running = tool.start_program("qemu-system-x86_64", qemu("q35", &image, "test=reboot", &[]), &[])?;
     // It goes on for ever, and is ended after the third boot.
     for _ in 0..3 {
@@ -70,12 +70,12 @@ fn is_started_again(tool: &Tool) -> Result<(), String> {
 }
 
 fn devices_are_found(tool: &Tool) -> Result<(), String> {
-    let image = image(tool, &["hello"])?;
+    let image = image(tool, &["kernel-tests"])?;
     let device =
         ["-global", "virtio-mmio.force-legacy=false", "-netdev", "user,id=n", "-device", "virtio-net-device,netdev=n"];
-    let arguments = qemu("microvm,acpi=on", &image, "log=debug", &device);
+    let arguments = qemu("microvm,acpi=on", &image, "log=debug test=exit", &device);
     let finished = tool.run_program("qemu-system-x86_64", arguments, &[])?;
-    finished.expect_status(0)?;
+    finished.expect_status(0)?.expect_output("[toro] exit status 42")?;
     finished.expect_line("the card", |line| line.contains("virtio-mmio at 0x") && line.contains("virtio-net0, "))?;
     Ok(())
 }
