@@ -123,6 +123,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let application = Application::find(&args.build)?;
     let mut plan = network::plan(&wish, application.http_port, &mut HeldPorts::default())?;
 
+    if let Some(warning) = application.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let programs = if plan.needs_iproute() { vec![Program::Iproute] } else { Vec::new() };
     setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
     let scratch = image::target_directory();
