@@ -45,6 +45,7 @@
 //! | `double` | a page fault that cannot be delivered | 102 |
 //! | `overflow` | a stack overflow in a thread | 102 |
 //! | `exit` | `process::exit(42)` | 42 |
+//! | `reboot` | `process::reboot()` | 125, for QEMU has `-no-reboot` |
 //! | `error` | `main` returns an error | 1 |
 //!
 //! With the word `core=N` a test runs on that core, in a thread `worker`, and not in the main thread.
@@ -186,6 +187,7 @@ fn run(test: &str) -> Result<(), String> {
         "double" => faults::double_fault(),
         "overflow" => faults::overflow(),
         "exit" => toro::process::exit(42),
+        "reboot" => toro::process::reboot(),
         "error" => return Err("as requested".to_string()),
         _ => return Err("the command line word test=NAME names no test".to_string()),
     }

@@ -24,6 +24,39 @@ pub struct Registers {
     pub status_b: u8,
 }
 
+impl Registers {
+    const STATUS_A: u8 = 10;
+    const STATUS_B: u8 = 11;
+    const UPDATE_IN_PROGRESS: u8 = 1 << 7;
+
+    /// Reads the registers by their numbers outside an update, twice, until both readings agree; `None` when `is_time_left`
+    /// says that it is over.
+    pub fn read(mut register: impl FnMut(u8) -> u8, mut is_time_left: impl FnMut() -> bool) -> Option<Self> {
+        let mut last = None;
+        while is_time_left() {
+            if register(Self::STATUS_A) & Self::UPDATE_IN_PROGRESS != 0 {
+                last = None;
+                core::hint::spin_loop();
+                continue;
+            }
+            let now = Self {
+                second: register(0),
+                minute: register(2),
+                hour: register(4),
+                day: register(7),
+                month: register(8),
+                year: register(9),
+                status_b: register(Self::STATUS_B),
+            };
+            if last == Some(now) {
+                return last;
+            }
+            last = Some(now);
+        }
+        None
+    }
+}
+
 const HOURS_24: u8 = 1 << 1;
 const BINARY: u8 = 1 << 2;
 const AFTERNOON: u8 = 1 << 7;
@@ -128,5 +161,35 @@ mod tests {
         assert_eq!(seconds(Registers { day: 0x31, month: 0x04, ..BCD }), None);
         assert_eq!(seconds(Registers { minute: 0x60, ..BCD }), None);
         assert_eq!(seconds(Registers { month: 0x13, ..BCD }), None);
+    }
+
+    /// What a read of registers gives that are `register`, for at most ten looks.
+    fn read(register: impl Fn(u8, u32) -> u8) -> Option<Registers> {
+        let looks = core::cell::Cell::new(0);
+        let is_time_left = || {
+            looks.set(looks.get() + 1);
+            looks.get() <= 10
+        };
+        Registers::read(|number| register(number, looks.get()), is_time_left)
+    }
+
+    #[test]
+    fn a_clock_that_is_not_there_shows_no_time_and_keeps_nobody_waiting() {
+        // Firecracker has none, and answers with zeroes; where a PC has none, it answers with ones: an update for ever.
+        let zeroes = read(|_, _| 0).unwrap();
+        assert_eq!(unix_time(&zeroes), None);
+        assert_eq!(read(|_, _| u8::MAX), None);
+    }
+
+    #[test]
+    fn a_reading_is_believed_when_the_next_one_is_the_same() {
+        let seconds = |number, look| match (number, look) {
+            (10, 1..=2) => 0x80,
+            (0, 3) => 0x59,
+            (0, _) => 0x00,
+            _ => 1,
+        };
+        assert_eq!(read(seconds).unwrap().second, 0);
+        assert_eq!(read(|number, look| if number == 0 { look as u8 } else { 1 }), None, "it never stands still");
     }
 }

@@ -53,6 +53,7 @@ pub mod socket;
 #[cfg(target_os = "none")]
 pub mod sync;
 pub mod time;
+mod uart;
 
 #[cfg(target_os = "none")]
 pub use sched::cores as core;

@@ -22,7 +22,7 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 
 use tempfile::TempDir;
@@ -63,7 +63,7 @@ const LAST_MESSAGES: usize = 5;
 const FOREIGN: [(&str, &str, &str); 12] = [
     ("image", "--image", "boots no disks: name an application"),
     ("firmware", "--firmware", "has none: leave it out"),
-    ("share", "--share", "has no shared directories: use --disk"),
+    ("share", "--share", "has no shared directories: use --initrd or --disk"),
     ("machine", "--machine", "is a machine of its own: leave it out"),
     ("virtio", "--virtio", "has modern virtio devices: leave it out"),
     ("port", "--port", "has no user-mode network: use --net tap,if=NAME, and the guest's own address"),
@@ -120,29 +120,32 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         machine: Machine::Microvm,
         cpus: args.cpus,
     };
-    check_kvm(Path::new(KVM))?;
     let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
+    check_kvm(Path::new(KVM))?;
     let build = args.build.as_ref().ok_or_else(|| Failure::input("name an application"))?;
     let application = Application::find(build)?;
+    let mut plan = network::plan(&wish, application.http_port, &mut HeldPorts::default())?;
+
     if let Some(warning) = application.warning(args) {
         eprintln!("xtask: {warning}");
     }
-    let mut plan = network::plan(&wish, application.http_port, &mut HeldPorts::default())?;
-
     let programs = if plan.needs_iproute() { vec![Program::Iproute] } else { Vec::new() };
     setup::ensure(&Needs { target_for: Some(application.directory()), programs })?;
     let scratch = image::target_directory();
     plan.complete(&wish, application.http_port, &scratch)?;
     let taps = taps(&plan.cards)?;
-    let (image, _) = application.build_and_open(build)?;
-
+    let (_, image_file) = application.build_and_open(build)?;
+    // Firecracker opens what it inherits, whatever becomes of the files' names meanwhile.
+    let cannot_share = |error| Failure::machine(format!("cannot open the image again: {error}"));
+    let for_firecracker = OwnedFd::from(image_file.try_clone().map_err(cannot_share)?);
+    let image = image::path_of(&for_firecracker);
     let initrd = initrd.map(|initrd| initrd.open(&scratch, args.memory)).transpose()?.map(OwnedFd::from);
-    let initrd = initrd.as_ref().map(image::path_of);
+    let initrd_path = initrd.as_ref().map(image::path_of);
 
     let command_line = command_line(args, &plan.words);
     let vm = Vm {
         image: &image,
-        initrd: initrd.as_deref(),
+        initrd: initrd_path.as_deref(),
         command_line: &command_line,
         memory_mib: args.memory,
         cpus: args.cpus,
@@ -153,38 +156,43 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let (sender, events) = mpsc::channel();
     let _signals = StopSignals::forward(sender.clone(), crate::run::Event::Signal)
         .map_err(|error| Failure::machine(format!("cannot catch signals: {error}")))?;
+    let image = image::path_of(&image_file);
     let supervision = Supervision { monitor: MONITOR, image: Some(&image), web: &plan.web, timeout: args.timeout };
-    let guest = start(&program, &files, args.boot_timer, &supervision, &sender)?;
+    let inherited = [for_firecracker].into_iter().chain(initrd).collect();
+    let child = start(&program, &files, Timer::of(args), inherited)?;
+    let guest = Guest::new(child, &supervision, &sender);
     let result = guest.supervise(&supervision, &sender, &events, None);
     files.report(&result);
     result
 }
 
+/// Whether Firecracker measures the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    On,
+    Off,
+}
+
+impl Timer {
+    fn of(args: &RunArgs) -> Self {
+        if args.boot_timer { Self::On } else { Self::Off }
+    }
+}
+
 /// How the exit status comes out.
 const MONITOR: Monitor = Monitor { name: "Firecracker", status: exit::console_status };
 
-/// Starts Firecracker, its console connected.
-fn start(
-    program: &Path,
-    files: &Files,
-    has_boot_timer: bool,
-    supervision: &Supervision<'_>,
-    sender: &mpsc::Sender<crate::run::Event>,
-) -> Result<Guest, Failure> {
+/// Starts Firecracker, with its console in pipes and the descriptors `inherited` open.
+fn start(program: &Path, files: &Files, timer: Timer, inherited: Vec<OwnedFd>) -> Result<Child, Failure> {
     let mut command = child::bound(program, ParentEnd::Kill);
     command.arg("--no-api").arg("--config-file").arg(files.config());
     command.arg("--log-path").arg(files.log()).args(["--level", "Info"]);
-    if has_boot_timer {
+    if timer == Timer::On {
         command.arg("--boot-timer");
     }
-    let child = command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| Failure::machine(format!("cannot start {}: {error}", program.display())))?;
-    Ok(Guest::new(child, supervision, sender))
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    child::spawn_inheriting(&mut command, inherited)
+        .map_err(|error| Failure::machine(format!("cannot start {}: {error}", program.display())))
 }
 
 /// The program that the user names, or the one in `PATH`.

@@ -85,9 +85,6 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     let share = args.share.as_deref().map(check_share).transpose()?;
     let initrd = args.initrd.as_deref().map(Initrd::check).transpose()?;
     let source = Source::find(args)?;
-    if let Some(warning) = source.warning(args) {
-        eprintln!("xtask: {warning}");
-    }
     let http_port = source.http_port();
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, http_port, &mut ports)?;
@@ -116,6 +113,9 @@ fn run_in_qemu(args: &RunArgs) -> Result<u8, Failure> {
     }
     let version = qemu::check_version()?;
     let executor = accel::decide(args.accel, &version, &image::target_directory())?;
+    if let Some(warning) = source.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let built = source.build()?;
     let firmware = Firmware::find(args.firmware)?;
 

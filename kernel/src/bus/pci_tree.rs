@@ -93,6 +93,9 @@ mod tests {
         Zeroes,
     }
 
+    /// Bus, device and function.
+    type Place = (u8, u8, u8);
+
     /// The first words of a function's configuration space.
     struct Words([u32; 16]);
 
@@ -121,7 +124,7 @@ mod tests {
     }
 
     /// What a walk visits, and how many functions it looks at.
-    fn visited(functions: &[((u8, u8, u8), [u32; 16])], nothing: Nothing) -> (Vec<(u8, u8, u8)>, usize) {
+    fn visited(functions: &[(Place, [u32; 16])], nothing: Nothing) -> (Vec<Place>, usize) {
         let map: BTreeMap<_, _> = functions.iter().copied().collect();
         let (mut found, looks) = (Vec::new(), Cell::new(0));
         let config_of = |address: FunctionAddress| {

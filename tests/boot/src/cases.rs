@@ -14,6 +14,7 @@
 //! | [`net_trouble`] | the network: frames that are lost, links that go down, nobody who takes what is sent |
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`net6`] | IPv6: addresses from the command line and from routers |
+//! | [`power`] | the ends of machines without a debug exit, and a new start |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`shares`] | shares that guests change, and servers of theirs that die |
 //! | [`sockets`] | sockets of a guest against each other and against clients of the host |
@@ -51,6 +52,7 @@ pub mod net_trouble;
 pub mod net_wire;
 pub mod other_os;
 pub mod outside;
+pub mod power;
 pub mod queues;
 pub mod refusals;
 pub mod resizing;
@@ -71,6 +73,7 @@ pub fn all() -> Vec<Case> {
     [
         refusals::cases(),
         hello::cases(),
+        power::cases(),
         kernel::cases(),
         examples::cases(),
         talk::cases(),

@@ -73,16 +73,21 @@ impl Tool {
         arguments: impl IntoIterator<Item = A>,
         variables: &[(&str, &Path)],
     ) -> Result<Finished, String> {
-        self.start_program(program.as_ref(), arguments, variables)?.finish()
+        self.start_program(program, arguments, variables)?.finish()
     }
 
-    fn start_program<A: Into<OsString>>(
+    /// Starts another program, tied to this process as the tool is.
+    ///
+    /// # Errors
+    ///
+    /// What happened where it does not start.
+    pub fn start_program<A: Into<OsString>>(
         &self,
-        program: &Path,
+        program: impl AsRef<Path>,
         arguments: impl IntoIterator<Item = A>,
         variables: &[(&str, &Path)],
     ) -> Result<Running, String> {
-        let program = program.to_owned();
+        let program = program.as_ref().to_owned();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         let mut command = Command::new(&self.program);
         command.args(["bound", &std::process::id().to_string(), "terminate", "--"]).arg(&program).args(&arguments);

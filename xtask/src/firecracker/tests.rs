@@ -141,7 +141,8 @@ fn supervised(script: &str, timeout: Option<u64>, act: impl FnOnce(&Sender<Event
     let (sender, events): (_, Receiver<Event>) = mpsc::channel();
     let image = std::env::current_exe().unwrap();
     let supervision = Supervision { monitor: MONITOR, image: Some(&image), web: &[], timeout };
-    let guest = start(&program, &files, true, &supervision, &sender).unwrap();
+    let child = start(&program, &files, Timer::On, Vec::new()).unwrap();
+    let guest = Guest::new(child, &supervision, &sender);
     act(&sender);
     let result = guest.supervise(&supervision, &sender, &events, None);
     let arguments = fs::read_to_string(arguments).unwrap_or_default();

@@ -9,9 +9,6 @@ use crate::calendar::{self, Registers};
 
 const INDEX: u16 = 0x70;
 const DATA: u16 = 0x71;
-const STATUS_A: u8 = 10;
-const STATUS_B: u8 = 11;
-const UPDATE_IN_PROGRESS: u8 = 1 << 7;
 /// An update takes about 2 ms, so this many ticks are patience enough (at least 10 ms).
 const PATIENCE: u64 = 50_000_000;
 
@@ -23,42 +20,17 @@ fn read(register: u8) -> u8 {
     unsafe { PortReadOnly::new(DATA).read() }
 }
 
-fn registers() -> Registers {
-    Registers {
-        second: read(0),
-        minute: read(2),
-        hour: read(4),
-        day: read(7),
-        month: read(8),
-        year: read(9),
-        status_b: read(STATUS_B),
-    }
-}
-
-/// Reads the clock outside an update, twice, until both readings agree.
-fn consistent_registers() -> Option<Registers> {
+/// The registers, if there is a clock that stands still for a moment.
+fn registers() -> Option<Registers> {
     let start = cpu::time_stamp();
-    let mut last = None;
-    while cpu::time_stamp().wrapping_sub(start) < PATIENCE {
-        if read(STATUS_A) & UPDATE_IN_PROGRESS != 0 {
-            last = None;
-            core::hint::spin_loop();
-            continue;
-        }
-        let now = registers();
-        if last == Some(now) {
-            return last;
-        }
-        last = Some(now);
-    }
-    None
+    Registers::read(read, || cpu::time_stamp().wrapping_sub(start) < PATIENCE)
 }
 
 /// Unix time, if anything in the machine knows it. `cmos` says whether there may be a
 /// real-time clock to ask.
 pub fn unix_time(cmos: Cmos) -> Option<Duration> {
     kvm_clock::unix_time().or_else(|| match cmos {
-        Cmos::Possible => consistent_registers().and_then(|registers| calendar::unix_time(&registers)),
+        Cmos::Possible => registers().and_then(|registers| calendar::unix_time(&registers)),
         Cmos::Absent => None,
     })
 }

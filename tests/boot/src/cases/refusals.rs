@@ -3,13 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::case::Case;
 use crate::tool::Tool;
 
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
-    let refused: [(&str, &[&str], &[&str]); 36] = [
+    let refused: [(&str, &[&str], &[&str]); 42] = [
         ("missing_share", &["run", "hello", "--share", "/no/such/directory"], &["/no/such/directory"]),
         ("file_as_share", &["run", "hello", "--share", "/etc/passwd"], &["/etc/passwd", "not a directory"]),
         ("unknown_application", &["run", "no-such-app"], &["`no-such-app`", "hello"]),
@@ -53,6 +54,24 @@ pub fn cases() -> Vec<Case> {
         ("firmware_without_an_image", &["run", "hello", "--firmware", "uefi"], &["--firmware", "--image"]),
         ("quote_in_the_words_of_an_image", &["image", "hello", "--append", "a='b'"], &["`a='b'`", "GRUB"]),
         ("missing_data_of_an_image", &["image", "hello", "--data", "/no/such/data"], &["/no/such/data"]),
+        (
+            "share_in_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--share", "/"],
+            &["--share", "Firecracker"],
+        ),
+        ("machine_in_firecracker", &["run", "hello", "--vmm", "firecracker", "--machine", "q35"], &["--machine"]),
+        (
+            "user_network_in_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--firecracker", "/bin/true", "--net", "user"],
+            &["--net tap"],
+        ),
+        (
+            "missing_firecracker",
+            &["run", "hello", "--vmm", "firecracker", "--firecracker", "/no/such/file"],
+            &["/no/such/file"],
+        ),
+        ("boot_timer_in_qemu", &["run", "hello", "--boot-timer"], &["--vmm firecracker"]),
+        ("unknown_monitor", &["run", "hello", "--vmm", "xen"], &["'xen'", "qemu", "firecracker"]),
         ("port_of_a_debugger_that_is_no_number", &["run", "hello", "--gdb=x"], &["--gdb"]),
     ];
     let mut cases: Vec<_> = refused
@@ -66,7 +85,17 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("refusals::busy_port_is_refused", busy_port_is_refused));
     cases.push(Case::new("refusals::unusable_images_are_refused", unusable_images_are_refused));
     cases.push(Case::new("refusals::old_qemu_is_refused", old_qemu_is_refused));
+    cases.push(Case::new("refusals::firecracker_without_kvm_is_refused", firecracker_without_kvm_is_refused));
     cases
+}
+
+/// Where there is KVM there is nothing to refuse.
+fn firecracker_without_kvm_is_refused(tool: &Tool) -> Result<(), String> {
+    if Path::new("/dev/kvm").exists() {
+        return Ok(());
+    }
+    let arguments = ["run", "hello", "--vmm", "firecracker", "--firecracker", "/bin/true"];
+    tool.run(arguments)?.expect_refusal(&["/dev/kvm", "--vmm qemu"]).map(drop)
 }
 
 fn busy_port_is_refused(tool: &Tool) -> Result<(), String> {
