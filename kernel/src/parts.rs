@@ -65,10 +65,19 @@ pub(crate) fn start() {
     crate::fs::report_useless_words();
 }
 
-/// At the end of the machine, on every core.
+/// At the end of the machine: on every core file servers are told, and what disks have not been given yet is written.
+/// Without either of them other cores are not asked.
 pub(crate) fn take_leave() {
-    #[cfg(feature = "fs")]
-    crate::fs::shutdown();
-    #[cfg(feature = "block")]
-    crate::fs::block::shutdown();
+    #[cfg(any(feature = "block", feature = "fs"))]
+    {
+        /// How long other cores may take to tell their file servers, and to write to their disks.
+        const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
+        let take_leave = || {
+            #[cfg(feature = "fs")]
+            crate::fs::shutdown();
+            #[cfg(feature = "block")]
+            crate::fs::block::shutdown();
+        };
+        crate::core::run_on_all(take_leave, PATIENCE);
+    }
 }

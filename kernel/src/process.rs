@@ -14,9 +14,7 @@ pub const EXIT_FAILURE: u8 = 1;
 /// destructors run. May be called by any thread, on any core.
 #[cfg(target_os = "none")]
 pub fn exit(code: u8) -> ! {
-    /// How long other cores may take to tell their file servers, and to write to their disks.
-    const PATIENCE: core::time::Duration = core::time::Duration::from_secs(20);
-    crate::core::run_on_all(crate::parts::take_leave, PATIENCE);
+    crate::parts::take_leave();
     crate::shutdown::exit(code)
 }
 

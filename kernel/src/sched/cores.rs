@@ -84,6 +84,7 @@ where
 }
 
 /// Calls `function` on every core, on all at once, and waits up to `patience` for all to return.
+#[cfg(any(feature = "block", feature = "fs"))]
 pub(crate) fn run_on_all(function: fn(), patience: Duration) {
     /// Enough for what the kernel has to say to devices.
     const STACK_SIZE: usize = 64 * 1024;
