@@ -57,6 +57,7 @@ pub mod queues;
 pub mod refusals;
 pub mod resizing;
 pub mod shares;
+pub mod small;
 pub mod sockets;
 pub mod stopping;
 pub mod talk;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Case> {
         web::cases(),
         image::cases(),
         initrd::cases(),
+        small::cases(),
     ]
     .into_iter()
     .flatten()

@@ -38,6 +38,7 @@ pub enum Milestone {
     /// What the command line asks for is mounted; next is the application.
     FileSystems = 0x10A,
     /// An interface has an IPv4 address.
+    #[cfg(feature = "net")]
     Network = 0x10B,
 }
 

@@ -11,7 +11,9 @@ use super::index::{Kind, Object};
 use super::{Archive, BLOCK, READ_LIMIT};
 use crate::fs::locks::LockHolder;
 use crate::fs::metadata::{FileType, Metadata};
-use crate::fs::vfs::{Freshness, LockKind, LockWait, Node, OpenDirectory, OpenFile, RawEntry, SeekTarget};
+use crate::fs::vfs::{
+    FileChanges, Freshness, LockKind, LockWait, Node, NodeChanges, OpenDirectory, OpenFile, RawEntry, SeekTarget,
+};
 
 /// A handle to an object.
 #[derive(Clone)]
@@ -123,6 +125,8 @@ impl Node for ArchiveNode {
     }
 }
 
+impl NodeChanges for ArchiveNode {}
+
 /// A file that is open.
 struct ArchiveFile {
     node: ArchiveNode,
@@ -162,7 +166,10 @@ impl OpenFile for ArchiveFile {
             _ => Err(Errno::EISDIR),
         }
     }
+}
 
+/// An archive is never written, but locks hold between those who read.
+impl FileChanges for ArchiveFile {
     fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
         self.node.archive.expect_open()?;
         self.lock.lock(kind, wait)
