@@ -64,9 +64,6 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let disks = disk::check(&args.disks, place)?;
     let share = args.share.as_deref().map(check_share).transpose()?;
     let application = Application::find(&args.build)?;
-    if let Some(warning) = application.warning(args) {
-        eprintln!("xtask: {warning}");
-    }
     let mut ports = HeldPorts::default();
     let mut plan = network::plan(&wish, application.http_port, &mut ports)?;
     let gdb = args.gdb.map(|port| ports.take(port)).transpose()?;
@@ -85,6 +82,9 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     plan.complete(&wish, application.http_port, &image::target_directory())?;
     let version = qemu::check_version()?;
     let executor = accel::decide(args.accel, &version, &image::target_directory())?;
+    if let Some(warning) = application.warning(args) {
+        eprintln!("xtask: {warning}");
+    }
     let (image, image_file) = application.build_and_open(&args.build)?;
 
     let (sender, events) = mpsc::channel();
