@@ -86,7 +86,7 @@ fn read_information(protocol: Protocol, address: u64) -> (Option<u64>, modules::
     env::initialise(Box::leak(String::from_utf8_lossy(information.command_line.bytes).into_owned().into_boxed_str()));
     logger::initialise();
     log::debug!("boot: {protocol}, {} KiB of memory", information.memory_map.total() / 1024);
-    let modules = modules::Found::new(&information.modules);
+    let modules = modules::Found::new(&information.modules, &memory);
     let rsdp = information.rsdp.or_else(|| acpi::parse::find_rsdp(&memory));
     if rsdp.is_none() {
         mp_table::initialise(&memory);

@@ -1,5 +1,6 @@
 //! The two global objects, the frame allocator and the address space, and what the rest of the kernel does with them.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -297,6 +298,33 @@ impl PhysicalMemory for EarlyMemory {
         // writes what firmware left while this borrow lives: boot only reads, and the frame allocator, which might
         // hand the bytes out, is told to reserve what is still borrowed when it starts.
         Some(unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(address as usize), length) })
+    }
+}
+
+impl EarlyMemory {
+    /// Copies what lies there, also from the page at zero, which nothing can refer to. Needs the heap.
+    pub(crate) fn copy(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+        if address.checked_add(length as u64)? > EARLY_LIMIT {
+            return None;
+        }
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(length).ok()?;
+        let target: *mut u8 = copy.as_mut_ptr();
+        // SAFETY: the source ends below the early map's limit, so it is mapped, and it is only read; a null address means nothing to
+        // the instruction. The target was reserved just now, `length` bytes long, and is nobody else's. The direction flag is
+        // clear, as the ABI says.
+        unsafe {
+            core::arch::asm!(
+                "rep movsb",
+                inout("rcx") length => _,
+                inout("rsi") address => _,
+                inout("rdi") target => _,
+                options(nostack, preserves_flags)
+            );
+        }
+        // SAFETY: as many bytes were reserved, and written by the instruction above.
+        unsafe { copy.set_len(length) };
+        Some(copy)
     }
 }
 
