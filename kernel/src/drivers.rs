@@ -6,7 +6,6 @@
 //! Devices are found and initialised by the boot core, one after the other; then each is handed over to the core that
 //! owns it, or its parts to theirs (see [`bus::owners`]).
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -15,6 +14,7 @@ use toro_core::driver::Driver;
 use crate::bus::{self, Found, Owners};
 use crate::core::CoreId;
 use crate::parts;
+use crate::sorted_map::SortedMap;
 
 /// Which cores shall own the device with this name, if the application has a say in it.
 pub(crate) type Ownership = fn(&str) -> Option<Vec<CoreId>>;
@@ -51,7 +51,7 @@ pub(crate) fn attach_all(own: &'static [&'static dyn Driver], ownership: Ownersh
     if own.is_empty() && DRIVERS.is_empty() {
         return;
     }
-    let mut numbers = BTreeMap::new();
+    let mut numbers = SortedMap::new();
     let mut visit = |device: &dyn Found| attach(device, own, ownership, &mut numbers);
     bus::virtio_mmio::scan(&mut visit);
     bus::pci::scan(&mut visit);
@@ -62,7 +62,7 @@ fn attach(
     device: &dyn Found,
     own: &'static [&'static dyn Driver],
     ownership: Ownership,
-    numbers: &mut BTreeMap<&'static str, u32>,
+    numbers: &mut SortedMap<&'static str, u32>,
 ) {
     let id = device.id();
     let Some(driver) =
@@ -71,7 +71,7 @@ fn attach(
         log::debug!("{device}: no driver for {id:?}");
         return;
     };
-    let number = numbers.entry(driver.name()).or_insert(0);
+    let number = numbers.get_or_default(driver.name());
     // A name that ends in a digit is kept apart from the number: `e1000-0`.
     let dash = if driver.name().ends_with(|last: char| last.is_ascii_digit()) { "-" } else { "" };
     let name = format!("{}{dash}{number}", driver.name());

@@ -48,6 +48,7 @@ pub mod sched;
 pub mod shutdown;
 #[cfg(feature = "net")]
 pub mod socket;
+mod sorted_map;
 #[cfg(target_os = "none")]
 pub mod sync;
 pub mod time;

@@ -11,7 +11,7 @@
 //!
 //! One copy serves all cores, since nothing in it ever changes.
 
-use alloc::{collections::BTreeMap, sync::Arc, vec, vec::Vec};
+use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::ControlFlow;
 
 use crate::storage::{Entry, EntryKind, Metadata, Node, Storage, StorageError, StoredFile};
@@ -25,8 +25,8 @@ const NODE_LIMIT: usize = 1 << 16;
 /// The copy.
 #[derive(Clone)]
 pub struct Copied {
-    /// By path, without a slash at the end; that of the root is empty.
-    nodes: Arc<BTreeMap<Vec<u8>, Kept>>,
+    /// In the order of their paths, without a slash at the end; that of the root is empty.
+    nodes: Arc<Vec<(Vec<u8>, Kept)>>,
 }
 
 enum Kept {
@@ -46,7 +46,7 @@ impl Copied {
     /// # Errors
     /// What reading them meets, and `Failed` for a tree that is too deep or too large.
     pub fn of(original: &impl Storage) -> Result<Self, StorageError> {
-        let mut nodes = BTreeMap::new();
+        let mut nodes = Vec::new();
         let mut waiting = vec![(Vec::new(), 0)];
         while let Some((directory, depth)) = waiting.pop() {
             if depth > DEPTH_LIMIT || nodes.len() + waiting.len() > NODE_LIMIT {
@@ -64,16 +64,19 @@ impl Copied {
                     waiting.push((path, depth + 1));
                 } else if let Node::File { file, metadata } = original.open(&path)? {
                     let contents = read_whole(&file, metadata.length)?;
-                    nodes.insert(path, Kept::File(Arc::new(CopiedFile { contents, metadata })));
+                    nodes.push((path, Kept::File(Arc::new(CopiedFile { contents, metadata }))));
                 }
             }
-            nodes.insert(directory, Kept::Directory(entries));
+            nodes.push((directory, Kept::Directory(entries)));
         }
+        nodes.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         Ok(Self { nodes: Arc::new(nodes) })
     }
 
     fn get(&self, path: &[u8]) -> Result<&Kept, StorageError> {
-        self.nodes.get(path.strip_suffix(b"/").unwrap_or(path)).ok_or(StorageError::NotFound)
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        let place = self.nodes.binary_search_by(|(other, _)| other.as_slice().cmp(path));
+        place.ok().and_then(|place| self.nodes.get(place)).map(|(_, kept)| kept).ok_or(StorageError::NotFound)
     }
 }
 

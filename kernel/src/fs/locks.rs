@@ -21,8 +21,11 @@
 //! A wait has no deadline; it ends when the lock is there, or with the file system ([`LockTable::abandon`]). Whoever waits for a
 //! lock that it keeps itself, by another open file, waits for ever, as on Linux.
 
+// Without `fs-write` nobody asks for much of it.
+#![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
+
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -31,19 +34,20 @@ use fuse_proto::Errno;
 
 use super::scheduler::{Event, Scheduler};
 use super::vfs::{LockKind, LockWait};
+use crate::sorted_map::SortedMap;
 
 /// The locks on the files of a file system.
 pub struct LockTable {
     scheduler: Box<dyn Scheduler>,
     /// Those that somebody has locked or wants to lock.
-    files: RefCell<BTreeMap<u64, FileLocks>>,
+    files: RefCell<SortedMap<u64, FileLocks>>,
     /// How many holders there have been.
     holders: Cell<u64>,
 }
 
 #[derive(Default)]
 struct FileLocks {
-    held: BTreeMap<u64, LockKind>,
+    held: SortedMap<u64, LockKind>,
     waiting: VecDeque<Rc<Waiter>>,
 }
 
@@ -101,7 +105,7 @@ impl LockTable {
 }
 
 /// Whether `holder` can have such a lock beside those that others have.
-fn allows(held: &BTreeMap<u64, LockKind>, holder: u64, kind: LockKind) -> bool {
+fn allows(held: &SortedMap<u64, LockKind>, holder: u64, kind: LockKind) -> bool {
     held.iter()
         .filter(|&(&other, _)| other != holder)
         .all(|(_, &theirs)| (kind, theirs) == (LockKind::Shared, LockKind::Shared))
@@ -124,7 +128,7 @@ impl LockHolder {
         let table = &*self.table;
         {
             let mut files = table.files.borrow_mut();
-            let locks = files.entry(self.file).or_default();
+            let locks = files.get_or_default(self.file);
             let mine = locks.held.get_mut(&self.number);
             match (mine, kind) {
                 (Some(mine), kind) if *mine == kind => return Ok(()),
@@ -137,7 +141,7 @@ impl LockHolder {
         table.serve(self.file);
         let waiter = {
             let mut files = table.files.borrow_mut();
-            let locks = files.entry(self.file).or_default();
+            let locks = files.get_or_default(self.file);
             if locks.held.get(&self.number) == Some(&kind) {
                 return Ok(());
             }

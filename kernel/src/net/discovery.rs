@@ -158,10 +158,11 @@ impl Discovery {
     pub(super) fn fill(&self, now: Instant, configuration: &mut Configuration) {
         // Without a link-local address there is no IPv6 (RFC 4862 §5.4.5).
         let usable = self.own.first().is_some_and(|link_local| link_local.state != State::Duplicate);
-        let mut own: Vec<&Own> = self.own.iter().filter(|own| usable && own.state != State::Duplicate).collect();
-        own.sort_by_key(|own| !is_link_local(own.address) && own.preferred_until <= now);
-        configuration.ipv6 =
-            own.into_iter().map(|&Own { address, prefix, .. }| NetworkAddress6 { address, prefix }).collect();
+        let own = self.own.iter().filter(|own| usable && own.state != State::Duplicate);
+        let is_last_choice = |own: &&Own| !is_link_local(own.address) && own.preferred_until <= now;
+        let good = own.clone().filter(|own| !is_last_choice(own));
+        let address_of = |&Own { address, prefix, .. }: &Own| NetworkAddress6 { address, prefix };
+        configuration.ipv6 = good.chain(own.filter(is_last_choice)).map(address_of).collect();
         let router = self.routers.first().map(|router| router.address);
         configuration.gateway6 = self.fixed_gateway.or(router).filter(|_| usable);
         for server in &self.servers {

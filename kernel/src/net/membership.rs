@@ -15,7 +15,6 @@
 //! smoltcp 0.14 says in MLD that it leaves a group when it joins it, and the other way round, by which switches that listen
 //! to reports would cut us off from neighbour discovery. [`correct_report`] exchanges the two in the frame.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -27,6 +26,7 @@ use toro_core::driver::net::MacAddress;
 use super::address6::solicited_node;
 use super::configuration::Configuration;
 use super::neighbor::{ALL_NODES, group_mac6};
+use crate::sorted_map::SortedMap;
 
 /// How many groups sockets can be in at the same time. smoltcp has room for them and for those of our addresses.
 const MOST_GROUPS: usize = 24;
@@ -35,7 +35,7 @@ const MOST_GROUPS: usize = 24;
 #[derive(Default)]
 pub(super) struct Membership {
     /// How many sockets each has.
-    groups: BTreeMap<IpAddr, usize>,
+    groups: SortedMap<IpAddr, usize>,
 }
 
 /// There are too many groups.
@@ -48,7 +48,7 @@ impl Membership {
         if !self.groups.contains_key(&group) && self.groups.len() >= MOST_GROUPS {
             return Err(TooMany);
         }
-        *self.groups.entry(group).or_default() += 1;
+        *self.groups.get_or_default(group) += 1;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Membership {
 #[derive(Default)]
 pub(super) struct SharedGroups {
     /// What the others need, by their number; the first stack's to know.
-    others: BTreeMap<u16, Vec<MacAddress>>,
+    others: SortedMap<u16, Vec<MacAddress>>,
     /// What the first stack was last told of this one, which is another, and whether it has still to be.
     told: Vec<MacAddress>,
     changed: bool,

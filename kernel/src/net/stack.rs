@@ -42,7 +42,7 @@
 //! with [`NetError::Exhausted`] and [`NetError::LimitReached`], and to peers with silence.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -74,6 +74,7 @@ use super::system::{Lease, System};
 use super::time_wait::{TimeWait, TimeWaitQueue};
 use super::timers::Timers;
 use super::udp::UdpEndpoint;
+use crate::sorted_map::SortedMap;
 
 mod addresses;
 mod changes;
@@ -197,10 +198,10 @@ pub struct Stack<S> {
     pool: SocketPool,
     flows: FlowTable<Target>,
     time_wait: TimeWaitQueue,
-    listeners: BTreeMap<u16, Listener<S>>,
-    udp_ports: BTreeMap<u16, u32>,
+    listeners: SortedMap<u16, Listener<S>>,
+    udp_ports: SortedMap<u16, u32>,
     /// Who sends echo requests, by identifier.
-    echoes: BTreeMap<u16, u32>,
+    echoes: SortedMap<u16, u32>,
     ephemeral: EphemeralPorts,
     timers: Timers,
     dirty: KeyQueue,
@@ -244,9 +245,9 @@ impl<S: Signal> Stack<S> {
             pool: SocketPool::new(&config),
             flows: FlowTable::new(config.seed),
             time_wait: TimeWaitQueue::new(),
-            listeners: BTreeMap::new(),
-            udp_ports: BTreeMap::new(),
-            echoes: BTreeMap::new(),
+            listeners: SortedMap::new(),
+            udp_ports: SortedMap::new(),
+            echoes: SortedMap::new(),
             ephemeral: EphemeralPorts::new(config.seed ^ 0xa076_1d64_78bd_642f, config.seat),
             timers: Timers::new(),
             dirty: KeyQueue::new(),

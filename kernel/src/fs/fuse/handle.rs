@@ -11,7 +11,7 @@
 //!
 //! RELEASE is sent exactly once, by whoever drops the handle last; nobody waits for it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use core::any::Any;
 use core::cell::{Cell, RefCell};
@@ -24,6 +24,7 @@ use super::connection::{Closing, Keep, Late};
 use super::epoch::Epoch;
 use super::node::FuseNode;
 use crate::fs::locks::LockHolder;
+use crate::sorted_map::SortedMap;
 
 /// An open file of the server.
 pub struct Handle {
@@ -138,7 +139,7 @@ impl Drop for Handle {
 
 /// Open files that have been asked for their number, to be found by it.
 pub struct OpenFiles {
-    handles: RefCell<BTreeMap<u64, Weak<Handle>>>,
+    handles: RefCell<SortedMap<u64, Weak<Handle>>>,
     next: Cell<u64>,
 }
 

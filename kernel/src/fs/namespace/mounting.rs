@@ -77,7 +77,8 @@ impl Namespace {
                 MountStatus { path, failure, is_remote }
             })
             .collect();
-        mounts.sort_by(|one, other| one.path.cmp(&other.path));
+        // No two have the same path.
+        mounts.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         mounts
     }
 

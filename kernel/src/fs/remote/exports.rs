@@ -1,7 +1,6 @@
 //! [`Exports`]: the objects of one core that other cores have handles to.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -17,6 +16,7 @@ use crate::fs::vfs::{
     Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
     RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
 };
+use crate::sorted_map::SortedMap;
 
 /// Names an object of the owner, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ const BATCH: usize = 64;
 /// Nothing in here is borrowed while a file system works: that may wait, or end up here again.
 pub struct Exports {
     next: Cell<u64>,
-    objects: RefCell<BTreeMap<Number, Object>>,
+    objects: RefCell<SortedMap<Number, Object>>,
 }
 
 #[derive(Clone)]
@@ -80,7 +80,7 @@ enum Object {
 impl Exports {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { next: Cell::new(0), objects: RefCell::new(BTreeMap::new()) }
+        Self { next: Cell::new(0), objects: RefCell::new(SortedMap::new()) }
     }
 
     /// Adds a file system; it stays until [`withdraw`](Self::withdraw).
@@ -91,7 +91,7 @@ impl Exports {
     /// Takes all file systems out. What was opened in them stays until its handles are gone.
     pub fn withdraw(&self) {
         let is_file_system = |object: &Object| matches!(object, Object::FileSystem(_));
-        let withdrawn: Vec<_> = self.objects.borrow_mut().extract_if(.., |_, object| is_file_system(object)).collect();
+        let withdrawn: Vec<_> = self.objects.borrow_mut().take_if(is_file_system);
         drop(withdrawn);
     }
 
