@@ -99,11 +99,7 @@ pub trait Request {
     ///
     /// Those of [`write_body`](Self::write_body), and those of the extensions.
     fn request_len(&self) -> Result<usize, EncodeError> {
-        let mut body = BodyWriter { room: None, written: 0 };
-        self.write_body(&mut body)?;
-        self.extensions().write(&mut body)?;
-        total_len(&body, self.data_len())?;
-        Ok(REQUEST_HEADER_LEN + body.written)
+        measure(&self)
     }
 
     /// Writes the request at the start of `buffer` and returns how many bytes that took. The device-readable
@@ -115,24 +111,68 @@ pub trait Request {
     /// [`EncodeError::BufferTooSmall`], [`EncodeError::TooLong`], and the operation's own reasons. `buffer` may
     /// have been written to.
     fn encode(&self, unique: Unique, caller: Caller, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        let (head, rest) = buffer.split_first_chunk_mut::<REQUEST_HEADER_LEN>().ok_or(EncodeError::BufferTooSmall)?;
-        let mut body = BodyWriter { room: Some(rest), written: 0 };
-        self.write_body(&mut body)?;
-        let extension_units = self.extensions().write(&mut body)?;
-        let header = RequestHeader {
-            len: U32::new(total_len(&body, self.data_len())?),
-            opcode: U32::new(Self::OPCODE.raw()),
-            unique: U64::new(unique.get()),
-            node: U64::new(self.node().map_or(0, NodeId::get)),
-            uid: U32::new(caller.uid),
-            gid: U32::new(caller.gid),
-            pid: U32::new(caller.pid),
-            extension_len: U16::new(extension_units),
-            padding: U16::ZERO,
-        };
-        head.copy_from_slice(header.as_bytes());
-        Ok(REQUEST_HEADER_LEN + body.written)
+        write(&self, Self::OPCODE, unique, caller, buffer)
     }
+}
+
+/// What differs from request to request when one is written; the rest is compiled once for all of them.
+trait Parts {
+    fn node(&self) -> Option<NodeId>;
+    fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError>;
+    fn extensions(&self) -> Extensions<'_>;
+    fn data_len(&self) -> usize;
+}
+
+impl<R: Request + ?Sized> Parts for &R {
+    fn node(&self) -> Option<NodeId> {
+        R::node(self)
+    }
+
+    fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
+        R::write_body(self, body)
+    }
+
+    fn extensions(&self) -> Extensions<'_> {
+        R::extensions(self)
+    }
+
+    fn data_len(&self) -> usize {
+        R::data_len(self)
+    }
+}
+
+fn measure(request: &dyn Parts) -> Result<usize, EncodeError> {
+    let mut body = BodyWriter { room: None, written: 0 };
+    request.write_body(&mut body)?;
+    request.extensions().write(&mut body)?;
+    total_len(&body, request.data_len())?;
+    Ok(REQUEST_HEADER_LEN + body.written)
+}
+
+fn write(
+    request: &dyn Parts,
+    opcode: Opcode,
+    unique: Unique,
+    caller: Caller,
+    buffer: &mut [u8],
+) -> Result<usize, EncodeError> {
+    let (head, rest) = buffer.split_first_chunk_mut::<REQUEST_HEADER_LEN>().ok_or(EncodeError::BufferTooSmall)?;
+    let mut body = BodyWriter { room: Some(rest), written: 0 };
+    request.write_body(&mut body)?;
+    let extension_units = request.extensions().write(&mut body)?;
+    let header = RequestHeader {
+        len: U32::new(total_len(&body, request.data_len())?),
+        opcode: U32::new(opcode.raw()),
+        unique: U64::new(unique.get()),
+        node: U64::new(request.node().map_or(0, NodeId::get)),
+        uid: U32::new(caller.uid),
+        gid: U32::new(caller.gid),
+        pid: U32::new(caller.pid),
+        extension_len: U16::new(extension_units),
+        padding: U16::ZERO,
+    };
+    head.copy_from_slice(header.as_bytes());
+    Ok(REQUEST_HEADER_LEN + body.written)
 }
 
 /// The length in the header of a request with this body and that much data.

@@ -4,7 +4,7 @@
 
 use alloc::rc::Rc;
 
-use fuse_proto::{Caller, Errno, Operation, Request, Unique};
+use fuse_proto::{Caller, EncodeError, Errno, Operation, Request, Unique};
 use toro_core::DmaBuf;
 use toro_core::driver::Refusal;
 use toro_core::driver::fuse::{FuseRequest, Priority, RequestId};
@@ -13,6 +13,32 @@ use super::Connection;
 use super::slots::{Keep, Late, Phase, Slot, Waiter};
 use super::ticket::Ticket;
 use crate::fs::scheduler::Wake;
+
+/// Any request, to be encoded: what is done with all of them is compiled once.
+pub(super) trait AnyRequest {
+    /// See [`Request::data_len`].
+    fn data_len(&self) -> usize;
+
+    /// See [`Request::request_len`].
+    fn len(&self) -> Result<usize, EncodeError>;
+
+    /// See [`Request::encode`].
+    fn encode(&self, unique: Unique, buffer: &mut [u8]) -> Result<usize, EncodeError>;
+}
+
+impl<R: Request> AnyRequest for R {
+    fn data_len(&self) -> usize {
+        Request::data_len(self)
+    }
+
+    fn len(&self) -> Result<usize, EncodeError> {
+        self.request_len()
+    }
+
+    fn encode(&self, unique: Unique, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        Request::encode(self, unique, Caller::SUPERUSER, buffer)
+    }
+}
 
 impl Connection {
     /// Sends an operation and waits for its answer, of which `use_reply` makes the result.
@@ -113,11 +139,21 @@ impl Connection {
         data: Option<DmaBuf>,
         payload: Option<DmaBuf>,
     ) -> Result<(Unique, FuseRequest), Errno> {
+        self.prepare_any(operation, operation.reply_capacity(), data, payload)
+    }
+
+    fn prepare_any(
+        &self,
+        operation: &dyn AnyRequest,
+        reply_capacity: usize,
+        data: Option<DmaBuf>,
+        payload: Option<DmaBuf>,
+    ) -> Result<(Unique, FuseRequest), Errno> {
         if data.as_ref().map_or(0, |data| data.len()) != operation.data_len() {
             return Err(Errno::EINVAL);
         }
         let (unique, request) = self.encode(operation)?;
-        let room = operation.reply_capacity() - payload.as_ref().map_or(0, |payload| payload.len());
+        let room = reply_capacity - payload.as_ref().map_or(0, |payload| payload.len());
         let Some(mut reply) = self.buffer(room) else {
             self.device.borrow_mut().recycle(request);
             return Err(Errno::ENOMEM);
@@ -128,11 +164,11 @@ impl Connection {
         Ok((unique, FuseRequest { priority, request, data, reply: Some(reply), payload }))
     }
 
-    pub(super) fn encode<R: Request>(&self, request: &R) -> Result<(Unique, DmaBuf), Errno> {
-        let length = request.request_len().map_err(|_| Errno::EINVAL)?;
+    pub(super) fn encode(&self, request: &dyn AnyRequest) -> Result<(Unique, DmaBuf), Errno> {
+        let length = request.len().map_err(|_| Errno::EINVAL)?;
         let mut buffer = self.buffer(length).ok_or(Errno::ENOMEM)?;
         let unique = self.state.borrow_mut().uniques.allocate();
-        match request.encode(unique, Caller::SUPERUSER, &mut buffer) {
+        match request.encode(unique, &mut buffer) {
             Ok(_) => Ok((unique, buffer)),
             Err(_) => {
                 self.device.borrow_mut().recycle(buffer);
