@@ -49,6 +49,9 @@
 //! [`Options`]. Answers are checked by `fuse-proto` before anything here sees them. An answer that breaks the
 //! rules is EIO for the one request, and the reference that it carried is returned.
 
+// Without `fs-write` nobody asks for much of it.
+#![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
+
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -392,6 +395,7 @@ impl FileSystem for Client {
         })
     }
 
+    #[cfg(feature = "fs-write")]
     fn sync(&self) -> Result<(), Errno> {
         self.make_stable()
     }

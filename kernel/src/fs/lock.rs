@@ -9,6 +9,9 @@
 //! A wait ends with ETIMEDOUT if one and the same thread kept the lock for longer than the lock's patience. Whoever has it
 //! waits for nothing but its disk, whose requests end, so this is for mistakes.
 
+// Without `fs-write` nobody asks for much of it.
+#![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;

@@ -39,6 +39,9 @@
 //! The [`Registry`] lists what is mounted where and by whom. A [`Namespace`](super::Namespace) holds a copy of the
 //! part that is about others, and one load tells it whether that is still true.
 
+// Without `fs-write` nobody asks for much of it.
+#![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
+
 mod client;
 mod exports;
 mod registry;

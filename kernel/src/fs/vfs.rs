@@ -42,6 +42,8 @@ mod file_system;
 mod node;
 
 pub use self::directory::{OpenDirectory, RawEntry};
-pub use self::file::{Allocation, Appended, LockKind, LockWait, OpenFile, SeekTarget, Sync, seek_without_holes};
+pub use self::file::{
+    Allocation, Appended, FileChanges, LockKind, LockWait, OpenFile, SeekTarget, Sync, seek_without_holes,
+};
 pub use self::file_system::{FileSystem, Health};
-pub use self::node::{Collision, Freshness, Node, SpecialFile, XattrMode};
+pub use self::node::{Collision, Freshness, Node, NodeChanges, SpecialFile, XattrMode};

@@ -39,6 +39,9 @@ use super::dispatch::{Segment, describe};
 use super::echo::{REPLY4, REPLY6, reply_identifier};
 use super::link::{STUCK, TURN, Turn, from_smol, to_smol};
 
+/// Whether this interface works: what is sent to ourselves is refused in an image without the feature `loopback`.
+pub(super) const IS_THERE: bool = cfg!(feature = "loopback");
+
 /// The longest packet: what the length field of IPv4 can say.
 const LONGEST_PACKET: usize = 65_535;
 /// How many packets may wait before sockets have to.
@@ -93,13 +96,16 @@ impl Loopback {
 
     /// Takes the oldest packet, to be given to [`ingress`](Self::ingress).
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
-        let packet = self.queue.packets.pop_front()?;
+        let packet = self.queue.packets.pop_front().filter(|_| IS_THERE)?;
         self.queue.bytes -= packet.len();
         Some(packet)
     }
 
     /// Lets the socket of `set` process a packet. Without a socket that wants it, smoltcp answers as a host does.
     pub(super) fn ingress(&mut self, now: Instant, packet: Vec<u8>, set: &mut SocketSet<'static>) {
+        if !IS_THERE {
+            return;
+        }
         let mut half = Half { queue: &mut self.queue, offered: Some(&packet) };
         let _ = self.interface.poll_ingress_single(to_smol(now), &mut half, set);
         self.queue.recycle(packet);
@@ -107,6 +113,9 @@ impl Loopback {
 
     /// Lets the socket of `set` send what it has to send, and there is room for.
     pub(super) fn egress(&mut self, now: Instant, set: &mut SocketSet<'static>) -> Turn {
+        if !IS_THERE {
+            return Turn::Done(None);
+        }
         let at = to_smol(now);
         self.queue.refusing = false;
         let mut half = Half { queue: &mut self.queue, offered: None };
@@ -125,7 +134,7 @@ impl Loopback {
 
     /// Queues a message of ICMP, or gives up while there is no room.
     pub(super) fn say(&mut self, source: IpAddr, destination: IpAddr, message: &[u8]) -> Result<(), Full> {
-        if !self.queue.has_room() {
+        if !IS_THERE || !self.queue.has_room() {
             return Err(Full);
         }
         let protocol = if destination.is_ipv4() { IpProtocol::Icmp } else { IpProtocol::Icmpv6 };
@@ -139,6 +148,9 @@ impl Loopback {
 
     /// Gives a datagram to the socket of `set`, in which it is lost if there is no room for it.
     pub(super) fn deliver(&mut self, ends: &Ends, bytes: &[u8], set: &mut SocketSet<'static>) {
+        if !IS_THERE {
+            return;
+        }
         let udp = UdpRepr { src_port: ends.source.port(), dst_port: ends.destination.port() };
         let (source, destination) = (ends.source.ip().into(), ends.destination.ip().into());
         let hop_limit = ends.hop_limit.map_or(HOP_LIMIT, NonZeroU8::get);

@@ -10,7 +10,7 @@ use super::file_type;
 use super::node::FatNode;
 use crate::fs::locks::LockHolder;
 use crate::fs::metadata::{AttributeChanges, Metadata};
-use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, OpenDirectory, OpenFile, RawEntry, Sync};
+use crate::fs::vfs::{Allocation, Appended, FileChanges, LockKind, LockWait, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// The most bytes that are read or written without letting others have a turn with the volume.
 const PIECE: usize = 256 * 1024;
@@ -104,7 +104,9 @@ impl OpenFile for FatFile {
     fn read_limit(&self) -> usize {
         PIECE
     }
+}
 
+impl FileChanges for FatFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
         self.expect_writable()?;
         let mut done = 0;

@@ -13,7 +13,7 @@ use super::{Fat, is_read_only, metadata};
 use crate::fs::locks::LockHolder;
 use crate::fs::metadata::{AttributeChanges, FileType, Metadata, TimeChange};
 use crate::fs::options::{Contents, Rights};
-use crate::fs::vfs::{Collision, Freshness, Node, OpenDirectory, OpenFile, SpecialFile};
+use crate::fs::vfs::{Collision, FileChanges, Freshness, Node, NodeChanges, OpenDirectory, OpenFile, SpecialFile};
 
 /// The inode number of the root directory.
 pub const ROOT_INODE: u64 = 1;
@@ -185,14 +185,16 @@ impl Node for FatNode {
         }
     }
 
-    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
-        let node: Rc<dyn Node> = self.make(name, mode)?;
-        Ok(node)
-    }
-
     /// Open for writing whatever the mode says.
     fn create_and_open(&self, name: &[u8], mode: u32, _: Rights) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(Box::new(FatFile::for_writing(self.make(name, mode)?)))
+    }
+}
+
+impl NodeChanges for FatNode {
+    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
+        let node: Rc<dyn Node> = self.make(name, mode)?;
+        Ok(node)
     }
 
     fn create_symlink(&self, _: &[u8], _: &[u8]) -> Result<(), Errno> {

@@ -44,10 +44,14 @@ use self::reading::Stream;
 use super::handle::Handle;
 use super::node::FuseNode;
 use super::{Client, metadata};
-use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::metadata::Metadata;
 use crate::fs::options::{Contents, Rights, WritePosition};
-use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, Node, OpenFile, SeekTarget, Sync};
+use crate::fs::vfs::OpenFile;
+#[cfg(feature = "fs-write")]
+use crate::fs::vfs::SeekTarget;
 
+#[cfg(feature = "fs-write")]
+mod changing;
 mod locking;
 mod reading;
 mod space;
@@ -160,63 +164,25 @@ impl OpenFile for FuseFile {
         self.limit()
     }
 
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-        self.write(bytes, offset)
-    }
-
-    fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
-        self.write_behind_the_end(bytes)
-    }
-
-    fn set_len(&self, length: u64) -> Result<(), Errno> {
-        self.check_writable()?;
-        self.change_length(length)
-    }
-
-    fn sync(&self, what: Sync) -> Result<(), Errno> {
-        self.make_stable(what)
-    }
-
-    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        self.handle.node.set_attributes(changes)
-    }
-
-    fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
-        self.change_space(offset, length, how)
-    }
-
+    #[cfg(feature = "fs-write")]
     fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
         self.find(offset, target)
     }
-
-    fn copy_to(&self, offset: u64, target: u64, target_offset: u64, length: u64) -> Result<u64, Errno> {
-        self.copy_within_server(offset, target, target_offset, length)
-    }
-
-    fn identity(&self) -> Option<u64> {
-        Some(self.client().open_files.number(&self.handle))
-    }
-
-    fn lock(&self, kind: LockKind, wait: LockWait) -> Result<(), Errno> {
-        self.take_lock(kind, wait)
-    }
-
-    fn unlock(&self) -> Result<(), Errno> {
-        self.give_lock_up()
-    }
-
-    fn flush(&self) -> Result<(), Errno> {
-        self.close_in_advance()
-    }
 }
+
+#[cfg(not(feature = "fs-write"))]
+impl crate::fs::vfs::FileChanges for FuseFile {}
 
 impl Drop for FuseFile {
     fn drop(&mut self) {
-        self.leave_lock();
-        let client = Rc::clone(self.client());
-        if self.rights != Rights::Read {
-            return self.flush_afterwards();
+        #[cfg(feature = "fs-write")]
+        {
+            self.leave_lock();
+            if self.rights != Rights::Read {
+                return self.flush_afterwards();
+            }
         }
+        let client = Rc::clone(self.client());
         // This reader and the list hold it; a request in flight may, too.
         if self.handle.handle.is_some() && client.options.idle_handles > 0 {
             let until = client.now().saturating_add(client.options.idle_time);

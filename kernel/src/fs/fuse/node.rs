@@ -46,12 +46,15 @@ use super::file::FuseFile;
 use super::handle::Handle;
 use super::{Client, file_type, metadata};
 use crate::fs::lock::Lock;
-use crate::fs::metadata::{AttributeChanges, FileType, Metadata};
+use crate::fs::metadata::{FileType, Metadata};
+#[cfg(feature = "fs-write")]
 use crate::fs::options::{Contents as FileContents, Rights};
-use crate::fs::vfs::{Collision, Freshness, Node, OpenDirectory, OpenFile, SpecialFile, XattrMode};
+use crate::fs::vfs::{Freshness, Node, OpenDirectory, OpenFile};
 
 mod attributes;
 mod changes;
+#[cfg(feature = "fs-write")]
+mod changing;
 mod names;
 mod xattr;
 
@@ -257,6 +260,7 @@ impl Node for FuseNode {
         }
     }
 
+    #[cfg(feature = "fs-write")]
     fn open_for_writing(&self, rights: Rights, contents: FileContents) -> Result<Box<dyn OpenFile>, Errno> {
         self.check()?;
         match self.file_type() {
@@ -272,74 +276,20 @@ impl Node for FuseNode {
         Ok(Box::new(FuseDirectory::open(&self.handle_to_self())?))
     }
 
-    fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
-        let node: Rc<dyn Node> = self.make_file(name, mode)?;
-        Ok(node)
-    }
-
+    #[cfg(feature = "fs-write")]
     fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(Box::new(self.make_open_file(name, mode, rights)?))
     }
-
-    fn create_directory(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
-        let node: Rc<dyn Node> = self.make_directory(name, mode)?;
-        Ok(node)
-    }
-
-    fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
-        self.make_symlink(name, target).map(drop)
-    }
-
-    fn create_special(&self, name: &[u8], mode: u32, what: SpecialFile) -> Result<(), Errno> {
-        self.make_special(name, mode, what).map(drop)
-    }
-
-    fn link(&self, name: &[u8], node: u64) -> Result<(), Errno> {
-        self.make_link(name, node)
-    }
-
-    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        self.apply(changes)
-    }
-
-    fn xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.get_xattr(name)
-    }
-
-    fn xattrs(&self) -> Result<Vec<Box<[u8]>>, Errno> {
-        self.list_xattrs()
-    }
-
-    fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
-        self.put_xattr(name, value, mode)
-    }
-
-    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
-        self.take_xattr(name)
-    }
-
-    fn sync_directory(&self) -> Result<(), Errno> {
-        self.check_directory()?;
-        self.handle_to_self().make_stable()
-    }
-
-    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
-        self.unlink(name)
-    }
-
-    fn remove_directory(&self, name: &[u8]) -> Result<(), Errno> {
-        self.unlink_directory(name)
-    }
-
-    fn rename(&self, name: &[u8], directory: u64, new_name: &[u8], collision: Collision) -> Result<(), Errno> {
-        self.move_name(name, directory, new_name, collision)
-    }
 }
+
+#[cfg(not(feature = "fs-write"))]
+impl crate::fs::vfs::NodeChanges for FuseNode {}
 
 impl Drop for FuseNode {
     fn drop(&mut self) {
         self.client.connection.forget(self.number(), self.lookups.take());
         self.client.remove_node(self);
+        #[cfg(feature = "fs-write")]
         if self.unstable.get() {
             self.client.unstable.lose(self.number());
         }

@@ -44,7 +44,7 @@ impl Listener for Client {
                 }
             }
             Ok(Notification::NextEpoch) => self.names.clear(),
-            Ok(other) => log::debug!("virtio-fs: a message that needs no attention: {other:?}"),
+            Ok(_) => log::debug!("virtio-fs: a message that needs no attention"),
             Err(defect) => log::debug!("virtio-fs: a message that is none: {defect}"),
         }
     }

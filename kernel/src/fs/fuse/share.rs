@@ -130,6 +130,7 @@ impl FileSystem for Share {
         self.client().stats()
     }
 
+    #[cfg(feature = "fs-write")]
     fn sync(&self) -> Result<(), Errno> {
         self.client().sync()
     }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fs::metadata::{FileTime, Metadata};
-use crate::fs::vfs::{OpenDirectory, OpenFile};
+use crate::fs::vfs::{NodeChanges, OpenDirectory, OpenFile};
 
 /// A node that is a file of the host, asked for single names as a file server would be.
 struct HostNode {
@@ -83,6 +83,8 @@ impl Node for HostNode {
         Err(Errno::ENOSYS)
     }
 }
+
+impl NodeChanges for HostNode {}
 
 /// A directory of the host, gone with this value.
 struct Directory(PathBuf);

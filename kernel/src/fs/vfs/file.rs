@@ -64,7 +64,7 @@ pub enum LockWait {
 }
 
 /// An open file. Dropping it releases it, without waiting.
-pub trait OpenFile {
+pub trait OpenFile: FileChanges {
     /// The file's attributes.
     ///
     /// # Errors
@@ -90,6 +90,18 @@ pub trait OpenFile {
     /// The longest buffer that [`read_buffer`](OpenFile::read_buffer) returns, in bytes.
     fn read_limit(&self) -> usize;
 
+    /// Where the next data or the next hole begins, at or behind `offset`.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO at or behind the end, and for data behind the last.
+    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
+        seek_without_holes(self.metadata()?.len, offset, target)
+    }
+}
+
+/// What is done with an open file beyond reading it. Where it is not implemented, there is only that.
+pub trait FileChanges {
     /// Writes `bytes` from `offset` on, and returns how many were written; fewer than there are mean that an error stopped
     /// the rest. A file that ends before `offset` has zeros in between.
     ///
@@ -150,15 +162,6 @@ pub trait OpenFile {
     fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
         let _ = (offset, length, how);
         Err(Errno::EOPNOTSUPP)
-    }
-
-    /// Where the next data or the next hole begins, at or behind `offset`.
-    ///
-    /// # Errors
-    ///
-    /// ENXIO at or behind the end, and for data behind the last.
-    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64, Errno> {
-        seek_without_holes(self.metadata()?.len, offset, target)
     }
 
     /// Copies bytes from this file to one of the same file system without their coming here, and returns how many those

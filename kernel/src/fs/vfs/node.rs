@@ -58,7 +58,7 @@ pub enum XattrMode {
 ///
 /// What a caller may rely on: the file type of a node never changes; two handles to one object have the same
 /// [`id`](Node::id), as long as one of them lives.
-pub trait Node {
+pub trait Node: NodeChanges {
     /// What identifies the object in its file system.
     fn id(&self) -> u64;
 
@@ -114,6 +114,19 @@ pub trait Node {
     /// ENOTDIR, and what the file system says.
     fn open_directory(&self) -> Result<Box<dyn OpenDirectory>, Errno>;
 
+    /// Creates an empty file and opens it; in one request where that is possible. Somebody else may have created it
+    /// meanwhile: then that is an error, and [`open_for_writing`](Node::open_for_writing) is the thing to do.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Node::create) and [`open_for_writing`](Node::open_for_writing).
+    fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
+        self.create(name, mode)?.open_for_writing(rights, Contents::Keep)
+    }
+}
+
+/// What is done with a node beyond looking at it and opening it. Where it is not implemented, there is only that.
+pub trait NodeChanges {
     /// Creates an empty file with these permissions in a directory. `name` is one name, as for [`lookup`](Node::lookup).
     ///
     /// # Errors
@@ -123,16 +136,6 @@ pub trait Node {
     fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
         let _ = (name, mode);
         Err(Errno::EROFS)
-    }
-
-    /// Creates an empty file and opens it; in one request where that is possible. Somebody else may have created it
-    /// meanwhile: then that is an error, and [`open_for_writing`](Node::open_for_writing) is the thing to do.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Node::create) and [`open_for_writing`](Node::open_for_writing).
-    fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
-        self.create(name, mode)?.open_for_writing(rights, Contents::Keep)
     }
 
     /// Creates an empty directory in a directory.

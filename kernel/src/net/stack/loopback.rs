@@ -14,7 +14,7 @@ use super::{Slot, Stack, Target};
 use crate::net::connection::Path;
 use crate::net::dispatch::{Segment, SegmentKind};
 use crate::net::error::NetError;
-use crate::net::loopback::{Ends, Kind, kind_of, source_for};
+use crate::net::loopback::{Ends, IS_THERE, Kind, kind_of, source_for};
 use crate::net::signal::Signal;
 
 /// How many packets one poll lets come back, answers among them. The rest keeps its place in the queue.
@@ -30,7 +30,7 @@ impl<S: Signal> Stack<S> {
 
     /// The address from which packets go to this one, which is local.
     pub(super) fn local_source_for(&self, address: IpAddr) -> Option<IpAddr> {
-        source_for(address).or_else(|| self.link.is_own(address).then_some(address))
+        source_for(address).or_else(|| self.link.is_own(address).then_some(address)).filter(|_| IS_THERE)
     }
 
     /// Lets packets come back; answers whether there were any.

@@ -8,7 +8,7 @@ use super::{Kind, Result};
 use crate::fs::fuse::tests::memory::Heap;
 use crate::fs::locks::LockHolder;
 use crate::fs::metadata::{AttributeChanges, Metadata};
-use crate::fs::vfs::{Allocation, Appended, LockKind, LockWait, OpenFile, SeekTarget, Sync};
+use crate::fs::vfs::{Allocation, Appended, FileChanges, LockKind, LockWait, OpenFile, SeekTarget, Sync};
 
 /// As many zeros, at a multiple of that, are a hole.
 pub const BLOCK: usize = 4096;
@@ -61,6 +61,24 @@ impl OpenFile for ModelFile {
         4096
     }
 
+    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64> {
+        self.bytes(|file| {
+            let is_hole = |block: &[u8]| block.len() == BLOCK && block.iter().all(|&byte| byte == 0);
+            let wanted = target == SeekTarget::Hole;
+            let first = offset as usize / BLOCK;
+            if offset >= file.len() as u64 {
+                return Err(Errno::ENXIO);
+            }
+            match file.chunks(BLOCK).enumerate().skip(first).find(|(_, block)| is_hole(block) == wanted) {
+                Some((index, _)) => Ok(offset.max((index * BLOCK) as u64)),
+                None if wanted => Ok(file.len() as u64),
+                None => Err(Errno::ENXIO),
+            }
+        })?
+    }
+}
+
+impl FileChanges for ModelFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
         self.bytes(|file| {
             let start = offset as usize;
@@ -109,22 +127,6 @@ impl OpenFile for ModelFile {
                 file[start.min(end)..end].fill(0);
             }
         })
-    }
-
-    fn seek(&self, offset: u64, target: SeekTarget) -> Result<u64> {
-        self.bytes(|file| {
-            let is_hole = |block: &[u8]| block.len() == BLOCK && block.iter().all(|&byte| byte == 0);
-            let wanted = target == SeekTarget::Hole;
-            let first = offset as usize / BLOCK;
-            if offset >= file.len() as u64 {
-                return Err(Errno::ENXIO);
-            }
-            match file.chunks(BLOCK).enumerate().skip(first).find(|(_, block)| is_hole(block) == wanted) {
-                Some((index, _)) => Ok(offset.max((index * BLOCK) as u64)),
-                None if wanted => Ok(file.len() as u64),
-                None => Err(Errno::ENXIO),
-            }
-        })?
     }
 
     fn copy_to(&self, offset: u64, target: u64, target_offset: u64, length: u64) -> Result<u64> {

@@ -11,7 +11,9 @@ use super::file::ModelFile;
 use super::{Kind, Model, Object, Result};
 use crate::fs::metadata::{AttributeChanges, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
-use crate::fs::vfs::{Collision, Freshness, Node, OpenDirectory, OpenFile, RawEntry, SpecialFile, XattrMode};
+use crate::fs::vfs::{
+    Collision, Freshness, Node, NodeChanges, OpenDirectory, OpenFile, RawEntry, SpecialFile, XattrMode,
+};
 
 pub struct ModelNode {
     pub model: Rc<Model>,
@@ -107,7 +109,9 @@ impl Node for ModelNode {
         };
         Ok(Box::new(ModelListing(names.into_iter().map(entry).collect::<Vec<_>>().into_iter())))
     }
+}
 
+impl NodeChanges for ModelNode {
     fn create(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>> {
         Ok(Rc::new(self.add(name, Kind::File(Vec::new()), mode)?))
     }
