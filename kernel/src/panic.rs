@@ -24,12 +24,17 @@
 //! A backtrace line is two blanks, `#`, the frame's number, one blank and 16 hexadecimal digits after `0x`. Frame 0 of a
 //! fault is the faulting instruction; every other frame is a return address, so the call is just before it.
 //!
+//! An image that is built for size (`cargo xtask build --small`, which sets `toro_small`) says which thread panicked on which
+//! core, and where by its backtrace, but not why: thousands of places that may panic then need neither text nor location,
+//! which is a tenth of the image.
+//!
 //! # How far the backtrace is believed
 //!
 //! It follows frame pointers (`-Cforce-frame-pointers=yes`), which a crash may have damaged. So every frame must lie in
 //! a stack that the kernel knows, above the last one in the same stack, its return address must lie in the kernel's
 //! text, and there are at most [`MAX_FRAMES`] of them.
 
+use core::fmt::Display;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -82,12 +87,24 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let (_, frame) = cpu::stack_registers();
     begin_report();
     let (thread, core) = (crate::sched::current_name(), core_index());
+    describe(thread, core, info);
+    print_backtrace(None, frame);
+    shutdown::exit(shutdown::PANIC)
+}
+
+/// Who panicked, where, and why.
+#[cfg(not(toro_small))]
+fn describe(thread: impl Display, core: usize, info: &PanicInfo<'_>) {
     match info.location() {
         Some(location) => {
             crate::println!("panic in thread `{thread}` on core {core} at {location}: {}", info.message());
         }
         None => crate::println!("panic in thread `{thread}` on core {core}: {}", info.message()),
     }
-    print_backtrace(None, frame);
-    shutdown::exit(shutdown::PANIC)
+}
+
+/// Who panicked. As nothing asks for what the panic says, the linker leaves that out wherever a panic may begin.
+#[cfg(toro_small)]
+fn describe(thread: impl Display, core: usize, _info: &PanicInfo<'_>) {
+    crate::println!("panic in thread `{thread}` on core {core}");
 }

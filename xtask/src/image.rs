@@ -136,6 +136,9 @@ impl Application {
             // Added to those in configuration files.
             cargo.args(["--config", &format!("target.{TARGET}.rustflags=[\"{flags}\"]")]);
         }
+        if args.small {
+            cargo.args(["--config", SMALL_FLAGS]);
+        }
         let prefix = match &self.place {
             Place::Example => {
                 cargo.args(["--package", "toro", "--example", &self.name]);
@@ -144,7 +147,7 @@ impl Application {
             Place::Directory(directory) => {
                 outside_environment(&mut cargo);
                 if args.small && !names_small(directory)? {
-                    cargo.args(SMALL.iter().flat_map(|setting| ["--config", setting]));
+                    cargo.args(SMALL_PROFILE.iter().flat_map(|setting| ["--config", setting]));
                 }
                 "toro/"
             }
@@ -200,8 +203,13 @@ fn outside_environment(cargo: &mut Command) {
     cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_MANIFEST_DIR");
 }
 
+/// What an image for size is compiled with besides, added to the flags of `.cargo/config.toml`: sequences of instructions
+/// that occur several times become functions, functions that are the same become one, and panics do not say why.
+const SMALL_FLAGS: &str = "target.x86_64-unknown-none.rustflags=[\
+    '--cfg=toro_small','-Cllvm-args=-enable-machine-outliner=always','-Clink-arg=--icf=all']";
+
 /// The profile `small` for an application elsewhere, whose `Cargo.toml` need not have one.
-const SMALL: [&str; 4] = [
+const SMALL_PROFILE: [&str; 4] = [
     "profile.small.inherits=\"release\"",
     "profile.small.opt-level=\"z\"",
     "profile.small.lto=\"fat\"",
