@@ -49,6 +49,7 @@ pub mod queues;
 pub mod refusals;
 pub mod resizing;
 pub mod shares;
+pub mod small;
 pub mod sockets;
 pub mod stopping;
 pub mod talk;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Case> {
         other_os::cases(),
         outside::cases(),
         web::cases(),
+        small::cases(),
     ]
     .into_iter()
     .flatten()

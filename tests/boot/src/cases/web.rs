@@ -308,6 +308,31 @@ fn many_connections(tool: &Tool) -> Result<(), String> {
     server.stop()
 }
 
+/// As many downloads of a mebibyte at once, in as many mebibytes, by an image built with these options.
+pub fn sixteen_connections(tool: &Tool, options: &[&str]) -> Result<(), String> {
+    const CONNECTIONS: usize = 16;
+    let share = tempfile::tempdir().map_err(text)?;
+    let body: Vec<u8> = (0..1_u32 << 20).map(|i| (i * 31 + i / 257) as u8).collect();
+    fs::write(share.path().join("file"), &body).map_err(text)?;
+    let memory = ["--memory", "16", "--append", "access-log=off header-timeout=300 idle-timeout=300 write-timeout=300"];
+    let server = Server::start(tool, Some(share.path()), &[options, &memory].concat())?;
+    // All are connected before the first one asks.
+    let mut streams = (0..CONNECTIONS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
+    for stream in &mut streams {
+        stream.write_all(b"GET /file HTTP/1.1\r\nHost: toro\r\n\r\n").map_err(text)?;
+    }
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = streams.iter_mut().map(|stream| scope.spawn(|| read_answer(stream))).collect();
+        for (number, reader) in readers.into_iter().enumerate() {
+            let answer = reader.join().map_err(|_| "a reader panicked")?;
+            let answer = answer.map_err(|error| format!("connection {number}: {error}"))?;
+            expect("body", &(answer == body), &true)?;
+        }
+        Ok::<(), String>(())
+    })?;
+    server.stop()
+}
+
 /// Devices that can only be told to interrupt or not to, instead of when. After each pause the guest sleeps.
 fn without_event_idx(tool: &Tool) -> Result<(), String> {
     let tree = Tree::build(&tree::few())?;
