@@ -9,6 +9,9 @@
 //! hundredth of its code: every type of a tree's keys and values is kilobytes of instructions. Keys that only grow are added at the
 //! end, which moves nothing. Where there may be thousands in any order, take a tree or [`Table`](crate::fs) of hashes.
 
+// What an image has of the kernel may need half of it.
+#![cfg_attr(not(all(feature = "fs", feature = "net")), allow(dead_code))]
+
 use alloc::vec::Vec;
 
 /// See the module.
