@@ -9,6 +9,9 @@
 //! hundredth of its code: every type of a tree's keys and values is kilobytes of instructions. Keys that only grow are added at the
 //! end, which moves nothing. Where there may be thousands in any order, take a tree or [`Table`](crate::fs) of hashes.
 
+// What an image has of the kernel may need half of it.
+#![cfg_attr(not(all(feature = "fs", feature = "net")), allow(dead_code))]
+
 use alloc::vec::Vec;
 
 /// See the module.
@@ -23,8 +26,6 @@ impl<K, V> Default for SortedMap<K, V> {
     }
 }
 
-// Who uses which of these depends on the parts that are in the image.
-#[allow(dead_code)]
 impl<K, V> SortedMap<K, V> {
     /// Empty, without memory.
     pub const fn new() -> Self {
@@ -67,7 +68,6 @@ impl<K, V> SortedMap<K, V> {
     }
 }
 
-#[allow(dead_code)]
 impl<K: Ord, V> SortedMap<K, V> {
     fn position(&self, key: &K) -> Result<usize, usize> {
         match self.pairs.last() {
