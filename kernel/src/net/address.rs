@@ -5,6 +5,7 @@
 //! | none, or `ip=dhcp` | ask a DHCP server, and go on asking until one answers |
 //! | `ip=10.0.2.15/24` | this address, and no way beyond its network |
 //! | `ip=10.0.2.15/24,gw=10.0.2.2` | this address, and a gateway to everywhere else |
+//! | `ip=10.0.2.15/32,gw=10.0.2.2` | this address, alone in its network, and a gateway on the link to everywhere |
 //! | `ip=none` | no IPv4 address |
 //!
 //! Under QEMU's user network the DHCP server is 10.0.2.2 and gives the first guest 10.0.2.15; the second and third
@@ -70,7 +71,8 @@ impl FromStr for Addressing {
         for word in words {
             let word = word.strip_prefix("gw=").ok_or(AddressingError::Unknown)?;
             let router: Ipv4Addr = word.parse().map_err(|_| AddressingError::Gateway)?;
-            let reachable = Ipv4Cidr::new(address, prefix).contains_addr(&router);
+            // A host that is alone in its network has its gateway outside.
+            let reachable = prefix == 32 || Ipv4Cidr::new(address, prefix).contains_addr(&router);
             if gateway.is_some() || !is_host(router) || router == address || !reachable {
                 return Err(AddressingError::Gateway);
             }
@@ -124,6 +126,9 @@ mod tests {
         assert_eq!("none".parse(), Ok(Addressing::None));
         assert_eq!("10.0.2.15/24".parse(), fixed(None));
         assert_eq!("10.0.2.15/24,gw=10.0.2.2".parse(), fixed(Some(Ipv4Addr::new(10, 0, 2, 2))));
+        let gateway = Some(Ipv4Addr::new(172, 31, 1, 1));
+        let alone = Addressing::Static(StaticAddress { address, prefix: 32, gateway });
+        assert_eq!("10.0.2.15/32,gw=172.31.1.1".parse(), Ok(alone));
     }
 
     #[test]

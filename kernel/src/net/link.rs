@@ -16,7 +16,7 @@ use smoltcp::wire::{
 use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
-use super::address::is_host;
+use super::address::{StaticAddress, is_host};
 use super::address6::{is_host6, is_link_local};
 use super::configuration::Configuration;
 use super::neighbor::{self, Notice};
@@ -58,6 +58,19 @@ pub(super) struct Link {
     resolving_until: Option<Instant>,
 }
 
+/// The network of a gateway that is beyond the interface's own, if it is.
+///
+/// Some clouds' DHCP servers give each machine a network of its own, with a prefix of 32 bits, and a gateway outside of it that is on
+/// the link nevertheless. smoltcp believes what a neighbour says only if it shares a network with it. So it is told of one that has
+/// two addresses, the gateway's and the other, which it takes for ours and nobody hears about: requests for it are not answered
+/// (`Stack::resolution_ingress`), and nothing is sent from it.
+fn network_of_gateway(own: StaticAddress) -> Option<Ipv4Cidr> {
+    let gateway = own.gateway.filter(|&gateway| is_host(gateway) && gateway != own.address)?;
+    let other = Ipv4Addr::from(u32::from(gateway) ^ 1);
+    let is_beyond = !Ipv4Cidr::new(own.address, own.prefix.min(32)).contains_addr(&gateway);
+    (is_beyond && is_host(other)).then(|| Ipv4Cidr::new(other, 31))
+}
+
 impl Link {
     pub(super) fn new(device: Box<dyn NetDevice>, seed: u64, now: Instant) -> Self {
         let mut port = Port::new(device);
@@ -95,7 +108,11 @@ impl Link {
 
     /// Whether this is the interface's own address.
     pub(super) fn is_own(&self, address: IpAddr) -> bool {
-        self.interface.ip_addrs().iter().any(|cidr| cidr.address() == address.into())
+        match address {
+            // Behind it there may be the one that gateways beyond the network need.
+            IpAddr::V4(address) => self.address().is_some_and(|own| own.address() == address),
+            IpAddr::V6(_) => self.interface.ip_addrs().iter().any(|cidr| cidr.address() == address.into()),
+        }
     }
 
     /// The address of ours from which a host with this one can be reached, if it can.
@@ -167,10 +184,11 @@ impl Link {
         // More bits than there are name one host.
         let cidrs = ipv4.iter().map(|own| IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix.min(32))));
         let cidrs = cidrs.chain(ipv6.map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix.min(128)))));
+        let cidrs = cidrs.chain(ipv4.and_then(network_of_gateway).map(IpCidr::Ipv4));
         if !cidrs.clone().eq(self.interface.ip_addrs().iter().copied()) {
             self.interface.update_ip_addrs(|addresses| {
                 addresses.clear();
-                // There is room for one of IPv4 and the most that there are of IPv6.
+                // There is room for one of IPv4, the most that there are of IPv6, and a gateway's.
                 addresses.extend(cidrs.take(addresses.capacity()));
             });
         }
@@ -272,4 +290,32 @@ pub(super) fn to_smol(at: Instant) -> SmolInstant {
 /// Rounds nothing: `to_smol` of the result is `at` again.
 pub(super) fn from_smol(at: SmolInstant) -> Instant {
     Instant::from_nanos(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_beyond_the_network_has_one_of_its_own() {
+        let network = |prefix, gateway: [u8; 4]| {
+            let address = Ipv4Addr::new(10, 128, 0, 7);
+            network_of_gateway(StaticAddress { address, prefix, gateway: Some(gateway.into()) })
+        };
+        let of_one = network(32, [10, 128, 0, 1]).unwrap();
+        assert_eq!((of_one.address(), of_one.prefix_len()), (Ipv4Addr::new(10, 128, 0, 0), 31));
+        assert!(
+            of_one.contains_addr(&Ipv4Addr::new(10, 128, 0, 1)) && !of_one.contains_addr(&Ipv4Addr::new(10, 128, 0, 2))
+        );
+        assert!(network(24, [172, 31, 1, 1]).is_some());
+        // Within the network, ourselves, or no host's.
+        assert_eq!(network(24, [10, 128, 0, 1]), None);
+        assert_eq!(network(32, [10, 128, 0, 7]), None);
+        assert_eq!(network(32, [0, 0, 0, 0]), None);
+        assert_eq!(network(32, [0, 0, 0, 1]), None);
+        assert_eq!(
+            network_of_gateway(StaticAddress { address: Ipv4Addr::new(10, 0, 0, 1), prefix: 32, gateway: None }),
+            None
+        );
+    }
 }

@@ -219,7 +219,7 @@ pub(super) fn recipients(
 }
 
 /// Which address an ARP packet is about.
-fn arp_target(frame: &[u8]) -> Option<Ipv4Addr> {
+pub(super) fn arp_target(frame: &[u8]) -> Option<Ipv4Addr> {
     let ethernet = EthernetFrame::new_checked(frame).ok()?;
     let packet = ArpPacket::new_checked(ethernet.payload()).ok()?;
     match ArpRepr::parse(&packet).ok()? {

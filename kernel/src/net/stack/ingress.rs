@@ -15,6 +15,7 @@ use crate::net::flow::Flow;
 use crate::net::link::Link;
 use crate::net::pool::PooledSocket;
 use crate::net::recovery::Advice;
+use crate::net::share::arp_target;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
 
@@ -81,6 +82,8 @@ impl<S: Signal> Stack<S> {
                     self.system_ingress(now, frame);
                 }
             }
+            // smoltcp answers for one address that is not ours; see `Link::configure`.
+            Traffic::Arp if arp_target(&frame).is_none_or(|target| !self.link.is_own(target.into())) => {}
             Traffic::Arp => self.resolution_ingress(now, frame),
             Traffic::Neighbor(neighbor) => self.neighbor_ingress(now, frame, *neighbor),
             Traffic::Router => self.router_ingress(now, &frame),
