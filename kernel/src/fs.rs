@@ -113,6 +113,7 @@ mod mounts;
 mod namespace;
 mod options;
 pub mod path;
+mod pieces;
 mod read_dir;
 mod remote;
 mod scheduler;

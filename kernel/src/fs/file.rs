@@ -11,6 +11,7 @@ use toro_core::DmaBuf;
 
 use super::metadata::Metadata;
 use super::options::{Rights, Stability, WritePosition};
+use super::pieces::one_after_the_other;
 use super::vfs::{Appended, OpenFile, Sync};
 use crate::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Result, Seek, SeekFrom, Write};
 
@@ -272,28 +273,6 @@ impl File {
     }
 }
 
-/// Moves pieces of these lengths, but the empty ones, until one is not moved whole: how many bytes that were. An error behind
-/// the first byte is reported by the next call.
-fn one_after_the_other<P>(
-    pieces: impl Iterator<Item = (usize, P)>,
-    mut transfer: impl FnMut(P) -> Result<usize>,
-) -> Result<usize> {
-    let mut done = 0;
-    for (length, piece) in pieces.filter(|&(length, _)| length > 0) {
-        match transfer(piece) {
-            Ok(count) => {
-                done += count;
-                if count < length {
-                    break;
-                }
-            }
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
-}
-
 impl Read for &File {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let position = self.shared.position.get();
@@ -304,7 +283,7 @@ impl Read for &File {
 
     /// All pieces, one after the other.
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<usize> {
-        one_after_the_other(buffers.iter_mut().map(|piece| (piece.len(), piece)), |piece| self.read(piece))
+        one_after_the_other(buffers.iter_mut().map(|piece| (piece.len(), piece)), |_, piece| self.read(piece))
     }
 }
 
@@ -330,7 +309,7 @@ impl Write for &File {
         if self.write_position()? == WritePosition::End {
             return self.write(&joined(buffers)?);
         }
-        one_after_the_other(buffers.iter().map(|piece| (piece.len(), piece)), |piece| self.write(piece))
+        one_after_the_other(buffers.iter().map(|piece| (piece.len(), piece)), |_, piece| self.write(piece))
     }
 
     /// Does nothing, as in std: nothing is kept back here. See [`File::sync_all`].

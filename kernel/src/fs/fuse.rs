@@ -136,7 +136,7 @@ impl Default for Options {
 /// A mounted FUSE file system.
 pub struct Client {
     connection: Rc<Connection>,
-    session: RefCell<Session>,
+    session: Rc<RefCell<Session>>,
     options: Options,
     read_limit: usize,
     write_limit: usize,
@@ -202,8 +202,8 @@ impl Client {
         let locks = LockTable::new(connection.scheduler());
         let hasher = Hasher::new(connection.now().as_nanos());
         let client = Rc::new(Self {
+            session: connection.begin(session),
             connection,
-            session: RefCell::new(session),
             options,
             read_limit,
             write_limit,

@@ -107,22 +107,20 @@ pub struct CopyFileRange64 {
     pub length: u64,
 }
 
-macro_rules! write_copy {
-    ($copy:expr, $body:expr) => {{
-        let copy = $copy;
-        for offset in [copy.offset, copy.to_offset] {
-            check_range(offset, copy.length)?;
-        }
-        $body.fixed(&WireCopyFileRange {
-            handle: U64::new(copy.handle.0),
-            offset: U64::new(copy.offset),
-            to_node: U64::new(copy.to_node.get()),
-            to_handle: U64::new(copy.to_handle.0),
-            to_offset: U64::new(copy.to_offset),
-            length: U64::new(copy.length),
-            flags: U64::ZERO,
-        })
-    }};
+/// The older operation asks for what the newer one asks for, as long as it is not too much.
+impl From<CopyFileRange> for CopyFileRange64 {
+    fn from(copy: CopyFileRange) -> Self {
+        let CopyFileRange { node, handle, offset, to_node, to_handle, to_offset, length } = copy;
+        Self { node, handle, offset, to_node, to_handle, to_offset, length }
+    }
+}
+
+/// A number of bytes that an answer names, of those that were asked for.
+fn copied<T: Copy + Into<u64>>(count: T, asked: u64) -> Result<T, ReplyError> {
+    if count.into() > asked {
+        return Err(Defect::Copied.into());
+    }
+    Ok(count)
 }
 
 impl Request for CopyFileRange {
@@ -136,7 +134,7 @@ impl Request for CopyFileRange {
         if self.length > Self::MAX_LENGTH {
             return Err(EncodeError::LengthOutOfRange);
         }
-        write_copy!(self, body)
+        CopyFileRange64::from(*self).write_body(body)
     }
 }
 
@@ -150,11 +148,7 @@ impl Operation for CopyFileRange {
 
     fn parse(&self, payload: &[u8]) -> Result<u32, ReplyError> {
         let wire: WireWritten = parse_fixed(payload)?;
-        let copied = wire.size.get();
-        if u64::from(copied) > self.length {
-            return Err(Defect::Copied.into());
-        }
-        Ok(copied)
+        copied(wire.size.get(), self.length)
     }
 }
 
@@ -166,7 +160,18 @@ impl Request for CopyFileRange64 {
     }
 
     fn write_body(&self, body: &mut BodyWriter<'_>) -> Result<(), EncodeError> {
-        write_copy!(self, body)
+        for offset in [self.offset, self.to_offset] {
+            check_range(offset, self.length)?;
+        }
+        body.fixed(&WireCopyFileRange {
+            handle: U64::new(self.handle.0),
+            offset: U64::new(self.offset),
+            to_node: U64::new(self.to_node.get()),
+            to_handle: U64::new(self.to_handle.0),
+            to_offset: U64::new(self.to_offset),
+            length: U64::new(self.length),
+            flags: U64::ZERO,
+        })
     }
 }
 
@@ -180,10 +185,6 @@ impl Operation for CopyFileRange64 {
 
     fn parse(&self, payload: &[u8]) -> Result<u64, ReplyError> {
         let wire: WireCopied64 = parse_fixed(payload)?;
-        let copied = wire.size.get();
-        if copied > self.length {
-            return Err(Defect::Copied.into());
-        }
-        Ok(copied)
+        copied(wire.size.get(), self.length)
     }
 }

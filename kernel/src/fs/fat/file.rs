@@ -10,6 +10,7 @@ use super::file_type;
 use super::node::FatNode;
 use crate::fs::locks::LockHolder;
 use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::pieces::one_after_the_other;
 use crate::fs::vfs::{Allocation, Appended, FileChanges, LockKind, LockWait, OpenDirectory, OpenFile, RawEntry, Sync};
 
 /// The most bytes that are read or written without letting others have a turn with the volume.
@@ -72,22 +73,10 @@ impl OpenFile for FatFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let mut done = 0;
-        for piece in buffer.chunks_mut(PIECE) {
+        one_after_the_other(buffer.chunks_mut(PIECE).map(|piece| (piece.len(), piece)), |done, piece| {
             let at = offset.saturating_add(done as u64);
-            let length = piece.len();
-            match self.node.file_system.with(|volume| volume.read(self.node.node, at, piece)) {
-                Ok(count) => {
-                    done += count;
-                    if count < length {
-                        break;
-                    }
-                }
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+            self.node.file_system.with(|volume| volume.read(self.node.node, at, piece))
+        })
     }
 
     fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {
@@ -109,21 +98,10 @@ impl OpenFile for FatFile {
 impl FileChanges for FatFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
         self.expect_writable()?;
-        let mut done = 0;
-        for piece in bytes.chunks(PIECE) {
+        one_after_the_other(bytes.chunks(PIECE).map(|piece| (piece.len(), piece)), |done, piece| {
             let at = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            match self.node.file_system.with(|volume| volume.write(self.node.node, at, piece)) {
-                Ok(count) => {
-                    done += count;
-                    if count < piece.len() {
-                        break;
-                    }
-                }
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+            self.node.file_system.with(|volume| volume.write(self.node.node, at, piece))
+        })
     }
 
     /// In one turn, however long: nobody else's bytes may get in between.

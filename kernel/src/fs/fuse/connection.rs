@@ -48,11 +48,11 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::time::Duration;
 
 use fuse_proto::ops::Forget;
-use fuse_proto::{Errno, Unique, UniqueAllocator};
+use fuse_proto::{Errno, Session, Unique, UniqueAllocator};
 use toro_core::Instant;
 use toro_core::driver::DeviceFault;
 use toro_core::driver::fuse::{FuseDevice, FuseLimits};
@@ -136,8 +136,8 @@ pub struct Connection {
     forget_batch: Cell<usize>,
     /// How long references that are returned are put off.
     forget_delay: Cell<Duration>,
-    /// Whether FLUSH, sent when nobody waited for the answer, was answered with ENOSYS.
-    no_flush: Cell<bool>,
+    /// The session that has begun on it, to which answers are news that nobody waits for.
+    session: OnceCell<Rc<RefCell<Session>>>,
     /// Whether the server understands INTERRUPT.
     interrupts: Cell<Interrupts>,
     /// Whether the last thing that happened is that somebody waited in vain.
@@ -173,7 +173,7 @@ impl Connection {
             in_flight: Cell::new(0),
             forget_batch: Cell::new(1),
             forget_delay: Cell::new(Duration::ZERO),
-            no_flush: Cell::new(false),
+            session: OnceCell::new(),
             interrupts: Cell::new(Interrupts::Never),
             silent: Cell::new(false),
         })
@@ -184,9 +184,9 @@ impl Connection {
         self.limits
     }
 
-    /// Whether FLUSH is worth a message, as far as the answers to those say that nobody waited for.
-    pub fn has_flush(&self) -> bool {
-        !self.no_flush.get()
+    /// Begins the one session of this connection. It learns from all answers, whoever waits for them.
+    pub fn begin(&self, session: Session) -> Rc<RefCell<Session>> {
+        Rc::clone(self.session.get_or_init(|| Rc::new(RefCell::new(session))))
     }
 
     /// A way to wait for other threads of the core.

@@ -14,6 +14,7 @@ use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
 #[cfg(feature = "fs-write")]
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
+use crate::fs::pieces::one_after_the_other;
 use crate::fs::statistics::Statistics;
 #[cfg(feature = "fs-write")]
 use crate::fs::vfs::SeekTarget;
@@ -232,22 +233,13 @@ impl<C: Carrier> OpenFile for RemoteFile<C> {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let mut done = 0;
-        for piece in buffer.chunks_mut(PIECE) {
+        one_after_the_other(buffer.chunks_mut(PIECE).map(|piece| (piece.len(), piece)), |done, piece| {
             let (at, length) = (offset.saturating_add(done as u64), piece.len());
-            let bytes = match self.handle.call(move |exports, number| exports.read_at(number, at, length)) {
-                Ok(bytes) => bytes,
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            };
+            let bytes = self.handle.call(move |exports, number| exports.read_at(number, at, length))?;
             let count = bytes.len().min(length);
             piece[..count].copy_from_slice(&bytes[..count]);
-            done += count;
-            if count < length {
-                break;
-            }
-        }
-        Ok(done)
+            Ok(count)
+        })
     }
 
     fn read_buffer(&self, offset: u64, length: usize) -> Result<DmaBuf, Errno> {

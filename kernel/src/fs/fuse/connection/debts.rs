@@ -10,7 +10,7 @@ use core::any::Any;
 use fuse_proto::ops::{
     BatchForget, Create, Flush, Forget, Interrupt, Lookup, LookupReply, OpenFlags, Release, ReleaseDir, SetIds,
 };
-use fuse_proto::{Errno, FileHandle, Name, NodeId, Operation, ReplyError, Request, Unique};
+use fuse_proto::{Errno, FileHandle, Name, NodeId, Opcode, Operation, ReplyError, Request, Unique};
 use toro_core::DmaBuf;
 use toro_core::driver::fuse::{FuseRequest, Priority};
 
@@ -139,8 +139,10 @@ impl Connection {
                 }
             }
             Late::Flush(operation) => {
-                if matches!(operation.decode(unique, reply), Err(ReplyError::Remote(Errno::ENOSYS))) {
-                    self.no_flush.set(true);
+                let is_unknown = matches!(operation.decode(unique, reply), Err(ReplyError::Remote(Errno::ENOSYS)));
+                if let Some(session) = self.session.get().filter(|_| is_unknown) {
+                    // What stands in for it is nothing, which is what whoever did not wait has done.
+                    let _ = session.borrow_mut().learn_unsupported(Opcode::Flush);
                 }
             }
             Late::List(operation) => {

@@ -150,8 +150,7 @@ impl FuseFile {
         let handle = self.handle.handle?;
         let is_wanted = self.rights != Rights::Read
             && !self.handle.opened.contains(OpenedFlags::NO_FLUSH)
-            && self.client().plan(Opcode::Flush) == Plan::Send
-            && self.client().connection.has_flush();
+            && self.client().plan(Opcode::Flush) == Plan::Send;
         is_wanted.then(|| Flush { node: self.handle.node.number(), handle, lock_owner: LockOwner::default() })
     }
 

@@ -8,6 +8,7 @@ use fuse_proto::Errno;
 
 use super::{Exports, PIECE, RemoteFile, RemoteNode, owned};
 use crate::fs::metadata::AttributeChanges;
+use crate::fs::pieces::one_after_the_other;
 use crate::fs::remote::Carrier;
 use crate::fs::vfs::{
     Allocation, Appended, Collision, FileChanges, LockKind, LockWait, Node, NodeChanges, SpecialFile, Sync, XattrMode,
@@ -81,21 +82,10 @@ impl<C: Carrier> NodeChanges for RemoteNode<C> {
 
 impl<C: Carrier> FileChanges for RemoteFile<C> {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-        let mut done = 0;
-        for piece in bytes.chunks(PIECE) {
-            let (at, sent) = (offset.saturating_add(done as u64), owned(piece));
-            match sent.and_then(|sent| self.handle.call(move |exports, number| exports.write_at(number, &sent, at))) {
-                Ok(count) => {
-                    done += count.min(piece.len());
-                    if count < piece.len() {
-                        break;
-                    }
-                }
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        one_after_the_other(bytes.chunks(PIECE).map(|piece| (piece.len(), piece)), |done, piece| {
+            let (at, sent) = (offset.saturating_add(done as u64), owned(piece)?);
+            self.handle.call(move |exports, number| exports.write_at(number, &sent, at))
+        })
     }
 
     /// In one piece, however long: nobody else's bytes may get in between.
