@@ -1,4 +1,4 @@
-//! The first serial port, at I/O port 0x3f8. What it is like is in [`crate::uart`].
+//! The first serial port, at I/O port 0x3f8. What it is like is in `uart.rs`.
 
 use toro_core::PortIo;
 

@@ -5,7 +5,7 @@ use toro_core::DmaBuf;
 
 use crate::fs::metadata::{AttributeChanges, Metadata};
 
-/// How much has to be stable after [`OpenFile::sync`].
+/// How much has to be stable after [`FileChanges::sync`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
     /// The contents, and of the rest what it takes to get at them.
@@ -14,7 +14,7 @@ pub enum Sync {
     All,
 }
 
-/// What became of an [`append`](OpenFile::append).
+/// What became of an [`append`](FileChanges::append).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// How many bytes were written.
@@ -118,7 +118,7 @@ pub trait FileChanges {
     ///
     /// # Errors
     ///
-    /// As [`write_at`](OpenFile::write_at).
+    /// As [`write_at`](FileChanges::write_at).
     fn append(&self, bytes: &[u8]) -> Result<Appended, Errno> {
         let _ = bytes;
         Err(Errno::EROFS)
@@ -128,7 +128,7 @@ pub trait FileChanges {
     ///
     /// # Errors
     ///
-    /// As [`write_at`](OpenFile::write_at); the length is unchanged then.
+    /// As [`write_at`](FileChanges::write_at); the length is unchanged then.
     fn set_len(&self, length: u64) -> Result<(), Errno> {
         let _ = length;
         Err(Errno::EROFS)
@@ -148,7 +148,7 @@ pub trait FileChanges {
     ///
     /// # Errors
     ///
-    /// As [`Node::set_attributes`](super::Node::set_attributes).
+    /// As [`Node::set_attributes`](super::NodeChanges::set_attributes).
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         let _ = changes;
         Err(Errno::EROFS)
@@ -158,14 +158,14 @@ pub trait FileChanges {
     ///
     /// # Errors
     ///
-    /// EOPNOTSUPP where the file system cannot; else as [`write_at`](OpenFile::write_at).
+    /// EOPNOTSUPP where the file system cannot; else as [`write_at`](FileChanges::write_at).
     fn allocate(&self, offset: u64, length: u64, how: Allocation) -> Result<(), Errno> {
         let _ = (offset, length, how);
         Err(Errno::EOPNOTSUPP)
     }
 
     /// Copies bytes from this file to one of the same file system without their coming here, and returns how many those
-    /// were; 0 only at the end of this file. `target` is what [`identity`](OpenFile::identity) says of the other one.
+    /// were; 0 only at the end of this file. `target` is what [`identity`](FileChanges::identity) says of the other one.
     ///
     /// # Errors
     ///

@@ -119,7 +119,7 @@ pub trait Node: NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`create`](Node::create) and [`open_for_writing`](Node::open_for_writing).
+    /// As [`create`](NodeChanges::create) and [`open_for_writing`](Node::open_for_writing).
     fn create_and_open(&self, name: &[u8], mode: u32, rights: Rights) -> Result<Box<dyn OpenFile>, Errno> {
         self.create(name, mode)?.open_for_writing(rights, Contents::Keep)
     }
@@ -142,7 +142,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`create`](Node::create).
+    /// As [`create`](NodeChanges::create).
     fn create_directory(&self, name: &[u8], mode: u32) -> Result<Rc<dyn Node>, Errno> {
         let _ = (name, mode);
         Err(Errno::EROFS)
@@ -152,7 +152,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`create`](Node::create), and EPERM where the file system has none.
+    /// As [`create`](NodeChanges::create), and EPERM where the file system has none.
     fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Errno> {
         let _ = (name, target);
         Err(Errno::EROFS)
@@ -162,7 +162,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`create`](Node::create), and EPERM where the file system has none.
+    /// As [`create`](NodeChanges::create), and EPERM where the file system has none.
     fn create_special(&self, name: &[u8], mode: u32, what: SpecialFile) -> Result<(), Errno> {
         let _ = (name, mode, what);
         Err(Errno::EROFS)
@@ -173,7 +173,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`create`](Node::create), EMLINK, and EPERM for a directory or where the file system has no such names.
+    /// As [`create`](NodeChanges::create), EMLINK, and EPERM for a directory or where the file system has no such names.
     fn link(&self, name: &[u8], node: u64) -> Result<(), Errno> {
         let _ = (name, node);
         Err(Errno::EROFS)
@@ -203,7 +203,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`xattr`](Node::xattr).
+    /// As [`xattr`](NodeChanges::xattr).
     fn xattrs(&self) -> Result<Vec<Box<[u8]>>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
@@ -212,7 +212,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`xattr`](Node::xattr), EEXIST or ENODATA as `mode` says, ERANGE and E2BIG for names and values that are too long.
+    /// As [`xattr`](NodeChanges::xattr), EEXIST or ENODATA as `mode` says, ERANGE and E2BIG for names and values that are too long.
     fn set_xattr(&self, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), Errno> {
         let _ = (name, value, mode);
         Err(Errno::EOPNOTSUPP)
@@ -222,7 +222,7 @@ pub trait NodeChanges {
     ///
     /// # Errors
     ///
-    /// As [`xattr`](Node::xattr).
+    /// As [`xattr`](NodeChanges::xattr).
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
         let _ = name;
         Err(Errno::EOPNOTSUPP)

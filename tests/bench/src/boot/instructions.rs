@@ -1,6 +1,6 @@
 //! Guest instructions from the image's first to `main`, to an address on the network, to the first answer; and where they go.
 //!
-//! The kernel executes [marks](Phase) as it comes along, which the counting plugin knows, so the table of phases has what lies
+//! The kernel executes marks as it comes along, which the counting plugin knows, so the table of phases has what lies
 //! between two of them: instructions executed, accesses to devices, and blocks that QEMU had not translated before. Under
 //! emulation the last is what time goes with, as most of a boot is executed once.
 
