@@ -31,12 +31,12 @@ use crate::child;
 use crate::cli::{Machine, Nic, ParentEnd, RunArgs, VirtioInterface, Vmm};
 use crate::disk::{self, Disk, FirstDisk, Format, Place};
 use crate::exit::{self, Failure};
+use crate::guest::{Event, Guest, Monitor, Supervision};
 use crate::image::{self, Application};
 use crate::initrd::Initrd;
 use crate::network::{self, Network, NetworkOption, Wish};
 use crate::ports::HeldPorts;
 use crate::qemu;
-use crate::run::{Guest, Monitor, Supervision};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
 
@@ -154,7 +154,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     };
     let files = Files::write(&vm, &scratch)?;
     let (sender, events) = mpsc::channel();
-    let _signals = StopSignals::forward(sender.clone(), crate::run::Event::Signal)
+    let _signals = StopSignals::forward(sender.clone(), Event::Signal)
         .map_err(|error| Failure::machine(format!("cannot catch signals: {error}")))?;
     let image = image::path_of(&image_file);
     let supervision = Supervision { monitor: MONITOR, image: Some(&image), web: &plan.web, timeout: args.timeout };

@@ -6,7 +6,8 @@
 //!   image      find and build applications         signals    Ctrl-C as an event
 //!   bloat      what takes the space in images
 //!   run        one guest, start to end             symbolize  names for a guest's backtrace
-//!     qemu       its command line                  test, ci   everything, for people and for machines
+//!     guest      followed until it ends            test, ci   everything, for people and for machines
+//!     qemu       its command line
 //!     firecracker  the other monitor
 //!     virtiofsd  the share's server                  tally      what passed
 //!     rust_virtiofsd  the other one, built
@@ -39,6 +40,7 @@ mod exit;
 mod firecracker;
 mod firmware;
 mod fuzz;
+mod guest;
 mod image;
 mod initrd;
 mod network;

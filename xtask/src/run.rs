@@ -7,31 +7,26 @@
 //! ```
 //!
 //! Everything that can be wrong with the input is looked at before anything is installed, built or started. From the
-//! moment the first child runs, one loop on the main thread owns the machine; other threads only read from something
-//! and send events to it. However the loop ends, QEMU is stopped first and virtiofsd, which then ends by itself, second.
+//! moment the first child runs, a [`Guest`] owns the machine; however that ends, QEMU is stopped first and virtiofsd, which
+//! then ends by itself, second.
 //!
-//! Another monitor than QEMU is started by [`crate::firecracker`] and followed by the same loop.
+//! Another monitor than QEMU is started by [`crate::firecracker`] and followed in the same way.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::sync::mpsc;
 
 use crate::accel;
-use crate::backlog;
 use crate::child;
 use crate::cli::{BuildArgs, FirmwareKind, Machine, ParentEnd, RunArgs, VirtioInterface, Vmm};
 use crate::disk::{self, FirstDisk, Place};
-use crate::exit::{self, Failure, FailureKind};
+use crate::exit::{self, Failure};
 use crate::firecracker;
 use crate::firmware::Firmware;
+use crate::guest::{Event, Guest, Monitor, Supervision};
 use crate::image::{self, Application};
 use crate::initrd::Initrd;
 use crate::network::{self, Wish};
@@ -39,13 +34,7 @@ use crate::ports::HeldPorts;
 use crate::qemu::{self, Start, Vm};
 use crate::setup::{self, Needs, Program};
 use crate::signals::StopSignals;
-use crate::symbolize::Symbolizer;
 use crate::virtiofsd::Virtiofsd;
-
-/// How long the monitor may take to obey a request to end.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the loop looks whether the monitor still runs when nothing happens.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs an application; gives its exit status.
 ///
@@ -309,251 +298,10 @@ fn debugger_command(image: Option<&Path>, port: u16) -> String {
     format!("gdb {image} -ex 'target remote 127.0.0.1:{port}'")
 }
 
-/// What can happen while a guest runs.
-pub enum Event {
-    /// The guest wrote a line, here without its end.
-    Line(Vec<u8>),
-    /// The guest's output ended.
-    OutputEnd,
-    /// The monitor itself said something.
-    Message(String),
-    /// The guest answered an HTTP request at this address.
-    WebAnswer(SocketAddr),
-    /// A signal asks the tool to stop.
-    Signal(i32),
-}
-
-/// The program that runs a guest.
-#[derive(Clone, Copy)]
-pub struct Monitor {
-    /// Its name.
-    pub name: &'static str,
-    /// What its own exit status and the guest's last line say of the guest's.
-    pub status: fn(ExitStatus, &str) -> Result<u8, Failure>,
-}
-
-/// What is to be done for a guest while it runs.
-pub struct Supervision<'a> {
-    /// What runs it.
-    pub monitor: Monitor,
-    /// Its image, for the names of its functions, where it was built here.
-    pub image: Option<&'a Path>,
-    /// Where it answers HTTP requests, if it does.
-    pub web: &'a [SocketAddr],
-    /// How many seconds it may take.
-    pub timeout: Option<u64>,
-}
-
-/// A guest that runs.
-pub struct Guest {
-    child: Child,
-    monitor: Monitor,
-    /// For an application that was built, whose names are known.
-    symbolizer: Option<Symbolizer>,
-    /// What the guest wrote last.
-    last_line: String,
-    /// Whether the guest has said that it listens.
-    serving: Arc<AtomicBool>,
-    /// When to give up, and the number of seconds that the user gave.
-    deadline: Option<(Instant, u64)>,
-}
-
-impl Guest {
-    /// Takes charge of the monitor `child`, whose output becomes events.
-    pub fn new(child: Child, supervision: &Supervision<'_>, sender: &Sender<Event>) -> Self {
-        let mut guest = Self {
-            child,
-            monitor: supervision.monitor,
-            symbolizer: supervision.image.map(Symbolizer::new),
-            last_line: String::new(),
-            serving: Arc::new(AtomicBool::new(false)),
-            deadline: supervision.timeout.map(|seconds| (Instant::now() + Duration::from_secs(seconds), seconds)),
-        };
-        guest.forward_output(sender);
-        guest
-    }
-
-    /// Follows the guest until it ends or is to be ended, and makes sure that the monitor has ended then. `first` is a line
-    /// for the user.
-    ///
-    /// # Errors
-    ///
-    /// As for [`run`].
-    pub fn supervise(
-        mut self,
-        supervision: &Supervision<'_>,
-        sender: &Sender<Event>,
-        events: &Receiver<Event>,
-        first: Option<&str>,
-    ) -> Result<u8, Failure> {
-        for &address in supervision.web {
-            if address.ip().is_loopback() {
-                let pid = self.child.id();
-                std::thread::spawn(move || backlog::lengthen(pid, address.port()));
-            }
-            let (serving, sender) = (Arc::clone(&self.serving), sender.clone());
-            std::thread::spawn(move || announce_web_address(address, &serving, &sender));
-        }
-        let result = first.map_or(Ok(()), print_line).and_then(|()| self.follow(events));
-        self.stop();
-        result
-    }
-
-    /// Starts the threads that turn the monitor's output into events.
-    fn forward_output(&mut self, sender: &Sender<Event>) {
-        if let Some(stdout) = self.child.stdout.take() {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                    if sender.send(Event::Line(line)).is_err() {
-                        return;
-                    }
-                }
-                let _ = sender.send(Event::OutputEnd);
-            });
-        }
-        if let Some(stderr) = self.child.stderr.take() {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                    let _ = sender.send(Event::Message(String::from_utf8_lossy(&line).into_owned()));
-                }
-            });
-        }
-    }
-
-    /// Handles events until the guest ends, or is to be ended.
-    fn follow(&mut self, events: &Receiver<Event>) -> Result<u8, Failure> {
-        let mut output_ended = false;
-        loop {
-            match events.recv_timeout(self.patience()) {
-                Ok(Event::Line(line)) => self.show(&line)?,
-                Ok(Event::OutputEnd) => output_ended = true,
-                Ok(Event::Message(message)) => eprintln!("{message}"),
-                Ok(Event::WebAnswer(address)) => print_line(&format!("http://{address}/"))?,
-                Ok(Event::Signal(signal)) => {
-                    return Err(Failure::new(FailureKind::Signal(signal), stop_message(signal)));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => output_ended = true,
-            }
-            // The last lines come before the status: look at it only when there is no more output.
-            if output_ended && let Some(status) = self.child.try_wait().map_err(|error| self.cannot_wait(&error))? {
-                for event in events.try_iter() {
-                    if let Event::Message(message) = event {
-                        eprintln!("{message}");
-                    }
-                }
-                return (self.monitor.status)(status, &self.last_line);
-            }
-            if let Some((deadline, seconds)) = self.deadline
-                && Instant::now() >= deadline
-            {
-                return Err(Failure::new(
-                    FailureKind::Timeout,
-                    format!("the guest did not end within {seconds} seconds"),
-                ));
-            }
-        }
-    }
-
-    /// How long to wait for the next event.
-    fn patience(&self) -> Duration {
-        match self.deadline {
-            Some((deadline, _)) => deadline.saturating_duration_since(Instant::now()).min(LOOK_INTERVAL),
-            None => LOOK_INTERVAL,
-        }
-    }
-
-    /// Shows a line of the guest, with names where it is part of a backtrace.
-    fn show(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-        let annotated = self.symbolizer.as_mut().and_then(|symbolizer| symbolizer.annotate(&line));
-        self.last_line = line.into_owned();
-        if self.last_line.starts_with("listening on ") {
-            self.serving.store(true, Ordering::Relaxed);
-        }
-        print_line(annotated.as_deref().unwrap_or(&self.last_line))
-    }
-
-    fn cannot_wait(&self, error: &std::io::Error) -> Failure {
-        Failure::machine(format!("cannot wait for {}: {error}", self.monitor.name))
-    }
-
-    /// Makes sure that the monitor has ended.
-    fn stop(&mut self) {
-        let _ = child::stop(&mut self.child, STOP_PATIENCE);
-    }
-}
-
-/// Prints a line at once, also into a pipe.
-fn print_line(line: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    // A reader that has gone wants no more: the same wish as Ctrl-C.
-    written.map_err(|error| Failure::new(FailureKind::Signal(13), format!("cannot write to standard output: {error}")))
-}
-
-fn stop_message(signal: i32) -> String {
-    match signal {
-        2 => "stopped by Ctrl-C".to_owned(),
-        other => format!("stopped by signal {other}"),
-    }
-}
-
-/// Asks the guest's web server until it answers, then says so. Ends when something that is no web server answers, when
-/// nobody listens to events any more, or with the process.
-///
-/// It asks when the guest says that it listens, or after a while: QEMU accepts connections before there is anybody to
-/// answer, and delivers their requests late.
-fn announce_web_address(address: SocketAddr, serving: &AtomicBool, sender: &Sender<Event>) {
-    const SILENCE: Duration = Duration::from_secs(5);
-    let started = Instant::now();
-    loop {
-        std::thread::sleep(Duration::from_millis(10));
-        let is_time = serving.load(Ordering::Relaxed) || started.elapsed() > SILENCE;
-        match is_time.then(|| ask(address)).flatten() {
-            None => {}
-            Some(Server::Web) => {
-                let _ = sender.send(Event::WebAnswer(address));
-                return;
-            }
-            Some(Server::Other) => return,
-        }
-    }
-}
-
-/// What has answered a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    /// It speaks HTTP.
-    Web,
-    /// It speaks something else, and need not be asked again.
-    Other,
-}
-
-/// Who answers at `address` within a moment. QEMU accepts a connection to a port of ours even before the guest has a network,
-/// so only an answer counts.
-fn ask(address: SocketAddr) -> Option<Server> {
-    let patience = Duration::from_secs(1);
-    let attempt = || -> std::io::Result<Server> {
-        let mut stream = TcpStream::connect_timeout(&address, patience)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        let request = "HEAD / HTTP/1.1\r\nHost: toro\r\nUser-Agent: cargo-xtask\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes())?;
-        let mut start = [0; 5];
-        stream.read_exact(&mut start)?;
-        Ok(if start == *b"HTTP/" { Server::Web } else { Server::Other })
-    };
-    attempt().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
+    use crate::exit::FailureKind;
 
     #[test]
     fn missing_share_and_file_as_share_are_refused() {
@@ -608,20 +356,5 @@ mod tests {
         let command = |image| debugger_command(Some(Path::new(image)), 1234);
         assert_eq!(command("/a/b-c_1.0"), "gdb /a/b-c_1.0 -ex 'target remote 127.0.0.1:1234'");
         assert_eq!(command("/my app's/$x"), r"gdb '/my app'\''s/$x' -ex 'target remote 127.0.0.1:1234'");
-    }
-
-    #[test]
-    fn only_an_answer_in_http_is_a_web_servers() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let answer = std::thread::spawn(move || {
-            drop(listener.accept().unwrap());
-            for answer in ["ERR unknown command\n", "HTTP/1.1 200 OK\r\n\r\n"] {
-                let (mut stream, _) = listener.accept().unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        assert_eq!([ask(address), ask(address), ask(address)], [None, Some(Server::Other), Some(Server::Web)]);
-        answer.join().unwrap();
     }
 }

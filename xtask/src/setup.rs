@@ -9,17 +9,18 @@
 //! `sudo` without a password, or through `sudo` with one where somebody sits at a terminal. Anywhere else, the tool
 //! prints the commands and stops.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::disk_image::grub;
 use crate::exit::Failure;
-use crate::firmware;
 use crate::image::TARGET;
 use crate::qemu;
 pub use crate::virtiofsd::User;
-use crate::virtiofsd::{Flavour, Virtiofsd};
+
+mod packages;
+mod program;
+
+pub use program::{Program, find_program};
 
 /// What a command needs besides cargo.
 #[derive(Clone, Debug)]
@@ -28,164 +29,6 @@ pub struct Needs {
     pub target_for: Option<PathBuf>,
     /// Programs.
     pub programs: Vec<Program>,
-}
-
-/// A program that distributions package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// qemu-system-x86_64
-    Qemu,
-    /// virtiofsd, and what an ordinary user needs to start the one in C
-    Virtiofsd,
-    /// curl, a client for the web server's tests
-    Curl,
-    /// iperf3, which measures a guest's network
-    Iperf3,
-    /// gdb, to look into a guest
-    Gdb,
-    /// ip, which makes network devices
-    Iproute,
-    /// tshark, which looks into recorded frames
-    Tshark,
-    /// qemu-storage-daemon, a disk for drivers in an ordinary process
-    StorageDaemon,
-    /// mkfs.fat and fsck.fat, which make and check FAT file systems
-    Dosfstools,
-    /// mcopy and its like, which read and write them
-    Mtools,
-    /// c++, which compiles libFuzzer
-    CppCompiler,
-    /// sgdisk, which makes GUID partition tables
-    Gdisk,
-    /// dpdk-testpmd, a network device for drivers in an ordinary process
-    Testpmd,
-    /// fdisk and sfdisk, which make partition tables of both kinds
-    Fdisk,
-    /// What the virtiofsd in Rust is built with
-    VirtiofsdLibraries,
-    /// getfattr, which shows extended attributes
-    Attr,
-    /// GRUB for BIOS and UEFI, and grub-mkimage, which makes programs of it
-    Grub,
-    /// qemu-img, which converts disk images
-    QemuImg,
-    /// OVMF, firmware for machines with UEFI
-    Ovmf,
-    /// cpio, which makes archives
-    Cpio,
-    /// debootstrap, which makes root file systems
-    Debootstrap,
-}
-
-impl Program {
-    /// Whether it is here and usable.
-    fn is_present(self) -> bool {
-        match self {
-            Self::Qemu => qemu::in_path(qemu::PROGRAM).is_some(),
-            Self::Virtiofsd => match Virtiofsd::find() {
-                Some(found) => !wants_uidmap(&found) || qemu::in_path("newuidmap").is_some(),
-                None => false,
-            },
-            Self::Curl => qemu::in_path("curl").is_some(),
-            Self::Iperf3 => qemu::in_path("iperf3").is_some(),
-            Self::Gdb => qemu::in_path("gdb").is_some(),
-            Self::Iproute => qemu::in_path("ip").is_some(),
-            Self::Tshark => qemu::in_path("tshark").is_some(),
-            Self::StorageDaemon => qemu::in_path("qemu-storage-daemon").is_some(),
-            Self::CppCompiler => qemu::in_path("c++").is_some(),
-            Self::Dosfstools => is_installed("mkfs.fat") && is_installed("fsck.fat"),
-            Self::Mtools => is_installed("mcopy"),
-            Self::Gdisk => is_installed("sgdisk"),
-            Self::Testpmd => is_installed("dpdk-testpmd"),
-            Self::Fdisk => is_installed("fdisk") && is_installed("sfdisk"),
-            Self::VirtiofsdLibraries => {
-                quietly(Command::new("pkg-config").args(["--exists", "libseccomp", "libcap-ng"]))
-            }
-            Self::Attr => is_installed("getfattr"),
-            Self::Grub => grub::is_present(),
-            Self::QemuImg => is_installed("qemu-img"),
-            Self::Ovmf => firmware::is_present(),
-            Self::Cpio => is_installed("cpio"),
-            Self::Debootstrap => is_installed("debootstrap"),
-        }
-    }
-
-    /// The name that people use.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Qemu => "QEMU",
-            Self::Virtiofsd => "virtiofsd",
-            Self::Curl => "curl",
-            Self::Iperf3 => "iperf3",
-            Self::Gdb => "gdb",
-            Self::Iproute => "iproute2",
-            Self::Tshark => "tshark",
-            Self::StorageDaemon => "qemu-storage-daemon",
-            Self::Dosfstools => "dosfstools",
-            Self::Mtools => "mtools",
-            Self::CppCompiler => "a C++ compiler",
-            Self::Gdisk => "gdisk",
-            Self::Testpmd => "dpdk-testpmd",
-            Self::Fdisk => "fdisk",
-            Self::VirtiofsdLibraries => "libseccomp and libcap-ng",
-            Self::Attr => "attr",
-            Self::Grub => "GRUB for BIOS and UEFI",
-            Self::QemuImg => "qemu-img",
-            Self::Ovmf => "OVMF",
-            Self::Cpio => "cpio",
-            Self::Debootstrap => "debootstrap",
-        }
-    }
-
-    /// Debian's packages for it. `has_package` tells whether the distribution has a package of some name.
-    fn packages(self, has_package: impl Fn(&str) -> bool) -> Vec<&'static str> {
-        match self {
-            Self::Qemu => vec!["qemu-system-x86"],
-            // A package of its own since Debian 13; part of qemu-system-common before. That one runs for ordinary
-            // users in a user namespace, which uidmap sets up.
-            Self::Virtiofsd if has_package("virtiofsd") => vec!["virtiofsd"],
-            Self::Virtiofsd => match User::current() {
-                User::Root => vec!["qemu-system-common"],
-                User::Ordinary => vec!["qemu-system-common", "uidmap"],
-            },
-            Self::Curl => vec!["curl"],
-            Self::Iperf3 => vec!["iperf3"],
-            Self::Gdb => vec!["gdb"],
-            Self::Iproute => vec!["iproute2"],
-            Self::Tshark => vec!["tshark"],
-            Self::StorageDaemon => vec!["qemu-system-common"],
-            Self::Dosfstools => vec!["dosfstools"],
-            Self::Mtools => vec!["mtools"],
-            Self::CppCompiler => vec!["g++"],
-            Self::Gdisk => vec!["gdisk"],
-            // The program, and the two drivers and the memory pool that it is asked for, which it loads by itself.
-            Self::Testpmd => vec!["dpdk-dev", "librte-net-vhost23", "librte-net-virtio23", "librte-mempool-ring23"],
-            Self::Fdisk => vec!["fdisk"],
-            Self::VirtiofsdLibraries => vec!["libseccomp-dev", "libcap-ng-dev", "pkg-config"],
-            Self::Attr => vec!["attr"],
-            Self::Grub => vec!["grub-common", "grub-pc-bin", "grub-efi-amd64-bin"],
-            Self::QemuImg => vec!["qemu-utils"],
-            Self::Ovmf => vec!["ovmf"],
-            Self::Cpio => vec!["cpio"],
-            Self::Debootstrap => vec!["debootstrap"],
-        }
-    }
-}
-
-/// Whether a program is here that may be one for the administrator, in a directory that is not in everybody's path.
-fn is_installed(program: &str) -> bool {
-    find_program(program).is_some()
-}
-
-/// The file of a program, also of one for the administrator, in a directory that is not in everybody's path.
-pub fn find_program(program: &str) -> Option<PathBuf> {
-    let for_administrators = || ["/usr/sbin", "/sbin"].iter().map(|directory| Path::new(directory).join(program));
-    qemu::in_path(program).or_else(|| for_administrators().find(|file| file.is_file()))
-}
-
-/// Whether an ordinary user can start `found` only with the help of newuidmap.
-fn wants_uidmap(found: &Virtiofsd) -> bool {
-    found.flavour == Flavour::C && User::current() == User::Ordinary
 }
 
 /// Makes sure that everything in `needs` is here, installing what is missing.
@@ -200,7 +43,7 @@ pub fn ensure(needs: &Needs) -> Result<(), Failure> {
     }
     let missing: Vec<_> = needs.programs.iter().copied().filter(|program| !program.is_present()).collect();
     if !missing.is_empty() {
-        install(&missing)?;
+        packages::install(&missing)?;
         if let Some(program) = missing.into_iter().find(|program| !program.is_present()) {
             return Err(Failure::preparation(format!("{} is still missing after its installation", program.name())));
         }
@@ -283,228 +126,9 @@ fn toolchain_command(program: &str, directory: &Path) -> Command {
     command
 }
 
-/// How this process can use the package manager.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Privilege {
-    Root,
-    Sudo,
-    None,
-}
-
-impl Privilege {
-    fn find() -> Self {
-        if User::current() == User::Root {
-            return Self::Root;
-        }
-        if qemu::in_path("sudo").is_none() {
-            return Self::None;
-        }
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let without_password = sudo.status().is_ok_and(|status| status.success());
-        if without_password || std::io::stdin().is_terminal() { Self::Sudo } else { Self::None }
-    }
-
-    fn prefix(self) -> &'static [&'static str] {
-        match self {
-            Self::Root => &[],
-            Self::Sudo | Self::None => &["sudo"],
-        }
-    }
-}
-
-/// Installs `missing` with apt, or prints how to.
-fn install(missing: &[Program]) -> Result<(), Failure> {
-    let names = missing.iter().map(|program| program.name()).collect::<Vec<_>>().join(", ");
-    if qemu::in_path("apt-get").is_none() {
-        eprintln!("xtask: {names} missing, and there is no apt-get here; type the one for this system:");
-        for command in other_systems(missing) {
-            eprintln!("    {command}");
-        }
-        return Err(Failure::preparation(format!("{names} missing")));
-    }
-    let privilege = Privilege::find();
-    let mut packages = packages(missing);
-    let mut refreshed = false;
-    if privilege != Privilege::None && !packages.iter().all(|package| has_candidate(package)) {
-        // A fresh system has no package lists, and cannot tell yet which packages exist.
-        apt(privilege, &["update"])?;
-        refreshed = true;
-        packages = self::packages(missing);
-    }
-    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(&packages);
-    if privilege == Privilege::None {
-        let prefix = privilege.prefix().join(" ");
-        eprintln!("xtask: {names} missing, and apt-get needs root; type:");
-        eprintln!("    {prefix} apt-get update");
-        eprintln!("    {prefix} apt-get {}", arguments.join(" "));
-        return Err(Failure::preparation(format!("{names} missing")));
-    }
-    eprintln!("xtask: {names} missing, installing {}", packages.join(", "));
-    match apt(privilege, &arguments) {
-        Err(_) if !refreshed => {
-            // Old lists name files that the mirrors no longer have.
-            apt(privilege, &["update"])?;
-            apt(privilege, &arguments)
-        }
-        done => done,
-    }
-}
-
-/// Debian's packages for `programs`, each once.
-fn packages(programs: &[Program]) -> Vec<&'static str> {
-    let mut packages: Vec<_> = programs.iter().flat_map(|program| program.packages(has_candidate)).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    packages
-}
-
-/// Whether apt knows a version of `package` to install.
-fn has_candidate(package: &str) -> bool {
-    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").stdin(Stdio::null()).output();
-    output.is_ok_and(|output| {
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.lines().any(|line| line.trim().strip_prefix("Candidate: ").is_some_and(|version| version != "(none)"))
-    })
-}
-
-/// Runs `apt-get`, saying so.
-fn apt(privilege: Privilege, arguments: &[&str]) -> Result<(), Failure> {
-    let mut words = privilege.prefix().to_vec();
-    words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"]);
-    words.extend(arguments);
-    let shown = words.join(" ");
-    eprintln!("xtask: {shown}");
-    let (program, rest) = words.split_first().expect("the words of the command were just put in");
-    let status = Command::new(program).args(rest).stdin(Stdio::null()).stdout(std::io::stderr()).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(Failure::preparation(format!("this failed: {shown}"))),
-    }
-}
-
-/// What to type on systems without apt.
-fn other_systems(missing: &[Program]) -> Vec<String> {
-    // The others have the same name everywhere.
-    let list = |names: [&str; 12]| {
-        let [qemu, virtiofsd, ip, tshark, storage, cpp, gdisk, fdisk, libraries, grub, qemu_img, ovmf] = names;
-        let words: Vec<_> = missing
-            .iter()
-            .map(|program| match program {
-                Program::Qemu => qemu,
-                Program::Virtiofsd => virtiofsd,
-                Program::Curl => "curl",
-                Program::Iperf3 => "iperf3",
-                Program::Gdb => "gdb",
-                Program::Dosfstools => "dosfstools",
-                Program::Mtools => "mtools",
-                Program::Iproute => ip,
-                Program::Tshark => tshark,
-                Program::StorageDaemon => storage,
-                Program::CppCompiler => cpp,
-                Program::Gdisk => gdisk,
-                Program::Testpmd => "dpdk",
-                Program::Fdisk => fdisk,
-                Program::VirtiofsdLibraries => libraries,
-                Program::Attr => "attr",
-                Program::Grub => grub,
-                Program::QemuImg => qemu_img,
-                Program::Ovmf => ovmf,
-                Program::Cpio => "cpio",
-                Program::Debootstrap => "debootstrap",
-            })
-            .collect();
-        words.join(" ")
-    };
-    vec![
-        format!(
-            "sudo dnf install {}",
-            list([
-                "qemu-system-x86-core",
-                "virtiofsd",
-                "iproute",
-                "wireshark-cli",
-                "qemu-img",
-                "gcc-c++",
-                "gdisk",
-                "util-linux",
-                "libseccomp-devel libcap-ng-devel pkgconf",
-                "grub2-tools-minimal grub2-pc-modules grub2-efi-x64-modules",
-                "qemu-img",
-                "edk2-ovmf"
-            ])
-        ),
-        format!(
-            "sudo pacman -S {}",
-            list([
-                "qemu-system-x86",
-                "virtiofsd",
-                "iproute2",
-                "wireshark-cli",
-                "qemu-img",
-                "gcc",
-                "gptfdisk",
-                "util-linux",
-                "libseccomp libcap-ng pkgconf",
-                "grub",
-                "qemu-img",
-                "edk2-ovmf"
-            ])
-        ),
-        format!(
-            "sudo zypper install {}",
-            list([
-                "qemu-x86",
-                "virtiofsd",
-                "iproute2",
-                "wireshark",
-                "qemu-tools",
-                "gcc-c++",
-                "gptfdisk",
-                "util-linux",
-                "libseccomp-devel libcap-ng-devel pkgconf",
-                "grub2 grub2-i386-pc grub2-x86_64-efi",
-                "qemu-tools",
-                "qemu-ovmf-x86_64"
-            ])
-        ),
-        format!(
-            "sudo apk add {}",
-            list([
-                "qemu-system-x86_64",
-                "virtiofsd",
-                "iproute2",
-                "tshark",
-                "qemu-storage-daemon",
-                "g++",
-                "sgdisk",
-                "sfdisk fdisk",
-                "libseccomp-dev libcap-ng-dev pkgconf",
-                "grub grub-bios grub-efi",
-                "qemu-img",
-                "ovmf"
-            ])
-        ),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn virtiofsd_is_a_package_of_its_own_where_the_distribution_has_one() {
-        assert_eq!(Program::Virtiofsd.packages(|name| name == "virtiofsd"), ["virtiofsd"]);
-        assert_eq!(Program::Virtiofsd.packages(|_| false)[0], "qemu-system-common");
-    }
-
-    #[test]
-    fn other_systems_are_told_only_what_is_missing() {
-        let commands = other_systems(&[Program::Virtiofsd]);
-        assert!(commands.contains(&"sudo pacman -S virtiofsd".to_owned()));
-        assert!(commands.iter().all(|command| !command.contains("qemu") && !command.contains("curl")));
-    }
 
     #[test]
     fn host_target_of_this_test_has_its_libraries() {

@@ -236,13 +236,8 @@ fn end_group(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::child::shell;
     use crate::signals::ALONE;
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
 
     #[test]
     fn lines_and_status_of_a_command_are_told() {

@@ -137,12 +137,7 @@ fn announce(name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
+    use crate::child::shell;
 
     #[test]
     fn numbers_of_several_programs_add_up() {

@@ -159,15 +159,11 @@ impl Story {
             }
             6 => self.peer.take_all(),
             7 => self.answer(script.byte().into(), script.byte(), script.long()),
-            8 => {
-                let (id, len) = (script.long(), script.long());
-                self.lie().push(id, len, 1);
-            }
-            9 => self.lie().show(script.word()),
+            8 => self.peer.return_anything(script),
+            9 => self.peer.show_anything(script),
             10 => {
-                let (offset, value) = (script.word().into(), u64::from_le_bytes(script.bytes()));
                 self.is_spoilt = true;
-                self.lie().spoil(offset, value);
+                self.peer.spoil_anything(script);
             }
             11 => {
                 let (offset, value) = (usize::from(script.byte()), script.byte());
@@ -191,11 +187,6 @@ impl Story {
             }
         }
         true
-    }
-
-    fn lie(&mut self) -> &mut Peer {
-        self.peer.is_lenient = true;
-        &mut self.peer
     }
 
     /// What holds at all times.

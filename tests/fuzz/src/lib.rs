@@ -52,6 +52,7 @@ pub mod operations;
 pub mod partitions;
 pub mod pci_capabilities;
 pub mod peer;
+pub mod peers;
 pub mod received_frames;
 pub mod registers;
 pub mod script;

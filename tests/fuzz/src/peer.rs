@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use virtio_queue_rt::FeatureBits;
 use virtio_sim::SimMemory;
 
+use crate::script::Script;
+
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 const INDIRECT: u16 = 4;
@@ -181,6 +183,26 @@ impl Peer {
             }
             count -= bytes;
         }
+    }
+
+    /// Step of a script: something is given back, whatever it is (4 bytes), with some length (4).
+    pub fn return_anything(&mut self, script: &Script<'_>) {
+        self.is_lenient = true;
+        let (id, len) = (script.long(), script.long());
+        self.push(id, len, 1);
+    }
+
+    /// Step of a script: a used index (2 bytes) is shown.
+    pub fn show_anything(&mut self, script: &Script<'_>) {
+        self.is_lenient = true;
+        self.show(script.word());
+    }
+
+    /// Step of a script: the queue's memory is overwritten somewhere (2 bytes) with something (8).
+    pub fn spoil_anything(&mut self, script: &Script<'_>) {
+        self.is_lenient = true;
+        let (offset, value) = (script.word().into(), u64::from_le_bytes(script.bytes()));
+        self.spoil(offset, value);
     }
 
     /// Writes one byte wherever there is memory.

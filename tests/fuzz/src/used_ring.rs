@@ -82,21 +82,15 @@ fn story<P: Load, H: Mark, T: Mark>(
             5 => bench.arm(),
             6 => bench.take_all(),
             7 => bench.complete(script.byte().into(), script.byte().into()),
-            8 => {
-                let (id, len) = (script.long(), script.long());
-                bench.lie().push(id, len, 1);
-            }
-            9 => bench.lie().show(script.word()),
+            8 => bench.lie().return_anything(script),
+            9 => bench.lie().show_anything(script),
             10 => {
                 let (position, id, len) = (script.word(), script.long(), script.long());
                 bench.lie().write_used(position, id, len);
             }
             11 => bench.peer().set_flags(script.word()),
             12 => bench.peer().set_avail_event(script.word()),
-            13 => {
-                let (offset, value) = (script.word().into(), u64::from_le_bytes(script.bytes()));
-                bench.lie().spoil(offset, value);
-            }
+            13 => bench.lie().spoil_anything(script),
             14 => bench.smudge(script.byte().into(), script.byte(), script.byte()),
             _ => {
                 let (which, len) = (script.byte(), script.long());

@@ -36,23 +36,21 @@ use std::collections::{BTreeMap, VecDeque};
 use toro_core::DmaBuf;
 use toro_core::driver::fuse::{FuseDevice, FuseRequest, Priority, RequestId};
 use toro_core::driver::{AttachError, DeviceFault, Refusal};
-use toro_core::pci::msix::MsiMessage;
 use virtio_fs::features::NOTIFICATION;
 use virtio_fs::{Options, VirtioFs};
+use virtio_queue_rt::FeatureBits;
 use virtio_queue_rt::attach::BoxedTransport;
-use virtio_queue_rt::{FeatureBits, Interrupts, MmioTransport, PciTransport};
-use virtio_sim::{Device, MmioModel, PciModel, SimMemory};
+use virtio_sim::{Device, SimMemory};
 
 use crate::clock::CLOCK;
 use crate::peer::Peer;
+use crate::peers::{self, Peers};
 use crate::script::Script;
 
 /// Steps of one input at most.
 const MOST_STEPS: usize = 384;
 /// Rings of all queues, notification buffers, and pools of all sizes.
 const MOST_BLOCKS: usize = 64;
-/// DEVICE_NEEDS_RESET.
-const NEEDS_RESET: u8 = 64;
 
 /// A driver and its device.
 struct Story {
@@ -60,7 +58,7 @@ struct Story {
     device: Device,
     fs: VirtioFs<BoxedTransport>,
     /// High priority, notifications if there are any, requests.
-    peers: Vec<Peer>,
+    peers: Peers,
     in_flight: BTreeMap<u16, Sent>,
     held: VecDeque<DmaBuf>,
     accepted: FeatureBits,
@@ -100,7 +98,7 @@ pub fn body(input: &[u8], memory: &'static SimMemory) -> Option<AttachError> {
         memory,
         device,
         fs,
-        peers: Vec::new(),
+        peers: Peers::default(),
         in_flight: BTreeMap::new(),
         held: VecDeque::new(),
         accepted: FeatureBits::EMPTY,
@@ -139,14 +137,8 @@ fn device(script: &Script<'_>, head: u8) -> Device {
 
 /// The bus that it is on.
 fn transport(device: &Device, head: u8) -> BoxedTransport {
-    let device = device.clone();
-    if head & 1 == 0 {
-        return Box::new(MmioTransport::new(MmioModel::new(device)).expect("sound registers"));
-    }
-    // SAFETY: nothing writes it anywhere.
-    let messages = [unsafe { MsiMessage::new(0xfee0_0000, 0x41) }];
-    let (config, bars) = PciModel::new(device);
-    Box::new(PciTransport::new(&config, &bars, Interrupts::Messages(&messages)).expect("sound registers"))
+    let on_bus = if head & 1 == 0 { peers::on_mmio } else { peers::on_pci };
+    on_bus(device.clone())
 }
 
 impl Story {
@@ -157,9 +149,8 @@ impl Story {
         // What is behind the end reads as zeros.
         let size = [40, 41, 42, 43].map(|at| state.config.get(at).copied().unwrap_or(0));
         self.message_size = u32::from_le_bytes(size) as usize;
-        let ready = state.queues.iter().filter(|queue| queue.is_ready);
-        let places = ready.map(|queue| (queue.size, [queue.descriptors, queue.available, queue.used]));
-        self.peers = places.map(|(size, places)| Peer::new(self.memory, size, places, self.accepted)).collect();
+        drop(state);
+        self.peers = Peers::of(&self.device, self.memory);
         assert!(self.peers.len() >= 2, "a queue is missing");
         assert_eq!(self.fs.has_notifications(), self.accepted.contains(NOTIFICATION));
     }
@@ -179,51 +170,23 @@ impl Story {
                 let is_well = self.noted(|fs| fs.check()).is_some();
                 assert!(!is_well || !self.is_unwell, "HD-ST-4");
             }
-            7 => self.peer(script).take_all(),
+            7 => self.peers.pick(script).take_all(),
             8 => self.answer(script),
-            9 => {
-                let peer = self.lie(script);
-                let (id, len) = (script.long(), script.long());
-                peer.push(id, len, 1);
-            }
-            10 => self.lie(script).show(script.word()),
+            9 => self.peers.pick(script).return_anything(script),
+            10 => self.peers.pick(script).show_anything(script),
             11 => {
                 self.is_spoilt = true;
-                let peer = self.lie(script);
-                let (offset, value) = (script.word().into(), u64::from_le_bytes(script.bytes()));
-                peer.spoil(offset, value);
+                self.peers.pick(script).spoil_anything(script);
             }
-            12 => {
-                let (offset, value) = (usize::from(script.byte()), script.byte());
-                let mut state = self.device.state();
-                let len = state.config.len().max(1);
-                if let Some(byte) = state.config.get_mut(offset % len) {
-                    *byte = value;
-                }
-                state.generation = state.generation.wrapping_add(1);
-                state.interrupt = 3;
-            }
+            12 => peers::change_configuration(&self.device, script),
             13 => {
-                let mut state = self.device.state();
-                state.status |= NEEDS_RESET;
-                state.interrupt = 3;
+                peers::ask_for_reset(&self.device);
                 self.is_unwell = true;
             }
             14 => self.reset(script.byte()),
             _ => self.held.drain(..).for_each(|message| self.fs.recycle(message)),
         }
         true
-    }
-
-    fn peer(&mut self, script: &Script<'_>) -> &mut Peer {
-        let count = self.peers.len();
-        &mut self.peers[usize::from(script.byte()) % count]
-    }
-
-    fn lie(&mut self, script: &Script<'_>) -> &mut Peer {
-        let peer = self.peer(script);
-        peer.is_lenient = true;
-        peer
     }
 
     /// Does something that may find a fault.
@@ -234,7 +197,7 @@ impl Story {
             (Some(known), Err(fault)) => assert_eq!(*fault, known, "a fault stays"),
             (None, Err(DeviceFault::NeedsReset)) => assert!(self.is_unwell, "a wish that nobody had"),
             (None, Err(fault)) => {
-                assert!(self.peers.iter().any(|peer| peer.is_lenient), "a fault out of nothing: {fault}");
+                assert!(self.peers.have_lied(), "a fault out of nothing: {fault}");
             }
             (None, Ok(_)) => {}
         }
@@ -337,7 +300,7 @@ impl Story {
 
     /// The device writes its oldest chain and completes it.
     fn answer(&mut self, script: &Script<'_>) {
-        let peer = self.peer(script);
+        let peer = self.peers.pick(script);
         let len = script.long();
         if peer.chains.is_empty() {
             peer.take_all();
@@ -370,8 +333,7 @@ impl Story {
                 self.peers.iter_mut().for_each(|peer| peer.is_lenient = true);
                 if has_confirmed {
                     // Its queues are gone, and nobody looks at them any more.
-                    self.peers.clear();
-                    self.peers.push(self.nowhere());
+                    self.peers = Peers::only(self.nowhere());
                 }
             }
         }

@@ -36,17 +36,17 @@ use toro_core::driver::net::{
     Burst, Checksum, Frame, MacAddress, NetDevice, Notes, ReceiveFilter, Segmentation, SegmentationKind,
 };
 use toro_core::driver::{AttachError, DeviceFault};
-use toro_core::pci::msix::MsiMessage;
 use virtio_net::wire::{Header, flags};
 use virtio_net::{Options, Switch, VirtioNet, features};
 use virtio_queue_rt::attach::BoxedTransport;
-use virtio_queue_rt::{FeatureBits, Interrupts, LegacyMmioTransport, LegacyPciTransport, MmioTransport, PciTransport};
+use virtio_queue_rt::{FeatureBits, Interrupts, LegacyMmioTransport, LegacyPciTransport};
 use virtio_sim::pci::Vectors;
-use virtio_sim::{Device, LegacyMmioModel, MmioModel, PciModel, SimMemory};
+use virtio_sim::{Device, LegacyMmioModel, PciModel, SimMemory};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::clock::CLOCK;
-use crate::peer::Peer;
+use crate::function::messages;
+use crate::peers::{self, Peers};
 use crate::script::Script;
 
 /// Steps of one input at most.
@@ -62,7 +62,7 @@ struct Story {
     device: Device,
     net: VirtioNet<BoxedTransport>,
     /// Receive, transmit, control if there is one.
-    peers: Vec<Peer>,
+    peers: Peers,
     held: VecDeque<Frame>,
     accepted: FeatureBits,
     header_len: usize,
@@ -95,12 +95,7 @@ pub fn body(input: &[u8], memory: &'static SimMemory) -> Option<AttachError> {
         }
     };
     let accepted = FeatureBits::from_bits(device.state().accepted);
-    let queues = device.state().queues.clone();
-    let peers = queues
-        .iter()
-        .filter(|queue| queue.is_ready)
-        .map(|queue| Peer::new(memory, queue.size, [queue.descriptors, queue.available, queue.used], accepted));
-    let peers: Vec<_> = peers.collect();
+    let peers = Peers::of(&device, memory);
     let is_short = head & 2 != 0 && !accepted.contains(features::MRG_RXBUF);
     let header_len = if is_short { 10 } else { 12 };
     let (held, blocks) = (VecDeque::new(), memory.blocks());
@@ -136,18 +131,14 @@ fn card(script: &Script<'_>, head: u8) -> Device {
 /// The bus that it is on.
 fn transport(device: &Device, head: u8) -> BoxedTransport {
     let device = device.clone();
-    // SAFETY: nothing writes it anywhere.
-    let messages = [unsafe { MsiMessage::new(0xfee0_0000, 0x41) }];
-    let interrupts = Interrupts::Messages(&messages);
     match head & 3 {
-        0 => Box::new(MmioTransport::new(MmioModel::new(device)).expect("sound registers")),
-        1 => {
-            let (config, bars) = PciModel::new(device);
-            Box::new(PciTransport::new(&config, &bars, interrupts).expect("sound registers"))
-        }
+        0 => peers::on_mmio(device),
+        1 => peers::on_pci(device),
         2 => Box::new(LegacyMmioTransport::new(LegacyMmioModel::new(device)).expect("sound registers")),
         _ => {
+            let messages = messages();
             let (config, bars) = PciModel::legacy(device, Vectors::Some(4));
+            let interrupts = Interrupts::Messages(&messages[..1]);
             Box::new(LegacyPciTransport::new(&config, &bars, interrupts).expect("sound registers"))
         }
     }
@@ -181,7 +172,7 @@ impl Story {
                     _ => net.set_large_receive(switch).map(drop),
                 });
             }
-            7 => self.peer(script).take_all(),
+            7 => self.peers.pick(script).take_all(),
             8 => {
                 let (header, claimed) = (script.bytes::<12>(), script.long());
                 self.fill(&header, claimed, claimed);
@@ -189,7 +180,7 @@ impl Story {
             9 => self.honest(script),
             10 => {
                 let (answer, peer) = {
-                    let peer = self.peer(script);
+                    let peer = self.peers.pick(script);
                     (script.byte(), peer)
                 };
                 if let Some(chain) = peer.chains.pop_front() {
@@ -200,49 +191,22 @@ impl Story {
                     peer.push(u32::from(chain.head), 1, 1);
                 }
             }
-            11 => {
-                let peer = self.lie(script);
-                let (id, len) = (script.long(), script.long());
-                peer.push(id, len, 1);
-            }
-            12 => self.lie(script).show(script.word()),
+            11 => self.peers.pick(script).return_anything(script),
+            12 => self.peers.pick(script).show_anything(script),
             13 => {
                 self.is_spoilt = true;
-                let peer = self.lie(script);
-                let (offset, value) = (script.word().into(), u64::from_le_bytes(script.bytes()));
-                peer.spoil(offset, value);
+                self.peers.pick(script).spoil_anything(script);
             }
-            14 => {
-                let (offset, value) = (usize::from(script.byte()), script.byte());
-                let mut state = self.device.state();
-                let len = state.config.len().max(1);
-                if let Some(byte) = state.config.get_mut(offset % len) {
-                    *byte = value;
-                }
-                state.generation = state.generation.wrapping_add(1);
-                state.interrupt = 3;
-            }
+            14 => peers::change_configuration(&self.device, script),
             _ => self.held.clear(),
         }
         true
     }
 
-    fn peer(&mut self, script: &Script<'_>) -> &mut Peer {
-        let count = self.peers.len();
-        &mut self.peers[usize::from(script.byte()) % count]
-    }
-
-    fn lie(&mut self, script: &Script<'_>) -> &mut Peer {
-        let peer = self.peer(script);
-        peer.is_lenient = true;
-        peer
-    }
-
     /// Does something that may find a fault.
     fn noted(&mut self, act: impl FnOnce(&mut VirtioNet<BoxedTransport>) -> Result<(), DeviceFault>) {
         if let Err(fault) = act(&mut self.net) {
-            let has_lied =
-                self.peers.iter().any(|peer| peer.is_lenient) || matches!(fault, DeviceFault::PacketTooLong { .. });
+            let has_lied = self.peers.have_lied() || matches!(fault, DeviceFault::PacketTooLong { .. });
             assert!(has_lied, "a fault out of nothing: {fault}");
             self.fault = Some(fault);
         }

@@ -7,14 +7,14 @@ mod common;
 
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
-use common::{EVENT_IDX, VERSION_1};
+use common::{Buffers, EVENT_IDX, VERSION_1};
 use toro_core::{DmaBuf, DmaPool};
 use virtio_queue_rt::queue::{Cell, Payload};
-use virtio_queue_rt::{Chain, Direction, FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue};
+use virtio_queue_rt::{Chain, Direction};
 use virtio_sim::bounce::{PAGE, WINDOW};
 use virtio_sim::clock::CLOCK;
 use virtio_sim::queue::feature::{IN_ORDER, INDIRECT_DESC};
-use virtio_sim::{BounceMemory, Device, DeviceQueue, MmioModel, PoppedChain, QueueSetup};
+use virtio_sim::{BounceMemory, DeviceQueue, PoppedChain, QueueSetup};
 
 const ACCESS_PLATFORM: u64 = 1 << 33;
 /// Pages in each window.
@@ -28,36 +28,14 @@ const OFFERS: [u64; 4] = [
 ];
 
 /// A running device behind a window, both sides of its one queue, and buffers.
-struct Bench<P: Payload, H: Cell, T: Cell> {
-    memory: &'static BounceMemory,
-    device: Device,
-    running: Running<MmioTransport<MmioModel>>,
-    queue: Virtqueue<P, u32, H, T>,
-    other: DeviceQueue,
-    pool: DmaPool,
-}
+type Bench<P, H, T> = common::Bench<P, u32, H, T, BounceMemory>;
 
 fn bench<P: Payload, H: Cell, T: Cell>(size: u16, features: u64, buffer_size: usize) -> Bench<P, H, T> {
-    let memory = BounceMemory::leak(PAGES);
-    let device = Device::new(4, VERSION_1 | features, &[size], &[]);
-    let transport = MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device");
-    let reset = Reset::new(transport, &CLOCK).expect("it resets");
-    let mut negotiated =
-        reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
-    let queue = negotiated.queue(QueueIndex(0), size, memory).expect("the queue is there");
-    let running = negotiated.run();
-    let other = DeviceQueue::negotiated(memory, device.queue(0), VERSION_1 | features);
-    let pool = DmaPool::new(memory, 2 * usize::from(size), buffer_size).expect("memory");
-    Bench { memory, device, running, queue, other, pool }
+    let buffers = Buffers { count: 2 * usize::from(size), size: buffer_size };
+    common::bench_in(BounceMemory::leak(PAGES), size.into(), features, buffers)
 }
 
 impl<P: Payload, H: Cell, T: Cell> Bench<P, H, T> {
-    fn buffer(&mut self, bytes: &[u8]) -> DmaBuf {
-        let mut buffer = self.pool.take().expect("the pool has twice as many as the queue");
-        buffer.extend(bytes).expect("the buffers are long enough");
-        buffer
-    }
-
     /// All addresses that the device was told: the rings, and the table and the buffers of a chain.
     fn told(&self, chain: &PoppedChain) -> Vec<(u64, usize)> {
         let QueueSetup { size, descriptors, available, used, .. } = self.device.queue(0);

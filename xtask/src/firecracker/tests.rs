@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::exit::FailureKind;
+use crate::guest::Event;
 use crate::network::tap::TapOption;
-use crate::run::Event;
 
 fn given(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()

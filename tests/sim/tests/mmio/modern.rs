@@ -172,7 +172,7 @@ fn mio_13_ini_14_15_a_queue_reset_is_waited_for_and_the_queue_is_made_anew() {
     let (mut running, mut queue) = block.serve(memory);
     let mut pool = DmaPool::new(memory, 4, 64).expect("memory");
     for round in 0..3 {
-        block.ask(&running, &mut queue, &mut pool, memory);
+        ask(&block.device, &running, &mut queue, &mut pool, memory);
         block.device.lie(|lies| lies.slow_queue_reset = 5 * round);
         block.trace.take();
         running.reset_queue(queue, &HASTE, |_, _| {}).expect("it confirms");

@@ -10,7 +10,7 @@ pub use virtio_queue_rt::{
 pub use virtio_sim::device::Lies;
 pub use virtio_sim::{Device, DeviceQueue, LegacyMmioModel, MmioModel, SimMemory};
 
-pub use crate::common::HASTE;
+pub use crate::common::{HASTE, ask};
 pub use crate::trace::{Access, Kind, Trace, Traced};
 
 pub type Queue = Virtqueue<DmaBuf, u32>;
@@ -80,32 +80,11 @@ impl Block {
         let memory = SimMemory::leak();
         let (running, mut queue) = self.serve(memory);
         let mut pool = DmaPool::new(memory, 2, 64).expect("memory");
-        self.ask(&running, &mut queue, &mut pool, memory);
+        ask(&self.device, &running, &mut queue, &mut pool, memory);
         let (_, proof) = running.quiesce(&HASTE).expect("it resets");
         assert!(queue.retire(&proof, |_, _| {}).is_ok());
         drop(pool);
         assert_eq!(memory.blocks(), 0);
-    }
-
-    /// One request through the first queue, just made, and its answer.
-    pub fn ask(
-        &self,
-        running: &Running<BoxedTransport>,
-        queue: &mut Queue,
-        pool: &mut DmaPool,
-        memory: &'static SimMemory,
-    ) {
-        let mut buffer = pool.take().expect("there are two");
-        buffer.set_len(5).expect("buffers have 64 bytes");
-        queue.submit((), buffer, Direction::FromDevice, (), 7).expect("there is room");
-        let wish = queue.publish();
-        running.notify(queue, wish);
-        let mut other = DeviceQueue::new(memory, self.device.queue(0), running.features().contains(EVENT_IDX));
-        let chain = other.pop().expect("it was published");
-        let written = other.write(&chain, b"hello");
-        other.push(u32::from(chain.head), written);
-        let done = queue.poll().expect("an obedient device").expect("it is done");
-        assert_eq!((&done.payload[..], done.cookie), (&b"hello"[..], 7));
     }
 
     /// Makes the first queue of a device that lies; the error.

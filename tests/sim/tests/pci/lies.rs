@@ -76,7 +76,7 @@ fn hd_pci_13_overlapping_blocks_do_no_harm() {
         let memory = SimMemory::leak();
         let (running, mut queue) = function.serve(negotiated, memory);
         let mut pool = DmaPool::new(memory, 2, 64).expect("memory");
-        function.ask(&running, &mut queue, &mut pool, memory);
+        ask(&function.device, &running, &mut queue, &mut pool, memory);
     }
     // The interrupt status over the doorbells of other queues.
     let function = Function::modern();

@@ -67,7 +67,7 @@ fn pci_15_ini_14_15_a_queue_reset_is_waited_for_and_the_queue_is_made_anew() {
     assert!(running.features().contains(FeatureBits::RING_RESET));
     let mut pool = DmaPool::new(memory, 4, 64).expect("memory");
     for round in 0..3 {
-        function.ask(&running, &mut queue, &mut pool, memory);
+        ask(&function.device, &running, &mut queue, &mut pool, memory);
         // One more is in flight and comes back.
         let mut buffer = pool.take().expect("four");
         buffer.extend(b"late").expect("it fits");

@@ -12,7 +12,7 @@ pub use virtio_sim::device::Lies;
 pub use virtio_sim::pci::{PciConfig, Vectors, capability, shared_memory};
 pub use virtio_sim::{Device, DeviceQueue, PciModel, SimMemory};
 
-pub use crate::common::HASTE;
+pub use crate::common::{HASTE, ask};
 pub use crate::trace::{Access, Kind, Trace, Traced};
 
 pub type Queue = Virtqueue<DmaBuf, u32>;
@@ -97,7 +97,7 @@ impl Function {
         assert_eq!(negotiated.config(|config| (config.read8(0), config.read32(4))), Ok((1, 0x0807_0605)));
         let (running, mut queue) = self.serve(negotiated, memory);
         let mut pool = DmaPool::new(memory, 2, 64).expect("memory");
-        self.ask(&running, &mut queue, &mut pool, memory);
+        ask(&self.device, &running, &mut queue, &mut pool, memory);
         let (transport, proof) = running.quiesce(&HASTE).expect("it resets");
         assert!(queue.retire(&proof, |_, _| {}).is_ok());
         drop(pool);
@@ -113,29 +113,6 @@ impl Function {
     ) -> (Running<BoxedTransport>, Queue) {
         let queue = negotiated.queue(QueueIndex(0), 8, memory).expect("it is there");
         (negotiated.run(), queue)
-    }
-
-    /// One request through the first queue, just made, and its answer.
-    pub fn ask(
-        &self,
-        running: &Running<BoxedTransport>,
-        queue: &mut Queue,
-        pool: &mut DmaPool,
-        memory: &'static SimMemory,
-    ) {
-        let mut buffer = pool.take().expect("there are two");
-        buffer.set_len(5).expect("buffers have 64 bytes");
-        queue.submit((), buffer, Direction::FromDevice, (), 7).expect("there is room");
-        let kicks = self.device.state().kicks.len();
-        let wish = queue.publish();
-        running.notify(queue, wish);
-        assert_eq!(self.device.state().kicks[kicks..], [0]);
-        let mut other = DeviceQueue::new(memory, self.device.queue(0), running.features().contains(EVENT_IDX));
-        let chain = other.pop().expect("it was published");
-        let written = other.write(&chain, b"hello");
-        other.push(u32::from(chain.head), written);
-        let done = queue.poll().expect("an obedient device").expect("it is done");
-        assert_eq!((&done.payload[..], done.cookie), (&b"hello"[..], 7));
     }
 
     /// Makes a queue of a device that lies; the error, and what becomes of its memory.

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
-use toro_core::{DmaBuf, DmaPool};
+use toro_core::DmaPool;
 use virtio_queue_rt::queue::{Cell, Payload};
-use virtio_queue_rt::{Chain, FeatureBits, MmioTransport, QueueIndex, Reset, Running, Virtqueue, Wanted};
-use virtio_sim::clock::CLOCK;
-use virtio_sim::queue::feature;
-use virtio_sim::{Device, DeviceQueue, MmioModel, PoppedChain, SimMemory};
+use virtio_queue_rt::{Chain, Wanted};
+use virtio_sim::{PoppedChain, SimMemory};
 
+use crate::common::{Bench, Buffers, bench_in};
+
+pub use crate::common::buffer;
 pub use virtio_sim::queue::feature::{EVENT_IDX, IN_ORDER, INDIRECT_DESC};
 
 /// Header and trailer of most requests.
@@ -23,14 +24,7 @@ pub const RINGS: &[u64] = match cfg!(miri) {
 };
 
 /// A device in service, its queue from both sides, and buffers of 64 bytes.
-pub struct Rig<P: Payload, K, H: Cell = (), T: Cell = ()> {
-    pub memory: &'static SimMemory,
-    pub device: Device,
-    pub running: Running<MmioTransport<MmioModel>>,
-    pub queue: Virtqueue<P, K, H, T>,
-    pub other: DeviceQueue,
-    pub pool: DmaPool,
-}
+pub type Rig<P, K, H = (), T = ()> = Bench<P, K, H, T>;
 
 /// A queue of `size` descriptors of a modern device that offers `features`, all of which are accepted.
 pub fn rig<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Rig<P, K, H, T> {
@@ -39,26 +33,8 @@ pub fn rig<P: Payload, K, H: Cell, T: Cell>(size: u16, features: u64) -> Rig<P, 
 
 /// As [`rig`], for requests of so many buffers.
 pub fn rig_wanting<P: Payload, K, H: Cell, T: Cell>(wanted: Wanted, features: u64) -> Rig<P, K, H, T> {
-    let size = wanted.descriptors;
-    let memory = SimMemory::leak();
-    let device = Device::new(4, feature::VERSION_1 | features, &[size], &[]);
-    let transport = MmioTransport::new(MmioModel::new(device.clone())).expect("a sound device");
-    let reset = Reset::new(transport, &CLOCK).expect("it resets");
-    let mut negotiated =
-        reset.negotiate(FeatureBits::EMPTY, FeatureBits::EMPTY, |bits| bits).expect("it is a modern device");
-    assert_eq!(negotiated.features().bits(), feature::VERSION_1 | features, "all of them are known");
-    let queue = negotiated.queue(QueueIndex(0), wanted, memory).expect("the queue is there");
-    let running = negotiated.run();
-    let other = DeviceQueue::negotiated(memory, device.queue(0), device.state().accepted);
-    let pool = DmaPool::new(memory, 4 * usize::from(size) + 4, 64).expect("memory");
-    Rig { memory, device, running, queue, other, pool }
-}
-
-/// Takes a buffer with these bytes from a pool.
-pub fn buffer(pool: &mut DmaPool, bytes: &[u8]) -> DmaBuf {
-    let mut buffer = pool.take().expect("the pool has four for each descriptor");
-    buffer.extend(bytes).expect("64 bytes are enough");
-    buffer
+    let buffers = Buffers { count: 4 * usize::from(wanted.descriptors) + 4, size: 64 };
+    bench_in(SimMemory::leak(), wanted, features, buffers)
 }
 
 /// A chain with those parts whose bits are set: two readable ones, two writable ones, each of another length.

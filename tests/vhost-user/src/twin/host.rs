@@ -12,7 +12,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::answer::{Answer, Attributes, Outcome};
-use super::operation::{Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes};
+use super::operation::{
+    Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes, set_options,
+};
 use super::ours::{INVALID, user_names};
 
 /// More than the list of an object's attributes takes here, or a value.
@@ -95,7 +97,7 @@ impl<'a> Host<'a> {
             }
             Operation::Open { slot, path, how, mode } => {
                 self.open[*slot] = None;
-                let file = options(*how, *mode).open(self.at(path)).map_err(errno)?;
+                let file = set_options!(std::fs::OpenOptions::new(), *how, *mode).open(self.at(path)).map_err(errno)?;
                 // Linux opens directories for reading; as a file that is nothing that std has a use for.
                 if file.metadata().map_err(errno)?.is_dir() {
                     return Err(raw(Errno::ISDIR));
@@ -193,26 +195,6 @@ impl<'a> Host<'a> {
     fn create(&self, path: &str) -> Result<File, Error> {
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(self.at(path))
     }
-}
-
-fn options(how: How, mode: u32) -> std::fs::OpenOptions {
-    let mut options = std::fs::OpenOptions::new();
-    match how.access {
-        Access::Read => options.read(true),
-        Access::Write => options.write(true),
-        Access::Both => options.read(true).write(true),
-        Access::Append => options.read(true).append(true),
-    };
-    match how.creation {
-        Creation::Never => &mut options,
-        Creation::Missing => options.create(true),
-        Creation::Always => options.create_new(true),
-    };
-    if how.contents == Contents::Truncate {
-        options.truncate(true);
-    }
-    options.mode(mode);
-    options
 }
 
 fn with_file(file: &File, operation: &Operation) -> Outcome {

@@ -55,6 +55,28 @@ pub struct How {
     pub contents: Contents,
 }
 
+/// Options of `toro::fs` or of std, fresh ones, set to this: both have the same methods, and no trait says so.
+macro_rules! set_options {
+    ($options:expr, $how:expr, $mode:expr) => {{
+        let (mut options, how): (_, How) = ($options, $how);
+        match how.access {
+            Access::Read => options.read(true),
+            Access::Write => options.write(true),
+            Access::Both => options.read(true).write(true),
+            Access::Append => options.read(true).append(true),
+        };
+        match how.creation {
+            Creation::Never => &mut options,
+            Creation::Missing => options.create(true),
+            Creation::Always => options.create_new(true),
+        };
+        options.truncate(how.contents == Contents::Truncate);
+        options.mode($mode);
+        options
+    }};
+}
+pub(super) use set_options;
+
 /// What may be done with an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

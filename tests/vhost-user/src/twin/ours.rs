@@ -8,7 +8,9 @@ use toro::fs::{
 use toro::io::{Error, ErrorKind};
 
 use super::answer::{Answer, Attributes, Outcome};
-use super::operation::{Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes};
+use super::operation::{
+    Access, Collision, Contents, Creation, How, Last, Operation, SLOTS, Setting, Space, bytes, set_options,
+};
 
 /// The number for what std calls `InvalidInput` by itself.
 pub const INVALID: i32 = 22;
@@ -78,7 +80,8 @@ impl<'a> Ours<'a> {
             Operation::Pipe { path, mode } => done(files.create_special(path.as_bytes(), *mode, SpecialFile::Fifo)),
             Operation::Open { slot, path, how, mode } => {
                 self.open[*slot] = None;
-                let file = files.open_with(path.as_bytes(), &options(*how, *mode)).map_err(errno)?;
+                let options = set_options!(OpenOptions::new(), *how, *mode);
+                let file = files.open_with(path.as_bytes(), &options).map_err(errno)?;
                 self.open[*slot] = Some(file);
                 Ok(Answer::Done)
             }
@@ -161,26 +164,6 @@ pub fn user_names(names: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
     let mut names: Vec<_> = names.filter(|name| name.starts_with(b"user.")).collect();
     names.sort();
     names
-}
-
-fn options(how: How, mode: u32) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    match how.access {
-        Access::Read => options.read(true),
-        Access::Write => options.write(true),
-        Access::Both => options.read(true).write(true),
-        Access::Append => options.read(true).append(true),
-    };
-    match how.creation {
-        Creation::Never => &mut options,
-        Creation::Missing => options.create(true),
-        Creation::Always => options.create_new(true),
-    };
-    if how.contents == Contents::Truncate {
-        options.truncate(true);
-    }
-    options.mode(mode);
-    options
 }
 
 fn with_file(file: &File, operation: &Operation) -> Outcome {
