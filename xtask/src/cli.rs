@@ -157,7 +157,7 @@ pub struct BuildCommand {
     #[command(flatten)]
     pub build: BuildArgs,
     /// Build every application in kernel/examples
-    #[arg(long, conflicts_with = "app")]
+    #[arg(long, conflicts_with_all = ["app", "without"])]
     pub all: bool,
     /// Print what takes the space: sections, crates and modules, the largest functions
     ///
@@ -183,6 +183,9 @@ pub struct BuildArgs {
     /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
+    /// Leave these out of what kernel/Cargo.toml names for the application: cargo features, separated by commas
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub without: Vec<String>,
 }
 
 impl BuildArgs {
@@ -485,7 +488,7 @@ mod tests {
     fn every_option_of_run_is_understood() {
         let args = run_args(
             "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
-             --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
+             --timeout 5 --append log=off --drivers virtio-net,virtio-fs --without ipv6 -- -S -s"
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ")
@@ -497,7 +500,9 @@ mod tests {
         assert_eq!(args.disks, ["a,ro".parse().unwrap(), "b,if=ata".parse().unwrap()]);
         assert_eq!((args.nics, args.nic), (Some(3), Nic::VirtioLegacy));
         assert_eq!((args.network, args.pcap), ("tap,queues=2".parse().unwrap(), Some(PathBuf::from("a.pcap"))));
-        assert_eq!(args.build.unwrap().drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
+        let build = args.build.unwrap();
+        assert_eq!(build.drivers, Some(vec!["virtio-net".to_owned(), "virtio-fs".to_owned()]));
+        assert_eq!(build.without, ["ipv6"]);
         assert_eq!(args.append.as_deref(), Some("log=off"));
         assert_eq!(args.qemu, ["-S", "-s"]);
     }
@@ -527,6 +532,7 @@ mod tests {
         assert_eq!(build("xtask build hello"), ("hello".to_owned(), false, false));
         assert_eq!(build("xtask build --all --small"), (String::new(), true, true));
         assert!(parse_words("xtask build hello --all").is_err());
+        assert!(parse_words("xtask build --all --without ipv6").is_err());
         assert!(parse_words("xtask run --all").is_err() && parse_words("xtask run").is_err());
     }
 
