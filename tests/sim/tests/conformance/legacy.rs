@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use virtio_queue_rt::transport::{Interface, TransitionalMmio, TransitionalPci, Transport, TransportError};
 use virtio_queue_rt::{FeatureBits, InitError, Interrupts, Reset};
 use virtio_sim::pci::Vectors;
-use virtio_sim::{LegacyMmioModel, MmioModel, PciModel};
+use virtio_sim::{LegacyMmioModel, MmioModel, PciModel, StrictMmio};
 
 use crate::common::transports::{ALL_BUSES, BUSES, Bus, LEGACY_BUSES};
 use crate::rig::*;
@@ -29,6 +29,10 @@ fn transitional(rig: &Rig) -> Box<dyn Transport> {
     let (config, bars) = match rig.bus {
         Bus::Mmio => {
             let registers = Traced { registers: MmioModel::new(device), trace };
+            return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
+        }
+        Bus::Strict => {
+            let registers = Traced { registers: StrictMmio::new(device), trace };
             return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
         }
         Bus::LegacyMmio => {

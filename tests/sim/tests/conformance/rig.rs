@@ -9,7 +9,7 @@ use virtio_queue_rt::{
     PciTransport, QueueIndex, Reset, Running, Virtqueue,
 };
 use virtio_sim::pci::Vectors;
-use virtio_sim::{Device, DeviceQueue, LegacyMmioModel, MmioModel, PciModel, SimMemory};
+use virtio_sim::{Device, DeviceQueue, LegacyMmioModel, MmioModel, PciModel, SimMemory, StrictMmio};
 
 pub use crate::common::HASTE;
 use crate::common::transports::{Bus, message};
@@ -56,6 +56,10 @@ impl Rig {
         match self.bus {
             Bus::Mmio => {
                 let registers = MmioModel::new(self.device.clone());
+                Ok(Box::new(MmioTransport::new(Traced { registers, trace })?))
+            }
+            Bus::Strict => {
+                let registers = StrictMmio::new(self.device.clone());
                 Ok(Box::new(MmioTransport::new(Traced { registers, trace })?))
             }
             Bus::LegacyMmio => {
