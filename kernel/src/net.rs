@@ -25,8 +25,9 @@
 //! # Addresses
 //!
 //! IPv4 from DHCP or from the command line ([`Addressing`], the word `ip=`), IPv6 from routers or from the command line
-//! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are always there, and a socket that is
-//! bound to `[::]` serves both.
+//! ([`Addressing6`], the word `ip6=`), besides a link-local address. Both families are there, and a socket that is bound to
+//! `[::]` serves both. In an image without the feature `ipv6` there is IPv4 alone, as with `ip6=none`: `[::]` stands for all
+//! addresses that there are, and others of IPv6 are those of nobody.
 //!
 //! Not there: putting fragments together, of either family; path MTU discovery (segments are as long as the link allows,
 //! or as the peer's maximum segment size says, which routers in front of narrower links usually lower); the scope of
@@ -52,7 +53,6 @@
 mod acknowledgement;
 mod address;
 mod address6;
-mod advertisement;
 mod checksum;
 #[cfg(target_os = "none")]
 mod company;
@@ -61,18 +61,21 @@ mod configuration;
 mod connection;
 #[cfg(target_os = "none")]
 mod datagram;
-mod discovery;
 mod dispatch;
 mod dns;
 mod echo;
 mod error;
-mod extension;
 mod flow;
 mod headers;
 #[cfg(target_os = "none")]
 mod icmp;
 #[cfg(target_os = "none")]
 mod interface;
+#[cfg(feature = "ipv6")]
+mod ipv6;
+#[cfg(not(feature = "ipv6"))]
+#[path = "net/no_ipv6.rs"]
+mod ipv6;
 mod key_queue;
 mod limits;
 mod link;
@@ -109,6 +112,7 @@ mod timers;
 #[cfg(target_os = "none")]
 mod to_socket_addrs;
 mod udp;
+mod wire;
 
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

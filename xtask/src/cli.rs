@@ -159,7 +159,7 @@ pub struct BuildCommand {
     #[command(flatten)]
     pub build: BuildArgs,
     /// Build every application in kernel/examples
-    #[arg(long, conflicts_with = "app")]
+    #[arg(long, conflicts_with_all = ["app", "without"])]
     pub all: bool,
     /// Print what takes the space: sections, crates and modules, the largest functions
     ///
@@ -185,6 +185,9 @@ pub struct BuildArgs {
     /// Without it an application in kernel/examples has the drivers that kernel/Cargo.toml names for it.
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub drivers: Option<Vec<String>>,
+    /// Leave these out of what kernel/Cargo.toml names for the application: cargo features, separated by commas
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub without: Vec<String>,
 }
 
 impl BuildArgs {

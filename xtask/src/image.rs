@@ -67,11 +67,11 @@ pub struct Application {
 }
 
 impl Application {
-    /// Finds the application that `args` names, and checks that the drivers it lists exist.
+    /// Finds the application that `args` names, and checks that the drivers it lists exist, and what it leaves out can be.
     ///
     /// # Errors
     ///
-    /// An input failure: no such application (the message lists those there are), no such driver.
+    /// An input failure: no such application (the message lists those there are), no such driver, nothing to leave out.
     pub fn find(args: &BuildArgs) -> Result<Self, Failure> {
         let toro = toro_package()?;
         if let Some(drivers) = &args.drivers {
@@ -80,7 +80,10 @@ impl Application {
         let known = examples(&toro);
         if known.contains(&args.app) {
             let table = &toro["metadata"]["toro"]["applications"][&args.app];
-            let features = features::choose(table, args.drivers.as_deref());
+            let mut features = features::choose(table, args.drivers.as_deref());
+            if !args.without.is_empty() {
+                features = Some(features::leave_out(&args.app, features, &args.without, &toro)?);
+            }
             return Ok(Self {
                 name: args.app.clone(),
                 place: Place::Example,
@@ -91,6 +94,13 @@ impl Application {
         }
         let directory = Path::new(&args.app);
         if directory.join("Cargo.toml").is_file() {
+            if !args.without.is_empty() {
+                let message = format!(
+                    "--without is for the applications of this workspace: what {} is built with says its Cargo.toml",
+                    args.app
+                );
+                return Err(Failure::input(message));
+            }
             let directory = directory
                 .canonicalize()
                 .map_err(|error| Failure::input(format!("cannot use {}: {error}", directory.display())))?;
@@ -316,6 +326,7 @@ mod tests {
             dev: false,
             small: false,
             drivers: drivers.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            without: Vec::new(),
         }
     }
 
@@ -370,6 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn what_an_application_has_can_be_left_out_unless_it_is_needed() {
+        let without = |app: &str, drivers: Option<&[&str]>, parts: &[&str]| {
+            let without = parts.iter().map(|part| (*part).to_owned()).collect();
+            Application::find(&BuildArgs { without, ..arguments(app, drivers) }).map(|found| found.features.unwrap())
+        };
+        let small = without("static-web-server", Some(&["virtio-net", "virtio-fs"]), &["ipv6"]).unwrap();
+        assert_eq!(small, ["fs", "net", "virtio-fs", "virtio-net"]);
+        for (app, part, words) in [
+            ("static-web-server", "ipv7", ["`ipv7`", "ipv6"]),
+            ("hello", "ipv6", ["`ipv6`", "nothing"]),
+            ("static-web-server", "fs", ["`fs`", "static-web-server needs it"]),
+            ("kernel-tests", "block", ["`block`", "kernel-tests needs it"]),
+        ] {
+            let message = without(app, None, &[part]).unwrap_err().to_string();
+            assert!(words.iter().all(|word| message.contains(word)) && !message.contains('\n'), "{message}");
+        }
+        let message = without("tcp-echo", None, &["loopback", "e1000", "ipv6", "loopback"]).unwrap();
+        assert_eq!(message, ["net", "virtio-net"]);
+    }
+
+    #[test]
     fn directory_with_a_manifest_is_an_application() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("src")).unwrap();
@@ -380,6 +412,9 @@ mod tests {
         let found = Application::find(&arguments(directory.path().to_str().unwrap(), None)).unwrap();
         assert_eq!((found.name.as_str(), found.http_port), ("mine", Some(8000)));
         assert_eq!(found.directory(), directory.path().canonicalize().unwrap());
+        let mut args = arguments(directory.path().to_str().unwrap(), None);
+        args.without = vec!["ipv6".to_owned()];
+        assert!(Application::find(&args).unwrap_err().to_string().contains("--without"));
     }
 
     #[test]

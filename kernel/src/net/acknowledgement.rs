@@ -3,11 +3,12 @@
 use core::net::SocketAddr;
 
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl,
-    TcpPacket, TcpRepr, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber,
 };
 
 use super::offload::checksums;
+use super::wire;
 
 /// What a bare acknowledgement says, and between whom.
 #[derive(Clone, Copy)]
@@ -42,7 +43,7 @@ impl Acknowledgement {
             timestamp: None,
             payload: &[],
         };
-        let (source, destination) = (IpAddress::from(self.source.ip()), IpAddress::from(self.destination.ip()));
+        let (source, destination) = (wire::address(self.source.ip()), wire::address(self.destination.ip()));
         let ip = IpRepr::new(source, destination, IpProtocol::Tcp, tcp.buffer_len(), 64);
         let ethertype = if self.source.is_ipv4() { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
         let ethernet = EthernetRepr { src_addr: from, dst_addr: to, ethertype };

@@ -13,8 +13,6 @@ use core::fmt;
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-use smoltcp::wire::Ipv6Cidr;
-
 /// Where the interface's IPv6 addresses come from.
 ///
 /// ```text
@@ -65,7 +63,7 @@ impl FromStr for Addressing6 {
         for word in words {
             let word = word.strip_prefix("gw=").ok_or(Addressing6Error::Unknown)?;
             let router: Ipv6Addr = word.parse().map_err(|_| Addressing6Error::Gateway)?;
-            let reachable = is_link_local(router) || Ipv6Cidr::new(address, prefix).contains_addr(&router);
+            let reachable = is_link_local(router) || is_in_network(router, address, prefix);
             if gateway.is_some() || !is_host6(router) || router == address || !reachable {
                 return Err(Addressing6Error::Gateway);
             }
@@ -79,6 +77,11 @@ impl FromStr for Addressing6 {
 /// that stands for an IPv4 address.
 pub(super) fn is_host6(address: Ipv6Addr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || address.to_ipv4_mapped().is_some())
+}
+
+/// Whether an address is in the network of which another is, with a prefix of 1 to 128 bits.
+fn is_in_network(address: Ipv6Addr, other: Ipv6Addr, prefix: u8) -> bool {
+    (address.to_bits() ^ other.to_bits()) >> (128 - u32::from(prefix)) == 0
 }
 
 /// Whether an address is valid on the link only (RFC 4291 §2.5.6).

@@ -13,7 +13,7 @@
 //!      +------- anything else                  --> Foreign
 //! ```
 //!
-//! IPv6 packets come here without extension headers: [`extension`](super::extension) has taken them off. Checksums have
+//! IPv6 packets come here without extension headers: [`ipv6`](super::ipv6) has taken them off. Checksums have
 //! been looked at before ([`Port::receive_frame`](super::port::Port::receive_frame)).
 //!
 //! What is dropped here is what smoltcp would misunderstand (fragments: it is built without reassembly and would take them
@@ -22,17 +22,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, Icmpv6Message, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber,
-    UdpPacket,
-};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket, TcpSeqNumber, UdpPacket};
 use toro_core::driver::net::MacAddress;
 
-use super::address6::is_host6;
 use super::echo;
 use super::flow::Flow;
 use super::headers::{ETHERNET, IPV4, TCP};
-use super::neighbor::{self, Neighbor};
+use super::ipv6;
+use super::neighbor::Neighbor;
 use super::refusal::{self, Datagram};
 
 /// Flags of TCP.
@@ -43,6 +40,7 @@ const ACK: u8 = 16;
 
 /// Where a received frame belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "ipv6"), expect(dead_code, reason = "some of it is there with IPv6 only"))]
 pub(super) enum Traffic {
     /// A TCP segment for this host.
     Tcp(Segment),
@@ -185,10 +183,7 @@ fn classify_any(frame: &[u8], mac: MacAddress) -> Traffic {
             let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return Traffic::Foreign };
             classify_ipv4(&ip, ethernet.dst_addr().0 == mac.0)
         }
-        EthernetProtocol::Ipv6 => match Ipv6Packet::new_checked(ethernet.payload()) {
-            Ok(ip) if ip.version() == 6 => classify_ipv6(&ip, ethernet.dst_addr().0 == mac.0),
-            _ => Traffic::Foreign,
-        },
+        EthernetProtocol::Ipv6 => ipv6::classify(ethernet.payload(), ethernet.dst_addr().0 == mac.0),
         _ => Traffic::Foreign,
     }
 }
@@ -215,51 +210,14 @@ fn classify_ipv4(ip: &Ipv4Packet<&[u8]>, to_us: bool) -> Traffic {
     }
 }
 
-fn classify_ipv6(ip: &Ipv6Packet<&[u8]>, to_us: bool) -> Traffic {
-    let (source, destination) = (ip.src_addr(), ip.dst_addr());
-    // Nor does a host speak to itself on a wire.
-    if !is_host6(destination) && !destination.is_multicast() || source == destination {
-        return Traffic::Foreign;
-    }
-    if !is_host6(source) {
-        // Only who has no address yet may speak from none.
-        let probe = neighbor::parse(ip).filter(|_| source.is_unspecified() && ip.next_header() == IpProtocol::Icmpv6);
-        return probe.map_or(Traffic::Foreign, Traffic::Neighbor);
-    }
-    let ends = [source.into(), destination.into()];
-    match ip.next_header() {
-        IpProtocol::Tcp => classify_tcp(ip.payload(), ends, to_us),
-        IpProtocol::Udp => classify_udp(ip.payload(), ends),
-        IpProtocol::Icmpv6 => classify_icmpv6(ip),
-        _ => Traffic::Foreign,
-    }
-}
-
-fn classify_icmpv6(ip: &Ipv6Packet<&[u8]>) -> Traffic {
-    let Some(&kind) = ip.payload().first() else { return Traffic::Foreign };
-    match Icmpv6Message::from(kind) {
-        Icmpv6Message::EchoRequest => Traffic::System,
-        Icmpv6Message::EchoReply => {
-            echo::reply_identifier(ip.payload(), echo::REPLY6).map_or(Traffic::Foreign, Traffic::Echo)
-        }
-        Icmpv6Message::MldQuery => Traffic::Query,
-        Icmpv6Message::RouterAdvert => Traffic::Router,
-        Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert => {
-            neighbor::parse(ip).map_or(Traffic::Foreign, Traffic::Neighbor)
-        }
-        Icmpv6Message::DstUnreachable => refusal::parse6(ip).map_or(Traffic::Foreign, Traffic::Refusal),
-        _ => Traffic::Foreign,
-    }
-}
-
-fn classify_tcp(payload: &[u8], [source, destination]: [IpAddr; 2], to_us: bool) -> Traffic {
+pub(super) fn classify_tcp(payload: &[u8], [source, destination]: [IpAddr; 2], to_us: bool) -> Traffic {
     match TcpPacket::new_checked(payload) {
         Ok(tcp) if to_us => Traffic::Tcp(describe(&tcp, source, destination)),
         _ => Traffic::Foreign,
     }
 }
 
-fn classify_udp(payload: &[u8], [_, destination]: [IpAddr; 2]) -> Traffic {
+pub(super) fn classify_udp(payload: &[u8], [_, destination]: [IpAddr; 2]) -> Traffic {
     match UdpPacket::new_checked(payload) {
         Ok(udp) => Traffic::Udp(SocketAddr::new(destination, udp.dst_port())),
         Err(_) => Traffic::Foreign,
@@ -292,8 +250,8 @@ pub(super) fn udp_source(frame: &[u8]) -> Option<SocketAddr> {
             Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
         }
         EthernetProtocol::Ipv6 => {
-            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            Some(SocketAddr::new(ip.src_addr().into(), ports(ip.payload())?))
+            let (source, payload) = ipv6::source_and_payload(ethernet.payload())?;
+            Some(SocketAddr::new(source.into(), ports(payload)?))
         }
         _ => None,
     }

@@ -33,6 +33,8 @@ mod message;
 #[cfg(target_os = "none")]
 mod resolve;
 
+pub(super) use message::Kind;
+
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[cfg(target_os = "none")]

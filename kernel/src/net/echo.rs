@@ -10,11 +10,13 @@ use core::net::IpAddr;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp;
-use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, Ipv6Address};
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr};
 
 use super::error::NetError;
+use super::ipv6;
 use super::pool::buffer;
 use super::signal::Signal;
+use super::wire;
 
 /// Bytes of requests or of replies that can wait.
 const WAITING: usize = 16 << 10;
@@ -70,7 +72,7 @@ impl<S: Signal> EchoEndpoint<S> {
 
     /// Queues a request.
     pub(super) fn send(&mut self, request: &[u8]) -> Result<(), NetError> {
-        let peer = IpAddress::from(self.peer);
+        let peer = wire::address(self.peer);
         if request.len() > WAITING {
             return Err(NetError::MessageTooLong);
         }
@@ -104,13 +106,7 @@ fn read(bytes: &[u8], from: IpAddr) -> Option<(u16, &[u8])> {
             Icmpv4Repr::EchoReply { seq_no, data, .. } => Some((seq_no, data)),
             _ => None,
         },
-        IpAddr::V6(from) => {
-            let packet = Icmpv6Packet::new_checked(bytes).ok()?;
-            match Icmpv6Repr::parse(&from, &Ipv6Address::UNSPECIFIED, &packet, &ignored).ok()? {
-                Icmpv6Repr::EchoReply { seq_no, data, .. } => Some((seq_no, data)),
-                _ => None,
-            }
-        }
+        IpAddr::V6(from) => ipv6::read_echo(bytes, from),
     }
 }
 
@@ -124,13 +120,7 @@ pub(super) fn request(to: IpAddr, identifier: u16, sequence: u16, data: &[u8]) -
             repr.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes[..]), &ignored);
             bytes
         }
-        IpAddr::V6(to) => {
-            let repr = Icmpv6Repr::EchoRequest { ident: identifier, seq_no: sequence, data };
-            let mut bytes = vec![0; repr.buffer_len()];
-            let packet = &mut Icmpv6Packet::new_unchecked(&mut bytes[..]);
-            repr.emit(&Ipv6Address::UNSPECIFIED, &to, packet, &ignored);
-            bytes
-        }
+        IpAddr::V6(to) => ipv6::echo_request(to, identifier, sequence, data),
     }
 }
 

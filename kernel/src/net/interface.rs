@@ -18,11 +18,13 @@ use core::str::FromStr;
 use toro_core::driver::net::{MacAddress, NetDevice};
 
 use super::address::Addressing;
+use super::address6::Addressing6;
 use super::company::{Group, Place};
 use super::config::Config;
 use super::configuration::{Configuration, DNS_PORT, MOST_DNS_SERVERS};
 use super::error::NetError;
 use super::flow::mix;
+use super::ipv6;
 use super::limits::{Limits, number};
 use super::no_wire::NoWire;
 use super::patience::Wait;
@@ -305,7 +307,7 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
         return Err(ErrorKind::AlreadyExists.into());
     }
     let addressing = if seat.index() == 0 { word(name, "ip", "asking a DHCP server") } else { Addressing::Shared };
-    let addressing6 = word(name, "ip6", "asking routers");
+    let addressing6 = if ipv6::IS_THERE { word(name, "ip6", "asking routers") } else { Addressing6::None };
     let DnsServers(dns_servers) = word(name, "dns", "knowing none");
     let mac = device.mac();
     let config = Config { addressing, addressing6, dns_servers, seat, ..config(mac) };

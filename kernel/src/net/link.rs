@@ -5,25 +5,27 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{
-    HardwareAddress, IPV4_HEADER_LEN, IPV6_HEADER_LEN, IPV6_MIN_MTU, IpCidr, Ipv4Cidr, Ipv6Cidr, UDP_HEADER_LEN,
-};
+use smoltcp::wire::{HardwareAddress, IPV4_HEADER_LEN, IpCidr, Ipv4Cidr, UDP_HEADER_LEN};
 use toro_core::Instant;
 use toro_core::driver::net::{Frame, MacAddress, NetDevice};
 
 use super::address::{StaticAddress, is_host};
-use super::address6::{is_host6, is_link_local};
 use super::configuration::Configuration;
-use super::neighbor::{self, Notice};
+use super::headers::IPV6;
+use super::ipv6;
+use super::neighbor;
 use super::port::{Port, Wish, ethernet_address};
+use super::wire;
 
 /// Length of an Ethernet header.
 const ETHERNET_HEADER_LEN: usize = 14;
+/// The least that a link of IPv6 carries (RFC 8200 §5).
+const IPV6_LEAST_MTU: usize = 1280;
 /// How many segments one socket may send before the next one has its turn.
 pub(super) const TURN: usize = 64;
 /// When to look again at a socket that wants to send at once and yet does not: smoltcp ought to prevent it.
@@ -95,15 +97,12 @@ impl Link {
 
     /// Whether frames are long enough for IPv6 (RFC 8200 §5).
     pub(super) fn carries_ipv6(&self) -> bool {
-        self.port.max_frame() >= ETHERNET_HEADER_LEN + IPV6_MIN_MTU
+        self.port.max_frame() >= ETHERNET_HEADER_LEN + IPV6_LEAST_MTU
     }
 
     /// The interface's IPv4 address, once it has one.
     fn address(&self) -> Option<Ipv4Cidr> {
-        self.interface.ip_addrs().iter().find_map(|cidr| match cidr {
-            IpCidr::Ipv4(cidr) => Some(*cidr),
-            IpCidr::Ipv6(_) => None,
-        })
+        self.interface.ip_addrs().iter().find_map(wire::network4)
     }
 
     /// Whether this is the interface's own address.
@@ -111,7 +110,7 @@ impl Link {
         match address {
             // Behind it there may be the one that gateways beyond the network need.
             IpAddr::V4(address) => self.address().is_some_and(|own| own.address() == address),
-            IpAddr::V6(_) => self.interface.ip_addrs().iter().any(|cidr| cidr.address() == address.into()),
+            IpAddr::V6(_) => self.interface.ip_addrs().iter().any(|cidr| cidr.address() == wire::address(address)),
         }
     }
 
@@ -119,7 +118,10 @@ impl Link {
     pub(super) fn source_for(&self, address: IpAddr) -> Option<IpAddr> {
         match address {
             IpAddr::V4(address) => self.source4_for(address).map(IpAddr::V4),
-            IpAddr::V6(address) => self.source6_for(address).map(IpAddr::V6),
+            IpAddr::V6(address) => {
+                let is_other = !self.is_own(address.into());
+                ipv6::source_for(&self.interface, address).filter(|_| is_other).map(IpAddr::V6)
+            }
         }
     }
 
@@ -130,23 +132,6 @@ impl Link {
             && own.broadcast() != Some(address)
             && (own.contains_addr(&address) || self.interface.routes().get_default_ipv4_route().is_some());
         is_reachable.then(|| own.address())
-    }
-
-    fn source6_for(&self, address: Ipv6Addr) -> Option<Ipv6Addr> {
-        if !is_host6(address) || self.is_own(address.into()) || !self.has_ipv6() {
-            return None;
-        }
-        let on_link = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address.into()));
-        if !on_link && self.interface.routes().get_default_ipv6_route().is_none() {
-            return None;
-        }
-        let source = self.interface.get_source_address_ipv6(&address);
-        // What comes from a link-local address is not answered from beyond the link.
-        (is_link_local(source) == is_link_local(address)).then_some(source)
-    }
-
-    fn has_ipv6(&self) -> bool {
-        self.interface.ipv6_addr().is_some()
     }
 
     /// Whether everybody on the network hears what is sent to this address.
@@ -161,29 +146,31 @@ impl Link {
             IpAddr::V4(group) => self
                 .address()
                 .is_some_and(|own| group.is_broadcast() || group.is_multicast() || own.broadcast() == Some(group)),
-            IpAddr::V6(group) => group.is_multicast() && self.has_ipv6(),
+            IpAddr::V6(group) => group.is_multicast() && ipv6::is_on(&self.interface),
         };
         to_many || self.source_for(address).is_some()
     }
 
     /// The longest datagram to this address that a frame can carry.
     pub(super) fn max_datagram(&self, address: IpAddr) -> usize {
-        let header = if address.is_ipv4() { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
+        let header = if address.is_ipv4() { IPV4_HEADER_LEN } else { IPV6 };
         self.port.max_frame() - ETHERNET_HEADER_LEN - header - UDP_HEADER_LEN
     }
 
-    /// Tells the neighbours something.
-    pub(super) fn tell(&mut self, notice: Notice) {
-        neighbor::tell(&mut self.port, self.mac, notice);
+    /// Tells the neighbours that an address is ours.
+    pub(super) fn announce(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => neighbor::announce4(&mut self.port, self.mac, address),
+            IpAddr::V6(address) => ipv6::announce(&mut self.port, self.mac, address),
+        }
     }
 
     /// Gives the interface its addresses and routes. Addresses that no host can have are not accepted.
     pub(super) fn configure(&mut self, configuration: &Configuration) {
         let ipv4 = configuration.ipv4.filter(|own| is_host(own.address));
-        let ipv6 = configuration.ipv6.iter().filter(|own| is_host6(own.address));
         // More bits than there are name one host.
         let cidrs = ipv4.iter().map(|own| IpCidr::Ipv4(Ipv4Cidr::new(own.address, own.prefix.min(32))));
-        let cidrs = cidrs.chain(ipv6.map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix.min(128)))));
+        let cidrs = cidrs.chain(ipv6::networks(configuration));
         let cidrs = cidrs.chain(ipv4.and_then(network_of_gateway).map(IpCidr::Ipv4));
         if !cidrs.clone().eq(self.interface.ip_addrs().iter().copied()) {
             self.interface.update_ip_addrs(|addresses| {
@@ -194,14 +181,11 @@ impl Link {
         }
         let routes = self.interface.routes_mut();
         routes.remove_default_ipv4_route();
-        routes.remove_default_ipv6_route();
-        // There is no other route, and room for both.
+        // There is no other route but one of IPv6, and room for both.
         if let Some(gateway) = ipv4.and_then(|own| own.gateway).filter(|&gateway| is_host(gateway)) {
             let _ = routes.add_default_ipv4_route(gateway);
         }
-        if let Some(gateway) = configuration.gateway6.filter(|&gateway| is_host6(gateway)) {
-            let _ = routes.add_default_ipv6_route(gateway);
-        }
+        ipv6::set_gateway(routes, configuration);
     }
 
     /// Lets smoltcp be a member of these groups, besides those of our addresses, and of no others.
@@ -209,12 +193,12 @@ impl Link {
         let left = self.groups.iter().filter(|group| !groups.clone().any(|other| other == **group));
         for &group in left {
             // It fails for what is no group only, which none of them is.
-            let _ = self.interface.leave_multicast_group(group);
+            let _ = self.interface.leave_multicast_group(wire::address(group));
         }
         self.groups.clear();
         for group in groups {
             // There is room for the most that there can be.
-            let _ = self.interface.join_multicast_group(group);
+            let _ = self.interface.join_multicast_group(wire::address(group));
             self.groups.push(group);
         }
     }

@@ -32,12 +32,14 @@ use core::num::NonZeroU8;
 use smoltcp::iface::{Config, Context, Interface, PollResult, SocketSet};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant as SmolInstant;
-use smoltcp::wire::{HardwareAddress, IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket, UdpRepr};
+use smoltcp::wire::{HardwareAddress, IpProtocol, IpRepr, Ipv4Packet, TcpPacket, UdpPacket, UdpRepr};
 use toro_core::Instant;
 
 use super::dispatch::{Segment, describe};
 use super::echo::{REPLY4, REPLY6, reply_identifier};
+use super::ipv6;
 use super::link::{STUCK, TURN, Turn, from_smol, to_smol};
+use super::wire;
 
 /// Whether this interface works: what is sent to ourselves is refused in an image without the feature `loopback`.
 pub(super) const IS_THERE: bool = cfg!(feature = "loopback");
@@ -57,7 +59,7 @@ const HOP_LIMIT: u8 = 64;
 pub(super) fn source_for(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) if address.is_loopback() => Some(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(address) if address.is_loopback() => Some(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V6(address) if ipv6::IS_THERE && address.is_loopback() => Some(Ipv6Addr::LOCALHOST.into()),
         _ => None,
     }
 }
@@ -138,7 +140,7 @@ impl Loopback {
             return Err(Full);
         }
         let protocol = if destination.is_ipv4() { IpProtocol::Icmp } else { IpProtocol::Icmpv6 };
-        let ip = IpRepr::new(source.into(), destination.into(), protocol, message.len(), HOP_LIMIT);
+        let ip = IpRepr::new(wire::address(source), wire::address(destination), protocol, message.len(), HOP_LIMIT);
         let mut packet = self.queue.buffer(ip.buffer_len());
         ip.emit(&mut packet[..], &ChecksumCapabilities::ignored());
         packet[ip.header_len()..].copy_from_slice(message);
@@ -152,7 +154,7 @@ impl Loopback {
             return;
         }
         let udp = UdpRepr { src_port: ends.source.port(), dst_port: ends.destination.port() };
-        let (source, destination) = (ends.source.ip().into(), ends.destination.ip().into());
+        let (source, destination) = (wire::address(ends.source.ip()), wire::address(ends.destination.ip()));
         let hop_limit = ends.hop_limit.map_or(HOP_LIMIT, NonZeroU8::get);
         let len = udp.header_len() + bytes.len();
         let ip = IpRepr::new(source, destination, IpProtocol::Udp, len, hop_limit);
@@ -204,9 +206,8 @@ pub(super) fn kind_of(packet: &[u8]) -> Kind {
             let reply = || reply_identifier(ip.payload(), REPLY4);
             upper(ip.next_header(), ip.payload(), ip.src_addr().into(), ip.dst_addr().into(), reply)
         }),
-        Some(6) => Ipv6Packet::new_checked(packet).ok().and_then(|ip| {
-            let reply = || reply_identifier(ip.payload(), REPLY6);
-            upper(ip.next_header(), ip.payload(), ip.src_addr().into(), ip.dst_addr().into(), reply)
+        Some(6) => ipv6::ends_and_payload(packet).and_then(|(protocol, [source, destination], payload)| {
+            upper(protocol, payload, source, destination, || reply_identifier(payload, REPLY6))
         }),
         _ => None,
     };

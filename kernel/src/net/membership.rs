@@ -11,20 +11,18 @@
 //!
 //! smoltcp answers a router's query some time later, when it next has a turn, and does not say when that should be. So
 //! after a query the system set is given turns until the time to answer is over ([`Answering`]).
-//!
-//! smoltcp 0.14 says in MLD that it leaves a group when it joins it, and the other way round, by which switches that listen
-//! to reports would cut us off from neighbour discovery. [`correct_report`] exchanges the two in the frame.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv6Packet, Ipv4Packet, Ipv6Packet};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet};
 use toro_core::Instant;
 use toro_core::driver::net::MacAddress;
 
 use super::address6::solicited_node;
 use super::configuration::Configuration;
+use super::ipv6;
 use super::neighbor::{ALL_NODES, group_mac6};
 use crate::sorted_map::SortedMap;
 
@@ -169,40 +167,9 @@ fn longest_wait(frame: &[u8]) -> Option<Duration> {
             // In tenths of a second.
             ip.payload().get(1).map(|&code| Duration::from_millis(100 * u64::from(code)))
         }
-        EthernetProtocol::Ipv6 => {
-            let ip = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            let code = ip.payload().get(4..6)?;
-            Some(Duration::from_millis(u16::from_be_bytes([code[0], code[1]]).into()))
-        }
+        EthernetProtocol::Ipv6 => ipv6::longest_wait(ethernet.payload()),
         _ => None,
     }
-}
-
-/// Exchanges joining and leaving in a frame that is a report of a change in MLD, as smoltcp writes it: one record behind a
-/// header of hop-by-hop options.
-pub(super) fn correct_report(frame: &mut [u8]) {
-    /// Where the message and its record begin.
-    const MESSAGE: usize = 14 + 40 + 8;
-    const RECORD: usize = MESSAGE + 8;
-    const REPORT: u8 = 143;
-    const CHANGE_TO_INCLUDE: u8 = 3;
-    const CHANGE_TO_EXCLUDE: u8 = 4;
-    let is_report = frame.len() > RECORD
-        && frame[12..14] == [0x86, 0xdd]
-        && (frame[20], frame[54]) == (0, 58)
-        && frame[MESSAGE] == REPORT
-        && frame[MESSAGE + 6..RECORD] == [0, 1];
-    if !is_report {
-        return;
-    }
-    frame[RECORD] = match frame[RECORD] {
-        CHANGE_TO_INCLUDE => CHANGE_TO_EXCLUDE,
-        CHANGE_TO_EXCLUDE => CHANGE_TO_INCLUDE,
-        _ => return,
-    };
-    let ip = Ipv6Packet::new_unchecked(&frame[14..]);
-    let (source, destination) = (ip.src_addr(), ip.dst_addr());
-    Icmpv6Packet::new_unchecked(&mut frame[MESSAGE..]).fill_checksum(&source, &destination);
 }
 
 #[cfg(test)]
@@ -262,14 +229,5 @@ mod tests {
         assert_eq!(membership.filter(&configuration), expected.map(MacAddress));
         assert_eq!(membership.reportable(&configuration).count(), 3);
         assert_eq!(membership.reportable(&Configuration::default()).count(), 1, "IGMP takes an address");
-    }
-
-    #[test]
-    fn whatever_is_no_report_stays_as_it_is() {
-        for bytes in [alloc::vec![], alloc::vec![0; 70], alloc::vec![0xff; 100]] {
-            let mut frame = bytes.clone();
-            correct_report(&mut frame);
-            assert_eq!(frame, bytes);
-        }
     }
 }

@@ -29,7 +29,7 @@
 //!
 //! A frame that is too long and not TCP, or of a connection without a segment size, is not sent. There should be none.
 
-use core::num::{NonZeroU16, NonZeroUsize};
+use core::num::NonZeroU16;
 
 use smoltcp::phy::{Checksum as SmolChecksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::wire::TcpSeqNumber;
@@ -37,6 +37,7 @@ use toro_core::driver::net::{Checksum, Frame, NetLimits, Notes, Segmentation};
 
 use super::checksum::{complete, prepare};
 use super::headers::{ETHERNET, Headers, Protocol, Version, clamp_mss};
+use super::ipv6::segmentation;
 
 /// Shortest and longest Ethernet frame that the stack works with where no device cuts it: the least that every IPv4
 /// link carries, and a jumbo frame.
@@ -90,7 +91,8 @@ impl Offload {
         let max_frame = limits.max_frame.clamp(FRAME_RANGE.0, FRAME_RANGE.1);
         let offloads = limits.offloads;
         // A device that cuts has to complete the checksum of each piece.
-        let useful = |max: usize| if offloads.checksum && max > max_frame { max.min(LONGEST) } else { 0 };
+        let is_useful = |max: usize| segmentation::IS_THERE && offloads.checksum && max > max_frame;
+        let useful = |max: usize| if is_useful(max) { max.min(LONGEST) } else { 0 };
         Self {
             sums: if offloads.checksum { Sums::Device } else { Sums::Here },
             max_frame,
@@ -120,8 +122,7 @@ impl Offload {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = if self.max_tcp6 > 0 { LONGEST } else { self.max_frame };
         capabilities.checksum = checksums();
-        capabilities.segmentation.tcpv4 = NonZeroUsize::new(self.max_tcp4);
-        capabilities.segmentation.tcpv6 = NonZeroUsize::new(self.max_tcp6);
+        segmentation::allow(&mut capabilities, self.max_tcp4, self.max_tcp6);
         capabilities
     }
 

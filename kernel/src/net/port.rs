@@ -42,9 +42,8 @@ use toro_core::driver::net::{Burst, Changes, Checksum, Frame, MacAddress, NetDev
 use toro_core::driver::{Armed, DeviceFault};
 
 use super::checksum::verify;
-use super::extension::take_off;
 use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
-use super::membership::correct_report;
+use super::ipv6::{correct_report, segmentation, take_off};
 use super::offload::{Offload, Said, Sent, Unsendable};
 use super::split::Splitter;
 use super::stack::Counters;
@@ -448,7 +447,7 @@ impl TxToken for Room<'_> {
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
-        if let Some(size) = meta.segmentation_offload_size {
+        if let Some(size) = segmentation::size(&meta) {
             self.reason = Reason::Turn(Some(size));
         }
     }

@@ -12,7 +12,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet};
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, Icmpv4Packet, IpProtocol, Ipv4Packet};
+
+use super::ipv6;
 
 /// The ends of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,9 @@ pub(super) struct Datagram {
 }
 
 /// Length of an ICMP header of either family.
-const HEADER: usize = 8;
-/// Length of an IPv6 header.
-const IPV6: usize = 40;
-const UDP: u8 = 17;
+pub(super) const HEADER: usize = 8;
+/// The number of UDP.
+pub(super) const UDP: u8 = 17;
 
 /// Reads an ICMP message in IPv4. Whether its checksum is right is not looked at.
 pub(super) fn parse4(ip: &Ipv4Packet<&[u8]>) -> Option<Datagram> {
@@ -46,18 +47,6 @@ pub(super) fn parse4(ip: &Ipv4Packet<&[u8]>) -> Option<Datagram> {
         .filter(|found| is_whole && inner[9] == UDP && found.local.ip() == IpAddr::V4(ip.dst_addr()))
 }
 
-/// Reads an ICMPv6 message. Whether its checksum is right is not looked at.
-pub(super) fn parse6(ip: &Ipv6Packet<&[u8]>) -> Option<Datagram> {
-    let (header, quoted) = ip.payload().split_at_checked(HEADER)?;
-    let (inner, udp) = quoted.split_at_checked(IPV6)?;
-    if header[..2] != [1, 4] || ip.next_header() != IpProtocol::Icmpv6 || inner[0] >> 4 != 6 || inner[6] != UDP {
-        return None;
-    }
-    let source: [u8; 16] = inner[8..24].try_into().ok()?;
-    let destination: [u8; 16] = inner[24..40].try_into().ok()?;
-    datagram(source.into(), destination.into(), udp).filter(|found| found.local.ip() == IpAddr::V6(ip.dst_addr()))
-}
-
 /// Whether the checksums of a frame with an ICMP message of either family are right.
 pub(super) fn is_intact(frame: &[u8]) -> bool {
     let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
@@ -65,15 +54,13 @@ pub(super) fn is_intact(frame: &[u8]) -> bool {
         EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(ethernet.payload()).is_ok_and(|ip| {
             ip.verify_checksum() && Icmpv4Packet::new_checked(ip.payload()).is_ok_and(|icmp| icmp.verify_checksum())
         }),
-        EthernetProtocol::Ipv6 => Ipv6Packet::new_checked(ethernet.payload()).is_ok_and(|ip| {
-            Icmpv6Packet::new_checked(ip.payload())
-                .is_ok_and(|icmp| icmp.verify_checksum(&ip.src_addr(), &ip.dst_addr()))
-        }),
+        EthernetProtocol::Ipv6 => ipv6::is_intact(ethernet.payload()),
         _ => false,
     }
 }
 
-fn datagram(source: IpAddr, destination: IpAddr, udp: &[u8]) -> Option<Datagram> {
+/// The ends of the datagram whose addresses and UDP header these are.
+pub(super) fn datagram(source: IpAddr, destination: IpAddr, udp: &[u8]) -> Option<Datagram> {
     let &[a, b, c, d, ..] = udp else { return None };
     let local = SocketAddr::new(source, u16::from_be_bytes([a, b]));
     let remote = SocketAddr::new(destination, u16::from_be_bytes([c, d]));

@@ -54,7 +54,8 @@ use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame};
 use toro_core::driver::net::Frame;
 
 use super::dispatch::Traffic;
-use super::neighbor::{self, Neighbor, NeighborKind};
+use super::ipv6;
+use super::neighbor::{Neighbor, NeighborKind};
 use super::ports::FIRST;
 
 /// The port of DHCP clients, to which servers answer.
@@ -232,7 +233,7 @@ pub(super) fn arp_target(frame: &[u8]) -> Option<Ipv4Addr> {
 /// advertisement: whoever overhears it learns who asks, and leaves the answer to the stack that was asked. Anything else
 /// stays as it is.
 pub(super) fn silence(frame: &mut [u8]) {
-    neighbor::silence(frame);
+    ipv6::silence(frame);
     if let Ok(mut ethernet) = EthernetFrame::new_checked(frame)
         && ethernet.ethertype() == smoltcp::wire::EthernetProtocol::Arp
         && let Ok(mut packet) = ArpPacket::new_checked(ethernet.payload_mut())

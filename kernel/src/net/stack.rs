@@ -55,10 +55,10 @@ use super::address::Addressing;
 use super::config::Config;
 use super::configuration::Configuration;
 use super::connection::Connection;
-use super::discovery::Discovery;
 use super::echo::EchoEndpoint;
 use super::error::NetError;
 use super::flow::FlowTable;
+use super::ipv6::Discovery;
 use super::key_queue::KeyQueue;
 use super::limits::Limits;
 use super::link::Link;
@@ -87,6 +87,11 @@ mod held;
 mod ingress;
 mod listeners;
 mod loopback;
+#[cfg(feature = "ipv6")]
+mod neighbors;
+#[cfg(not(feature = "ipv6"))]
+#[path = "stack/no_neighbors.rs"]
+mod neighbors;
 mod options;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -13,12 +13,12 @@ use core::num::NonZeroU8;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::udp;
-use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::error::NetError;
 use super::listener::takes_in;
 use super::pool::buffer;
 use super::signal::Signal;
+use super::wire;
 
 /// Bytes of received datagrams that can wait.
 const RECEIVE: usize = 32 << 10;
@@ -64,11 +64,8 @@ impl<S: Signal> UdpEndpoint<S> {
             udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], receive),
             udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], transmit),
         );
-        let bound = if local.ip().is_unspecified() {
-            socket.bind(local.port())
-        } else {
-            socket.bind((IpAddress::from(local.ip()), local.port()))
-        };
+        let bound =
+            if local.ip().is_unspecified() { socket.bind(local.port()) } else { socket.bind(wire::endpoint(local)) };
         bound.map_err(|_| NetError::InvalidInput)?;
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
@@ -185,7 +182,7 @@ impl<S: Signal> UdpEndpoint<S> {
         if bytes.len() > TRANSMIT {
             return Err(NetError::MessageTooLong);
         }
-        match self.socket().send_slice(bytes, IpEndpoint::from(remote)) {
+        match self.socket().send_slice(bytes, wire::endpoint(remote)) {
             Ok(()) => Ok(()),
             Err(udp::SendError::BufferFull) => Err(NetError::WouldBlock),
             Err(udp::SendError::Unaddressable) => Err(NetError::InvalidInput),

@@ -46,7 +46,7 @@ fn options_that_were_written_are_told_from_defaults() {
 fn every_option_of_run_is_understood() {
     let args = run_args(
         "xtask run app --share /srv --initrd site --disk a,ro --disk b,if=ata --machine q35 --virtio legacy --memory 64 --cpus 2 --port 9000:81 --nics 3 --net tap,queues=2 --nic virtio-legacy --pcap a.pcap --accel tcg --dev \
-         --timeout 5 --append log=off --drivers virtio-net,virtio-fs -- -S -s"
+         --timeout 5 --append log=off --drivers virtio-net,virtio-fs --without ipv6 -- -S -s"
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")

@@ -7,9 +7,10 @@
 //! features = ["e1000", "virtio-net"]          # without this line: the default features
 //! ```
 //!
-//! Five features are parts of the kernel, `block`, `fs`, `fs-write`, `loopback` and `net`; an application that says them uses
-//! their functions. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers` replaces them by others and
-//! leaves the parts: what an application calls is not for its user to take away.
+//! Six features are parts of the kernel, `block`, `fs`, `fs-write`, `ipv6`, `loopback` and `net`; an application that says them
+//! uses their functions. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers`
+//! replaces them by others and leaves the parts. `--without` leaves out whatever the application is not compiled without:
+//! what it calls is not for its user to take away.
 //!
 //! An application in a directory of its own chooses in its own `Cargo.toml`.
 
@@ -21,7 +22,7 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 5] = ["block", "fs", "fs-write", "loopback", "net"];
+const PARTS: [&str; 6] = ["block", "fs", "fs-write", "ipv6", "loopback", "net"];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.
 pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> {
@@ -38,6 +39,35 @@ pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> 
     features.sort();
     features.dedup();
     Some(features)
+}
+
+/// Leaves `without` out of the features of the application `name`, an example of the package `toro`.
+pub fn leave_out(
+    name: &str,
+    features: Option<Vec<String>>,
+    without: &[String],
+    toro: &Value,
+) -> Result<Vec<String>, Failure> {
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let has = features.unwrap_or_else(|| names(&toro["features"]["default"]));
+    let rest: Vec<_> = has.iter().filter(|feature| !without.contains(feature)).cloned().collect();
+    let target = toro["targets"].as_array().into_iter().flatten().find(|target| target["name"] == name);
+    let needed = target.map(|target| names(&target["required-features"])).unwrap_or_default();
+    for part in without {
+        if !has.contains(part) {
+            let has = if has.is_empty() { "nothing".to_owned() } else { has.join(", ") };
+            return Err(Failure::input(format!("cannot leave out `{part}`: {name} is built with {has}")));
+        }
+        if needed.contains(part) {
+            return Err(Failure::input(format!("cannot leave out `{part}`: {name} needs it")));
+        }
+        if let Some(user) = rest.iter().find(|feature| names(&toro["features"][feature.as_str()]).contains(part)) {
+            return Err(Failure::input(format!("cannot leave out `{part}`: `{user}` needs it")));
+        }
+    }
+    Ok(rest)
 }
 
 /// Checks that every one of `drivers` is a feature of the package `toro`.
@@ -128,6 +158,17 @@ mod tests {
         assert_eq!(choose(&table, Some(&words("virtio-fs fat"))), Some(words("block fat fs net virtio-fs")));
         assert_eq!(choose(&Value::Null, Some(&words("virtio-fs"))), Some(words("virtio-fs")));
         assert_eq!(choose(&table, Some(&[])), Some(words("block fs net")));
+    }
+
+    #[test]
+    fn what_others_need_is_not_left_out() {
+        let toro = json!({"features": {"default": ["fat", "ipv6"], "fat": ["block", "fs"], "ipv6": ["net"]}});
+        let left = |features: &str, without: &str| {
+            leave_out("app", Some(words(features)), &words(without), &toro).map_err(|failure| failure.to_string())
+        };
+        assert_eq!(left("block fat ipv6", "fat block"), Ok(words("ipv6")));
+        assert_eq!(left("block fat ipv6", "block"), Err("cannot leave out `block`: `fat` needs it".to_owned()));
+        assert_eq!(leave_out("app", None, &words("fat"), &toro).ok(), Some(words("ipv6")));
     }
 
     #[test]

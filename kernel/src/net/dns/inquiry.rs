@@ -17,6 +17,7 @@ use toro_core::Instant;
 
 use super::message::{Answer, Kind, Name, question, read};
 use crate::net::flow::mix;
+use crate::net::ipv6::KINDS;
 
 /// How many aliases are followed, if each has to be asked for.
 pub(super) const MOST_ALIASES: u32 = 8;
@@ -52,7 +53,7 @@ pub(super) enum Step {
 /// The search for the addresses of a name.
 pub(super) struct Inquiry {
     servers: Vec<SocketAddr>,
-    questions: [Asked; 2],
+    questions: [Asked; KINDS.len()],
     random: u64,
     deadline: Instant,
 }
@@ -89,12 +90,7 @@ impl Inquiry {
             failed: false,
         };
         let servers = servers.iter().copied().take(MOST_SERVERS).collect();
-        Self {
-            servers,
-            questions: [ask(Kind::A), ask(Kind::Aaaa)],
-            random: seed,
-            deadline: now.saturating_add(PATIENCE),
-        }
+        Self { servers, questions: KINDS.map(ask), random: seed, deadline: now.saturating_add(PATIENCE) }
     }
 
     /// What to do next.

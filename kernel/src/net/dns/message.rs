@@ -53,10 +53,11 @@ impl Name {
 
 /// Which addresses are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::net) enum Kind {
     /// Those of IPv4.
     A,
     /// Those of IPv6 (RFC 3596).
+    #[cfg_attr(not(feature = "ipv6"), expect(dead_code, reason = "nobody could use them"))]
     Aaaa,
 }
 
@@ -154,6 +155,7 @@ fn read_records(packet: &Packet<&[u8]>, mut rest: &[u8]) -> Option<Vec<Item>> {
         rest = after;
         let data = match record.data {
             RecordData::A(address) => Data::Address(address.into()),
+            #[cfg(feature = "ipv6")]
             RecordData::Aaaa(address) => Data::Address(address.into()),
             RecordData::Cname(name) => Data::Alias(Name::read(packet, name)?),
             RecordData::Other(..) => continue,

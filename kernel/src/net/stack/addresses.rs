@@ -1,20 +1,16 @@
-//! Where a stack's addresses come from, and what neighbours and routers have to say about them.
+//! Where a stack's addresses come from, and what follows when they change.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::EthernetFrame;
 use toro_core::Instant;
 use toro_core::driver::net::Frame;
 
 use super::{SYSTEM, Slot, Stack};
 use crate::net::address::{Addressing, is_host};
-use crate::net::advertisement::Advertisement;
 use crate::net::configuration::{Configuration, DNS_PORT};
-use crate::net::discovery::Claim;
 use crate::net::error::NetError;
 use crate::net::membership::Answering;
-use crate::net::neighbor::{Neighbor, NeighborKind, Notice, file_by_target, message_from_link};
 use crate::net::refusal::{self, Datagram};
 use crate::net::signal::Signal;
 
@@ -25,18 +21,6 @@ impl<S: Signal> Stack<S> {
             self.lease = lease;
             self.reconfigure(now);
         }
-    }
-
-    /// Sends what is due to find addresses and routers; answers when there is more to do.
-    pub(super) fn discover(&mut self, now: Instant) -> Option<Instant> {
-        let discovery = self.discovery.as_mut()?;
-        discovery.expire(now);
-        while let Some(notice) = discovery.due(now) {
-            self.link.tell(notice);
-        }
-        let next = discovery.next(now);
-        self.reconfigure(now);
-        next
     }
 
     /// Puts together what all sources say, and lets it hold.
@@ -96,57 +80,6 @@ impl<S: Signal> Stack<S> {
         self.answering = Some(Answering::to(&frame, now));
         self.system_ingress(now, frame);
         self.dirty.push(SYSTEM);
-    }
-
-    /// Takes in what a neighbour says about an address.
-    pub(super) fn neighbor_ingress(&mut self, now: Instant, mut frame: Frame, neighbor: Neighbor) {
-        let Neighbor { kind, target } = neighbor;
-        match kind {
-            NeighborKind::Solicitation => {}
-            NeighborKind::Probe => {
-                if self.is_claimed(now, &frame, target) == Claim::Wrong {
-                    self.link.tell(Notice::Announce6(target));
-                }
-                return;
-            }
-            NeighborKind::Advertisement => {
-                if self.is_claimed(now, &frame, target) != Claim::Foreign || self.link.is_own(target.into()) {
-                    return;
-                }
-                file_by_target(&mut frame, target);
-            }
-        }
-        self.resolution_ingress(now, frame);
-    }
-
-    /// What it means that somebody claims an address.
-    fn is_claimed(&mut self, now: Instant, frame: &[u8], address: Ipv6Addr) -> Claim {
-        let Some(discovery) = &mut self.discovery else { return Claim::Foreign };
-        // Some networks give us back what we have sent.
-        let is_ours = EthernetFrame::new_checked(frame).is_ok_and(|frame| frame.src_addr().0 == self.link.mac().0);
-        if is_ours || message_from_link(frame).is_none() {
-            return Claim::Foreign;
-        }
-        let claim = discovery.claimed(now, address);
-        if claim == Claim::Lost {
-            log::warn!("net: another host has the address {address}");
-            self.reconfigure(now);
-        }
-        claim
-    }
-
-    /// Takes in what a router says.
-    pub(super) fn router_ingress(&mut self, now: Instant, frame: &[u8]) {
-        if let Some(discovery) = &mut self.discovery
-            && let Some((source, message)) = message_from_link(frame)
-            && let Some(advertisement) = Advertisement::parse(message)
-        {
-            discovery.expire(now);
-            discovery.advertised(now, source, &advertisement);
-            // It has addresses to probe, and another deadline.
-            self.dirty.push(SYSTEM);
-            self.reconfigure(now);
-        }
     }
 
     /// Takes in that a datagram has found nobody.

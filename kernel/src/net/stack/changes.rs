@@ -6,14 +6,12 @@
 //! the neighbours are told where our addresses are now, at most once a second. A link that goes down is no fault, only
 //! time in which frames are lost: connections survive it as they survive loss.
 
-use core::net::IpAddr;
 use core::time::Duration;
 
 use toro_core::Instant;
 use toro_core::driver::net::{Changes, LinkState};
 
 use super::{SYSTEM, Stack};
-use crate::net::neighbor::Notice;
 use crate::net::signal::Signal;
 
 /// How often the device is asked while the core does not sleep, and the neighbours are told at most.
@@ -84,10 +82,7 @@ impl<S: Signal> Stack<S> {
     /// Tells the neighbours where our addresses are.
     fn announce(&mut self) {
         for address in self.configuration.addresses() {
-            self.link.tell(match address {
-                IpAddr::V4(address) => Notice::Announce4(address),
-                IpAddr::V6(address) => Notice::Announce6(address),
-            });
+            self.link.announce(address);
         }
     }
 }

@@ -11,8 +11,6 @@
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 
-use smoltcp::wire::IpEndpoint;
-
 use super::addresses::canonical;
 use super::listeners::ListenerId;
 use super::{Slot, Stack, Target};
@@ -20,6 +18,7 @@ use crate::net::connection::{Connection, Owner, Path, Wire};
 use crate::net::error::NetError;
 use crate::net::flow::Flow;
 use crate::net::signal::Signal;
+use crate::net::wire;
 
 /// A TCP connection. It can neither be copied nor made: whoever has it owns the connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,7 +101,7 @@ impl<S: Signal> Stack<S> {
             return Err(NetError::LimitReached);
         }
         let mut socket = self.pool.take().ok_or(NetError::Exhausted)?;
-        let ends = (IpEndpoint::from(flow.remote), IpEndpoint::from(flow.local));
+        let ends = (wire::endpoint(flow.remote), wire::endpoint(flow.local));
         let context = match path {
             Path::Wire => self.link.context(),
             Path::Loopback => self.loopback.context(),

@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::IpListenEndpoint;
 use toro_core::Instant;
 use toro_core::driver::net::Frame;
 
@@ -18,6 +17,7 @@ use crate::net::recovery::Advice;
 use crate::net::share::arp_target;
 use crate::net::signal::Signal;
 use crate::net::time_wait::{TimeWait, Verdict, acknowledge};
+use crate::net::wire;
 
 impl<S: Signal> Stack<S> {
     /// Processes the fetched frames.
@@ -211,7 +211,7 @@ impl<S: Signal> Stack<S> {
         }
         let Some(mut socket) = self.socket_for(segment.flow.local.port()) else { return };
         let segment_size = self.link.port.agree_on_segments(&mut frame);
-        if socket.get_mut().listen(IpListenEndpoint::from(segment.flow.local)).is_ok() {
+        if socket.get_mut().listen(wire::endpoint(segment.flow.local)).is_ok() {
             self.link.ingress(now, frame, &mut socket.set);
         }
         if socket.get().state() != State::SynReceived {

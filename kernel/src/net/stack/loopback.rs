@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::socket::tcp::State;
-use smoltcp::wire::IpListenEndpoint;
 use toro_core::Instant;
 
 use super::{Slot, Stack, Target};
@@ -16,6 +15,7 @@ use crate::net::dispatch::{Segment, SegmentKind};
 use crate::net::error::NetError;
 use crate::net::loopback::{Ends, IS_THERE, Kind, kind_of, source_for};
 use crate::net::signal::Signal;
+use crate::net::wire;
 
 /// How many packets one poll lets come back, answers among them. The rest keeps its place in the queue.
 const MOST_AT_ONCE: usize = 64;
@@ -78,7 +78,7 @@ impl<S: Signal> Stack<S> {
             return self.loopback.ingress(now, packet, &mut self.system.set);
         }
         let Some(mut socket) = self.socket_for(segment.flow.local.port()) else { return };
-        if socket.get_mut().listen(IpListenEndpoint::from(segment.flow.local)).is_ok() {
+        if socket.get_mut().listen(wire::endpoint(segment.flow.local)).is_ok() {
             self.loopback.ingress(now, packet, &mut socket.set);
         }
         if socket.get().state() != State::SynReceived {

@@ -31,6 +31,10 @@ fn transitional(rig: &Rig) -> Box<dyn Transport> {
             let registers = Traced { registers: MmioModel::new(device), trace };
             return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
         }
+        Bus::Strict => {
+            let registers = Traced { registers: StrictMmio::new(device), trace };
+            return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
+        }
         Bus::LegacyMmio => {
             let registers = Traced { registers: LegacyMmioModel::new(device), trace };
             return Box::new(TransitionalMmio::new(registers).expect("a sound device"));

@@ -6,7 +6,8 @@ use core::num::NonZeroU16;
 use smoltcp::wire::{ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol, IpProtocol, Ipv6Packet};
 
 use super::*;
-use crate::net::neighbor::{self, NeighborKind};
+use crate::net::ipv6::neighbor;
+use crate::net::neighbor::NeighborKind;
 use crate::net::share::{Seat, Stray};
 use crate::net::udp::Broadcast;
 

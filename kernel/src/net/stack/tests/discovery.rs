@@ -8,9 +8,9 @@ use smoltcp::wire::{
 use toro_core::driver::net::MacAddress;
 
 use super::*;
-use crate::net::advertisement::tests::{PREFIX, dns, message, prefix};
 use crate::net::configuration::NetworkAddress6;
 use crate::net::flow::mix;
+use crate::net::ipv6::advertisement::tests::{PREFIX, dns, message, prefix};
 use crate::net::neighbor::{ALL_NODES, group_mac6};
 
 /// The stack's addresses: end 1 of the cable.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! None of them means anything to a host that does not forward, so what is left says the same, and neither
-//! [`dispatch`](super::dispatch) nor smoltcp has to know of them. Which of them are accepted (RFC 8200 §4):
+//! [`dispatch`](crate::net::dispatch) nor smoltcp has to know of them. Which of them are accepted (RFC 8200 §4):
 //!
 //! | header | |
 //! |---|---|
@@ -38,10 +38,10 @@ const ICMPV6: u8 = 58;
 
 /// A packet with extension headers that nobody here accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unacceptable;
+pub(in crate::net) struct Unacceptable;
 
 /// Takes the extension headers off a frame. Frames without any, of whatever kind, stay as they are.
-pub(super) fn take_off(frame: &mut Frame) -> Result<(), Unacceptable> {
+pub(in crate::net) fn take_off(frame: &mut Frame) -> Result<(), Unacceptable> {
     let Some(Plain { upper, at, end }) = examine(frame)? else { return Ok(()) };
     let mut notes = frame.notes();
     if notes.continues || notes.segmentation.is_some() {

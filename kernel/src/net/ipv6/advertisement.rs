@@ -18,25 +18,25 @@ const FIXED: usize = 16;
 
 /// A lifetime in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lifetime(pub(super) u32);
+pub(in crate::net) struct Lifetime(pub(in crate::net) u32);
 
 impl Lifetime {
     /// For ever.
-    pub(super) const INFINITE: Self = Self(u32::MAX);
+    pub(in crate::net) const INFINITE: Self = Self(u32::MAX);
 }
 
 /// A router's message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Advertisement<'a> {
+pub(in crate::net) struct Advertisement<'a> {
     /// How long the router is one for all other networks; 0: it is none.
-    pub(super) router_lifetime: Lifetime,
+    pub(in crate::net) router_lifetime: Lifetime,
     /// Options, each of which fits.
     options: &'a [u8],
 }
 
 /// What an option says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RouterOption<'a> {
+pub(in crate::net) enum RouterOption<'a> {
     /// There is a network on the link.
     Prefix(PrefixInformation),
     /// There are DNS servers.
@@ -45,19 +45,19 @@ pub(super) enum RouterOption<'a> {
 
 /// A network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PrefixInformation {
-    pub(super) prefix: Ipv6Addr,
+pub(in crate::net) struct PrefixInformation {
+    pub(in crate::net) prefix: Ipv6Addr,
     /// Any number at all.
-    pub(super) len: u8,
-    pub(super) scope: PrefixScope,
-    pub(super) use_: PrefixUse,
-    pub(super) valid: Lifetime,
-    pub(super) preferred: Lifetime,
+    pub(in crate::net) len: u8,
+    pub(in crate::net) scope: PrefixScope,
+    pub(in crate::net) use_: PrefixUse,
+    pub(in crate::net) valid: Lifetime,
+    pub(in crate::net) preferred: Lifetime,
 }
 
 /// Where the hosts of a network are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PrefixScope {
+pub(in crate::net) enum PrefixScope {
     /// On the link.
     OnLink,
     /// Perhaps elsewhere: they are reached through a router.
@@ -66,7 +66,7 @@ pub(super) enum PrefixScope {
 
 /// What a network may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PrefixUse {
+pub(in crate::net) enum PrefixUse {
     /// Hosts may take addresses in it.
     Autonomous,
     /// They may not.
@@ -75,17 +75,17 @@ pub(super) enum PrefixUse {
 
 /// Addresses that lie one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Addresses<'a>(&'a [u8]);
+pub(in crate::net) struct Addresses<'a>(&'a [u8]);
 
 impl Addresses<'_> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = Ipv6Addr> {
+    pub(in crate::net) fn iter(&self) -> impl Iterator<Item = Ipv6Addr> {
         self.0.chunks_exact(16).map(address)
     }
 }
 
 impl<'a> Advertisement<'a> {
     /// Reads an ICMPv6 message of type 134.
-    pub(super) fn parse(message: &'a [u8]) -> Option<Self> {
+    pub(in crate::net) fn parse(message: &'a [u8]) -> Option<Self> {
         let (fixed, options) = message.split_at_checked(FIXED)?;
         if fixed[..2] != [134, 0] {
             return None;
@@ -99,7 +99,7 @@ impl<'a> Advertisement<'a> {
     }
 
     /// The options that matter.
-    pub(super) fn options(&self) -> impl Iterator<Item = RouterOption<'a>> {
+    pub(in crate::net) fn options(&self) -> impl Iterator<Item = RouterOption<'a>> {
         let mut rest = self.options;
         core::iter::from_fn(move || {
             let (option, behind) = split_option(rest)?;
@@ -144,7 +144,7 @@ fn lifetime(bytes: &[u8]) -> Lifetime {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::net) mod tests {
     use alloc::vec::Vec;
 
     use proptest::prelude::*;

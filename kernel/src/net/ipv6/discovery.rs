@@ -36,10 +36,10 @@ use core::time::Duration;
 use toro_core::Instant;
 use toro_core::driver::net::MacAddress;
 
-use super::address6::{Addressing6, is_host6, is_link_local};
 use super::advertisement::{Advertisement, Lifetime, PrefixInformation, PrefixScope, PrefixUse, RouterOption};
-use super::configuration::{Configuration, DNS_PORT, NetworkAddress6};
 use super::neighbor::Notice;
+use crate::net::address6::{Addressing6, is_host6, is_link_local};
+use crate::net::configuration::{Configuration, DNS_PORT, NetworkAddress6};
 
 /// Networks in which routers made us take an address.
 const MOST_NETWORKS: usize = 4;
@@ -94,7 +94,7 @@ struct Solicitation {
 
 /// What another host's claim to an address means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(in crate::net) enum Claim {
     /// Nothing: it is not ours.
     Foreign,
     /// It is wrong: the address is ours.
@@ -104,7 +104,7 @@ pub(super) enum Claim {
 }
 
 /// An interface's knowledge of addresses and routers.
-pub(super) struct Discovery {
+pub(in crate::net) struct Discovery {
     /// The lower half of the addresses that we make.
     identifier: [u8; 8],
     /// The gateway that was given.
@@ -119,7 +119,7 @@ pub(super) struct Discovery {
 
 impl Discovery {
     /// What an interface knows by itself; `None` if it does not take part in IPv6.
-    pub(super) fn new(mac: MacAddress, addressing: Addressing6, now: Instant) -> Option<Self> {
+    pub(in crate::net) fn new(mac: MacAddress, addressing: Addressing6, now: Instant) -> Option<Self> {
         let mut discovery = Self {
             identifier: identifier(mac),
             fixed_gateway: None,
@@ -155,7 +155,7 @@ impl Discovery {
     }
 
     /// Says what holds now.
-    pub(super) fn fill(&self, now: Instant, configuration: &mut Configuration) {
+    pub(in crate::net) fn fill(&self, now: Instant, configuration: &mut Configuration) {
         // Without a link-local address there is no IPv6 (RFC 4862 §5.4.5).
         let usable = self.own.first().is_some_and(|link_local| link_local.state != State::Duplicate);
         let own = self.own.iter().filter(|own| usable && own.state != State::Duplicate);
@@ -171,7 +171,7 @@ impl Discovery {
     }
 
     /// Takes in what a router says. `source` is where its message, which was intact, came from.
-    pub(super) fn advertised(&mut self, now: Instant, source: Ipv6Addr, message: &Advertisement<'_>) {
+    pub(in crate::net) fn advertised(&mut self, now: Instant, source: Ipv6Addr, message: &Advertisement<'_>) {
         if self.solicitation.is_none() || !is_link_local(source) {
             return;
         }
@@ -218,7 +218,7 @@ impl Discovery {
     }
 
     /// Takes in that another host claims an address.
-    pub(super) fn claimed(&mut self, now: Instant, address: Ipv6Addr) -> Claim {
+    pub(in crate::net) fn claimed(&mut self, now: Instant, address: Ipv6Addr) -> Claim {
         let Some(own) = self.own.iter_mut().find(|own| own.address == address) else { return Claim::Foreign };
         match own.state {
             State::Duplicate => Claim::Foreign,
@@ -231,7 +231,7 @@ impl Discovery {
     }
 
     /// Forgets what is over.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub(in crate::net) fn expire(&mut self, now: Instant) {
         self.own.retain(|own| now < own.valid_until);
         self.routers.retain(|router| now < router.until);
         self.servers.retain(|server| now < server.until);
@@ -245,7 +245,7 @@ impl Discovery {
     }
 
     /// The next thing to tell the neighbours, if it is time.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Notice> {
+    pub(in crate::net) fn due(&mut self, now: Instant) -> Option<Notice> {
         if let Some(own) = self.own.iter_mut().find(|own| own.state == State::New) {
             own.state = State::Probed(now.saturating_add(OBJECTION));
             return Some(Notice::Probe(own.address));
@@ -261,7 +261,7 @@ impl Discovery {
     }
 
     /// When there is something to do again.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::net) fn next(&self, now: Instant) -> Option<Instant> {
         let lives = self.own.iter().flat_map(|own| {
             let state = match own.state {
                 State::New => now,
@@ -279,7 +279,7 @@ impl Discovery {
     }
 
     /// The link was interrupted, and may lead elsewhere now: addresses are probed and routers asked again.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(in crate::net) fn restart(&mut self, now: Instant) {
         for own in self.own.iter_mut().filter(|own| own.state != State::Duplicate) {
             own.state = State::New;
         }
@@ -321,9 +321,9 @@ fn identifier(mac: MacAddress) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::advertisement::tests::{PREFIX, dns, message, prefix};
     use super::*;
     use crate::net::address6::StaticAddress6;
+    use crate::net::ipv6::advertisement::tests::{PREFIX, dns, message, prefix};
 
     const MAC: MacAddress = MacAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5054, 0xff, 0xfe12, 0x3456);
@@ -462,7 +462,7 @@ mod tests {
         let found = holds(&discovery, at(11));
         assert_eq!((found.ipv6.len(), found.dns_servers.len()), (1 + MOST_NETWORKS, MOST_SERVERS));
         assert_eq!((discovery.routers.len(), said(&mut discovery, at(11)).len()), (MOST_ROUTERS, 1 + MOST_NETWORKS));
-        assert!(found.ipv6.len() <= super::super::configuration::MOST_ADDRESSES6);
+        assert!(found.ipv6.len() <= crate::net::configuration::MOST_ADDRESSES6);
     }
 
     #[test]
