@@ -8,19 +8,24 @@ use core::cell::Cell;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number, PlaceAnswer};
+#[cfg(feature = "fs-write")]
+use super::exports::PlaceAnswer;
+use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number};
 use super::{Carrier, Job};
-use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
+use crate::fs::metadata::{FileType, Metadata};
 #[cfg(feature = "fs-write")]
 use crate::fs::options::{Contents, Rights};
-use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
-use crate::fs::statistics::Statistics;
+use crate::fs::path::{LastLink, Resolved};
+#[cfg(feature = "fs-write")]
+use crate::fs::path::{NamedPlace, Place};
 #[cfg(feature = "fs-write")]
 use crate::fs::vfs::SeekTarget;
-use crate::fs::vfs::{FileSystem, Freshness, Health, Node, OpenDirectory, OpenFile, RawEntry};
+use crate::fs::vfs::{FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry};
 
 #[cfg(feature = "fs-write")]
 mod changing;
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 /// The most bytes that one answer to `read_at`, or one job of `write_at`, carries. Larger ones take several.
 const PIECE: usize = 256 * 1024;
@@ -79,6 +84,7 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
         Ok(Resolved { node: RemoteNode::shared(&self.connection, node), path })
     }
 
+    #[cfg(feature = "fs-write")]
     fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
         let (number, path) = (self.number, Box::<[u8]>::from(path));
         let place = self.connection.call(move |exports| exports.locate(number, &path, last_link, freshness))?;
@@ -91,29 +97,10 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
         })
     }
 
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.stats(number))
-    }
-
+    #[cfg(feature = "fs-write")]
     fn sync(&self) -> Result<(), Errno> {
         let number = self.number;
         self.connection.call(move |exports| exports.sync(number))
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.statistics(number)).ok().flatten()
-    }
-
-    fn health(&self) -> Health {
-        let number = self.number;
-        self.connection.call(move |exports| exports.health(number)).unwrap_or_else(Health::Failed)
-    }
-
-    fn remount(&self) -> Result<(), Errno> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.remount(number))
     }
 
     /// The owner keeps what it has; only this core takes leave.
