@@ -50,7 +50,7 @@
 //! rules is EIO for the one request, and the reference that it carried is returned.
 
 // Without these features nobody asks for much of it.
-#![cfg_attr(not(all(feature = "fs-mounts", feature = "fs-write")), allow(dead_code))]
+#![cfg_attr(not(all(feature = "fs-mounts", feature = "fs-notices", feature = "fs-write")), allow(dead_code))]
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -87,6 +87,7 @@ mod file;
 mod handle;
 mod node;
 mod nodes;
+#[cfg(feature = "fs-notices")]
 mod notices;
 pub(super) mod share;
 mod statistics;
@@ -222,6 +223,7 @@ impl Client {
             buried: RefCell::default(),
             burying: Cell::new(false),
         });
+        #[cfg(feature = "fs-notices")]
         client.listen();
         client.find_root().inspect_err(|_| client.shutdown())?;
         Ok(client)
