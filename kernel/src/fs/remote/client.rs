@@ -8,10 +8,11 @@ use core::cell::Cell;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
+use super::answer::Reply;
 #[cfg(feature = "fs-write")]
 use super::exports::PlaceAnswer;
 use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number};
-use super::{Carrier, Job};
+use super::{Answer, Carrier, Job, Question};
 use crate::fs::metadata::{FileType, Metadata};
 #[cfg(feature = "fs-write")]
 use crate::fs::options::{Contents, Rights};
@@ -43,24 +44,27 @@ struct Connection<C> {
 }
 
 impl<C: Carrier> Connection<C> {
-    fn call<T: Send + 'static>(
-        &self,
-        function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static,
-    ) -> Result<T, Errno> {
-        if self.is_closed.get() {
-            return Err(Errno::ENOTCONN);
-        }
-        self.carrier.call(function)
+    fn call<T: Reply>(&self, function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static) -> Result<T, Errno> {
+        T::unwrap(self.ask(Box::new(move |exports| function(exports).map(T::wrap)))?)
     }
 
-    fn call_long<T: Send + 'static>(
+    /// The part of a call that is the same for all of them.
+    fn ask(&self, question: Question) -> Result<Answer, Errno> {
+        if self.is_closed.get() {
+            return Err(Errno::ENOTCONN);
+        }
+        self.carrier.call(question)
+    }
+
+    #[cfg(feature = "fs-write")]
+    fn call_long<T: Reply>(
         &self,
         function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
         if self.is_closed.get() {
             return Err(Errno::ENOTCONN);
         }
-        self.carrier.call_long(function)
+        T::unwrap(self.carrier.call_long(Box::new(move |exports| function(exports).map(T::wrap)))?)
     }
 }
 
@@ -116,7 +120,7 @@ struct Handle<C: Carrier> {
 }
 
 impl<C: Carrier> Handle<C> {
-    fn call<T: Send + 'static>(
+    fn call<T: Reply>(
         &self,
         function: impl FnOnce(&Exports, Number) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
@@ -149,7 +153,7 @@ impl<C: Carrier> RemoteNode<C> {
     }
 
     /// Has something done to a name in this directory.
-    fn call_with<T: Send + 'static>(
+    fn call_with<T: Reply>(
         &self,
         name: &[u8],
         function: impl FnOnce(&Exports, Number, &[u8]) -> Result<T, Errno> + Send + 'static,
