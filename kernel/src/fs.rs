@@ -120,6 +120,8 @@ mod scheduler;
 mod statistics;
 #[cfg(target_os = "none")]
 mod system;
+#[cfg(all(target_os = "none", feature = "fs-mounts"))]
+mod upkeep;
 pub mod vfs;
 
 #[cfg(test)]
@@ -130,12 +132,13 @@ pub use dir_builder::DirBuilder;
 pub use file::{File, TryLockError};
 #[cfg(target_os = "none")]
 pub use functions::{
-    chown, create_special, exchange, hard_link, lchown, list_xattrs, mount_status, remount, remove_dir_all,
-    remove_xattr, rename_with, set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, statistics,
-    symlink, sync_dir, unmount, xattr,
+    chown, create_special, exchange, hard_link, lchown, list_xattrs, remove_dir_all, remove_xattr, rename_with,
+    set_permissions, set_times, set_times_nofollow, set_xattr, set_xattr_with, symlink, sync_dir, unmount, xattr,
 };
 pub use metadata::{FileSystemStats, FileTime, FileType, Metadata};
-pub use namespace::{MountStatus, Namespace};
+#[cfg(feature = "fs-mounts")]
+pub use namespace::MountStatus;
+pub use namespace::Namespace;
 pub use options::OpenOptions;
 pub use read_dir::{DirEntry, ReadDir};
 pub use statistics::Statistics;
@@ -143,6 +146,8 @@ pub use statistics::Statistics;
 pub(crate) use system::report_useless_words;
 #[cfg(target_os = "none")]
 pub use system::{attach, shutdown};
+#[cfg(all(target_os = "none", feature = "fs-mounts"))]
+pub use upkeep::{mount_status, remount, statfs, statistics};
 pub use vfs::{Allocation, Collision, SpecialFile, XattrMode};
 
 #[cfg(all(target_os = "none", feature = "fat"))]
@@ -205,16 +210,6 @@ pub fn read_dir(path: impl AsRef<[u8]>) -> Result<ReadDir> {
 #[cfg(target_os = "none")]
 pub fn canonicalize(path: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     system::namespace().canonicalize(path.as_ref())
-}
-
-/// How full the file system is that `path` is in.
-///
-/// # Errors
-///
-/// As [`metadata`](metadata()).
-#[cfg(target_os = "none")]
-pub fn statfs(path: impl AsRef<[u8]>) -> Result<FileSystemStats> {
-    system::namespace().stats(path.as_ref())
 }
 
 /// The contents of a whole file.

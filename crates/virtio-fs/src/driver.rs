@@ -36,7 +36,7 @@ pub struct Options {
     /// that have a thread for each.
     pub request_queues: NonZeroU16,
     /// How many buffers to keep ready for messages that the server sends of its own accord, where the device can do that;
-    /// with 0 it is not asked to. There is memory for twice as many.
+    /// with 0, and without the feature `notifications`, it is not asked to. There is memory for twice as many.
     pub notification_buffers: u16,
     /// The most bytes that all buffers of requests together may take.
     pub buffer_bytes: usize,

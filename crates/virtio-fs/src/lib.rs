@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   queue 0, high priority   FORGET, BATCH_FORGET, INTERRUPT: they pass when ordinary requests are stuck
-//!   queue 1, notifications   only where they were negotiated: what the server says of its own accord
+//!   queue 1, notifications   only where they were negotiated: what the server says of its own accord (feature `notifications`)
 //!   then, requests           everything else, any number in flight, completed in any order; one or several
 //!
 //!   chain    [request] [data of a WRITE]  |  [reply header and fixed part] [data of a READ]
@@ -47,6 +47,7 @@ pub mod conformance;
 mod driver;
 pub mod features;
 #[cfg(feature = "alloc")]
+#[cfg_attr(not(feature = "notifications"), path = "no_notifications.rs")]
 mod notifications;
 #[cfg(feature = "alloc")]
 mod queues;

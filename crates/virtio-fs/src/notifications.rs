@@ -34,6 +34,9 @@ pub(crate) struct Notifications {
 }
 
 impl Notifications {
+    /// Whether there can be one.
+    pub const EXIST: bool = true;
+
     /// Makes the queue, with at most `most` buffers of `size` bytes in it.
     ///
     /// # Errors

@@ -127,7 +127,7 @@ fn negotiate<T: Transport>(
 ) -> Result<(Negotiated<T>, Option<u32>), AttachError> {
     let reset = Reset::new(transport, clock)?;
     // Whether the feature is wanted depends on the field that it governs, so that is read before it is negotiated.
-    let size = match ask.notification_buffers > 0 && reset.offered().contains(NOTIFICATION) {
+    let size = match Notifications::EXIST && ask.notification_buffers > 0 && reset.offered().contains(NOTIFICATION) {
         true => reset.config(|registers| {
             (registers.len() >= CONFIG_LEN_WITH_NOTIFICATION).then(|| registers.read32(NOTIFY_BUF_SIZE))
         })?,

@@ -44,10 +44,8 @@ use toro_core::DmaBuf;
 use self::index::Index;
 use self::node::ArchiveNode;
 use super::locks::LockTable;
-use super::metadata::FileSystemStats;
-use super::path::NAME_MAX;
 use super::scheduler::Scheduler;
-use super::vfs::{FileSystem, Health, Node};
+use super::vfs::{FileSystem, Node};
 
 mod contents;
 mod cpio;
@@ -59,6 +57,8 @@ mod node;
 mod tar;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 pub use self::error::ArchiveError;
 #[cfg(not(target_os = "none"))]
@@ -129,24 +129,6 @@ impl FileSystem for Archive {
         self.expect_open()?;
         let root: Rc<dyn Node> = self.node(Index::ROOT)?;
         Ok(root)
-    }
-
-    /// It is as full as can be.
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        self.expect_open()?;
-        Ok(FileSystemStats {
-            block_size: BLOCK as u32,
-            blocks: (self.image().len() as u64).div_ceil(BLOCK),
-            blocks_free: 0,
-            blocks_available: 0,
-            files: self.index.len() as u64,
-            files_free: 0,
-            name_max: NAME_MAX as u32,
-        })
-    }
-
-    fn health(&self) -> Health {
-        if self.is_closed.get() { Health::Failed(Errno::ENOTCONN) } else { Health::Working }
     }
 
     fn shutdown(&self) {

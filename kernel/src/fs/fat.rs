@@ -54,14 +54,16 @@ use toro_fat::{Attributes, Kind, NodeId, Storage, Timestamp, Volume};
 use self::node::FatNode;
 use super::lock::Lock;
 use super::locks::LockTable;
-use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::metadata::{FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
-use super::vfs::{FileSystem, Health, Node};
+use super::vfs::{FileSystem, Node};
 
 mod file;
 mod node;
 #[cfg(test)]
 pub(super) mod tests;
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 /// For how long one thread may have the volume while others wait for it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -264,25 +266,8 @@ impl FileSystem for Fat {
         Ok(root)
     }
 
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        let stats = self.with(Volume::stats)?;
-        Ok(FileSystemStats {
-            block_size: stats.cluster_size.max(1),
-            blocks: u64::from(stats.clusters),
-            blocks_free: u64::from(stats.free_clusters),
-            blocks_available: u64::from(stats.free_clusters),
-            files: 0,
-            files_free: 0,
-            name_max: stats.longest_name,
-        })
-    }
-
     fn sync(&self) -> Result<(), Errno> {
         self.with(Volume::sync_all)
-    }
-
-    fn health(&self) -> Health {
-        if self.is_closed.get() { Health::Failed(Errno::ENOTCONN) } else { Health::Working }
     }
 
     /// Makes everything stable and marks the volume clean. Files that are open fail from then on; those that were removed go.

@@ -1,26 +1,13 @@
-//! Functions by path beyond reading and writing: names, links, attributes, mounts.
+//! Functions by path beyond reading and writing: names, links, attributes.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::attributes::{FileTimes, Permissions};
-use super::namespace::MountStatus;
 use super::path::LastLink;
-use super::statistics::Statistics;
 use super::system::{self, namespace};
 use super::vfs::{Collision, SpecialFile, XattrMode};
 use crate::io::Result;
-
-/// What the file system behind `path` has done since it was mounted: how many bytes were read and written, how many of them
-/// were copied on the way, and how often nobody had to be asked. `None` for one that does not count, such as one of another
-/// core.
-///
-/// # Errors
-///
-/// As [`metadata`](super::metadata()).
-pub fn statistics(path: impl AsRef<[u8]>) -> Result<Option<Statistics>> {
-    namespace().statistics(path.as_ref())
-}
 
 /// Removes a directory with all that is in it. A symbolic link is removed, also at the end of `path`, and never followed.
 ///
@@ -185,22 +172,6 @@ pub fn remove_xattr(path: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<()
 /// `NotADirectory`; else as [`metadata`](super::metadata()), and what the file system says.
 pub fn sync_dir(path: impl AsRef<[u8]>) -> Result<()> {
     namespace().sync_dir(path.as_ref())
-}
-
-/// What is mounted, in the order of the paths, as the calling core sees it.
-pub fn mount_status() -> Vec<MountStatus> {
-    namespace().mounts()
-}
-
-/// Begins again with whoever stores the files of the mount at `path`, after a fault has ended it: what was open fails with
-/// `StaleNetworkFileHandle`, what was not stable is lost, and paths work again.
-///
-/// # Errors
-///
-/// `InvalidInput` if nothing is mounted at `path`, `Unsupported` where that means nothing, `ResourceBusy` while nothing is
-/// wrong, and what the file system says.
-pub fn remount(path: impl AsRef<[u8]>) -> Result<()> {
-    namespace().remount(path.as_ref())
 }
 
 /// Takes leave of the file system at `path`, whichever core it belongs to. What was written is stable then. Files and listings

@@ -49,8 +49,8 @@
 //! [`Options`]. Answers are checked by `fuse-proto` before anything here sees them. An answer that breaks the
 //! rules is EIO for the one request, and the reference that it carried is returned.
 
-// Without `fs-write` nobody asks for much of it.
-#![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
+// Without these features nobody asks for much of it.
+#![cfg_attr(not(all(feature = "fs-mounts", feature = "fs-notices", feature = "fs-write")), allow(dead_code))]
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -58,7 +58,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
-use fuse_proto::ops::{Destroy, GetAttr, Init, StatFs};
+use fuse_proto::ops::{Destroy, GetAttr, Init};
 use fuse_proto::{Attributes, Entry, Errno, Generation, Identity, InitFlags, NodeId, Opcode, Plan, Session, Timestamp};
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
@@ -74,9 +74,8 @@ use self::nodes::Nodes;
 use self::table::Hasher;
 use self::unstable::Unstable;
 use super::locks::LockTable;
-use super::metadata::{FileSystemStats, FileTime, FileType, Metadata};
+use super::metadata::{FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
-use super::statistics::Statistics;
 use super::vfs::{FileSystem, Node};
 
 mod cache;
@@ -88,6 +87,7 @@ mod file;
 mod handle;
 mod node;
 mod nodes;
+#[cfg(feature = "fs-notices")]
 mod notices;
 pub(super) mod share;
 mod statistics;
@@ -223,6 +223,7 @@ impl Client {
             buried: RefCell::default(),
             burying: Cell::new(false),
         });
+        #[cfg(feature = "fs-notices")]
         client.listen();
         client.find_root().inspect_err(|_| client.shutdown())?;
         Ok(client)
@@ -373,26 +374,9 @@ impl Client {
 }
 
 impl FileSystem for Client {
-    fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics.get())
-    }
-
     fn root(&self) -> Result<Rc<dyn Node>, Errno> {
         let root = self.root.borrow().clone().ok_or(Errno::ENOTCONN)?;
         Ok(root)
-    }
-
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        let operation = StatFs { node: NodeId::ROOT };
-        self.connection.call(&operation, Late::Nothing, None, |status| FileSystemStats {
-            block_size: status.fragment_size,
-            blocks: status.blocks,
-            blocks_free: status.blocks_free,
-            blocks_available: status.blocks_available,
-            files: status.files,
-            files_free: status.files_free,
-            name_max: status.name_len,
-        })
     }
 
     #[cfg(feature = "fs-write")]

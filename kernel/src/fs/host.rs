@@ -37,6 +37,8 @@ use super::namespace::Namespace;
 use super::scheduler::{Event, Scheduler, Wake};
 pub use super::statistics::Statistics;
 use super::vfs::FileSystem;
+#[cfg(feature = "fs-mounts")]
+use super::vfs::Upkeep;
 use crate::io::Result;
 
 /// What a process lends to its file systems.
@@ -85,6 +87,7 @@ impl Mount {
     }
 
     /// What it has done since it was mounted.
+    #[cfg(feature = "fs-mounts")]
     pub fn statistics(&self) -> Statistics {
         self.share.statistics().unwrap_or_default()
     }

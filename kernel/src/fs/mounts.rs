@@ -104,6 +104,7 @@ impl MountTable {
     }
 
     /// The file system at this very path.
+    #[cfg(feature = "fs-mounts")]
     pub fn at(&self, path: &[u8]) -> Option<Rc<dyn FileSystem>> {
         let names = mount_names(path).ok()?;
         let mount = self.mounts.iter().find(|mount| mount.names == names)?;
@@ -111,6 +112,7 @@ impl MountTable {
     }
 
     /// All of them: path, file system, and whether it is another core's.
+    #[cfg(feature = "fs-mounts")]
     pub fn list(&self) -> Vec<(Vec<u8>, Rc<dyn FileSystem>, bool)> {
         let entry = |mount: &Mount| (mount.path(), Rc::clone(&mount.file_system), mount.origin != Origin::Own);
         self.mounts.iter().map(entry).collect()
@@ -175,6 +177,7 @@ pub fn mount_names(path: &[u8]) -> Result<Vec<Box<[u8]>>, Errno> {
 }
 
 impl Mount {
+    #[cfg(feature = "fs-mounts")]
     fn path(&self) -> Vec<u8> {
         match &*self.names {
             [] => b"/".to_vec(),

@@ -8,13 +8,12 @@ use core::cell::{Cell, RefCell};
 use fuse_proto::Errno;
 
 use super::file::File;
-use super::metadata::{FileSystemStats, Metadata};
+use super::metadata::Metadata;
 use super::mounts::{MountTable, MountedPath};
 use super::options::{Rights, Stability};
 use super::path::{LastLink, Place, Resolved};
 use super::read_dir::ReadDir;
 use super::remote::{Carrier, Registry};
-use super::statistics::Statistics;
 use super::vfs::{FileSystem, Freshness};
 use crate::io::{Error, ErrorKind, Read, Result};
 
@@ -24,8 +23,11 @@ mod copying;
 mod mounting;
 mod names;
 mod removal;
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
-pub use mounting::MountStatus;
+#[cfg(feature = "fs-mounts")]
+pub use upkeep::MountStatus;
 
 /// Mounted file systems, by path. The functions of [`fs`](super) use the one of the core.
 #[derive(Default)]
@@ -38,6 +40,7 @@ pub struct Namespace {
 /// What a path means.
 struct Found<'p> {
     resolved: Resolved,
+    #[cfg_attr(not(feature = "fs-mounts"), expect(dead_code, reason = "nobody asks about file systems"))]
     file_system: Rc<dyn FileSystem>,
     /// The part of the path that names the mount.
     mount: &'p [u8],
@@ -133,24 +136,6 @@ impl Namespace {
             }
             Ok(if canonical.is_empty() { b"/".to_vec() } else { canonical })
         })
-    }
-
-    /// See [`fs::statfs`](super::statfs).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fs::statfs`](super::statfs).
-    pub fn stats(&self, path: &[u8]) -> Result<FileSystemStats> {
-        self.at(path, LastLink::Follow, |found| found.file_system.stats())
-    }
-
-    /// See [`fs::statistics`](super::statistics()).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fs::statistics`](super::statistics()).
-    pub fn statistics(&self, path: &[u8]) -> Result<Option<Statistics>> {
-        self.at(path, LastLink::Follow, |found| Ok(found.file_system.statistics()))
     }
 
     /// See [`fs::read`](super::read).

@@ -42,6 +42,7 @@
 // Without `fs-write` nobody asks for much of it.
 #![cfg_attr(not(feature = "fs-write"), allow(dead_code))]
 
+mod answer;
 mod client;
 mod exports;
 mod registry;
@@ -50,11 +51,17 @@ pub mod service;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use answer::Answer;
 pub use client::RemoteFileSystem;
 pub use exports::{Exports, Number};
 pub use registry::{Registry, Share, ShareId};
 
 use alloc::boxed::Box;
+
+use fuse_proto::Errno;
+
+/// What another core wants to know, and how the owner finds it out.
+pub type Question = Box<dyn FnOnce(&Exports) -> Result<Answer, Errno> + Send>;
 
 /// What the owner shall do.
 pub enum Job {
@@ -76,9 +83,17 @@ pub trait Carrier: Clone + 'static {
     /// Sends a job. Does not wait.
     fn post(&self, job: Job);
 
-    /// Calls `function` in a thread of the owner and waits for what it returns.
-    fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T;
+    /// Has a thread of the owner find out the answer, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// The question's own.
+    fn call(&self, question: Question) -> Result<Answer, Errno>;
 
     /// The same for what may wait for other calls: for somebody to unlock a file.
-    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T;
+    ///
+    /// # Errors
+    ///
+    /// The question's own.
+    fn call_long(&self, question: Question) -> Result<Answer, Errno>;
 }

@@ -30,7 +30,8 @@
 //! # What is in which file
 //!
 //! ```text
-//!   file_system.rs   FileSystem      paths, fullness, health
+//!   file_system.rs   FileSystem      paths
+//!   upkeep.rs        Upkeep          fullness, health
 //!   node.rs          Node            names and attributes
 //!   file.rs          OpenFile        contents, space, locks
 //!   directory.rs     OpenDirectory   listings
@@ -40,10 +41,14 @@ mod directory;
 mod file;
 mod file_system;
 mod node;
+mod upkeep;
 
 pub use self::directory::{OpenDirectory, RawEntry};
 pub use self::file::{
     Allocation, Appended, FileChanges, LockKind, LockWait, OpenFile, SeekTarget, Sync, seek_without_holes,
 };
-pub use self::file_system::{FileSystem, Health};
+pub use self::file_system::FileSystem;
 pub use self::node::{Collision, Freshness, Node, NodeChanges, SpecialFile, XattrMode};
+#[cfg(feature = "fs-mounts")]
+pub use self::upkeep::Health;
+pub use self::upkeep::Upkeep;

@@ -46,7 +46,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::rc::{Rc, Weak};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::time::Duration;
@@ -64,6 +64,7 @@ use crate::fs::scheduler::{Event, Scheduler, Wake};
 mod buffers;
 mod debts;
 mod lending;
+#[cfg_attr(not(feature = "fs-notices"), path = "connection/deaf.rs")]
 mod listening;
 mod polling;
 mod revival;
@@ -73,6 +74,8 @@ mod ticket;
 
 pub use self::debts::Closing;
 pub use self::lending::HomeComing;
+use self::listening::Ear;
+#[cfg(feature = "fs-notices")]
 pub use self::listening::Listener;
 pub use self::polling::Work;
 pub use self::slots::{Keep, Late};
@@ -142,8 +145,8 @@ pub struct Connection {
     interrupts: Cell<Interrupts>,
     /// Whether the last thing that happened is that somebody waited in vain.
     silent: Cell<bool>,
-    /// Who wants to know what the server says of its own accord; `None` where it cannot.
-    listener: Option<RefCell<Weak<dyn Listener>>>,
+    /// Who wants to know what the server says of its own accord.
+    ear: Ear,
 }
 
 impl Connection {
@@ -164,7 +167,7 @@ impl Connection {
         };
         Rc::new(Self {
             limits: device.limits(),
-            listener: device.has_notifications().then(listening::nobody),
+            ear: Ear::new(&*device),
             device: RefCell::new(device),
             scheduler,
             state: RefCell::new(state),

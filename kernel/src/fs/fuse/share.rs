@@ -16,18 +16,20 @@ use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use fuse_proto::Errno;
-use fuse_proto::ops::Destroy;
 use toro_core::Instant;
 use toro_core::driver::fuse::FuseDevice;
 
-use super::connection::{Connection, Late};
+use super::connection::Connection;
 use super::epoch::Epoch;
 use super::{Client, Options};
-use crate::fs::metadata::FileSystemStats;
-use crate::fs::path::{LastLink, Place, Resolved};
+#[cfg(feature = "fs-write")]
+use crate::fs::path::Place;
+use crate::fs::path::{LastLink, Resolved};
 use crate::fs::scheduler::Scheduler;
-use crate::fs::statistics::Statistics;
-use crate::fs::vfs::{FileSystem, Freshness, Health, Node};
+use crate::fs::vfs::{FileSystem, Freshness, Node};
+
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 /// Is given every connection before anything is sent on it, to poll it from then on in place of the one before.
 type Announce = Box<dyn Fn(&Rc<Connection>)>;
@@ -86,27 +88,6 @@ impl Share {
     pub fn deadline(&self) -> Option<Instant> {
         self.client().deadline()
     }
-
-    fn begin_again(&self) -> Result<(), Errno> {
-        if self.ended.get() {
-            return Err(Errno::ENOTCONN);
-        }
-        let old = Rc::clone(&self.connection.borrow());
-        let errno = old.trouble().ok_or(Errno::EBUSY)?;
-        log::warn!("virtio-fs: the session is lost ({errno}); beginning another one");
-        let connection = old.renew()?;
-        *self.connection.borrow_mut() = Rc::clone(&connection);
-        (self.announce)(&connection);
-        self.client().abandon();
-        // A server that has survived lets go of what it holds for the session of before. One that was started anew refuses.
-        if connection.call(&Destroy, Late::Nothing, None, |()| ()) == Err(Errno::ETIMEDOUT) {
-            return Err(Errno::ETIMEDOUT);
-        }
-        self.epoch.set(self.epoch.get().next());
-        let client = Client::begin(connection, self.options, self.epoch.get())?;
-        *self.client.borrow_mut() = client;
-        Ok(())
-    }
 }
 
 impl FileSystem for Share {
@@ -118,35 +99,14 @@ impl FileSystem for Share {
         self.client().resolve(path, last_link, freshness)
     }
 
+    #[cfg(feature = "fs-write")]
     fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
         self.client().locate(path, last_link, freshness)
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        self.client().statistics()
-    }
-
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        self.client().stats()
     }
 
     #[cfg(feature = "fs-write")]
     fn sync(&self) -> Result<(), Errno> {
         self.client().sync()
-    }
-
-    fn health(&self) -> Health {
-        let trouble = if self.ended.get() { Some(Errno::ENOTCONN) } else { self.connection.borrow().trouble() };
-        trouble.map_or(Health::Working, Health::Failed)
-    }
-
-    fn remount(&self) -> Result<(), Errno> {
-        if self.remounting.replace(true) {
-            return Err(Errno::EBUSY);
-        }
-        let result = self.begin_again();
-        self.remounting.set(false);
-        result
     }
 
     fn shutdown(&self) {

@@ -1,4 +1,4 @@
-//! Mounting, leaving, and beginning again.
+//! Mounting and leaving.
 //!
 //! What is mounted stands in front of what the path named before, which nobody looks at: a mount needs no directory to stand
 //! on. A mount with others below it stays, and so do names that lead to mounts. Files that are open are no reason to stay:
@@ -7,22 +7,9 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use fuse_proto::Errno;
-
 use super::Namespace;
-use crate::fs::vfs::{FileSystem, Health};
-use crate::io::{Error, Result};
-
-/// What stands at a place of the tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountStatus {
-    /// The place.
-    pub path: Vec<u8>,
-    /// Why it cannot be used, if it cannot.
-    pub failure: Option<Error>,
-    /// Whether another core's threads do the work.
-    pub is_remote: bool,
-}
+use crate::fs::vfs::FileSystem;
+use crate::io::Result;
 
 impl Namespace {
     /// Mounts a file system at `path`, which is absolute.
@@ -51,35 +38,6 @@ impl Namespace {
     /// As [`unmount`](Self::unmount).
     pub(in crate::fs) fn take(&self, path: &[u8]) -> Result<Rc<dyn FileSystem>> {
         Ok(self.mounts.borrow_mut().take(path)?)
-    }
-
-    /// See [`fs::remount`](crate::fs::remount).
-    ///
-    /// # Errors
-    ///
-    /// Those of [`fs::remount`](crate::fs::remount).
-    pub fn remount(&self, path: &[u8]) -> Result<()> {
-        let file_system = self.mounts.borrow().at(path).ok_or(Errno::EINVAL)?;
-        Ok(file_system.remount()?)
-    }
-
-    /// See [`fs::mount_status`](crate::fs::mount_status).
-    pub fn mounts(&self) -> Vec<MountStatus> {
-        // Not borrowed while others are asked.
-        let mounts = self.mounts.borrow().list();
-        let mut mounts: Vec<_> = mounts
-            .into_iter()
-            .map(|(path, file_system, is_remote)| {
-                let failure = match file_system.health() {
-                    Health::Working => None,
-                    Health::Failed(errno) => Some(errno.into()),
-                };
-                MountStatus { path, failure, is_remote }
-            })
-            .collect();
-        // No two have the same path.
-        mounts.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        mounts
     }
 
     /// Whether nothing is mounted.

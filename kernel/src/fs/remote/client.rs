@@ -8,20 +8,26 @@ use core::cell::Cell;
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number, PlaceAnswer};
-use super::{Carrier, Job};
-use crate::fs::metadata::{FileSystemStats, FileType, Metadata};
+use super::answer::Reply;
+#[cfg(feature = "fs-write")]
+use super::exports::PlaceAnswer;
+use super::exports::{Batch, Exports, FileAnswer, NodeAnswer, Number};
+use super::{Answer, Carrier, Job, Question};
+use crate::fs::metadata::{FileType, Metadata};
 #[cfg(feature = "fs-write")]
 use crate::fs::options::{Contents, Rights};
-use crate::fs::path::{LastLink, NamedPlace, Place, Resolved};
+use crate::fs::path::{LastLink, Resolved};
+#[cfg(feature = "fs-write")]
+use crate::fs::path::{NamedPlace, Place};
 use crate::fs::pieces::one_after_the_other;
-use crate::fs::statistics::Statistics;
 #[cfg(feature = "fs-write")]
 use crate::fs::vfs::SeekTarget;
-use crate::fs::vfs::{FileSystem, Freshness, Health, Node, OpenDirectory, OpenFile, RawEntry};
+use crate::fs::vfs::{FileSystem, Freshness, Node, OpenDirectory, OpenFile, RawEntry};
 
 #[cfg(feature = "fs-write")]
 mod changing;
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 /// The most bytes that one answer to `read_at`, or one job of `write_at`, carries. Larger ones take several.
 const PIECE: usize = 256 * 1024;
@@ -39,24 +45,27 @@ struct Connection<C> {
 }
 
 impl<C: Carrier> Connection<C> {
-    fn call<T: Send + 'static>(
-        &self,
-        function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static,
-    ) -> Result<T, Errno> {
-        if self.is_closed.get() {
-            return Err(Errno::ENOTCONN);
-        }
-        self.carrier.call(function)
+    fn call<T: Reply>(&self, function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static) -> Result<T, Errno> {
+        T::unwrap(self.ask(Box::new(move |exports| function(exports).map(T::wrap)))?)
     }
 
-    fn call_long<T: Send + 'static>(
+    /// The part of a call that is the same for all of them.
+    fn ask(&self, question: Question) -> Result<Answer, Errno> {
+        if self.is_closed.get() {
+            return Err(Errno::ENOTCONN);
+        }
+        self.carrier.call(question)
+    }
+
+    #[cfg(feature = "fs-write")]
+    fn call_long<T: Reply>(
         &self,
         function: impl FnOnce(&Exports) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
         if self.is_closed.get() {
             return Err(Errno::ENOTCONN);
         }
-        self.carrier.call_long(function)
+        T::unwrap(self.carrier.call_long(Box::new(move |exports| function(exports).map(T::wrap)))?)
     }
 }
 
@@ -80,6 +89,7 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
         Ok(Resolved { node: RemoteNode::shared(&self.connection, node), path })
     }
 
+    #[cfg(feature = "fs-write")]
     fn locate(&self, path: &[u8], last_link: LastLink, freshness: Freshness) -> Result<Place, Errno> {
         let (number, path) = (self.number, Box::<[u8]>::from(path));
         let place = self.connection.call(move |exports| exports.locate(number, &path, last_link, freshness))?;
@@ -92,29 +102,10 @@ impl<C: Carrier> FileSystem for RemoteFileSystem<C> {
         })
     }
 
-    fn stats(&self) -> Result<FileSystemStats, Errno> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.stats(number))
-    }
-
+    #[cfg(feature = "fs-write")]
     fn sync(&self) -> Result<(), Errno> {
         let number = self.number;
         self.connection.call(move |exports| exports.sync(number))
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.statistics(number)).ok().flatten()
-    }
-
-    fn health(&self) -> Health {
-        let number = self.number;
-        self.connection.call(move |exports| exports.health(number)).unwrap_or_else(Health::Failed)
-    }
-
-    fn remount(&self) -> Result<(), Errno> {
-        let number = self.number;
-        self.connection.call(move |exports| exports.remount(number))
     }
 
     /// The owner keeps what it has; only this core takes leave.
@@ -130,7 +121,7 @@ struct Handle<C: Carrier> {
 }
 
 impl<C: Carrier> Handle<C> {
-    fn call<T: Send + 'static>(
+    fn call<T: Reply>(
         &self,
         function: impl FnOnce(&Exports, Number) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
@@ -163,7 +154,7 @@ impl<C: Carrier> RemoteNode<C> {
     }
 
     /// Has something done to a name in this directory.
-    fn call_with<T: Send + 'static>(
+    fn call_with<T: Reply>(
         &self,
         name: &[u8],
         function: impl FnOnce(&Exports, Number, &[u8]) -> Result<T, Errno> + Send + 'static,

@@ -8,15 +8,17 @@ use core::cell::{Cell, RefCell};
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
 
-use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileType, Metadata};
+use crate::fs::metadata::{AttributeChanges, FileType, Metadata};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, NamedPlace, Place};
-use crate::fs::statistics::Statistics;
 use crate::fs::vfs::{
-    Allocation, Appended, Collision, FileSystem, Freshness, Health, LockKind, LockWait, Node, OpenDirectory, OpenFile,
+    Allocation, Appended, Collision, FileSystem, Freshness, LockKind, LockWait, Node, OpenDirectory, OpenFile,
     RawEntry, SeekTarget, SpecialFile, Sync, XattrMode,
 };
 use crate::sorted_map::SortedMap;
+
+#[cfg(feature = "fs-mounts")]
+mod upkeep;
 
 /// Names an object of the owner, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,22 +187,6 @@ impl Exports {
 
     pub(super) fn sync(&self, file_system: Number) -> Result<(), Errno> {
         self.file_system(file_system)?.sync()
-    }
-
-    pub(super) fn stats(&self, file_system: Number) -> Result<FileSystemStats, Errno> {
-        self.file_system(file_system)?.stats()
-    }
-
-    pub(super) fn statistics(&self, file_system: Number) -> Result<Option<Statistics>, Errno> {
-        Ok(self.file_system(file_system)?.statistics())
-    }
-
-    pub(super) fn health(&self, file_system: Number) -> Result<Health, Errno> {
-        Ok(self.file_system(file_system)?.health())
-    }
-
-    pub(super) fn remount(&self, file_system: Number) -> Result<(), Errno> {
-        self.file_system(file_system)?.remount()
     }
 
     pub(super) fn metadata(&self, node: Number) -> Result<Metadata, Errno> {

@@ -27,9 +27,10 @@ use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
+use fuse_proto::Errno;
 use toro_sync::Mailbox;
 
-use super::{Carrier, Exports, Job};
+use super::{Answer, Carrier, Exports, Job, Question};
 use crate::arch::core_index;
 use crate::arch::core_local::MAX_CORES;
 use crate::core_local;
@@ -187,25 +188,21 @@ impl Carrier for ToCore {
         nudge(self.0);
     }
 
-    fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
-        self.ask(function, Job::Call)
+    fn call(&self, question: Question) -> core::result::Result<Answer, Errno> {
+        self.ask(question, Job::Call)
     }
 
-    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
-        self.ask(function, Job::LongCall)
+    fn call_long(&self, question: Question) -> core::result::Result<Answer, Errno> {
+        self.ask(question, Job::LongCall)
     }
 }
 
 impl ToCore {
     /// Sends a job that answers, and waits for the answer.
-    fn ask<T: Send + 'static>(
-        self,
-        function: impl FnOnce(&Exports) -> T + Send + 'static,
-        job: impl FnOnce(Call) -> Job,
-    ) -> T {
+    fn ask(self, question: Question, job: fn(Call) -> Job) -> core::result::Result<Answer, Errno> {
         let outcome = Outcome::new();
         let answer = Arc::clone(&outcome);
-        self.post(job(Box::new(move |exports| answer.finish(function(exports)))));
+        self.post(job(Box::new(move |exports| answer.finish(question(exports)))));
         outcome.take(None).expect("a wait without a deadline ends with a result")
     }
 }

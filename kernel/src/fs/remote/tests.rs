@@ -27,12 +27,12 @@ impl Carrier for Direct {
         perform(&self.0, job);
     }
 
-    fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
-        function(&self.0)
+    fn call(&self, question: Question) -> Result<Answer, Errno> {
+        question(&self.0)
     }
 
-    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
-        function(&self.0)
+    fn call_long(&self, question: Question) -> Result<Answer, Errno> {
+        question(&self.0)
     }
 }
 
@@ -45,14 +45,14 @@ impl Carrier for Line {
         self.0.send(job).expect("the owner serves until all others have finished");
     }
 
-    fn call<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
+    fn call(&self, question: Question) -> Result<Answer, Errno> {
         let (answer, answers) = mpsc::channel();
-        self.post(Job::Call(Box::new(move |exports| answer.send(function(exports)).expect("somebody waits"))));
+        self.post(Job::Call(Box::new(move |exports| answer.send(question(exports)).expect("somebody waits"))));
         answers.recv().expect("every job is done")
     }
 
-    fn call_long<T: Send + 'static>(&self, function: impl FnOnce(&Exports) -> T + Send + 'static) -> T {
-        self.call(function)
+    fn call_long(&self, question: Question) -> Result<Answer, Errno> {
+        self.call(question)
     }
 }
 

@@ -14,7 +14,7 @@ use super::threads::{Crew, run};
 use crate::fs::locks::LockTable;
 use crate::fs::metadata::{AttributeChanges, FileSystemStats, FileTime, FileType, Metadata, TimeChange};
 use crate::fs::scheduler::Scheduler;
-use crate::fs::vfs::{FileSystem, Health, Node, SpecialFile};
+use crate::fs::vfs::{FileSystem, Health, Node, SpecialFile, Upkeep};
 
 mod file;
 mod node;
@@ -221,20 +221,9 @@ impl Model {
     }
 }
 
-impl FileSystem for Model {
-    fn root(&self) -> Result<Rc<dyn Node>> {
-        self.check()?;
-        Ok(Rc::new(self.handle(ROOT)))
-    }
-
+impl Upkeep for Model {
     fn stats(&self) -> Result<FileSystemStats> {
         Err(Errno::ENOSYS)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.check()?;
-        self.synced.borrow_mut().push("all");
-        Ok(())
     }
 
     fn health(&self) -> Health {
@@ -246,6 +235,19 @@ impl FileSystem for Model {
             None => Err(Errno::EBUSY),
             Some(_) => Ok(()),
         }
+    }
+}
+
+impl FileSystem for Model {
+    fn root(&self) -> Result<Rc<dyn Node>> {
+        self.check()?;
+        Ok(Rc::new(self.handle(ROOT)))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.check()?;
+        self.synced.borrow_mut().push("all");
+        Ok(())
     }
 
     fn shutdown(&self) {

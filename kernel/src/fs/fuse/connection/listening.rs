@@ -6,6 +6,8 @@
 use alloc::rc::{Rc, Weak};
 use core::cell::RefCell;
 
+use toro_core::driver::fuse::FuseDevice;
+
 use super::{Connection, Work};
 
 /// The most messages that one poll takes, so that a server that never stops cannot keep the core.
@@ -17,22 +19,32 @@ pub trait Listener {
     fn hear(&self, message: &[u8]);
 }
 
-/// For [`nobody`]: never made.
+/// Where nobody listens: never made.
 struct Deaf;
 
 impl Listener for Deaf {
     fn hear(&self, _: &[u8]) {}
 }
 
-/// A place for a listener, with none in it.
-pub(super) fn nobody() -> RefCell<Weak<dyn Listener>> {
-    RefCell::new(Weak::<Deaf>::new())
+/// Who listens; `None` where the device has no way for such messages.
+pub(super) struct Ear(Option<RefCell<Weak<dyn Listener>>>);
+
+impl Ear {
+    /// Nobody yet.
+    pub(super) fn new(device: &dyn FuseDevice) -> Self {
+        Self(device.has_notifications().then(|| RefCell::new(Weak::<Deaf>::new() as Weak<dyn Listener>)))
+    }
+
+    /// Whether there is something to listen to.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 impl Connection {
     /// Says who is told from now on. Before that, and when it is gone, messages are dropped.
     pub fn set_listener(&self, listener: Weak<dyn Listener>) {
-        if let Some(place) = &self.listener {
+        if let Some(place) = &self.ear.0 {
             *place.borrow_mut() = listener;
         }
     }
@@ -51,7 +63,7 @@ impl Connection {
                 }
             };
             work = Work::Done;
-            let listener = self.listener.as_ref().and_then(|place| place.borrow().upgrade());
+            let listener = self.ear.0.as_ref().and_then(|place| place.borrow().upgrade());
             if let Some(listener) = listener {
                 listener.hear(&message);
             }

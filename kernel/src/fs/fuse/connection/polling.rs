@@ -26,7 +26,7 @@ impl Connection {
             return Work::None;
         }
         let mut work = self.send();
-        if work == Work::None && self.in_flight.get() == 0 && self.listener.is_none() {
+        if work == Work::None && self.in_flight.get() == 0 && !self.ear.is_there() {
             // The rule. A device that fails meanwhile is found out by the next request.
             return Work::None;
         }
@@ -43,7 +43,7 @@ impl Connection {
             work = Work::Done;
             self.finish(completion.id, completion.request);
         }
-        if self.listener.is_some() && self.listen() == Work::Done {
+        if self.ear.is_there() && self.listen() == Work::Done {
             work = Work::Done;
         }
         if work == Work::Done {

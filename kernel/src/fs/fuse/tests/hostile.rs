@@ -5,6 +5,7 @@ use std::vec::Vec;
 use fuse_proto::Opcode;
 
 use super::*;
+use crate::fs::vfs::Upkeep;
 
 type Spoil = fn(&mut Vec<u8>);
 

@@ -7,6 +7,7 @@ use fuse_proto::ops::GetAttr;
 use super::*;
 use crate::fs::fuse::Interrupts;
 use crate::fs::fuse::connection::Late;
+use crate::fs::vfs::Upkeep;
 
 fn understood() -> Options {
     Options { interrupts: Interrupts::Sent, ..options() }

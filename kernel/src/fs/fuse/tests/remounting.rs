@@ -9,7 +9,7 @@ use super::*;
 use crate::fs::fuse::connection::{Late, Work};
 use crate::fs::fuse::share::Share;
 use crate::fs::options::WritePosition;
-use crate::fs::vfs::{Collision, Health, LockKind, LockWait, Sync, XattrMode};
+use crate::fs::vfs::{Collision, Health, LockKind, LockWait, Sync, Upkeep, XattrMode};
 
 /// A share, and what a test needs around it.
 struct Shared {

@@ -6,7 +6,7 @@ use fuse_proto::Opcode;
 
 use super::*;
 use crate::fs::options::WritePosition;
-use crate::fs::vfs::{Allocation, SeekTarget, Sync};
+use crate::fs::vfs::{Allocation, SeekTarget, Sync, Upkeep};
 
 const BOTH: Rights = Rights::ReadAndWrite(WritePosition::Anywhere);
 
