@@ -58,6 +58,8 @@ mod respond;
 mod response;
 #[path = "static-web-server/serve.rs"]
 mod serve;
+#[path = "static-web-server/sort.rs"]
+mod sort;
 #[path = "static-web-server/storage.rs"]
 mod storage;
 #[path = "static-web-server/target.rs"]

@@ -68,7 +68,7 @@ fn attach(
     let Some(driver) =
         own.iter().copied().chain(chosen()).chain(DRIVERS.iter().copied()).find(|driver| driver.matches(&id))
     else {
-        log::debug!("{device}: no driver for {id:?}");
+        log::debug!("{device}: no driver for {id}");
         return;
     };
     let number = numbers.get_or_default(driver.name());

@@ -60,7 +60,7 @@ static TABLE: spin::Once<Option<MpTable>> = spin::Once::new();
 
 /// Looks for the table, once, on a machine that has no ACPI tables.
 #[cfg(target_os = "none")]
-pub(crate) fn initialise(memory: &impl PhysicalMemory) {
+pub(crate) fn initialise(memory: &dyn PhysicalMemory) {
     TABLE.call_once(|| find(memory));
 }
 
@@ -71,7 +71,7 @@ pub fn table() -> Option<&'static MpTable> {
 }
 
 /// Searches the places where firmware leaves the floating pointer (§4), and reads the table of the first that has one.
-pub fn find(memory: &impl PhysicalMemory) -> Option<MpTable> {
+pub fn find(memory: &dyn PhysicalMemory) -> Option<MpTable> {
     let word = |address| memory.bytes(address, 2).and_then(|bytes| read_u16(bytes, 0)).map(u64::from);
     let ebda = word(EBDA_POINTER).map(|segment| segment << 4);
     let last_kib = word(BASE_MEMORY_SIZE).and_then(|kib| kib.checked_sub(1)).map(|kib| kib * KIB as u64);
@@ -88,7 +88,7 @@ pub fn find(memory: &impl PhysicalMemory) -> Option<MpTable> {
 }
 
 /// The table of the floating pointer at the beginning of `area`; `None` if there is neither.
-fn pointed_to(memory: &impl PhysicalMemory, area: &[u8]) -> Option<MpTable> {
+fn pointed_to(memory: &dyn PhysicalMemory, area: &[u8]) -> Option<MpTable> {
     if area.first_chunk() != Some(POINTER_SIGNATURE) {
         return None;
     }
@@ -107,7 +107,7 @@ fn default_configuration() -> MpTable {
 }
 
 /// The entries of the configuration table at `address` (§4.2).
-fn configuration(memory: &impl PhysicalMemory, address: u64) -> Option<&[u8]> {
+fn configuration(memory: &dyn PhysicalMemory, address: u64) -> Option<&[u8]> {
     let length = read_u16(memory.bytes(address, HEADER)?, 4)?;
     let table = memory.bytes(address, usize::from(length))?;
     table.get(HEADER..).filter(|_| table.starts_with(TABLE_SIGNATURE) && sums_to_zero(table))

@@ -225,9 +225,14 @@ fn outside_environment(cargo: &mut Command) {
 }
 
 /// What an image for size is compiled with besides, added to the flags of `.cargo/config.toml`: sequences of instructions
-/// that occur several times become functions, functions that are the same become one, and panics do not say why.
+/// that occur several times become functions, functions that are the same but for their constants become one, panics do not
+/// say why, and the compiler's choices between speed and size that the profile does not make for it are made: a jump table has
+/// eight bytes for each case, values are computed where they are needed rather than kept, and loads are not done twice on
+/// different paths.
 const SMALL_FLAGS: &str = "target.x86_64-unknown-none.rustflags=[\
-    '--cfg=toro_small','-Cllvm-args=-enable-machine-outliner=always','-Clink-arg=--icf=all']";
+    '--cfg=toro_small','-Clink-arg=--icf=all','-Cllvm-args=-enable-machine-outliner=always \
+    -enable-global-merge-func -min-jump-table-entries=16 -sink-insts-to-avoid-spills -split-spill-mode=size \
+    -enable-load-pre=false -disable-machine-licm']";
 
 /// The profile `small` for an application elsewhere, whose `Cargo.toml` need not have one.
 const SMALL_PROFILE: [&str; 4] = [

@@ -66,6 +66,17 @@ pub enum DeviceId {
     },
 }
 
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pci { vendor, device, class } => {
+                write!(f, "vendor {vendor:#06x}, device {device:#06x}, class {class:#08x}")
+            }
+            Self::VirtioMmio { device_type } => write!(f, "virtio device type {device_type}"),
+        }
+    }
+}
+
 /// Whether the owner of a device may sleep.
 #[must_use = "sleeping on `WorkPending` loses a wake-up"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

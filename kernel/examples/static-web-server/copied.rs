@@ -14,7 +14,10 @@
 use alloc::{sync::Arc, vec, vec::Vec};
 use core::ops::ControlFlow;
 
-use crate::storage::{Entry, EntryKind, Metadata, Node, Storage, StorageError, StoredFile};
+use crate::{
+    sort::sort,
+    storage::{Entry, EntryKind, Metadata, Node, Storage, StorageError, StoredFile},
+};
 
 /// Deepest directory that is copied. Links may form rings, which have no end.
 const DEPTH_LIMIT: usize = 32;
@@ -69,7 +72,7 @@ impl Copied {
             }
             nodes.push((directory, Kept::Directory(entries)));
         }
-        nodes.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        sort(&mut nodes, |one, other| one.0.cmp(&other.0));
         Ok(Self { nodes: Arc::new(nodes) })
     }
 

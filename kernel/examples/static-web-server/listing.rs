@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use crate::{
     date::{Civil, UnixTime, two_digits},
     response::push_decimal,
+    sort::sort,
     storage::{Entry, EntryKind},
     target,
 };
@@ -42,7 +43,7 @@ pub enum Completeness {
 
 /// Writes the page for the directory `path`, whose `entries` are sorted on the way.
 pub fn page(path: &[u8], entries: &mut [Entry], completeness: Completeness, out: &mut Vec<u8>) {
-    entries.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    sort(entries, |a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     out.extend_from_slice(b"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">");
     out.extend_from_slice(b"<meta name=\"viewport\" content=\"width=device-width\"><title>Index of ");
     push_directory(path, out);

@@ -20,7 +20,7 @@ const RSDP_SIGNATURE: &[u8; 8] = b"RSD PTR ";
 const RSDP_ALIGNMENT: usize = 16;
 
 /// Searches the places where a BIOS leaves the root pointer (§5.2.5.1).
-pub fn find_rsdp(memory: &impl PhysicalMemory) -> Option<u64> {
+pub fn find_rsdp(memory: &dyn PhysicalMemory) -> Option<u64> {
     let ebda =
         memory.bytes(EBDA_POINTER, 2).and_then(|bytes| read_u16(bytes, 0)).map_or(0, |segment| u64::from(segment) << 4);
     let areas = [(ebda, EBDA_SIZE), (BIOS_AREA, BIOS_AREA_SIZE)];
@@ -34,7 +34,7 @@ pub fn find_rsdp(memory: &impl PhysicalMemory) -> Option<u64> {
 }
 
 /// Reads everything that can be reached from the root pointer at `rsdp`; `None` if that is not one.
-pub fn tables(memory: &impl PhysicalMemory, rsdp: u64) -> Option<Tables> {
+pub fn tables(memory: &dyn PhysicalMemory, rsdp: u64) -> Option<Tables> {
     let (root, pointer_size) = root_table(memory, rsdp)?;
     let mut tables = Tables::default();
     for pointer in root.get(HEADER..)?.chunks_exact(pointer_size).take(MAX_TABLES) {
@@ -51,7 +51,7 @@ pub fn tables(memory: &impl PhysicalMemory, rsdp: u64) -> Option<Tables> {
 }
 
 /// The XSDT, or else the RSDT, with the size of its pointers.
-fn root_table(memory: &impl PhysicalMemory, rsdp: u64) -> Option<(&[u8], usize)> {
+fn root_table(memory: &dyn PhysicalMemory, rsdp: u64) -> Option<(&[u8], usize)> {
     let first = memory.bytes(rsdp, 20)?;
     if !first.starts_with(RSDP_SIGNATURE) || !sums_to_zero(first) {
         return None;
@@ -64,7 +64,7 @@ fn root_table(memory: &impl PhysicalMemory, rsdp: u64) -> Option<(&[u8], usize)>
         .or_else(|| Some((signed_table(memory, u64::from(rsdt?), b"RSDT")?, 4)))
 }
 
-fn signed_table<'a>(memory: &'a impl PhysicalMemory, address: u64, signature: &[u8; 4]) -> Option<&'a [u8]> {
+fn signed_table<'a>(memory: &'a dyn PhysicalMemory, address: u64, signature: &[u8; 4]) -> Option<&'a [u8]> {
     table(memory, address, Checksum::Required).filter(|table| table.starts_with(signature))
 }
 
@@ -75,7 +75,7 @@ enum Checksum {
 }
 
 /// A whole table with its header.
-fn table(memory: &impl PhysicalMemory, address: u64, checksum: Checksum) -> Option<&[u8]> {
+fn table(memory: &dyn PhysicalMemory, address: u64, checksum: Checksum) -> Option<&[u8]> {
     let length = read_u32(memory.bytes(address, HEADER)?, 4)? as usize;
     if !(HEADER..=MAX_TABLE).contains(&length) {
         return None;
@@ -125,7 +125,7 @@ fn mcfg(table: &[u8], tables: &mut Tables) {
 }
 
 /// Fixed ACPI description table (§5.2.9).
-fn fadt(memory: &impl PhysicalMemory, table: &[u8], tables: &mut Tables) {
+fn fadt(memory: &dyn PhysicalMemory, table: &[u8], tables: &mut Tables) {
     const RESET_SUPPORTED: u32 = 1 << 10;
     const HARDWARE_REDUCED: u32 = 1 << 20;
     const CMOS_ABSENT: u16 = 1 << 5;

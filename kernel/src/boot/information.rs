@@ -104,7 +104,7 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// The text at `address`, up to a NUL, at most [`MAX_COMMAND_LINE`] with it; empty where `address` is 0, or there is no
     /// NUL within reach.
-    pub(super) fn at(memory: &'a impl PhysicalMemory, address: u64) -> Self {
+    pub(super) fn at(memory: &'a dyn PhysicalMemory, address: u64) -> Self {
         // The text may end close to the end of what can be read, so it is reached for byte by byte.
         let byte = |offset: usize| memory.bytes(address.checked_add(offset as u64)?, 1)?.first().copied();
         let length = (0..MAX_COMMAND_LINE).take_while(|_| address != 0).map_while(byte).position(|byte| byte == 0);
@@ -205,7 +205,7 @@ impl BootInformation<'_> {
 /// # Errors
 ///
 /// See [`BootError`].
-pub fn parse(protocol: Protocol, memory: &impl PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
+pub fn parse(protocol: Protocol, memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
     match protocol {
         Protocol::Pvh => pvh::parse(memory, address),
         Protocol::Linux => linux::parse(memory, address),

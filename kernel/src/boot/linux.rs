@@ -13,7 +13,7 @@
 //! copy, and makes up a header with its two magic numbers; so these are all that tells a zero page from other memory.
 
 use super::information::{BootError, BootInformation, Module, Modules, Protocol, Text};
-use crate::mm::memory_map::{Entry, MAX_ENTRIES, MemoryMap};
+use crate::mm::memory_map::{MAX_ENTRIES, MemoryMap};
 use crate::mm::physical::{PhysicalMemory, read_u16, read_u32, read_u64};
 
 /// "HdrS", the magic number of the header.
@@ -28,7 +28,7 @@ const E820_TABLE: usize = 0x2D0;
 /// # Errors
 ///
 /// See [`BootError`].
-pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
+pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
     let page = memory.bytes(address, SIZE).ok_or(BootError::Unreachable)?;
     let u32_at = |offset| read_u32(page, offset).ok_or(BootError::Unreachable);
     let halves = |low, high| Ok(u64::from(u32_at(low)?) | u64::from(u32_at(high)?) << 32);
@@ -37,14 +37,8 @@ pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformati
     }
 
     let count = page.get(0x1E8).map_or(0, |&count| usize::from(count)).min(MAX_ENTRIES);
-    let table = page.get(E820_TABLE..).unwrap_or_default().chunks_exact(E820_ENTRY_SIZE).take(count);
-    let entries = table.filter_map(|entry| {
-        Some(Entry { address: read_u64(entry, 0)?, size: read_u64(entry, 8)?, kind: read_u32(entry, 16)? })
-    });
-    let memory_map = MemoryMap::from_entries(entries);
-    if memory_map.ranges().is_empty() {
-        return Err(BootError::MemoryMap);
-    }
+    let table = page.get(E820_TABLE..).and_then(|table| table.get(..count * E820_ENTRY_SIZE));
+    let memory_map = table.and_then(|table| MemoryMap::read(table, E820_ENTRY_SIZE)).ok_or(BootError::MemoryMap)?;
 
     let mut modules = Modules::default();
     let module = Module { address: halves(0x218, 0xC0)?, size: halves(0x21C, 0xC4)?, command_line: Text::default() };

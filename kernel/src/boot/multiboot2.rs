@@ -19,8 +19,8 @@
 //! where it is, as does the rest of the structure: [`BootInformation::structure`] covers it.
 
 use super::information::{BootError, BootInformation, MAX_COMMAND_LINE, Module, Modules, Protocol, Text};
-use crate::mm::memory_map::{Entry, MAX_ENTRIES, MemoryMap};
-use crate::mm::physical::{PhysicalMemory, read_u32, read_u64};
+use crate::mm::memory_map::MemoryMap;
+use crate::mm::physical::{PhysicalMemory, read_u32};
 
 /// What the loader leaves in `eax`; the structure has no magic number itself.
 pub const MAGIC: u32 = 0x36D7_6289;
@@ -93,7 +93,7 @@ impl<'a> Iterator for Tags<'a> {
 /// # Errors
 ///
 /// See [`BootError`].
-pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
+pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
     let header = memory.bytes(address, HEADER_SIZE).ok_or(BootError::Unreachable)?;
     let size = read_u32(header, 0).ok_or(BootError::Unreachable)? as usize;
     let structure = Some(size).filter(|&size| size <= MAX_SIZE).and_then(|size| memory.bytes(address, size));
@@ -124,10 +124,7 @@ fn memory_map(body: &[u8]) -> Option<MemoryMap> {
     if size < MEMORY_MAP_ENTRY_SIZE {
         return None;
     }
-    let entries = body.get(8..)?.chunks_exact(size).take(MAX_ENTRIES).filter_map(|entry| {
-        Some(Entry { address: read_u64(entry, 0)?, size: read_u64(entry, 8)?, kind: read_u32(entry, 16)? })
-    });
-    Some(MemoryMap::from_entries(entries)).filter(|map| !map.ranges().is_empty())
+    MemoryMap::read(body.get(8..)?, size)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! Addresses are physical, 0 where there is nothing. QEMU passes what `-initrd` names as the first and only module.
 
 use super::information::{BootError, BootInformation, MAX_MODULES, Module, Modules, Protocol, Text};
-use crate::mm::memory_map::{Entry, MAX_ENTRIES, MemoryMap};
+use crate::mm::memory_map::{MAX_ENTRIES, MemoryMap};
 use crate::mm::physical::{PhysicalMemory, read_u32, read_u64};
 
 /// The first word of the start information.
@@ -28,7 +28,7 @@ const MODULE_SIZE: usize = 32;
 /// # Errors
 ///
 /// See [`BootError`].
-pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
+pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformation<'_>, BootError> {
     let header = memory.bytes(address, SIZE_VERSION_1).ok_or(BootError::Unreachable)?;
     let u32_at = |offset| read_u32(header, offset).ok_or(BootError::Unreachable);
     let u64_at = |offset| read_u64(header, offset).ok_or(BootError::Unreachable);
@@ -41,13 +41,7 @@ pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformati
 
     let count = (u32_at(48)? as usize).min(MAX_ENTRIES);
     let table = memory.bytes(u64_at(40)?, count * MEMORY_MAP_ENTRY_SIZE).ok_or(BootError::MemoryMap)?;
-    let entries = table.chunks_exact(MEMORY_MAP_ENTRY_SIZE).filter_map(|entry| {
-        Some(Entry { address: read_u64(entry, 0)?, size: read_u64(entry, 8)?, kind: read_u32(entry, 16)? })
-    });
-    let memory_map = MemoryMap::from_entries(entries);
-    if memory_map.ranges().is_empty() {
-        return Err(BootError::MemoryMap);
-    }
+    let memory_map = MemoryMap::read(table, MEMORY_MAP_ENTRY_SIZE).ok_or(BootError::MemoryMap)?;
 
     Ok(BootInformation {
         protocol: Protocol::Pvh,
@@ -60,7 +54,7 @@ pub fn parse(memory: &impl PhysicalMemory, address: u64) -> Result<BootInformati
 }
 
 /// The module list at `address`, as far as it can be reached.
-fn modules<'a>(memory: &'a impl PhysicalMemory, address: u64, count: u32, memory_map: &MemoryMap) -> Modules<'a> {
+fn modules<'a>(memory: &'a dyn PhysicalMemory, address: u64, count: u32, memory_map: &MemoryMap) -> Modules<'a> {
     let count = count as usize;
     let mut modules = Modules::default();
     let listed = count.min(MAX_MODULES);

@@ -15,6 +15,7 @@
 //! is dropped, which wastes memory but is safe.
 
 use super::PAGE_SIZE;
+use super::physical::{read_u32, read_u64};
 
 /// E820 type of ordinary RAM.
 const TYPE_RAM: u32 = 1;
@@ -22,6 +23,8 @@ const TYPE_RAM: u32 = 1;
 const CAPACITY: usize = 64;
 /// Entries of a loader's map that are looked at; more than any firmware has, and as many as a zero page can hold.
 pub const MAX_ENTRIES: usize = 128;
+/// Bytes of an entry that mean something.
+const ENTRY_SIZE: usize = 20;
 /// Physical addresses above this are not believed: the identity map occupies the lower canonical half.
 pub const MAX_PHYSICAL: u64 = 1 << 47;
 
@@ -78,6 +81,15 @@ impl MemoryMap {
             map.remove(entry.address, entry.address.saturating_add(entry.size));
         }
         map
+    }
+
+    /// Reads the table that all boot protocols have: entries of `entry_size` bytes, each with an address at 0, a size at 8
+    /// and a type at 16. `None` if that leaves no RAM.
+    pub fn read(table: &[u8], entry_size: usize) -> Option<Self> {
+        let entries = table.chunks_exact(entry_size.max(ENTRY_SIZE)).take(MAX_ENTRIES).filter_map(|entry| {
+            Some(Entry { address: read_u64(entry, 0)?, size: read_u64(entry, 8)?, kind: read_u32(entry, 16)? })
+        });
+        Some(Self::from_entries(entries)).filter(|map| !map.ranges().is_empty())
     }
 
     /// The usable ranges in ascending order.

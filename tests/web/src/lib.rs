@@ -46,6 +46,8 @@ pub mod respond;
 pub mod response;
 #[path = "../../../kernel/examples/static-web-server/serve.rs"]
 pub mod serve;
+#[path = "../../../kernel/examples/static-web-server/sort.rs"]
+pub mod sort;
 #[path = "../../../kernel/examples/static-web-server/storage.rs"]
 pub mod storage;
 #[path = "../../../kernel/examples/static-web-server/target.rs"]

@@ -2,8 +2,8 @@
 //!
 //! # Entry
 //!
-//! Each vector has a 16-byte stub that pushes its number (and a zero where the processor pushes no error code) and jumps
-//! to common code, which saves **all fifteen general registers**, calls Rust, restores them and returns. What an
+//! Each vector has a stub of 8 bytes that pushes its number and jumps to common code, which puts a zero where the processor
+//! has pushed no error code, saves **all fifteen general registers**, calls Rust, restores them and returns. What an
 //! interrupt may strike in between is any instruction of any build, so nothing is left to what some compiler happened
 //! not to use. The kernel's target has neither SSE nor a red zone, so there is no more state to save.
 //!
@@ -38,7 +38,9 @@ use crate::core_local;
 
 use toro_core::pci::msix::MsiMessage;
 use x86_64::VirtAddr;
-use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::instructions::tables::lidt;
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::structures::idt::Entry;
 
 use super::{apic, cpu, gdt, smp, trap};
 
@@ -52,7 +54,12 @@ pub const TIMER: u8 = 0xF0;
 pub(super) const WAKE: u8 = 0xF1;
 /// Vectors from 16 times this on get through while code runs.
 const URGENT_CLASS: u64 = 0xF;
-const NMI: u8 = 2;
+const VECTORS: usize = 256;
+/// Vectors below this are exceptions.
+const EXCEPTIONS: usize = 32;
+const NMI: usize = 2;
+const DOUBLE_FAULT: usize = 8;
+const MACHINE_CHECK: usize = 18;
 /// What the local APIC raises where an interrupt went away; needs no acknowledgement.
 pub const SPURIOUS: u8 = 0xFF;
 
@@ -85,6 +92,8 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
+/// A stub's bytes: an instruction of two and one of five.
+const STUB_SIZE: usize = 8;
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
 
 global_asm!(
@@ -94,17 +103,22 @@ global_asm!(
 toro_interrupt_stubs:
     .set vector, 0
     .rept 256
-    .balign 16
+    .balign {stub_size}
+    # `push` with a byte, which also for the vectors that it takes for negative is the one that `dispatch` looks at.
+    .byte 0x6A, vector
     .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
-    .else
-    push 0
-    .endif
-    push vector
     jmp toro_interrupt_common
+    .else
+    jmp toro_interrupt_without_error
+    .endif
     .set vector, vector + 1
     .endr
 
     .balign 16
+toro_interrupt_without_error:
+    # The vector once more, and a zero where the error code is to be.
+    push [rsp]
+    mov qword ptr [rsp + 8], 0
 toro_interrupt_common:
     push rax
     push rbx
@@ -144,6 +158,7 @@ toro_interrupt_common:
     iretq
     .popsection
 "#,
+    stub_size = const STUB_SIZE,
     dispatch = sym dispatch,
 );
 
@@ -152,8 +167,12 @@ unsafe extern "C" {
     static STUBS: u8;
 }
 
+/// The vector table as the processor reads it; one entry is 16 bytes, which it likes to be aligned.
+#[repr(align(16))]
+struct Gates([Entry<()>; VECTORS]);
+
 /// The vector table. Written once by [`initialise_table`] before it is loaded, read by the processor only.
-struct Table(UnsafeCell<Option<InterruptDescriptorTable>>);
+struct Table(UnsafeCell<Option<Gates>>);
 
 // SAFETY: written by `initialise_table` alone, which runs once, at boot, while there is one core; afterwards only its
 // address is used.
@@ -161,52 +180,33 @@ unsafe impl Sync for Table {}
 
 static TABLE: Table = Table(UnsafeCell::new(None));
 
+/// The stack of an exception's handler; interrupts keep the one that they come upon.
+fn stack(vector: usize) -> Option<u16> {
+    match vector {
+        NMI => Some(gdt::NMI_STACK),
+        DOUBLE_FAULT => Some(gdt::DOUBLE_FAULT_STACK),
+        MACHINE_CHECK => Some(gdt::MACHINE_CHECK_STACK),
+        0..EXCEPTIONS => Some(gdt::EXCEPTION_STACK),
+        _ => None,
+    }
+}
+
 /// Fills and loads the vector table. Runs once at boot.
 pub(super) fn initialise_table() {
     // SAFETY: runs once, before anything else knows of the table (the one caller is the boot sequence).
     let slot = unsafe { &mut *TABLE.0.get() };
-    let table = slot.insert(InterruptDescriptorTable::new());
-    let stubs = (&raw const STUBS).addr() as u64;
-    let stub = |vector: u8| VirtAddr::new_truncate(stubs + u64::from(vector) * 16);
-
-    macro_rules! exceptions {
-        ($($field:ident, $vector:literal, $stack:expr;)*) => { $({
-            // SAFETY: the address is that of this vector's stub, which saves all registers, knows whether the
-            // processor pushes an error code and ends with `iretq`.
-            let options = unsafe { table.$field.set_handler_addr(stub($vector)) };
+    let table = slot.insert(Gates([const { Entry::missing() }; VECTORS]));
+    let stubs = (&raw const STUBS).addr();
+    for (vector, entry) in table.0.iter_mut().enumerate() {
+        let stub = VirtAddr::new_truncate((stubs + vector * STUB_SIZE) as u64);
+        // SAFETY: the address is that of this vector's stub, which saves all registers, knows whether the processor pushes
+        // an error code and ends with `iretq`.
+        let options = unsafe { entry.set_handler_addr(stub) };
+        if let Some(stack) = stack(vector) {
             // SAFETY: the index names a stack of the loaded task state that no other handler can be running on, or
             // whose handler never returns.
-            unsafe { options.set_stack_index($stack) };
-        })* };
-    }
-    exceptions! {
-        divide_error, 0, gdt::EXCEPTION_STACK;
-        debug, 1, gdt::EXCEPTION_STACK;
-        non_maskable_interrupt, 2, gdt::NMI_STACK;
-        breakpoint, 3, gdt::EXCEPTION_STACK;
-        overflow, 4, gdt::EXCEPTION_STACK;
-        bound_range_exceeded, 5, gdt::EXCEPTION_STACK;
-        invalid_opcode, 6, gdt::EXCEPTION_STACK;
-        device_not_available, 7, gdt::EXCEPTION_STACK;
-        double_fault, 8, gdt::DOUBLE_FAULT_STACK;
-        invalid_tss, 10, gdt::EXCEPTION_STACK;
-        segment_not_present, 11, gdt::EXCEPTION_STACK;
-        stack_segment_fault, 12, gdt::EXCEPTION_STACK;
-        general_protection_fault, 13, gdt::EXCEPTION_STACK;
-        page_fault, 14, gdt::EXCEPTION_STACK;
-        x87_floating_point, 16, gdt::EXCEPTION_STACK;
-        alignment_check, 17, gdt::EXCEPTION_STACK;
-        machine_check, 18, gdt::MACHINE_CHECK_STACK;
-        simd_floating_point, 19, gdt::EXCEPTION_STACK;
-        virtualization, 20, gdt::EXCEPTION_STACK;
-        cp_protection_exception, 21, gdt::EXCEPTION_STACK;
-        hv_injection_exception, 28, gdt::EXCEPTION_STACK;
-        vmm_communication_exception, 29, gdt::EXCEPTION_STACK;
-        security_exception, 30, gdt::EXCEPTION_STACK;
-    }
-    for (vector, entry) in (32..=255).zip(table.slice_mut(32..=255)) {
-        // SAFETY: the address is that of this vector's stub; no error code, all registers saved, ends with `iretq`.
-        unsafe { entry.set_handler_addr(stub(vector)) };
+            unsafe { options.set_stack_index(stack) };
+        }
     }
     load_table();
 }
@@ -216,8 +216,10 @@ pub(super) fn load_table() {
     // SAFETY: written once, at boot, before there was a second core or a first load.
     let table = unsafe { &*TABLE.0.get() };
     if let Some(table) = table {
+        let pointer =
+            DescriptorTablePointer { limit: (size_of::<Gates>() - 1) as u16, base: VirtAddr::from_ptr(table) };
         // SAFETY: the table is static and not written again.
-        unsafe { table.load_unsafe() };
+        unsafe { lidt(&pointer) };
     }
 }
 
@@ -251,10 +253,10 @@ core_local! {
 /// Called by the entry code with the interrupted registers.
 extern "sysv64" fn dispatch(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
-    if vector == NMI {
+    if usize::from(vector) == NMI {
         smp::stop_if_asked();
     }
-    if vector < 32 {
+    if usize::from(vector) < EXCEPTIONS {
         trap::report(frame);
     }
     if vector == SPURIOUS {
