@@ -95,6 +95,11 @@ mod ports;
 mod readiness;
 mod recovery;
 mod refusal;
+#[cfg(feature = "segmentation")]
+mod segmentation;
+#[cfg(not(feature = "segmentation"))]
+#[path = "net/no_segmentation.rs"]
+mod segmentation;
 #[cfg(target_os = "none")]
 pub mod service;
 mod share;

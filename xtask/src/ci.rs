@@ -21,7 +21,7 @@ use crate::test::{self, cargo};
 
 /// Sets of the kernel's features that images are likely to be built with, beside all of them: none, each part alone, and
 /// what a web server has.
-const FEATURES: [&str; 7] = ["", "net", "net,ipv6", "block", "fs,fs-mounts,fs-notices", "fat", "virtio-net,virtio-fs"];
+const FEATURES: [&str; 7] = ["", "net", "ipv6", "block", "fs,fs-mounts,fs-notices", "fat", "virtio-net,virtio-fs"];
 
 /// Runs every check and every test.
 ///

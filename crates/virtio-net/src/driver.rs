@@ -39,7 +39,8 @@ pub struct Options {
     /// as with one that names none. Where it is larger than that there are fewer buffers, of the same size together.
     pub largest_mtu: u16,
     /// Whether packets may come in uncut that are longer than the link's, in several buffers each
-    /// ([`Notes::continues`](toro_core::driver::net::Notes::continues)), where the device can do that.
+    /// ([`Notes::continues`](toro_core::driver::net::Notes::continues)), where the device can do that. Not without the feature
+    /// `merging`.
     pub large_receive: Switch,
     /// The size of receive buffers in bytes where a packet may take several: 128 bytes of headroom included, and at least
     /// what an ordinary frame takes.
@@ -392,10 +393,7 @@ impl Driver for VirtioNetDriver {
         let Opened { transport, memory, clock, owners } = opened;
         // There may be little memory: what takes most of it is halved.
         let options = Options { large_frames: 8, ..Options::default() };
-        if owners == NonZeroU16::MIN {
-            let net: VirtioNet<BoxedTransport> = VirtioNet::new(transport, memory, clock, &options)?;
-            return Ok(Attached::Net(Box::new(net)));
-        }
+        // One pair is divided, too: the driver is in the image once.
         let pairs = QueuePair::<BoxedTransport>::divide(transport, memory, clock, &options, owners)?;
         let mut pairs: Vec<Box<dyn NetDevice>> =
             pairs.into_iter().map(|pair| Box::new(pair) as Box<dyn NetDevice>).collect();

@@ -36,6 +36,9 @@ use crate::framing::{Framing, Queue, with};
 use crate::header::{LONGEST_PACKET, Receiving, is_frame, is_one_buffer, says_nothing};
 use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, Header};
 
+/// Whether packets may take several buffers: it is not negotiated without the feature `merging`.
+pub(crate) const IS_MERGING_THERE: bool = cfg!(feature = "merging");
+
 /// What is read of a received header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
@@ -155,6 +158,9 @@ impl Receiver {
     /// As [`whole`], where a packet may take several buffers.
     fn merged(&mut self, out: &mut Burst<Frame>) -> Result<u64, DeviceFault> {
         let Queue::Whole(queue) = &mut self.queue else { return Ok(0) };
+        if !IS_MERGING_THERE {
+            return Ok(0);
+        }
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -40,7 +40,7 @@ use crate::features;
 use crate::filter::{Switch, Wishes};
 use crate::framing::{Layout, Queue};
 use crate::pair::{LARGE_BUFFER, Pair};
-use crate::receive::Reading;
+use crate::receive::{IS_MERGING_THERE, Reading};
 use crate::watch::{Link, link_of};
 use crate::wire::{ETHERNET_HEADER_LEN, HEADER_LEN, LEGACY_HEADER_LEN, config};
 
@@ -233,7 +233,7 @@ impl Offer {
         // Where headers have a descriptor of their own, so would those of merged buffers.
         let can_merge = is_modern || offered.contains(FeatureBits::ANY_LAYOUT);
         let has_merging = offered.contains(features::GUEST_CSUM | features::MRG_RXBUF) && !merging.is_empty();
-        if can_merge && has_merging && options.large_receive == Switch::On {
+        if IS_MERGING_THERE && can_merge && has_merging && options.large_receive == Switch::On {
             accepted |= merging | features::GUEST_ECN | features::MRG_RXBUF;
         }
         if offered.contains(features::CTRL_VQ) && control == WithControl::Yes {

@@ -40,6 +40,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[cfg(target_os = "none")]
 pub use resolve::lookup_host;
 
+/// Whether names are looked up.
+pub(super) const IS_THERE: bool = cfg!(feature = "dns");
+
 /// The addresses that a name has without anybody being asked: it is one, or the host's own (RFC 6761 §6.3).
 pub(super) fn known(host: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {

@@ -22,6 +22,7 @@ use super::address6::Addressing6;
 use super::company::{Group, Place};
 use super::config::Config;
 use super::configuration::{Configuration, DNS_PORT, MOST_DNS_SERVERS};
+use super::dns;
 use super::error::NetError;
 use super::flow::mix;
 use super::ipv6;
@@ -308,7 +309,7 @@ fn attach_seat(name: &str, device: Box<dyn NetDevice>, seat: Seat, company: Plac
     }
     let addressing = if seat.index() == 0 { word(name, "ip", "asking a DHCP server") } else { Addressing::Shared };
     let addressing6 = if ipv6::IS_THERE { word(name, "ip6", "asking routers") } else { Addressing6::None };
-    let DnsServers(dns_servers) = word(name, "dns", "knowing none");
+    let DnsServers(dns_servers) = if dns::IS_THERE { word(name, "dns", "knowing none") } else { DnsServers::default() };
     let mac = device.mac();
     let config = Config { addressing, addressing6, dns_servers, seat, ..config(mac) };
     match company {

@@ -20,7 +20,6 @@ mod interface;
 mod listener;
 pub(super) mod neighbor;
 mod packet;
-pub(super) mod segmentation;
 
 pub(super) use discovery::Discovery;
 pub(super) use extension::take_off;

@@ -18,6 +18,7 @@ use super::address::{StaticAddress, is_host};
 use super::configuration::Configuration;
 use super::headers::IPV6;
 use super::ipv6;
+use super::membership::{self, Change};
 use super::neighbor;
 use super::port::{Port, Wish, ethernet_address};
 use super::wire;
@@ -192,13 +193,11 @@ impl Link {
     pub(super) fn set_groups(&mut self, groups: impl Iterator<Item = IpAddr> + Clone) {
         let left = self.groups.iter().filter(|group| !groups.clone().any(|other| other == **group));
         for &group in left {
-            // It fails for what is no group only, which none of them is.
-            let _ = self.interface.leave_multicast_group(wire::address(group));
+            membership::change(&mut self.interface, group, Change::Leave);
         }
         self.groups.clear();
         for group in groups {
-            // There is room for the most that there can be.
-            let _ = self.interface.join_multicast_group(wire::address(group));
+            membership::change(&mut self.interface, group, Change::Join);
             self.groups.push(group);
         }
     }

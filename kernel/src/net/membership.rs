@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
+use smoltcp::iface::Interface;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, Ipv4Packet};
 use toro_core::Instant;
 use toro_core::driver::net::MacAddress;
@@ -26,8 +27,33 @@ use super::ipv6;
 use super::neighbor::{ALL_NODES, group_mac6};
 use crate::sorted_map::SortedMap;
 
+/// Whether sockets can be in groups.
+pub(super) const IS_THERE: bool = cfg!(feature = "multicast");
+
 /// How many groups sockets can be in at the same time. smoltcp has room for them and for those of our addresses.
 const MOST_GROUPS: usize = 24;
+
+/// Lets smoltcp be a member of a group, or no member any more. It fails for what is no group, and there is room for the most
+/// that there can be.
+#[cfg(feature = "multicast")]
+pub(super) fn change(interface: &mut Interface, group: IpAddr, change: Change) {
+    let group = super::wire::address(group);
+    let _ = match change {
+        Change::Join => interface.join_multicast_group(group),
+        Change::Leave => interface.leave_multicast_group(group),
+    };
+}
+
+/// There are none.
+#[cfg(not(feature = "multicast"))]
+pub(super) fn change(_interface: &mut Interface, _group: IpAddr, _change: Change) {}
+
+/// What becomes of a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Join,
+    Leave,
+}
 
 /// Groups that sockets are in.
 #[derive(Default)]
@@ -36,14 +62,14 @@ pub(super) struct Membership {
     groups: SortedMap<IpAddr, usize>,
 }
 
-/// There are too many groups.
+/// There are too many groups, or there can be none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl Membership {
     /// A socket joins a group.
     pub(super) fn join(&mut self, group: IpAddr) -> Result<(), TooMany> {
-        if !self.groups.contains_key(&group) && self.groups.len() >= MOST_GROUPS {
+        if !IS_THERE || !self.groups.contains_key(&group) && self.groups.len() >= MOST_GROUPS {
             return Err(TooMany);
         }
         *self.groups.get_or_default(group) += 1;

@@ -90,18 +90,3 @@ pub(super) fn networks(_configuration: &Configuration) -> impl Iterator<Item = I
 }
 
 pub(super) fn set_gateway(_routes: &mut Routes, _configuration: &Configuration) {}
-
-/// smoltcp 0.14 can be built with it only if it is built with IPv6, so the device cuts no segments.
-pub(super) mod segmentation {
-    use core::num::NonZeroU16;
-
-    use smoltcp::phy::{DeviceCapabilities, PacketMeta};
-
-    pub(in crate::net) const IS_THERE: bool = false;
-
-    pub(in crate::net) fn allow(_capabilities: &mut DeviceCapabilities, _max_tcp4: usize, _max_tcp6: usize) {}
-
-    pub(in crate::net) fn size(_meta: &PacketMeta) -> Option<NonZeroU16> {
-        None
-    }
-}

@@ -37,7 +37,7 @@ use toro_core::driver::net::{Checksum, Frame, NetLimits, Notes, Segmentation};
 
 use super::checksum::{complete, prepare};
 use super::headers::{ETHERNET, Headers, Protocol, Version, clamp_mss};
-use super::ipv6::segmentation;
+use super::segmentation;
 
 /// Shortest and longest Ethernet frame that the stack works with where no device cuts it: the least that every IPv4
 /// link carries, and a jumbo frame.

@@ -43,8 +43,9 @@ use toro_core::driver::{Armed, DeviceFault};
 
 use super::checksum::verify;
 use super::headers::{Headers, LONGEST_HEADERS, Protocol, Version, clamp_mss};
-use super::ipv6::{correct_report, segmentation, take_off};
+use super::ipv6::{correct_report, take_off};
 use super::offload::{Offload, Said, Sent, Unsendable};
+use super::segmentation;
 use super::split::Splitter;
 use super::stack::Counters;
 
@@ -144,7 +145,7 @@ impl Port {
     /// several buffers.
     pub(super) fn receive_frame(&mut self) -> Option<Frame> {
         loop {
-            if !self.splitter.is_empty() {
+            if segmentation::IS_THERE && !self.splitter.is_empty() {
                 if let Some(part) = self.next_part() {
                     return Some(part);
                 }
@@ -152,7 +153,7 @@ impl Port {
             }
             let mut frame = self.incoming.pop()?;
             self.counters.received += 1;
-            if frame.notes().continues {
+            if frame.notes().continues && segmentation::IS_THERE {
                 self.splitter.begin(frame, &mut self.incoming, &mut self.counters);
             } else if self.admit(&mut frame) {
                 return Some(frame);

@@ -7,10 +7,10 @@
 //! features = ["e1000", "virtio-net"]          # without this line: the default features
 //! ```
 //!
-//! Eight features are parts of the kernel, `block`, `fs`, `fs-mounts`, `fs-notices`, `fs-write`, `ipv6`, `loopback` and `net`; an application that says them
-//! uses their functions. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers`
-//! replaces them by others and leaves the parts. `--without` leaves out whatever the application is not compiled without:
-//! what it calls is not for its user to take away.
+//! Some features are parts of the kernel ([`PARTS`]); an application that says them uses their functions. The others are
+//! drivers, and what reads disks; these bring the parts that they need. `--drivers`
+//! replaces them by others and leaves the parts. `--without` leaves out more, with all that needs it: whatever the application
+//! can be compiled without. What it calls is not for its user to take away.
 //!
 //! An application in a directory of its own chooses in its own `Cargo.toml`.
 
@@ -22,7 +22,19 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 8] = ["block", "fs", "fs-mounts", "fs-notices", "fs-write", "ipv6", "loopback", "net"];
+const PARTS: [&str; 11] = [
+    "block",
+    "dns",
+    "fs",
+    "fs-mounts",
+    "fs-notices",
+    "fs-write",
+    "ipv6",
+    "loopback",
+    "multicast",
+    "net",
+    "segmentation",
+];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.
 pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> {
@@ -41,7 +53,7 @@ pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> 
     Some(features)
 }
 
-/// Leaves `without` out of the features of the application `name`, an example of the package `toro`.
+/// Leaves `without`, and what needs it, out of the features of the application `name`, an example of the package `toro`.
 pub fn leave_out(
     name: &str,
     features: Option<Vec<String>>,
@@ -52,7 +64,6 @@ pub fn leave_out(
         list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let has = features.unwrap_or_else(|| names(&toro["features"]["default"]));
-    let rest: Vec<_> = has.iter().filter(|feature| !without.contains(feature)).cloned().collect();
     let target = toro["targets"].as_array().into_iter().flatten().find(|target| target["name"] == name);
     let needed = target.map(|target| names(&target["required-features"])).unwrap_or_default();
     for part in without {
@@ -63,9 +74,13 @@ pub fn leave_out(
         if needed.contains(part) {
             return Err(Failure::input(format!("cannot leave out `{part}`: {name} needs it")));
         }
-        if let Some(user) = rest.iter().find(|feature| names(&toro["features"][feature.as_str()]).contains(part)) {
-            return Err(Failure::input(format!("cannot leave out `{part}`: `{user}` needs it")));
-        }
+    }
+    let (mut rest, mut gone) = (has, without.to_vec());
+    while !gone.is_empty() {
+        rest.retain(|feature| !gone.contains(feature));
+        let needs_it =
+            |feature: &&String| names(&toro["features"][feature.as_str()]).iter().any(|other| gone.contains(other));
+        gone = rest.iter().filter(needs_it).cloned().collect();
     }
     Ok(rest)
 }
@@ -161,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn what_others_need_is_not_left_out() {
+    fn what_needs_what_is_left_out_goes_with_it() {
         let toro = json!({"features": {"default": ["fat", "ipv6"], "fat": ["block", "fs"], "ipv6": ["net"]}});
         let left = |features: &str, without: &str| {
             leave_out("app", Some(words(features)), &words(without), &toro).map_err(|failure| failure.to_string())
         };
-        assert_eq!(left("block fat ipv6", "fat block"), Ok(words("ipv6")));
-        assert_eq!(left("block fat ipv6", "block"), Err("cannot leave out `block`: `fat` needs it".to_owned()));
+        assert_eq!(left("block fat ipv6", "fat"), Ok(words("block ipv6")));
+        assert_eq!(left("block fat ipv6", "block"), Ok(words("ipv6")));
         assert_eq!(leave_out("app", None, &words("fat"), &toro).ok(), Some(words("ipv6")));
     }
 

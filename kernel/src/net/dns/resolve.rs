@@ -6,8 +6,8 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use super::cache::Cache;
 use super::inquiry::{Failure, Inquiry, Step};
-use super::known;
 use super::message::{LONGEST, Name};
+use super::{IS_THERE, known};
 use crate::core_local;
 use crate::io::{Error, ErrorKind, Result};
 use crate::net::UdpSocket;
@@ -31,10 +31,14 @@ core_local! {
 /// - [`ErrorKind::InvalidInput`]: it is no name;
 /// - [`ErrorKind::TimedOut`]: no server has answered;
 /// - [`ErrorKind::NetworkUnreachable`]: no server is known;
-/// - [`ErrorKind::Other`]: no server could answer.
+/// - [`ErrorKind::Other`]: no server could answer;
+/// - [`ErrorKind::Unsupported`]: it is no address, and the image is without the feature `dns`.
 pub fn lookup_host(host: &str) -> Result<Vec<IpAddr>> {
     if let Some(addresses) = known(host) {
         return Ok(addresses);
+    }
+    if !IS_THERE {
+        return Err(Error::new(ErrorKind::Unsupported, "names are not looked up"));
     }
     let name = Name::parse(host).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not the name of a host"))?;
     if let Some(addresses) = CACHE.get().borrow().get(Instant::now().into(), &name) {

@@ -10,7 +10,7 @@ use super::{SYSTEM, Slot, Stack};
 use crate::net::address::{Addressing, is_host};
 use crate::net::configuration::{Configuration, DNS_PORT};
 use crate::net::error::NetError;
-use crate::net::membership::Answering;
+use crate::net::membership::{self, Answering};
 use crate::net::refusal::{self, Datagram};
 use crate::net::signal::Signal;
 
@@ -63,6 +63,9 @@ impl<S: Signal> Stack<S> {
 
     /// Receives the groups that our addresses and sockets need.
     pub(super) fn update_groups(&mut self) {
+        if !membership::IS_THERE {
+            return self.link.set_filter(Vec::new());
+        }
         let mut filter = self.membership.filter(&self.configuration);
         if self.config.seat.index() != 0 {
             self.shared_groups.need(&filter);
@@ -77,6 +80,9 @@ impl<S: Signal> Stack<S> {
 
     /// Takes in a router's question which groups there are members of here.
     pub(super) fn query_ingress(&mut self, now: Instant, frame: Frame) {
+        if !membership::IS_THERE {
+            return;
+        }
         self.answering = Some(Answering::to(&frame, now));
         self.system_ingress(now, frame);
         self.dirty.push(SYSTEM);

@@ -39,10 +39,6 @@ fn transitional(rig: &Rig) -> Box<dyn Transport> {
             let registers = Traced { registers: LegacyMmioModel::new(device), trace };
             return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
         }
-        Bus::Strict => {
-            let registers = Traced { registers: StrictMmio::new(device), trace };
-            return Box::new(TransitionalMmio::new(registers).expect("a sound device"));
-        }
         Bus::Pci => PciModel::transitional(device),
         Bus::LegacyPci => PciModel::legacy(device, Vectors::None),
     };

@@ -6,16 +6,16 @@ use core::num::{NonZeroU16, NonZeroUsize};
 
 use smoltcp::phy::{DeviceCapabilities, PacketMeta};
 
-/// Whether smoltcp writes segments longer than the link's.
-pub(in crate::net) const IS_THERE: bool = true;
+/// Whether the device cuts and merges segments.
+pub(super) const IS_THERE: bool = true;
 
 /// Lets smoltcp write frames with segments of up to so many bytes, for each family; 0: no longer than the link's.
-pub(in crate::net) fn allow(capabilities: &mut DeviceCapabilities, max_tcp4: usize, max_tcp6: usize) {
+pub(super) fn allow(capabilities: &mut DeviceCapabilities, max_tcp4: usize, max_tcp6: usize) {
     capabilities.segmentation.tcpv4 = NonZeroUsize::new(max_tcp4);
     capabilities.segmentation.tcpv6 = NonZeroUsize::new(max_tcp6);
 }
 
 /// Of what size the segments are that a packet has to be cut into, if smoltcp says so.
-pub(in crate::net) fn size(meta: &PacketMeta) -> Option<NonZeroU16> {
+pub(super) fn size(meta: &PacketMeta) -> Option<NonZeroU16> {
     meta.segmentation_offload_size
 }
