@@ -84,7 +84,7 @@ fn code(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Re
 /// Where the kernel's allocator hides what is missing: the crates by themselves, and the example of a static library,
 /// which is no member of this workspace.
 fn without_allocator(check: &mut impl FnMut(&str, &mut Command) -> Result<(), Failure>) -> Result<(), Failure> {
-    for features in ["", "alloc", "async", "alloc,async"] {
+    for features in ["", "alloc", "async", "alloc,async", "alloc,legacy"] {
         let queue = ["clippy", "--package", "virtio-queue-rt", "--features", features];
         let strict = ["--", "-D", "warnings"];
         check(&format!("virtio-queue-rt with [{features}], host"), cargo(&queue).args(strict))?;

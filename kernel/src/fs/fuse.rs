@@ -69,11 +69,14 @@ use self::connection::{Connection, Late};
 use self::contents::ContentsCache;
 use self::epoch::Epoch;
 use self::handle::{IdleHandles, OpenFiles};
+#[cfg(not(feature = "fs-write"))]
+use self::no_locks::{LockHolder, LockTable};
 use self::node::{FuseNode, Learned, Version};
 use self::nodes::Nodes;
 use self::table::Hasher;
 use self::unstable::Unstable;
-use super::locks::LockTable;
+#[cfg(feature = "fs-write")]
+use super::locks::{LockHolder, LockTable};
 use super::metadata::{FileTime, FileType, Metadata};
 use super::scheduler::Scheduler;
 use super::vfs::{FileSystem, Node};
@@ -85,6 +88,8 @@ mod directory;
 mod epoch;
 mod file;
 mod handle;
+#[cfg(not(feature = "fs-write"))]
+mod no_locks;
 mod node;
 mod nodes;
 #[cfg(feature = "fs-notices")]

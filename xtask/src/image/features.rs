@@ -22,7 +22,7 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "block",
     "dns",
     "fs",
@@ -34,6 +34,7 @@ const PARTS: [&str; 11] = [
     "multicast",
     "net",
     "segmentation",
+    "virtio-legacy",
 ];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.

@@ -39,6 +39,7 @@ use fuse_proto::Errno;
 use fuse_proto::ops::{OpenFlags, Opened};
 use toro_core::DmaBuf;
 
+#[cfg(feature = "fs-write")]
 use self::locking::Locking;
 use self::reading::Stream;
 use super::handle::Handle;
@@ -52,6 +53,7 @@ use crate::fs::vfs::SeekTarget;
 
 #[cfg(feature = "fs-write")]
 mod changing;
+#[cfg(feature = "fs-write")]
 mod locking;
 mod reading;
 mod space;
@@ -63,6 +65,7 @@ pub struct FuseFile {
     handle: Rc<Handle>,
     rights: Rights,
     stream: RefCell<Stream>,
+    #[cfg(feature = "fs-write")]
     locking: Locking,
 }
 
@@ -120,7 +123,13 @@ impl FuseFile {
     }
 
     fn new(handle: Rc<Handle>, rights: Rights) -> Self {
-        Self { handle, rights, stream: RefCell::default(), locking: Locking::default() }
+        Self {
+            handle,
+            rights,
+            stream: RefCell::default(),
+            #[cfg(feature = "fs-write")]
+            locking: Locking::default(),
+        }
     }
 
     fn client(&self) -> &Rc<Client> {

@@ -20,10 +20,10 @@ use fuse_proto::ops::{Open, OpenFlags, Opened, OpenedFlags, Release, ReleaseFlag
 use fuse_proto::{Errno, FileHandle, LockOwner, Opcode, Plan};
 use toro_core::Instant;
 
+use super::LockHolder;
 use super::connection::{Closing, Keep, Late};
 use super::epoch::Epoch;
 use super::node::FuseNode;
-use crate::fs::locks::LockHolder;
 use crate::sorted_map::SortedMap;
 
 /// An open file of the server.

@@ -31,9 +31,9 @@ use fuse_proto::ops::{FileLock, LockKind as Kind, LockStyle, OpenFlags, SetLk};
 use fuse_proto::{Errno, InitFlags, LockOwner, Opcode, Plan};
 
 use super::FuseFile;
+use crate::fs::fuse::LockHolder;
 use crate::fs::fuse::connection::Late;
 use crate::fs::fuse::handle::Handle;
-use crate::fs::locks::LockHolder;
 use crate::fs::options::Rights;
 use crate::fs::vfs::{LockKind, LockWait};
 
