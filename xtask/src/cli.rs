@@ -55,8 +55,8 @@ pub enum Command {
     Test(TestArgs),
     /// Run what continuous integration runs: fmt, clippy, doc, deny, then every test
     Ci,
-    /// Measure: web, boot, sched, scale, block, block-host, fs, fs-host, net-host, ring or litmus, with the options of each
-    /// (`cargo xtask bench web --help`)
+    /// Measure: web, boot, opt, sched, scale, block, block-host, fs, fs-host, net, net-host, ring, stack or litmus, with the
+    /// options of each (`cargo xtask bench web --help`)
     ///
     /// Benchmarks are no tests: they have no verdict, and want a machine that does nothing else.
     Bench(BenchArgs),

@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use crate::client::Client;
 use crate::counters::{Counters, Plugin};
 use crate::guest::{Echo, Guest};
-use crate::image::{Image, Level};
+use crate::image::Image;
 use crate::machine::{ANY_CPU, Accel, Card, Pace, Setup};
 use crate::network::{Link, Netdev};
 use crate::options::{self, GuestOptions};
@@ -26,6 +26,10 @@ use crate::share::{self, FILE_NAME, Virtiofsd};
 use crate::stats::{Samples, grouped, ratio};
 use crate::table::Table;
 use crate::toro;
+
+mod level;
+
+use level::Level;
 
 /// The application that reads a file, and the one that serves it.
 const READER: &str = "file-bench";

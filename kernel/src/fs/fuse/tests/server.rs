@@ -12,20 +12,19 @@
 //!                       body.rs       reads each request to the last byte
 //! ```
 //!
-//! It does what a strict POSIX file system does, and has [`Manners`] that tests change. Objects without a name live for as
+//! It does what a strict POSIX file system does, and has [`Manners`] that tests change ([`manners`]). What it holds is in
+//! [`tree`]. Objects without a name live for as
 //! long as the client holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::string::{String, ToString};
-use std::time::Duration;
 use std::vec::Vec;
 
 use fuse_proto::entry::WireEntry;
 use fuse_proto::header::RequestHeader;
 use fuse_proto::init::WireInitReply;
-use fuse_proto::ops::OpenedFlags;
-use fuse_proto::{Entry, Errno, FileType, Generation, InitFlags, NodeId, Opcode, Timestamp};
+use fuse_proto::{Entry, Errno, Generation, InitFlags, NodeId, Opcode, Timestamp};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -35,9 +34,15 @@ mod attributes;
 mod body;
 mod data;
 mod listing;
+mod manners;
 mod names;
 mod numbers;
 mod space;
+mod tree;
+
+pub use self::manners::Manners;
+use self::tree::BIRTH;
+pub use self::tree::{Contents, Inode};
 
 /// The payload of an answer, or an error.
 pub type Reply = Result<Vec<u8>, Errno>;
@@ -45,114 +50,11 @@ pub type Reply = Result<Vec<u8>, Errno>;
 /// No file becomes longer than this.
 const LARGEST_FILE: usize = 1 << 24;
 
-/// What an inode holds.
-#[derive(Clone)]
-pub enum Contents {
-    File(Vec<u8>),
-    Directory(BTreeMap<Vec<u8>, u64>),
-    Link(Vec<u8>),
-    Fifo,
-    Special(FileType, u32),
-}
-
-#[derive(Clone)]
-pub struct Inode {
-    pub contents: Contents,
-    pub generation: u64,
-    pub permissions: u16,
-    pub uid: u32,
-    pub gid: u32,
-    pub links: u32,
-    pub accessed: Timestamp,
-    pub modified: Timestamp,
-    pub changed: Timestamp,
-    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-impl Inode {
-    fn new(contents: Contents) -> Self {
-        let links = if matches!(contents, Contents::Directory(_)) { 2 } else { 1 };
-        let (accessed, modified, changed) = (BIRTH, BIRTH, BIRTH);
-        let xattrs = BTreeMap::new();
-        let (permissions, uid, gid) = (0o644, 0, 0);
-        Self { contents, generation: 1, permissions, uid, gid, links, accessed, modified, changed, xattrs }
-    }
-}
-
-/// When everything was made that tests prepare.
-const BIRTH: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
-
 /// A file or directory that is open.
 pub struct Handle {
     pub node: u64,
     /// As they came with OPEN or CREATE.
     pub flags: u32,
-}
-
-/// What the server does besides its duty.
-#[derive(Clone)]
-pub struct Manners {
-    pub name_lifetime: Duration,
-    pub attr_lifetime: Duration,
-    /// Whether a missing name is an entry without a node, which may be remembered, or ENOENT.
-    pub negative_entries: bool,
-    pub unsupported: BTreeSet<u32>,
-    pub opened: OpenedFlags,
-    pub init_flags: InitFlags,
-    pub max_pages: u16,
-    /// Directory entries carry no kind.
-    pub hide_kinds: bool,
-    /// DESTROY is answered without a header.
-    pub silent_destroy: bool,
-    /// What READDIRPLUS is answered with behind the first reply: a name that it has read is gone when it looks at it.
-    pub refuse_nodes: Option<Errno>,
-    /// What every change of a name or an attribute is answered with.
-    pub refuse_changes: Option<Errno>,
-    /// All objects have the inode number 7, as those of several file systems of the host may.
-    pub one_inode: bool,
-    /// Whether RENAME2 knows its flags, as not every file system of the host does.
-    pub rename_flags: bool,
-    /// The minor version that INIT is answered with.
-    pub minor: u32,
-    /// The largest WRITE that INIT agrees to.
-    pub max_write: u32,
-    /// The most that one WRITE writes.
-    pub longest_write: usize,
-    /// The most that one request copies.
-    pub longest_copy: usize,
-    /// Where files have to end.
-    pub room: usize,
-    /// Whether O_APPEND is heeded; else the client's offset is.
-    pub appends: bool,
-    /// What FLUSH is answered with.
-    pub flush_error: Option<Errno>,
-}
-
-impl Default for Manners {
-    fn default() -> Self {
-        Self {
-            name_lifetime: Duration::from_secs(86_400),
-            attr_lifetime: Duration::from_secs(86_400),
-            negative_entries: true,
-            unsupported: BTreeSet::new(),
-            opened: OpenedFlags::KEEP_CACHE,
-            init_flags: InitFlags::BASIC,
-            max_pages: 256,
-            hide_kinds: false,
-            silent_destroy: false,
-            refuse_nodes: None,
-            refuse_changes: None,
-            one_inode: false,
-            rename_flags: true,
-            minor: 36,
-            max_write: 1 << 20,
-            longest_write: usize::MAX,
-            longest_copy: usize::MAX,
-            room: LARGEST_FILE,
-            appends: true,
-            flush_error: None,
-        }
-    }
 }
 
 pub struct Server {
@@ -229,91 +131,6 @@ impl Server {
         self.handles.clear();
         self.begun = false;
         self.destroyed = false;
-    }
-
-    /// Creates what `path` names, with the directories on the way, or replaces it by a new inode.
-    pub fn put(&mut self, path: &str, contents: Contents) -> u64 {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let mut directory = 1;
-        for name in parent.split('/').filter(|name| !name.is_empty()) {
-            directory = match self.child(directory, name.as_bytes()) {
-                Some(found) => found,
-                None => self.add(directory, name.as_bytes(), Contents::Directory(BTreeMap::new())),
-            };
-        }
-        self.add(directory, name.as_bytes(), contents)
-    }
-
-    pub fn file(&mut self, path: &str, bytes: &[u8]) -> u64 {
-        self.put(path, Contents::File(bytes.to_vec()))
-    }
-
-    pub fn link(&mut self, path: &str, target: &str) -> u64 {
-        self.put(path, Contents::Link(target.as_bytes().to_vec()))
-    }
-
-    pub fn directory(&mut self, path: &str) -> u64 {
-        self.put(path, Contents::Directory(BTreeMap::new()))
-    }
-
-    /// Removes what `path` names, on the host.
-    pub fn remove(&mut self, path: &str) {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let directory = self.number(parent).expect("tests remove what they created");
-        let Some(Inode { contents: Contents::Directory(names), .. }) = self.inodes.get_mut(&directory) else {
-            panic!("tests remove what they created")
-        };
-        if let Some(removed) = names.remove(name.as_bytes()) {
-            self.relink(removed, -1);
-        }
-    }
-
-    /// The inode that `path` names, if there is one.
-    pub fn number(&self, path: &str) -> Option<u64> {
-        path.split('/').filter(|name| !name.is_empty()).try_fold(1, |at, name| self.child(at, name.as_bytes()))
-    }
-
-    /// What `path` names.
-    pub fn inode(&mut self, path: &str) -> &mut Inode {
-        let number = self.number(path).unwrap_or_else(|| panic!("there is no {path}"));
-        self.inodes.get_mut(&number).expect("names have inodes")
-    }
-
-    /// All paths, in order.
-    pub fn tree(&self) -> Vec<String> {
-        let mut paths = Vec::new();
-        self.walk(1, "", &mut paths);
-        paths
-    }
-
-    fn walk(&self, directory: u64, path: &str, paths: &mut Vec<String>) {
-        let Contents::Directory(names) = &self.inodes[&directory].contents else { return };
-        for (name, &number) in names {
-            let slash = if path.is_empty() { "" } else { "/" };
-            let path = [path, slash, &String::from_utf8_lossy(name)].concat();
-            paths.push(path.clone());
-            self.walk(number, &path, paths);
-        }
-    }
-
-    fn add(&mut self, directory: u64, name: &[u8], contents: Contents) -> u64 {
-        let number = self.next_inode;
-        self.next_inode += 1;
-        self.inodes.insert(number, Inode::new(contents));
-        let Some(Inode { contents: Contents::Directory(names), .. }) = self.inodes.get_mut(&directory) else {
-            panic!("tests create things in directories")
-        };
-        if let Some(replaced) = names.insert(name.to_vec(), number) {
-            self.relink(replaced, -1);
-        }
-        number
-    }
-
-    fn child(&self, directory: u64, name: &[u8]) -> Option<u64> {
-        match &self.inodes.get(&directory)?.contents {
-            Contents::Directory(names) => names.get(name).copied(),
-            _ => None,
-        }
     }
 
     pub fn count(&self, opcode: &str) -> usize {

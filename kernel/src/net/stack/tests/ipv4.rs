@@ -33,18 +33,24 @@ fn query() -> Vec<u8> {
     })
 }
 
+#[path = "acknowledgements.rs"]
+mod acknowledgements;
 #[path = "changes.rs"]
 mod changes;
 #[path = "company.rs"]
 mod company;
 #[path = "echo.rs"]
 mod echo;
+#[path = "endings.rs"]
+mod endings;
 #[path = "faults.rs"]
 mod faults;
 #[path = "groups.rs"]
 mod groups;
 #[path = "limits.rs"]
 mod limits;
+#[path = "listening.rs"]
+mod listening;
 #[path = "losses.rs"]
 mod losses;
 #[path = "offloads.rs"]
@@ -55,6 +61,8 @@ mod options;
 mod peers;
 #[path = "readiness.rs"]
 mod readiness;
+#[path = "reconnecting.rs"]
+mod reconnecting;
 #[path = "refusals.rs"]
 mod refusals;
 #[path = "shared_leases.rs"]

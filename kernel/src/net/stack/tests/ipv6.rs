@@ -35,16 +35,22 @@ fn query() -> Vec<u8> {
     discovery::packet(from, to, IpProtocol::HopByHop, 1, &alerted)
 }
 
+#[path = "acknowledgements.rs"]
+mod acknowledgements;
 #[path = "changes.rs"]
 mod changes;
 #[path = "company.rs"]
 mod company;
 #[path = "echo.rs"]
 mod echo;
+#[path = "endings.rs"]
+mod endings;
 #[path = "faults.rs"]
 mod faults;
 #[path = "groups.rs"]
 mod groups;
+#[path = "listening.rs"]
+mod listening;
 #[path = "losses.rs"]
 mod losses;
 #[path = "offloads.rs"]
@@ -53,6 +59,8 @@ mod offloads;
 mod peers;
 #[path = "readiness.rs"]
 mod readiness;
+#[path = "reconnecting.rs"]
+mod reconnecting;
 #[path = "refusals.rs"]
 mod refusals;
 #[path = "tcp.rs"]
