@@ -232,7 +232,8 @@ fn outside_environment(cargo: &mut Command) {
 const SMALL_FLAGS: &str = "target.x86_64-unknown-none.rustflags=[\
     '--cfg=toro_small','-Clink-arg=--icf=all','-Cllvm-args=-enable-machine-outliner=always \
     -enable-global-merge-func -min-jump-table-entries=16 -sink-insts-to-avoid-spills -split-spill-mode=size \
-    -enable-load-pre=false -disable-machine-licm']";
+    -enable-load-pre=false -disable-machine-licm \
+    -disable-constant-hoisting -disable-lsr -disable-early-taildup -disable-tail-duplicate -pre-RA-sched=list-burr']";
 
 /// The profile `small` for an application elsewhere, whose `Cargo.toml` need not have one.
 const SMALL_PROFILE: [&str; 4] = [

@@ -118,7 +118,7 @@ impl<'a> Text<'a> {
 }
 
 /// A file that the loader has put into memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Module<'a> {
     /// Physical address of its first byte.
     pub address: u64,
@@ -129,6 +129,8 @@ pub struct Module<'a> {
 }
 
 impl Module<'_> {
+    const NONE: Self = Self { address: 0, size: 0, command_line: Text { address: 0, bytes: &[] } };
+
     /// Where it lies.
     pub fn range(&self) -> Range<u64> {
         self.address..self.address.saturating_add(self.size)
@@ -136,7 +138,7 @@ impl Module<'_> {
 }
 
 /// The modules in the loader's order, up to [`MAX_MODULES`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Modules<'a> {
     modules: [Module<'a>; MAX_MODULES],
     used: usize,
@@ -144,6 +146,11 @@ pub struct Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
+    /// No module.
+    pub(super) const fn new() -> Self {
+        Self { modules: [Module::NONE; MAX_MODULES], used: 0, omitted: 0 }
+    }
+
     /// The modules.
     pub fn as_slice(&self) -> &[Module<'a>] {
         self.modules.get(..self.used).unwrap_or_default()

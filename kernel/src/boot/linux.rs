@@ -40,7 +40,7 @@ pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformatio
     let table = page.get(E820_TABLE..).and_then(|table| table.get(..count * E820_ENTRY_SIZE));
     let memory_map = table.and_then(|table| MemoryMap::read(table, E820_ENTRY_SIZE)).ok_or(BootError::MemoryMap)?;
 
-    let mut modules = Modules::default();
+    let mut modules = Modules::new();
     let module = Module { address: halves(0x218, 0xC0)?, size: halves(0x21C, 0xC4)?, command_line: Text::default() };
     if (module.address, module.size) != (0, 0) {
         modules.add(module, &memory_map);

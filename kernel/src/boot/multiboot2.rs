@@ -102,7 +102,7 @@ pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformatio
     let first = |kind| tags.clone().find(|tag| tag.kind == kind);
 
     let memory_map = first(MEMORY_MAP).and_then(|tag| memory_map(tag.body)).ok_or(BootError::MemoryMap)?;
-    let mut modules = Modules::default();
+    let mut modules = Modules::new();
     for tag in tags.clone().filter(|tag| tag.kind == MODULE) {
         let field = |offset| read_u32(tag.body, offset).map_or(0, u64::from);
         let (start, end) = (field(0), field(4));

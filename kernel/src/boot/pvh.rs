@@ -56,7 +56,7 @@ pub fn parse(memory: &dyn PhysicalMemory, address: u64) -> Result<BootInformatio
 /// The module list at `address`, as far as it can be reached.
 fn modules<'a>(memory: &'a dyn PhysicalMemory, address: u64, count: u32, memory_map: &MemoryMap) -> Modules<'a> {
     let count = count as usize;
-    let mut modules = Modules::default();
+    let mut modules = Modules::new();
     let listed = count.min(MAX_MODULES);
     let Some(list) = memory.bytes(address, listed * MODULE_SIZE) else {
         modules.omit(count);

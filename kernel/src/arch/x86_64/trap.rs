@@ -89,10 +89,19 @@ pub(super) fn report(frame: &TrapFrame) -> ! {
     }
     let TrapFrame { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, .. } = *frame;
     let TrapFrame { r8, r9, r10, r11, r12, r13, r14, r15, rflags, cs, .. } = *frame;
-    crate::println!("  rax={rax:#018x} rbx={rbx:#018x} rcx={rcx:#018x} rdx={rdx:#018x}");
-    crate::println!("  rsi={rsi:#018x} rdi={rdi:#018x} rbp={rbp:#018x} rsp={rsp:#018x}");
-    crate::println!("  r8 ={r8:#018x} r9 ={r9:#018x} r10={r10:#018x} r11={r11:#018x}");
-    crate::println!("  r12={r12:#018x} r13={r13:#018x} r14={r14:#018x} r15={r15:#018x}");
+    let rows = [
+        [("rax", rax), ("rbx", rbx), ("rcx", rcx), ("rdx", rdx)],
+        [("rsi", rsi), ("rdi", rdi), ("rbp", rbp), ("rsp", rsp)],
+        [("r8 ", r8), ("r9 ", r9), ("r10", r10), ("r11", r11)],
+        [("r12", r12), ("r13", r13), ("r14", r14), ("r15", r15)],
+    ];
+    for row in rows {
+        crate::print!(" ");
+        for (name, value) in row {
+            crate::print!(" {name}={value:#018x}");
+        }
+        crate::println!();
+    }
     crate::println!("  rflags={rflags:#x} cs={cs:#x}");
     panic::print_backtrace(Some(rip), rbp);
     shutdown::exit(shutdown::CPU_FAULT)
