@@ -393,7 +393,7 @@ mod tests {
             Application::find(&BuildArgs { without, ..arguments(app, drivers) }).map(|found| found.features.unwrap())
         };
         let small = without("static-web-server", Some(&["virtio-net", "virtio-fs"]), &["ipv6"]).unwrap();
-        assert_eq!(small, ["fs", "net", "virtio-fs", "virtio-net"]);
+        assert_eq!(small, ["fs", "net", "virtio-fs", "virtio-legacy", "virtio-net"]);
         for (app, part, words) in [
             ("static-web-server", "ipv7", ["`ipv7`", "ipv6"]),
             ("hello", "ipv6", ["`ipv6`", "nothing"]),
