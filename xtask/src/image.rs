@@ -165,6 +165,9 @@ impl Application {
             let features: Vec<_> = features.iter().map(|feature| format!("{prefix}{feature}")).collect();
             cargo.args(["--no-default-features", "--features", &features.join(",")]);
         }
+        if args.small {
+            cargo.args(["--features", &format!("{prefix}log-info")]);
+        }
         let output = cargo
             .current_dir(self.directory())
             .stdin(Stdio::null())

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Eight features are parts of the kernel, `block`, `fs`, `fs-mounts`, `fs-notices`, `fs-write`, `loopback`, `net` and `virtio-legacy`; an application that says them uses
-//! their functions. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers` replaces them by others and
+//! their functions; `log-info` comes with `--small`. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers` replaces them by others and
 //! leaves the parts: what an application calls is not for its user to take away.
 //!
 //! An application in a directory of its own chooses in its own `Cargo.toml`.
@@ -21,7 +21,8 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 8] = ["block", "fs", "fs-mounts", "fs-notices", "fs-write", "loopback", "net", "virtio-legacy"];
+const PARTS: [&str; 9] =
+    ["block", "fs", "fs-mounts", "fs-notices", "fs-write", "log-info", "loopback", "net", "virtio-legacy"];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.
 pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> {
