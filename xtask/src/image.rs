@@ -177,6 +177,9 @@ impl Application {
             let features: Vec<_> = features.iter().map(|feature| format!("{prefix}{feature}")).collect();
             cargo.args(["--no-default-features", "--features", &features.join(",")]);
         }
+        if args.small {
+            cargo.args(["--features", &format!("{prefix}log-info")]);
+        }
         let output = cargo
             .current_dir(self.directory())
             .stdin(Stdio::null())
@@ -404,7 +407,7 @@ mod tests {
             assert!(words.iter().all(|word| message.contains(word)) && !message.contains('\n'), "{message}");
         }
         let message = without("tcp-echo", None, &["loopback", "e1000", "ipv6", "loopback"]).unwrap();
-        assert_eq!(message, ["dns", "multicast", "net", "virtio-net"]);
+        assert_eq!(message, ["dns", "multicast", "net", "virtio-legacy", "virtio-net"]);
     }
 
     #[test]

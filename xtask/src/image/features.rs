@@ -7,10 +7,10 @@
 //! features = ["e1000", "virtio-net"]          # without this line: the default features
 //! ```
 //!
-//! Some features are parts of the kernel ([`PARTS`]); an application that says them uses their functions. The others are
-//! drivers, and what reads disks; these bring the parts that they need. `--drivers`
-//! replaces them by others and leaves the parts. `--without` leaves out more, with all that needs it: whatever the application
-//! can be compiled without. What it calls is not for its user to take away.
+//! Some features are parts of the kernel ([`PARTS`]); an application that says them uses their functions, and `log-info` comes
+//! with `--small`. The others are drivers, and what reads disks; these bring the parts that they need. `--drivers` replaces them
+//! by others and leaves the parts. `--without` leaves out more, with all that needs it: whatever the application can be compiled
+//! without. What it calls is not for its user to take away.
 //!
 //! An application in a directory of its own chooses in its own `Cargo.toml`.
 
@@ -22,7 +22,7 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "block",
     "dns",
     "fs",
@@ -30,6 +30,7 @@ const PARTS: [&str; 12] = [
     "fs-notices",
     "fs-write",
     "ipv6",
+    "log-info",
     "loopback",
     "multicast",
     "net",
