@@ -5,7 +5,12 @@ use core::num::NonZeroU16;
 
 use toro_core::driver::{AttachError, DeviceId, Location, Resources};
 
-use crate::transport::{DeviceType, Interrupts, PCI_VENDOR, QueueIndex, TransitionalMmio, TransitionalPci, Transport};
+use crate::transport::{DeviceType, Interrupts, PCI_VENDOR, QueueIndex, Transport};
+// What devices are opened with.
+#[cfg(not(feature = "legacy"))]
+use crate::transport::{MmioTransport as Mmio, PciTransport as Pci};
+#[cfg(feature = "legacy")]
+use crate::transport::{TransitionalMmio as Mmio, TransitionalPci as Pci};
 
 /// A transport of any kind, for a driver that is compiled once. The owners of several queues can share it.
 pub type BoxedTransport = Box<dyn Transport + Send + Sync>;
@@ -21,8 +26,8 @@ pub fn matches(id: &DeviceId, device_type: DeviceType) -> bool {
     }
 }
 
-/// Splits resources into the transport, modern where the device is and legacy where it is not, and what the platform
-/// provides, for a driver that makes one object of the device: all its queues interrupt the first owner.
+/// Splits resources into the transport, modern where the device is and legacy where it is not (with the feature `legacy`), and
+/// what the platform provides, for a driver that makes one object of the device: all its queues interrupt the first owner.
 ///
 /// # Errors
 ///
@@ -47,9 +52,9 @@ pub fn open_divided(
         Location::Pci(function) => {
             let messages = function.messages.get(..owners.get().into()).unwrap_or(&function.messages);
             let interrupts = Interrupts::Assigned { messages, of_queue: owner_of };
-            Box::new(TransitionalPci::new(&*function.config, &function.bars, interrupts)?)
+            Box::new(Pci::new(&*function.config, &function.bars, interrupts)?)
         }
-        Location::Mmio(device) => Box::new(TransitionalMmio::new(device.registers)?),
+        Location::Mmio(device) => Box::new(Mmio::new(device.registers)?),
         _ => return Err(AttachError::Resources("neither PCI nor memory-mapped registers")),
     };
     if transport.device_type() != device_type {
