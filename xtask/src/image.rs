@@ -445,7 +445,7 @@ mod tests {
             assert!(words.iter().all(|word| message.contains(word)) && !message.contains('\n'), "{message}");
         }
         let message = without("tcp-echo", None, &["loopback", "e1000", "ipv6", "loopback"]).unwrap();
-        assert_eq!(message, ["dns", "multicast", "net", "virtio-legacy", "virtio-net"]);
+        assert_eq!(message, ["dns", "multicast", "net", "ping", "virtio-legacy", "virtio-net"]);
     }
 
     #[test]

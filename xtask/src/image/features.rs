@@ -22,7 +22,8 @@ use crate::exit::Failure;
 use crate::network::NetworkOption;
 
 /// Features that are no drivers.
-const PARTS: [&str; 9] = ["block", "dns", "fs", "fs-write", "ipv6", "loopback", "multicast", "net", "segmentation"];
+const PARTS: [&str; 10] =
+    ["block", "dns", "fs", "fs-write", "ipv6", "loopback", "multicast", "net", "ping", "segmentation"];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.
 pub fn choose(table: &Value, drivers: Option<&[String]>) -> Option<Vec<String>> {
