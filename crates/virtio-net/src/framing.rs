@@ -8,12 +8,16 @@
 //!
 //! A frame lies behind its header in one buffer either way. Legacy devices that have not left the layout of requests
 //! open want the second form, in both directions (§5.1.6.6); all others have the first. Which it is, is decided once per
-//! burst: what is done with each frame is compiled for both.
+//! burst: what is done with each frame is compiled for both, or without the feature `legacy` for the first alone.
 
 use toro_core::driver::{Armed, DeviceFault};
 use toro_core::{Dma, DmaBuf};
+#[cfg(feature = "legacy")]
+use virtio_queue_rt::Divided;
+#[cfg(not(feature = "legacy"))]
+use virtio_queue_rt::FeatureBits;
 use virtio_queue_rt::queue::Payload;
-use virtio_queue_rt::{Direction, Divided, InitError, Negotiated, QueueIndex, Quiesced, Running, Transport, Virtqueue};
+use virtio_queue_rt::{Direction, InitError, Negotiated, QueueIndex, Quiesced, Running, Transport, Virtqueue};
 
 /// How a frame and its header are described to the device.
 pub(crate) trait Framing: Payload<Direction = Direction> {
@@ -35,6 +39,7 @@ impl Framing for DmaBuf {
     }
 }
 
+#[cfg(feature = "legacy")]
 impl Framing for Divided {
     fn wrap(buffer: DmaBuf, header_len: usize) -> Self {
         Self::new(buffer, header_len)
@@ -56,6 +61,7 @@ pub(crate) enum Layout {
 #[derive(Debug)]
 pub(crate) enum Queue {
     Whole(Virtqueue<DmaBuf, ()>),
+    #[cfg(feature = "legacy")]
     Divided(Virtqueue<Divided, ()>),
 }
 
@@ -64,6 +70,7 @@ macro_rules! with {
     ($queue:expr, $each:ident => $do:expr) => {
         match $queue {
             $crate::framing::Queue::Whole($each) => $do,
+            #[cfg(feature = "legacy")]
             $crate::framing::Queue::Divided($each) => $do,
         }
     };
@@ -81,8 +88,20 @@ impl Queue {
     ) -> Result<Self, InitError> {
         Ok(match layout {
             Layout::Whole => Self::Whole(device.queue(index, slots, memory)?),
+            #[cfg(feature = "legacy")]
             Layout::Divided => Self::Divided(device.queue(index, slots.saturating_mul(2), memory)?),
+            #[cfg(not(feature = "legacy"))]
+            Layout::Divided => return Err(InitError::FeaturesMissing(FeatureBits::ANY_LAYOUT)),
         })
+    }
+
+    /// The queue, where each frame shares a descriptor with its header.
+    pub fn whole(&mut self) -> Option<&mut Virtqueue<DmaBuf, ()>> {
+        match self {
+            Self::Whole(queue) => Some(queue),
+            #[cfg(feature = "legacy")]
+            Self::Divided(_) => None,
+        }
     }
 
     pub fn capacity(&self) -> u16 {

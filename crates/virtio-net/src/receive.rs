@@ -130,9 +130,7 @@ impl Receiver {
             (Reading::Checked, queue) => {
                 with!(queue, queue => whole::<_, true>(queue, out, &rules, header_len))
             }
-            (Reading::Merged, Queue::Whole(_)) => self.merged(out),
-            // Where headers have a descriptor of their own, merging is not negotiated.
-            (Reading::Merged, Queue::Divided(_)) => Ok(0),
+            (Reading::Merged, _) => self.merged(out),
         };
         let malformed = match malformed {
             Ok(malformed) => malformed,
@@ -157,7 +155,8 @@ impl Receiver {
 
     /// As [`whole`], where a packet may take several buffers.
     fn merged(&mut self, out: &mut Burst<Frame>) -> Result<u64, DeviceFault> {
-        let Queue::Whole(queue) = &mut self.queue else { return Ok(0) };
+        // Where headers have a descriptor of their own, merging is not negotiated.
+        let Some(queue) = self.queue.whole() else { return Ok(0) };
         if !IS_MERGING_THERE {
             return Ok(0);
         }

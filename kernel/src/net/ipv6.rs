@@ -26,7 +26,9 @@ pub(super) use extension::take_off;
 pub(super) use interface::{is_on, networks, set_gateway, source_for};
 pub(super) use listener::{correct_report, longest_wait};
 pub(super) use neighbor::{announce, silence};
-pub(super) use packet::{classify, echo_request, ends_and_payload, is_intact, read_echo, source_and_payload};
+#[cfg(feature = "ping")]
+pub(super) use packet::read_echo;
+pub(super) use packet::{classify, echo_request, ends_and_payload, is_intact, source_and_payload};
 
 use super::dns::Kind;
 

@@ -57,6 +57,7 @@ pub(super) fn is_intact(_packet: &[u8]) -> bool {
     false
 }
 
+#[cfg(feature = "ping")]
 pub(super) fn read_echo(_message: &[u8], _from: Ipv6Addr) -> Option<(u16, &[u8])> {
     None
 }

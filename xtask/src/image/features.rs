@@ -16,7 +16,7 @@
 
 use serde_json::Value;
 
-use crate::cli::{Nic, RunArgs};
+use crate::cli::{Nic, RunArgs, VirtioInterface};
 use crate::disk::DiskInterface;
 use crate::exit::Failure;
 use crate::network::NetworkOption;
@@ -34,8 +34,8 @@ const PARTS: [&str; 13] = [
     "loopback",
     "multicast",
     "net",
+    "ping",
     "segmentation",
-    "virtio-legacy",
 ];
 
 /// The features for an application whose table in cargo's metadata is `table`; `None` for the default ones.
@@ -140,6 +140,12 @@ fn wanted(args: &RunArgs) -> Vec<&'static str> {
             drivers.push(driver);
         }
     }
+    let is_legacy = args.virtio == VirtioInterface::Legacy && drivers.iter().any(|name| name.starts_with("virtio-"))
+        || asks_for_cards && args.nic == Nic::VirtioLegacy
+        || args.disks.iter().any(|disk| disk.interface == DiskInterface::VirtioLegacy);
+    if is_legacy {
+        drivers.push("virtio-legacy");
+    }
     drivers
 }
 
@@ -202,6 +208,17 @@ mod tests {
             "hello has no driver e1000; with --drivers ata,virtio-net,virtio-fs,virtio-blk,e1000 it has"
         );
         assert_eq!(warning("ata e1000 virtio-blk virtio-fs"), None);
+    }
+
+    #[test]
+    fn legacy_devices_have_drivers_of_their_own() {
+        for option in ["--disk a,if=virtio-legacy", "--virtio legacy --disk a", "--nic virtio-legacy --disk a"] {
+            let args = run_args(&format!("xtask run hello {option}"));
+            let has = words("virtio-blk virtio-net");
+            let said = warning("hello", &has, &args).unwrap();
+            assert!(said.starts_with("hello has no driver virtio-legacy;"), "{said}");
+        }
+        assert_eq!(warning("hello", &words("virtio-blk"), &run_args("xtask run hello --disk a")), None);
     }
 
     #[test]

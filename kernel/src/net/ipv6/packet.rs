@@ -85,6 +85,7 @@ pub(in crate::net) fn is_intact(packet: &[u8]) -> bool {
 }
 
 /// The number and the data of an echo reply, whose checksum has been verified.
+#[cfg(feature = "ping")]
 pub(in crate::net) fn read_echo(message: &[u8], from: Ipv6Addr) -> Option<(u16, &[u8])> {
     let packet = Icmpv6Packet::new_checked(message).ok()?;
     match Icmpv6Repr::parse(&from, &Ipv6Addr::UNSPECIFIED, &packet, &ChecksumCapabilities::ignored()).ok()? {

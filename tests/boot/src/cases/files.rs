@@ -9,7 +9,7 @@ use crate::tool::{Finished, Tool};
 
 /// Drivers of the image. There is none for the network, so that nothing but calls and the share wakes the share's
 /// owner; the watchdog, which would, is off for the same reason.
-const DRIVERS: [&str; 2] = ["--drivers", "virtio-fs"];
+const DRIVERS: [&str; 2] = ["--drivers", "virtio-fs,virtio-legacy"];
 /// Machines with devices on either bus.
 const MACHINES: [&str; 2] = ["microvm", "q35"];
 const CORES: [usize; 3] = [1, 2, 4];

@@ -35,7 +35,7 @@ const RELEASE: Profile = Profile { name: "release", options: &[] };
 const DEV: Profile = Profile { name: "dev", options: &["--dev"] };
 
 /// Without a driver for the network.
-const NO_NETWORK: [&str; 2] = ["--drivers", "virtio-fs"];
+const NO_NETWORK: [&str; 2] = ["--drivers", "virtio-fs,virtio-legacy"];
 /// Numbers of processors.
 const CPUS: [u32; 4] = [1, 2, 4, 8];
 /// How many virtual machines run at a time.

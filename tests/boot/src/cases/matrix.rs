@@ -32,7 +32,7 @@ const SECTORS: u64 = 4096;
 const WORDS: u64 = 64;
 
 /// Drivers of the image. There is none for the network, so that nothing but the disk wakes the core.
-const DRIVERS: [&str; 2] = ["--drivers", "virtio-fs"];
+const DRIVERS: [&str; 2] = ["--drivers", "virtio-fs,virtio-legacy"];
 /// How many cells run at a time.
 const WORKERS: usize = 2;
 
