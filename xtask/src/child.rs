@@ -126,8 +126,7 @@ mod tests {
 
     #[test]
     fn stubborn_process_is_killed() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]);
+        let mut command = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
         let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
         // Wait until the trap is set.
         io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
@@ -141,7 +140,7 @@ mod tests {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let theirs = OwnedFd::from(theirs);
         let script = format!("echo hello >&{}", theirs.as_raw_fd());
-        let mut child = spawn_inheriting(Command::new("sh").args(["-c", &script]), vec![theirs]).unwrap();
+        let mut child = spawn_inheriting(&mut shell(&script), vec![theirs]).unwrap();
         let mut text = String::new();
         io::Read::read_to_string(&mut &ours, &mut text).unwrap();
         assert_eq!(text, "hello\n");

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_is_named_with_what_it_said() {
-        let failure = run_program(Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"])).unwrap_err();
+        let failure = run_program(&mut crate::child::shell("echo one; echo two >&2; exit 3")).unwrap_err();
         let said = failure.to_string();
         assert!(said.starts_with("sh failed (") && said.ends_with("): two; one"), "{said}");
         assert_eq!(run_program(Command::new("echo").arg("out")).unwrap(), b"out\n");
