@@ -235,6 +235,7 @@ impl Connection {
     pub fn close(&self, reason: Errno) {
         let mut dropped = Vec::new();
         let mut events = Vec::new();
+        let releases;
         {
             let mut state = self.state.borrow_mut();
             if state.closed.is_some() {
@@ -244,7 +245,7 @@ impl Connection {
             state.forgets.clear();
             state.interrupts.clear();
             state.by_request.clear();
-            dropped.extend(state.releases.drain(..).map(|owed| owed.keep));
+            releases = core::mem::take(&mut state.releases);
             let State { slots, free, .. } = &mut *state;
             for (index, slot) in slots.iter_mut().enumerate() {
                 let Phase::InFlight { .. } = slot.phase else { continue };
@@ -263,7 +264,7 @@ impl Connection {
             self.in_flight.set(0);
         }
         // Outside of the borrow: what was kept alive may have something to say when it goes.
-        drop(dropped);
+        drop((dropped, releases));
         events.iter().for_each(|event| event.announce());
         self.room.announce();
     }

@@ -171,7 +171,14 @@ impl ContentsCache {
         }
         let mut queue = self.queue.borrow_mut();
         if queue.len() >= SWEEP {
-            queue.retain(|(contents, _)| contents.strong_count() > 0);
+            // Once around: those that are left keep their order.
+            for _ in 0..queue.len() {
+                if let Some(entry) = queue.pop_front_if(|(contents, _)| contents.strong_count() > 0) {
+                    queue.push_back(entry);
+                } else {
+                    queue.pop_front();
+                }
+            }
         }
         queue.push_back((Rc::downgrade(&contents), offset / PIECE));
         contents.put(offset / PIECE, bytes)
