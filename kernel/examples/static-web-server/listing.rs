@@ -25,12 +25,9 @@ use crate::{
 /// Most entries on one page.
 pub const ENTRY_LIMIT: usize = 10_000;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;\
-color:#1c1c1c;background:#fff}h1{font-size:1.4rem;overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}\
-td,th{padding:.15rem .5rem;text-align:left;overflow-wrap:anywhere}td+td,th+th{text-align:right;white-space:nowrap;\
-font-variant-numeric:tabular-nums}tr:hover{background:#f3f3f3}a{color:#0b57d0;text-decoration:none}\
-a:hover{text-decoration:underline}@media(prefers-color-scheme:dark){body{color:#e4e4e4;background:#161616}\
-tr:hover{background:#262626}a{color:#8ab4f8}}";
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;\
+max-width:60rem;padding:0 1rem}h1{font-size:1.4rem}h1,td{overflow-wrap:anywhere}table{border-collapse:collapse;width:100%}\
+td,th{padding:.15rem .5rem;text-align:left}td+td,th+th{text-align:right;white-space:nowrap}tr:hover{background:#8882}";
 
 /// Whether the directory held more than the page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
