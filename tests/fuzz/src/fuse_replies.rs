@@ -8,7 +8,7 @@
 //! | 2 bytes | length of the payload, 0 for that of the smallest good one |
 //! | bytes | the payload, zeros where the input ends |
 //!
-//! Held, for each exchange ([`operations`], with their [`parameters`]), against a second [`reading`] of the protocol that shares
+//! Held, for each exchange (`operations`, with their `parameters`), against a second `reading` of the protocol that shares
 //! nothing with the first:
 //!
 //! - A request is as long as was measured, its header says so, and one byte less is too small.
