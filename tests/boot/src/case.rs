@@ -94,8 +94,9 @@ pub enum Part {
 
 impl Part {
     fn of(case: &Case) -> Self {
-        let is_second =
-            ["disks::", "fat::", "files::", "shares::"].iter().any(|subject| case.name.starts_with(subject));
+        let is_second = ["disks::", "fat::", "files::", "machines::", "shares::"]
+            .iter()
+            .any(|subject| case.name.starts_with(subject));
         if is_second { Self::Second } else { Self::First }
     }
 }
