@@ -61,6 +61,6 @@ mod tests {
     fn the_size_is_found_among_the_others() {
         let line = "5579976 bytes, 510264 stripped, 509326 loaded, 847582 in memory";
         assert_eq!(stripped(line), Some(510_264));
-        assert_eq!(stripped("/work/static-web-server"), None);
+        assert_eq!(stripped("target/static-web-server"), None);
     }
 }

@@ -8,15 +8,21 @@ fn connect_from(world: &mut World, port: &ListenerId) -> ConnectionId {
     world.client.connect_from(port, there, Count::default()).expect("nobody is connected from there").0
 }
 
+/// A connection from a port that the client keeps: the port, and the two ends.
+fn connect_from_a_port(world: &mut World, listener: &ListenerId) -> (ListenerId, ConnectionId, ConnectionId) {
+    let any = SocketAddr::from((ANY, 0));
+    let (port, _) = world.client.reserve(any, Count::default()).expect("a port is free");
+    let first = connect_from(world, &port);
+    world.settle();
+    let old = world.server.accept(listener).expect("the handshake is complete").id;
+    (port, first, old)
+}
+
 #[test]
 fn a_peer_that_resets_and_connects_again_from_the_same_port_gets_through() {
     let mut world = World::new();
     let listener = world.listen(8);
-    let any = SocketAddr::from((ANY, 0));
-    let (port, _) = world.client.reserve(any, Count::default()).expect("a port is free");
-    let first = connect_from(&mut world, &port);
-    world.settle();
-    let old = world.server.accept(&listener).expect("the handshake is complete").id;
+    let (port, first, old) = connect_from_a_port(&mut world, &listener);
     world.client.send(&first, b"before").expect("it is open");
     let _ = world.client.poll(world.now);
     world.client.abort(first);
@@ -43,11 +49,7 @@ fn a_peer_that_resets_and_connects_again_from_the_same_port_gets_through() {
 fn a_peer_that_connects_again_before_our_reset_has_left_gets_through() {
     let mut world = World::new();
     let listener = world.listen(8);
-    let any = SocketAddr::from((ANY, 0));
-    let (port, _) = world.client.reserve(any, Count::default()).expect("a port is free");
-    let first = connect_from(&mut world, &port);
-    world.settle();
-    let old = world.server.accept(&listener).expect("the handshake is complete").id;
+    let (port, first, old) = connect_from_a_port(&mut world, &listener);
     let others = [world.pair(&listener), world.pair(&listener)];
     // The peer has restarted, and its reset is lost.
     world.cable.from(0).lose_if = Some(Box::new(|_| true));
