@@ -31,10 +31,12 @@ pub mod addr;
 pub mod dma;
 pub mod driver;
 pub mod io;
+pub mod pace;
 pub mod pci;
 pub mod time;
 
 pub use addr::{BusAddr, PhysAddr};
 pub use dma::{Dma, DmaBlock, DmaBuf, DmaMemory, DmaPool, OutOfDmaMemory, SharedArrays, SharedRegion};
 pub use io::{IoWindow, Mmio, PortIo, Reg, Registers};
+pub use pace::Pace;
 pub use time::{Clock, Deadline, Instant};

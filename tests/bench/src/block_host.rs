@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Reads of 4 KiB at random places, one queue of 256 descriptors, so many in flight. Both sides poll: they ask for no
-//! interrupts, and look at the used ring until something is finished. Whatever is finished then is taken out at once, as
-//! many new requests are put in, and shown to the device together. Nothing is copied, and both use buffers again; the
+//! interrupts, and look at the used ring until something is finished, ours with pauses ([`toro_core::Pace`]), libblkio's, as it
+//! is, without. Whatever is finished then is taken out at once, as many new requests are put in, and shown to the device together. Nothing is copied, and both use buffers again; the
 //! answer of every request is looked at.
 //!
 //! # Fairness

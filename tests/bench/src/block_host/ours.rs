@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use toro_core::dma::Segments;
 use toro_core::driver::block::{BlockDevice, BlockOperation, BlockRequest, SECTOR};
-use toro_core::{DmaBuf, DmaPool};
+use toro_core::{DmaBuf, DmaPool, Pace};
 use virtio_blk::VirtioBlk;
 use virtio_queue_rt::DeviceType;
 use virtio_vhost_user::{CLOCK, GuestMemory, Options, VhostUser};
@@ -60,7 +60,7 @@ impl Contender for Ours {
     fn read(&mut self, load: Load) -> Result<Run> {
         let depth = self.buffers.len();
         let mut finished = Vec::with_capacity(depth);
-        let mut meter = Meter::start(load);
+        let (mut meter, mut pace) = (Meter::start(load), Pace::new());
         for buffer in std::mem::take(&mut self.buffers) {
             self.submit(buffer.into())?;
         }
@@ -69,10 +69,12 @@ impl Contender for Ours {
             // As many as are finished, and at least one.
             let (mut looks, mut start) = (0_u32, None);
             loop {
+                pace.pause();
                 while let Some(completion) = self.disk.complete()? {
                     ensure!(completion.result.is_ok(), "a read failed: {:?}", completion.result);
                     finished.push(completion.request.data);
                 }
+                pace.note(finished.len(), depth - self.buffers.len());
                 if !finished.is_empty() {
                     break;
                 }
@@ -81,7 +83,6 @@ impl Contender for Ours {
                     let waited = start.get_or_insert_with(Instant::now).elapsed();
                     ensure!(waited < PATIENCE, "nothing is finished for {PATIENCE:?}");
                 }
-                std::hint::spin_loop();
             }
             if meter.goes_on(finished.len()) {
                 for data in finished.drain(..) {
