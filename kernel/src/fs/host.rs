@@ -31,10 +31,10 @@ use super::archive::Archive;
 #[cfg(feature = "initrd")]
 pub use super::archive::{ArchiveError, Damage};
 pub use super::fuse::Options;
-use super::fuse::connection::{Connection, Work};
+use super::fuse::connection::Connection;
 use super::fuse::share::Share;
 use super::namespace::Namespace;
-use super::scheduler::{Event, Scheduler, Wake};
+use super::scheduler::{Event, Scheduler, Wake, Work};
 pub use super::statistics::Statistics;
 use super::vfs::FileSystem;
 #[cfg(feature = "fs-mounts")]

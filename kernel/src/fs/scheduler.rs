@@ -6,6 +6,9 @@
 //! Threads are cooperative and belong to one core, so there is nothing between looking at a condition and
 //! waiting for the event that announces it: no lock is needed, and no wake-up is lost.
 
+#[cfg(test)]
+pub mod pump;
+
 use alloc::rc::Rc;
 
 use toro_core::Instant;
@@ -17,6 +20,15 @@ pub enum Wake {
     Notified,
     /// The deadline passed first.
     TimedOut,
+}
+
+/// Whether a round of polling found something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It did.
+    Done,
+    /// It did not.
+    None,
 }
 
 /// Something to wait for.

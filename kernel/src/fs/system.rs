@@ -17,13 +17,14 @@ use core::time::Duration;
 use toro_core::driver::fuse::FuseDevice;
 
 use super::fuse::Options;
-use super::fuse::connection::{Connection, Work};
+use super::fuse::connection::Connection;
 use super::fuse::share::Share;
 use super::kernel_scheduler::{KernelScheduler, do_in_time};
 use super::mount_words;
 use super::namespace::Namespace;
 use super::remote::Registry;
 use super::remote::service::{self, ToCore};
+use super::scheduler::Work;
 use super::vfs::FileSystem;
 use crate::arch::{core_index, smp};
 use crate::core::{CoreId, run_on};

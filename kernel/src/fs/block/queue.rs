@@ -51,7 +51,7 @@ use toro_core::{DmaBuf, Instant};
 use self::chain::Waiting;
 use self::record::Records;
 use super::error::DiskError;
-use crate::fs::scheduler::{Event, Scheduler};
+use crate::fs::scheduler::{Event, Scheduler, Work};
 
 mod chain;
 mod dispatch;
@@ -73,15 +73,6 @@ const MOST_UNFINISHED: usize = 4096;
 const MOST_RESETS: u32 = 3;
 /// How long to wait before offering a request again to a device that has nothing in flight and yet no room.
 const SHORTAGE: Duration = Duration::from_millis(5);
-
-/// Whether a poll found something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It did.
-    Done,
-    /// It did not.
-    None,
-}
 
 /// What the device has been given under one number.
 #[derive(Clone, Copy)]

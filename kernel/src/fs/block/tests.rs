@@ -8,17 +8,16 @@ use toro_core::DmaBuf;
 use toro_core::driver::block::BlockOperation;
 
 use self::device::Model;
-use self::pump::Pump;
 use super::DiskError;
 use super::buffers::Buffers;
 use super::queue::{Finished, PATIENCE, Queue, Ticket};
 use super::volume::{Volume, Window};
 use crate::fs::fuse::tests::memory::Heap;
+use crate::fs::scheduler::pump::Pump;
 
 mod caching;
 mod contention;
 mod device;
-mod pump;
 mod queueing;
 mod resizing;
 mod trouble;
@@ -37,7 +36,8 @@ impl Machine {
     fn new(model: Model) -> Self {
         let pump = Pump::default();
         let queue = Queue::new("model", model.device(), Box::new(pump.clone()), PATIENCE);
-        pump.drive(&queue);
+        let driven = Rc::clone(&queue);
+        pump.drive(move |now| driven.poll(now));
         Self { model, pump, queue, buffers: Rc::new(Buffers::new(&Heap, 64 << 20)) }
     }
 

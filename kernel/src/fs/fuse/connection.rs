@@ -77,7 +77,6 @@ pub use self::lending::HomeComing;
 use self::listening::Ear;
 #[cfg(feature = "fs-notices")]
 pub use self::listening::Listener;
-pub use self::polling::Work;
 pub use self::slots::{Keep, Late};
 pub use self::ticket::{Answer, Ticket, payload};
 

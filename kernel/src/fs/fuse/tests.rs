@@ -10,11 +10,12 @@ use fuse_proto::Errno;
 use proptest::prelude::ProptestConfig;
 
 use self::device::Model;
-use self::pump::Pump;
 use self::server::Server;
+use super::connection::Connection;
 use super::{Client, Options};
 use crate::fs::options::{Contents, Rights};
 use crate::fs::path::{LastLink, resolve};
+use crate::fs::scheduler::pump::Pump;
 use crate::fs::vfs::{FileSystem, Freshness, Node, OpenFile};
 
 mod attributes;
@@ -30,7 +31,6 @@ pub mod memory;
 mod notices;
 mod ordering;
 mod pieces;
-mod pump;
 mod random;
 mod reading;
 mod remounting;
@@ -74,8 +74,14 @@ fn mount_with<R>(options: Options, prepare: impl FnOnce(&mut Server) -> R) -> Re
 fn mount_model(model: Model, options: Options) -> Result<Mount, Errno> {
     let pump = Pump::default();
     let scheduler = Box::new(pump.clone());
-    let client = Client::mount(model.device(), scheduler, options, |connection| pump.drive(connection))?;
+    let client = Client::mount(model.device(), scheduler, options, |connection| drive(&pump, connection))?;
     Ok(Mount { model, pump, client })
+}
+
+/// Lets a pump drive a connection.
+fn drive(pump: &Pump, connection: &Rc<Connection>) {
+    let driven = Rc::clone(connection);
+    pump.drive(move |_| driven.poll());
 }
 
 impl Mount {

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::fs::block::queue::Work;
+use crate::fs::scheduler::Work;
 
 #[test]
 fn what_several_threads_submit_is_shown_to_the_device_at_once() {

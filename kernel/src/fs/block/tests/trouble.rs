@@ -128,5 +128,5 @@ fn a_device_that_cannot_be_reset_keeps_the_buffers_and_is_dead() {
     assert!(waiting.wait().result.is_err());
     let late = machine.read(7, 1).wait();
     assert_eq!((late.result, late.buffer.is_some()), (Err(DiskError::Dead), true));
-    assert_eq!(machine.pump.turn(), crate::fs::block::queue::Work::None);
+    assert_eq!(machine.pump.turn(), crate::fs::scheduler::Work::None);
 }

@@ -4,7 +4,8 @@ use alloc::rc::Rc;
 
 use toro_core::driver::fuse::FuseDevice;
 
-use super::{Connection, Work};
+use super::Connection;
+use crate::fs::scheduler::Work;
 
 /// Nobody.
 pub(super) struct Ear;

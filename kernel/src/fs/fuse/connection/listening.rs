@@ -8,7 +8,8 @@ use core::cell::RefCell;
 
 use toro_core::driver::fuse::FuseDevice;
 
-use super::{Connection, Work};
+use super::Connection;
+use crate::fs::scheduler::Work;
 
 /// The most messages that one poll takes, so that a server that never stops cannot keep the core.
 const AT_ONCE: usize = 64;

@@ -9,15 +9,7 @@ use toro_core::driver::fuse::{FuseRequest, RequestId};
 use super::slots::{Phase, Waiter};
 use super::ticket::Answer;
 use super::{Connection, SHORTAGE, State};
-
-/// Whether a poll found something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It did.
-    Done,
-    /// It did not.
-    None,
-}
+use crate::fs::scheduler::Work;
 
 impl Connection {
     /// Sends what is owed, publishes what was submitted, takes what is finished, and wakes who waits for it.

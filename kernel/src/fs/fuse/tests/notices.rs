@@ -6,7 +6,7 @@ use std::vec::Vec;
 use toro_core::driver::Armed;
 
 use super::*;
-use crate::fs::fuse::connection::Work;
+use crate::fs::scheduler::Work;
 
 /// A mount of a server that can say something. Names and attributes hold for a day.
 fn talkative<R>(prepare: impl FnOnce(&mut Server) -> R) -> Mount {

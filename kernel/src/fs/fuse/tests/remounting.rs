@@ -6,9 +6,10 @@ use fuse_proto::{NodeId, ReplyError};
 use toro_core::driver::{AttachError, DeviceFault};
 
 use super::*;
-use crate::fs::fuse::connection::{Late, Work};
+use crate::fs::fuse::connection::Late;
 use crate::fs::fuse::share::Share;
 use crate::fs::options::WritePosition;
+use crate::fs::scheduler::Work;
 use crate::fs::vfs::{Collision, Health, LockKind, LockWait, Sync, Upkeep, XattrMode};
 
 /// A share, and what a test needs around it.
@@ -23,7 +24,7 @@ fn share<R>(options: Options, prepare: impl FnOnce(&mut Server) -> R) -> Shared 
     prepare(&mut server);
     let (model, pump) = (Model::new(server), Pump::default());
     let driven = pump.clone();
-    let announce = Box::new(move |connection: &_| driven.drive(connection));
+    let announce = Box::new(move |connection: &Rc<Connection>| drive(&driven, connection));
     let share = Share::mount(model.device(), Box::new(pump.clone()), options, announce);
     Shared { model, pump, share: share.expect("the server is willing") }
 }

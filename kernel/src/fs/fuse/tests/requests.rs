@@ -8,7 +8,8 @@ use toro_core::driver::{Armed, DeviceFault};
 
 use super::device::Order;
 use super::*;
-use crate::fs::fuse::connection::{Late, Work};
+use crate::fs::fuse::connection::Late;
+use crate::fs::scheduler::Work;
 use crate::fs::vfs::Upkeep;
 
 const ROOT_ATTRIBUTES: GetAttr = GetAttr { node: NodeId::ROOT, handle: None, expected: None };

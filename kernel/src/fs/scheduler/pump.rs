@@ -1,5 +1,5 @@
-//! A scheduler for one thread of a test: whoever waits lets the device work and the clock run until the event has
-//! happened. Other threads are played by tasks that run, nested, while somebody waits.
+//! A scheduler for one thread of a test: whoever waits lets what is driven, and the clock, run until the event has happened.
+//! Other threads are played by tasks that run, nested, while somebody waits.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,8 +9,13 @@ use core::time::Duration;
 
 use toro_core::Instant;
 
-use crate::fs::fuse::connection::{Connection, Work};
-use crate::fs::scheduler::{Event, Scheduler, Wake};
+use super::{Event, Scheduler, Wake, Work};
+
+/// One round of what the core's loop would do; it is told the time.
+type Round = Rc<dyn Fn(Instant) -> Work>;
+
+/// More than any wait of a test takes: half an hour, a millisecond each.
+const MOST_ROUNDS: u32 = 2_000_000;
 
 #[derive(Clone, Default)]
 pub struct Pump(Rc<Inner>);
@@ -18,7 +23,7 @@ pub struct Pump(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     now: Cell<u64>,
-    connection: RefCell<Option<Rc<Connection>>>,
+    round: RefCell<Option<Round>>,
     tasks: RefCell<VecDeque<Box<dyn FnOnce()>>>,
 }
 
@@ -28,12 +33,17 @@ struct Announced {
 }
 
 impl Pump {
-    pub fn drive(&self, connection: &Rc<Connection>) {
-        *self.0.connection.borrow_mut() = Some(Rc::clone(connection));
+    /// Drives this from now on, and nothing else.
+    pub fn drive(&self, round: impl Fn(Instant) -> Work + 'static) {
+        *self.0.round.borrow_mut() = Some(Rc::new(round));
     }
 
     pub fn advance(&self, duration: Duration) {
         self.0.now.set(self.0.now.get() + u64::try_from(duration.as_nanos()).expect("tests do not last 584 years"));
+    }
+
+    pub fn time(&self) -> Duration {
+        Duration::from_nanos(self.0.now.get())
     }
 
     /// Runs `task` at the next wait.
@@ -43,8 +53,8 @@ impl Pump {
 
     /// One round of the core's loop.
     pub fn turn(&self) -> Work {
-        let connection = self.0.connection.borrow().clone();
-        connection.map_or(Work::None, |connection| connection.poll())
+        let round = self.0.round.borrow().clone();
+        round.map_or(Work::None, |round| round(self.now()))
     }
 
     /// Rounds until nothing happens any more.
@@ -60,7 +70,7 @@ impl Pump {
 impl Event for Announced {
     fn wait_until(&self, deadline: Instant) -> Wake {
         let before = self.times.get();
-        loop {
+        for _ in 0..MOST_ROUNDS {
             let task = self.pump.0.tasks.borrow_mut().pop_front();
             if let Some(task) = task {
                 task();
@@ -74,6 +84,7 @@ impl Event for Announced {
             let idle = self.pump.turn() == Work::None;
             self.pump.advance(if idle { Duration::from_millis(1) } else { Duration::from_micros(10) });
         }
+        panic!("a thread waits for ever");
     }
 
     fn announce(&self) {
