@@ -9,13 +9,13 @@
 //! old or the new one after a crash, and never none.
 
 use crate::chain::{Chain, Pending};
-use crate::directory::Found;
 use crate::entry::{Attributes, Record, SLOT, Slot, set_short_name, short_name};
 use crate::error::{Corruption, Error};
 use crate::name::Name;
 use crate::node::{self, Node, NodeId, SlotPlace, Whereabouts};
 use crate::storage::Storage;
 use crate::volume::{Entry, Kind, Volume, metadata};
+use crate::walk::{Found, Listed};
 
 impl<S: Storage> Volume<S> {
     /// Finds `name`, in UTF-8, whatever its case. The node is held once more: [`forget`](Self::forget) it.
@@ -40,12 +40,13 @@ impl<S: Storage> Volume<S> {
     /// [`Error::NotDirectory`], [`Error::Stale`], [`Error::Storage`], [`Error::Corrupt`].
     pub fn list(&mut self, directory: NodeId, cursor: u32) -> Result<Option<(Entry, u32)>, Error> {
         let directory = self.directory(directory)?;
-        let Some(found) = self.next_entry(directory, cursor)? else { return Ok(None) };
-        let record = match self.nodes.at(found.place) {
+        let look = |entry: &Listed<'_>| (entry.to_text(), entry.short, entry.place, *entry.slot);
+        let Some((name, short, place, slot)) = self.next_entry(directory, cursor, look)? else { return Ok(None) };
+        let record = match self.nodes.at(place) {
             Some(index) => self.nodes.get(index).record,
-            None => self.record(&found.slot),
+            None => self.record(&slot),
         };
-        Ok(Some((Entry { name: found.name.to_text(), metadata: metadata(&record) }, found.short + 1)))
+        Ok(Some((Entry { name, metadata: metadata(&record) }, short + 1)))
     }
 
     /// Makes an empty file. The node is held once: [`forget`](Self::forget) it.
@@ -87,7 +88,7 @@ impl<S: Storage> Volume<S> {
             return Err(Error::IsDirectory);
         }
         self.begin_change()?;
-        self.remove_entry(directory, found.start, found.short)?;
+        self.remove_entry(directory, &found)?;
         self.touch(directory);
         self.disown(found.place, &found.slot)
     }
@@ -104,7 +105,7 @@ impl<S: Storage> Volume<S> {
         }
         self.begin_change()?;
         self.check_empty(&found)?;
-        self.remove_entry(directory, found.start, found.short)?;
+        self.remove_entry(directory, &found)?;
         self.touch(directory);
         self.disown(found.place, &found.slot)
     }
@@ -188,6 +189,10 @@ impl<S: Storage> Volume<S> {
 
     /// Takes the clusters from an entry that is gone; from its node only once nobody holds it.
     fn disown(&mut self, place: SlotPlace, slot: &Slot) -> Result<(), Error> {
+        let record = self.record(slot);
+        if record.is_directory() {
+            self.indexes.forget(record.first);
+        }
         let (first, pending) = match self.nodes.at(place) {
             Some(index) if self.nodes.is_held(index) => {
                 self.nodes.relocate(index, Whereabouts::Orphan);
@@ -197,7 +202,7 @@ impl<S: Storage> Volume<S> {
                 let Chain { first, pending, .. } = self.nodes.remove(index).chain;
                 (first, pending)
             }
-            None => (self.record(slot).first, Pending::Nothing),
+            None => (record.first, Pending::Nothing),
         };
         self.free_node_clusters(first, pending)
     }
@@ -250,7 +255,7 @@ impl<S: Storage> Volume<S> {
             self.disk.edit(sector)?[offset + 12] = slot[12];
             return Ok(());
         }
-        self.move_entry(directory, found, directory, name, Some(found.short))
+        self.move_entry(directory, found, directory, name, Some(found))
     }
 
     /// Makes a new entry for what `source` leads to, then removes the old one.
@@ -260,7 +265,7 @@ impl<S: Storage> Volume<S> {
         source: &Found,
         to: usize,
         name: &Name,
-        replaced: Option<u32>,
+        replaced: Option<&Found>,
     ) -> Result<(), Error> {
         let slot = self.published_slot(source)?;
         let place = self.add_entry(to, name, slot, replaced)?;
@@ -292,7 +297,7 @@ impl<S: Storage> Volume<S> {
             self.set_parent_of(record.first, parent)?;
         }
         self.barrier()?;
-        self.remove_entry(from, source.start, source.short)?;
+        self.remove_entry(from, source)?;
         if let Some(index) = self.nodes.at(source.place) {
             self.nodes.relocate(index, Whereabouts::Linked(place));
         }
