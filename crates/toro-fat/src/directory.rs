@@ -17,7 +17,7 @@ use crate::storage::{SECTOR, Storage};
 use crate::sync::ZEROS;
 use crate::table::Link;
 use crate::volume::Volume;
-use crate::walk::{Found, Listed, MAX_SLOTS, PER_SECTOR};
+use crate::walk::{Found, Listed, MAX_SLOTS, PER_SECTOR, Seen, Visit};
 
 /// The short names of the first two entries.
 const DOT: [u8; 11] = *b".          ";
@@ -47,15 +47,15 @@ impl<S: Storage> Volume<S> {
     }
 
     /// The node of an entry, held once more.
-    pub(crate) fn hold_found(&mut self, found: &Found) -> Result<usize, Error> {
-        let index = match self.nodes.at(found.place) {
+    pub(crate) fn hold_entry(&mut self, place: SlotPlace, slot: &Slot) -> Result<usize, Error> {
+        let index = match self.nodes.at(place) {
             Some(index) => index,
             None => {
-                let record = self.record(&found.slot);
+                let record = self.record(slot);
                 if record.is_directory() && !self.layout.is_cluster(record.first) {
                     return Err(Corruption::DirectoryEntry.into());
                 }
-                self.nodes.insert(Node::new(Whereabouts::Linked(found.place), record))
+                self.nodes.insert(Node::new(Whereabouts::Linked(place), record))
             }
         };
         self.nodes.hold(index);
@@ -147,7 +147,15 @@ impl<S: Storage> Volume<S> {
 
     /// Whether a directory has no entries.
     pub(crate) fn is_empty(&mut self, directory: usize) -> Result<bool, Error> {
-        Ok(self.next_entry(directory, 0, |_| ())?.is_none())
+        let mut is_empty = true;
+        self.walk(directory, 0, &mut |_, seen| match seen {
+            Seen::Entry(_) => {
+                is_empty = false;
+                Visit::Enough
+            }
+            _ => Visit::GoOn,
+        })?;
+        Ok(is_empty)
     }
 
     /// The clusters of a new directory in `parent`: one, with `.` and `..` in it. Stable after the next barrier.

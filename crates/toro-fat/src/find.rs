@@ -15,7 +15,7 @@ use crate::index::Indexes;
 use crate::name::{self, Name, Short, hashed, numbered};
 use crate::storage::Storage;
 use crate::volume::Volume;
-use crate::walk::{Found, MAX_SLOTS, PER_SECTOR, Seen, Walked};
+use crate::walk::{Found, Listed, MAX_SLOTS, PER_SECTOR, Seen, Visit, Walked};
 
 /// How often an alias is tried that depends on the whole name: eight at a time.
 const HASHED_ROUNDS: u32 = 64;
@@ -33,49 +33,65 @@ impl<S: Storage> Volume<S> {
         self.nodes.get(directory).chain.first
     }
 
-    /// Finds an entry by its name or its alias.
-    pub(crate) fn find(&mut self, directory: usize, name: &Name) -> Result<Option<Found>, Error> {
+    /// Finds an entry by its name or its alias: what `look` sees of it.
+    pub(crate) fn find<T>(
+        &mut self,
+        directory: usize,
+        name: &Name,
+        look: impl Fn(&Listed<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
         let key = self.index_key(directory);
         let hash = name::hash(name.units());
         let mut from = 0;
         while let Some(start) = self.indexes.candidate(key, hash, from) {
-            match self.entry_at(directory, start)? {
-                Some(found) if found.listed().is_called(name) => return Ok(Some(found)),
+            let is_it = |entry: &Listed<'_>| match entry.is_called(name) {
+                true => Ok(look(entry)),
+                false => Err(entry.has_hash(hash)),
+            };
+            match self.entry_at(directory, start, is_it)? {
+                Some(Ok(seen)) => return Ok(Some(seen)),
                 // Another name with the same hash.
-                Some(found) if found.listed().has_hash(hash) => from = start + 1,
-                _ => {
+                Some(Err(true)) => from = start + 1,
+                Some(Err(false)) | None => {
                     self.indexes.forget(key);
                     break;
                 }
             }
         }
         match self.indexes.unknown(key) {
-            Some(from) => self.search(directory, key, from, name),
+            Some(from) => self.search(directory, key, from, name, look),
             None => Ok(None),
         }
     }
 
     /// Looks for an entry slot by slot from `from` on, before which everything is known, and notes what it comes past.
-    fn search(&mut self, directory: usize, key: u32, from: u32, name: &Name) -> Result<Option<Found>, Error> {
+    fn search<T>(
+        &mut self,
+        directory: usize,
+        key: u32,
+        from: u32,
+        name: &Name,
+        look: impl Fn(&Listed<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
         let mut indexes = core::mem::replace(&mut self.indexes, Indexes::new(0));
-        let mut is_noted = true;
-        let walked = self.walk(directory, from, |at, seen| {
+        let (mut is_noted, mut found) = (true, None);
+        let walked = self.walk(directory, from, &mut |at, seen| {
             is_noted = is_noted && indexes.see(key, at, &seen);
             match seen {
-                Seen::Entry(entry) if entry.is_called(name) => Some(entry.to_found()),
-                _ => None,
+                Seen::Entry(entry) if entry.is_called(name) => {
+                    found = Some(look(&entry));
+                    Visit::Enough
+                }
+                _ => Visit::GoOn,
             }
         });
         self.indexes = indexes;
-        match walked? {
-            Walked::Found(found) => Ok(Some(found)),
-            Walked::End(end) => {
-                if is_noted {
-                    self.indexes.finish(key, end);
-                }
-                Ok(None)
-            }
+        if let Walked::End(end) = walked?
+            && is_noted
+        {
+            self.indexes.finish(key, end);
         }
+        Ok(found)
     }
 
     /// An alias for `name` that no entry has, but for `replaced`.
@@ -115,16 +131,16 @@ impl<S: Storage> Volume<S> {
         for (open, candidate) in open.iter_mut().zip(candidates) {
             *open = Some(candidate);
         }
-        self.walk(directory, 0, |at, seen| {
+        self.walk(directory, 0, &mut |at, seen| {
             let slot = match seen {
                 Seen::Other(slot) => slot,
                 Seen::Entry(entry) if replaced.is_none_or(|found| found.short != at) => entry.slot,
-                _ => return None,
+                _ => return Visit::GoOn,
             };
             for candidate in open.iter_mut().filter(|candidate| candidate.is_some_and(|c| c.bytes == slot[..11])) {
                 *candidate = None;
             }
-            None::<()>
+            Visit::GoOn
         })?;
         Ok(open.into_iter().flatten().next())
     }

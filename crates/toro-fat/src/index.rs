@@ -39,6 +39,9 @@ use crate::entry::short_name;
 use crate::name;
 use crate::walk::{Listed, PER_SECTOR, Seen};
 
+#[cfg(test)]
+mod tests;
+
 /// The most directories of which something is known.
 const MAX_DIRECTORIES: usize = 256;
 /// What a key takes at most: 8 bytes in a node of a tree that has room for twice as many, and their share of the nodes above.

@@ -15,6 +15,7 @@
 //! with a slash in it, for instance, would be a path to whoever gets it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::error::Error;
 
@@ -47,6 +48,20 @@ pub(crate) struct ShortUnits {
 }
 
 impl ShortUnits {
+    /// Appends a part but the spaces at its end.
+    fn append(&mut self, part: &[u8], change: impl Fn(&u8) -> u8) {
+        let len = part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+        for (unit, byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
+            // All of the code page are single units.
+            *unit = match change(byte) {
+                byte @ 0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_') as u16,
+                byte if is_allowed(u16::from(byte)) => u16::from(byte),
+                _ => u16::from(b'_'),
+            };
+        }
+        self.len += len;
+    }
+
     pub fn units(&self) -> &[u16] {
         &self.units[..self.len]
     }
@@ -67,11 +82,11 @@ impl Name {
         let name = str::from_utf8(name).map_err(|_| Error::InvalidName)?;
         let mut parsed = Self { units: [0; LONGEST], len: 0 };
         for character in name.chars() {
-            if !is_allowed(character) {
-                return Err(Error::InvalidName);
-            }
             let mut pair = [0; 2];
             for &unit in character.encode_utf16(&mut pair).iter() {
+                if !is_allowed(unit) {
+                    return Err(Error::InvalidName);
+                }
                 *parsed.units.get_mut(parsed.len).ok_or(Error::NameTooLong)? = unit;
                 parsed.len += 1;
             }
@@ -182,45 +197,34 @@ impl Short {
 
     /// The name as it is read, if it can be one.
     pub fn units(&self) -> Option<ShortUnits> {
-        let mut units = [0; LONGEST_SHORT];
-        let mut len = 0;
-        let mut push = |byte: u8, is_lower: bool| {
-            let byte = if is_lower { byte.to_ascii_lowercase() } else { byte };
-            let character = match byte {
-                0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_'),
-                _ if is_allowed(char::from(byte)) => char::from(byte),
-                _ => '_',
-            };
-            // All of the code page are single units.
-            units[len] = character as u16;
-            len += 1;
-        };
-        let trimmed = |part: &'_ [u8]| part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-        let (base, extension) = self.bytes.split_at(8);
-        for (at, &byte) in base[..trimmed(base)].iter().enumerate() {
-            // 0xe5 as a first byte would mean a free slot.
-            let byte = if at == 0 && byte == 0x05 { 0xe5 } else { byte };
-            push(byte, self.case & LOWER_BASE != 0);
+        let lower = |bit: u8| if self.case & bit != 0 { u8::to_ascii_lowercase } else { u8::clone };
+        let mut short = ShortUnits { units: [0; LONGEST_SHORT], len: 0 };
+        let mut bytes = self.bytes;
+        // 0xe5 as a first byte would mean a free slot.
+        if bytes[0] == 0x05 {
+            bytes[0] = 0xe5;
         }
-        let end = trimmed(extension);
-        if end > 0 {
-            push(b'.', false);
-            extension[..end].iter().for_each(|&byte| push(byte, self.case & LOWER_EXTENSION != 0));
+        let (base, extension) = bytes.split_at(8);
+        short.append(base, lower(LOWER_BASE));
+        if extension != b"   " {
+            short.append(b".", u8::clone);
+            short.append(extension, lower(LOWER_EXTENSION));
         }
-        let len = checked(&units[..len])?.len();
-        Some(ShortUnits { units, len })
+        (!is_path(short.units())).then_some(short)
     }
 }
 
 /// The name that units from a disk are, up to their end, if they can be one.
 pub(crate) fn checked(units: &[u16]) -> Option<&[u16]> {
-    const DOT: u16 = b'.' as u16;
     let len = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
     let units = &units[..len];
-    let is_path = matches!(units, [] | [DOT] | [DOT, DOT]);
-    // What may not be in a name is ASCII.
-    let is_allowed = |&unit: &u16| u8::try_from(unit).is_err() || is_allowed(char::from(unit as u8));
-    (!is_path && len <= LONGEST && units.iter().all(is_allowed)).then_some(units)
+    (!is_path(units) && len <= LONGEST && units.iter().all(|&unit| is_allowed(unit))).then_some(units)
+}
+
+/// Whether this means a directory instead of naming something in it.
+fn is_path(units: &[u16]) -> bool {
+    const DOT: u16 = b'.' as u16;
+    matches!(units, [] | [DOT] | [DOT, DOT])
 }
 
 /// The characters of a name; what is none is �.
@@ -230,9 +234,18 @@ fn characters(units: &[u16]) -> impl Iterator<Item = char> {
 
 /// A name in UTF-8.
 pub(crate) fn text(units: &[u16]) -> String {
-    let mut text = String::with_capacity(units.len());
-    text.extend(characters(units));
-    text
+    characters(units).collect()
+}
+
+/// Appends a name in UTF-8.
+pub(crate) fn append_text(units: &[u16], text: &mut Vec<u8>) {
+    if units.iter().all(|&unit| unit < 0x80) {
+        text.extend(units.iter().map(|&unit| unit as u8));
+        return;
+    }
+    for character in characters(units) {
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
 }
 
 /// Whether two names are the same but for their case.
@@ -246,9 +259,21 @@ pub(crate) fn hash(units: &[u16]) -> u32 {
     characters(units).map(fold).fold(0x811c_9dc5, add)
 }
 
-/// Whether a character may be in a name.
-fn is_allowed(character: char) -> bool {
-    !matches!(character, '\0'..='\x1f' | '"' | '*' | '/' | ':' | '<' | '>' | '?' | '\\' | '|' | '\x7f')
+/// A bit for each ASCII character that may not be in a name.
+const FORBIDDEN: [u64; 2] = {
+    let mut bits = [0xffff_ffff, 1 << 63];
+    let mut at = 0;
+    let others = b"\"*/:<>?\\|";
+    while at < others.len() {
+        bits[others[at] as usize / 64] |= 1 << (others[at] % 64);
+        at += 1;
+    }
+    bits
+};
+
+/// Whether a unit may be in a name.
+fn is_allowed(unit: u16) -> bool {
+    FORBIDDEN.get(usize::from(unit / 64)).is_none_or(|bits| bits >> (unit % 64) & 1 == 0)
 }
 
 /// Whether a character may be in a short name; it is ASCII then.
@@ -359,7 +384,7 @@ mod tests {
 
     #[test]
     fn names_on_the_disk_that_would_be_paths_are_not_believed() {
-        let is_name = |text: &str| checked(&text.encode_utf16().collect::<alloc::vec::Vec<_>>()).is_some();
+        let is_name = |text: &str| checked(&text.encode_utf16().collect::<Vec<_>>()).is_some();
         for text in ["", ".", "..", "a/b", "a\nb"] {
             assert!(!is_name(text), "{text:?}");
         }

@@ -8,14 +8,17 @@
 //! The second way changes one sector, so that whoever writes a file anew under another name and renames it finds either the
 //! old or the new one after a crash, and never none.
 
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
 use crate::chain::{Chain, Pending};
 use crate::entry::{Attributes, Record, SLOT, Slot, set_short_name, short_name};
 use crate::error::{Corruption, Error};
-use crate::name::Name;
+use crate::name::{self, Name};
 use crate::node::{self, Node, NodeId, SlotPlace, Whereabouts};
 use crate::storage::Storage;
 use crate::volume::{Entry, Kind, Volume, metadata};
-use crate::walk::{Found, Listed};
+use crate::walk::{Found, Seen, Visit};
 
 impl<S: Storage> Volume<S> {
     /// Finds `name`, in UTF-8, whatever its case. The node is held once more: [`forget`](Self::forget) it.
@@ -27,8 +30,9 @@ impl<S: Storage> Volume<S> {
     pub fn lookup(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name).map_err(|_| Error::NotFound)?;
-        let found = self.find(directory, &name)?.ok_or(Error::NotFound)?;
-        let index = self.hold_found(&found)?;
+        let found = self.find(directory, &name, |entry| (entry.place, *entry.slot))?;
+        let (place, slot) = found.ok_or(Error::NotFound)?;
+        let index = self.hold_entry(place, &slot)?;
         Ok(self.nodes.id(index))
     }
 
@@ -40,13 +44,47 @@ impl<S: Storage> Volume<S> {
     /// [`Error::NotDirectory`], [`Error::Stale`], [`Error::Storage`], [`Error::Corrupt`].
     pub fn list(&mut self, directory: NodeId, cursor: u32) -> Result<Option<(Entry, u32)>, Error> {
         let directory = self.directory(directory)?;
-        let look = |entry: &Listed<'_>| (entry.to_text(), entry.short, entry.place, *entry.slot);
-        let Some((name, short, place, slot)) = self.next_entry(directory, cursor, look)? else { return Ok(None) };
-        let record = match self.nodes.at(place) {
-            Some(index) => self.nodes.get(index).record,
-            None => self.record(&slot),
+        let mut found = None;
+        self.walk(directory, cursor, &mut |_, seen| match seen {
+            Seen::Entry(entry) => {
+                found = Some((name::text(entry.units), entry.short, entry.place, *entry.slot));
+                Visit::Enough
+            }
+            _ => Visit::GoOn,
+        })?;
+        let entry = |(name, short, place, slot)| {
+            let record = self.nodes.at(place).map_or_else(|| self.record(&slot), |index| self.nodes.get(index).record);
+            (Entry { name, metadata: metadata(&record) }, short + 1)
         };
-        Ok(Some((Entry { name, metadata: metadata(&record) }, short + 1)))
+        Ok(found.map(entry))
+    }
+
+    /// Shows what [`list`](Self::list) would list from `cursor` on, one after the other, in one way through the slots: the name in
+    /// UTF-8, what it is, and the cursor for the next one. Ends where `visit` breaks off, or with the directory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`list`](Self::list), after what is before the trouble was shown.
+    pub fn list_names(
+        &mut self,
+        directory: NodeId,
+        cursor: u32,
+        mut visit: impl FnMut(&[u8], Kind, u32) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let directory = self.directory(directory)?;
+        let mut text = Vec::new();
+        self.walk(directory, cursor, &mut |_, seen| {
+            let Seen::Entry(entry) = seen else { return Visit::GoOn };
+            let is_directory = Attributes(entry.slot[11]).contains(Attributes::DIRECTORY);
+            let kind = if is_directory { Kind::Directory } else { Kind::File };
+            text.clear();
+            name::append_text(entry.units, &mut text);
+            match visit(&text, kind, entry.short + 1) {
+                ControlFlow::Continue(()) => Visit::GoOn,
+                ControlFlow::Break(()) => Visit::Enough,
+            }
+        })?;
+        Ok(())
     }
 
     /// Makes an empty file. The node is held once: [`forget`](Self::forget) it.
@@ -122,7 +160,7 @@ impl<S: Storage> Volume<S> {
         let (from, source) = self.existing(from, old)?;
         let to = self.directory(to)?;
         let name = Name::parse(new)?;
-        let target = self.find(to, &name)?;
+        let target = self.find(to, &name, |entry| entry.to_found())?;
         self.begin_change()?;
         let is_directory = self.record(&source.slot).is_directory();
         if is_directory {
@@ -139,7 +177,7 @@ impl<S: Storage> Volume<S> {
     fn new_name(&mut self, directory: NodeId, name: &[u8]) -> Result<(usize, Name), Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name)?;
-        if self.find(directory, &name)?.is_some() {
+        if self.find(directory, &name, |_| ())?.is_some() {
             return Err(Error::Exists);
         }
         self.begin_change()?;
@@ -150,7 +188,7 @@ impl<S: Storage> Volume<S> {
     fn existing(&mut self, directory: NodeId, name: &[u8]) -> Result<(usize, Found), Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name).map_err(|_| Error::NotFound)?;
-        let found = self.find(directory, &name)?.ok_or(Error::NotFound)?;
+        let found = self.find(directory, &name, |entry| entry.to_found())?.ok_or(Error::NotFound)?;
         Ok((directory, found))
     }
 
@@ -209,7 +247,7 @@ impl<S: Storage> Volume<S> {
 
     /// That the directory of an entry has no entries.
     fn check_empty(&mut self, found: &Found) -> Result<(), Error> {
-        let index = self.hold_found(found)?;
+        let index = self.hold_entry(found.place, &found.slot)?;
         let is_empty = self.is_empty(index);
         let id = self.nodes.id(index);
         self.forget(id)?;

@@ -11,8 +11,6 @@
 //! What a disk says is not what is shown: pieces of long names that do not belong together are no name, nor is one that would
 //! be a path, and the short name is used.
 
-use alloc::string::String;
-
 use crate::chain::Place;
 use crate::entry::{Attributes, DELETED, LongName, SLOT, Slot, is_long, short_name};
 use crate::error::{Corruption, Error};
@@ -61,11 +59,18 @@ pub(crate) struct Listed<'a> {
     pub units: &'a [u16],
 }
 
+/// What a visitor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    GoOn,
+    Enough,
+}
+
 /// Where a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Walked<T> {
+pub(crate) enum Walked {
     /// Where its visitor had enough.
-    Found(T),
+    Enough,
     /// At the first slot that nothing is behind, whether the directory has it or not.
     End(u32),
 }
@@ -81,10 +86,6 @@ impl Listed<'_> {
     pub fn to_found(&self) -> Found {
         let Self { start, short, place, .. } = *self;
         Found { start, short, place, slot: *self.slot, name: Name::of(self.units) }
-    }
-
-    pub fn to_text(&self) -> String {
-        name::text(self.units)
     }
 
     /// The short name that goes with a long one.
@@ -145,13 +146,13 @@ impl<S: Storage> Volume<S> {
         Ok((sector, offset))
     }
 
-    /// Goes through the slots from `from` on, until there are no more or `visit` returns something.
-    pub(crate) fn walk<T>(
+    /// Goes through the slots from `from` on, until there are no more or `visit` has enough.
+    pub(crate) fn walk(
         &mut self,
         directory: usize,
         from: u32,
-        mut visit: impl FnMut(u32, Seen<'_>) -> Option<T>,
-    ) -> Result<Walked<T>, Error> {
+        visit: &mut dyn FnMut(u32, Seen<'_>) -> Visit,
+    ) -> Result<Walked, Error> {
         let slots = if self.is_fixed(directory) { self.layout.root.1 } else { u32::MAX };
         let mut long = LongName::new();
         let mut at = from;
@@ -162,7 +163,6 @@ impl<S: Storage> Volume<S> {
                 if slot[0] == 0 || at >= slots {
                     return Ok(Walked::End(at));
                 }
-                let short = short_name(slot);
                 let alias;
                 let seen = if slot[0] == DELETED {
                     long.reset();
@@ -175,15 +175,16 @@ impl<S: Storage> Volume<S> {
                     Seen::Other(slot)
                 } else {
                     let listed = |start, units| Listed { start, short: at, place: (sector, offset), slot, units };
-                    alias = short.units();
-                    match (long.finish(short), &alias) {
-                        (Some((units, start)), _) => Seen::Entry(listed(start, units)),
-                        (None, Some(units)) => Seen::Entry(listed(at, units.units())),
-                        (None, None) => Seen::Other(slot),
+                    let short = short_name(slot);
+                    if let Some((units, start)) = long.finish(short) {
+                        Seen::Entry(listed(start, units))
+                    } else {
+                        alias = short.units();
+                        alias.as_ref().map_or(Seen::Other(slot), |units| Seen::Entry(listed(at, units.units())))
                     }
                 };
-                if let Some(found) = visit(at, seen) {
-                    return Ok(Walked::Found(found));
+                if visit(at, seen) == Visit::Enough {
+                    return Ok(Walked::Enough);
                 }
                 at += 1;
             }
@@ -191,33 +192,22 @@ impl<S: Storage> Volume<S> {
         Ok(Walked::End(at))
     }
 
-    /// The first entry whose slots begin at or after `from`, as `look` sees it. `.` and `..` are none, nor is the volume's name.
-    pub(crate) fn next_entry<T>(
+    /// What `look` sees of the entry whose first slot is `start`, if there is one.
+    pub(crate) fn entry_at<T>(
         &mut self,
         directory: usize,
-        from: u32,
+        start: u32,
         look: impl Fn(&Listed<'_>) -> T,
     ) -> Result<Option<T>, Error> {
-        let walked = self.walk(directory, from, |_, seen| match seen {
-            Seen::Entry(entry) => Some(look(&entry)),
-            _ => None,
+        let mut seen = None;
+        self.walk(directory, start, &mut |at, slot| {
+            match slot {
+                Seen::Part if at - start < LONGEST_ENTRY => return Visit::GoOn,
+                Seen::Entry(entry) if entry.start == start => seen = Some(look(&entry)),
+                _ => {}
+            }
+            Visit::Enough
         })?;
-        Ok(match walked {
-            Walked::Found(seen) => Some(seen),
-            Walked::End(_) => None,
-        })
-    }
-
-    /// The entry whose first slot is `start`, if there is one.
-    pub(crate) fn entry_at(&mut self, directory: usize, start: u32) -> Result<Option<Found>, Error> {
-        let walked = self.walk(directory, start, |at, seen| match seen {
-            Seen::Entry(entry) => Some((entry.start == start).then(|| entry.to_found())),
-            Seen::Part if at - start < LONGEST_ENTRY => None,
-            _ => Some(None),
-        })?;
-        Ok(match walked {
-            Walked::Found(found) => found,
-            Walked::End(_) => None,
-        })
+        Ok(seen)
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use fat_tests::memory::Memory;
 use fat_tests::random::Random;
@@ -101,6 +102,17 @@ fn list(volume: &mut Volume<Memory>, directory: NodeId) -> Result<Vec<(String, M
         all.push((entry.name, entry.metadata));
         cursor = next;
     }
+    // In one way through the directory, and in two.
+    let mut names = Vec::new();
+    cursor = 0;
+    for most in [all.len() / 2, usize::MAX] {
+        volume.list_names(directory, cursor, |name, kind, next| {
+            names.push((String::from_utf8_lossy(name).into_owned(), kind));
+            cursor = next;
+            if names.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+    }
+    assert!(names.iter().map(|(name, kind)| (name, *kind)).eq(all.iter().map(|(name, of)| (name, of.kind))));
     Ok(all)
 }
 
