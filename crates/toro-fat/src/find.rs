@@ -9,6 +9,8 @@
 //! What comes out is the same with an index and without one: the first entry that has the name, the first alias that nobody
 //! has, the first room that is large enough. See [`index`](crate::index) for what is believed and what is not.
 
+use alloc::vec::Vec;
+
 use crate::entry::{DELETED, Slot};
 use crate::error::Error;
 use crate::index::Indexes;
@@ -98,38 +100,34 @@ impl<S: Storage> Volume<S> {
     pub(crate) fn alias(&mut self, directory: usize, name: &Name, replaced: Option<&Found>) -> Result<Short, Error> {
         let (basis, is_whole) = name.basis();
         let plain = is_whole.then_some(basis);
-        let candidates = plain.into_iter().chain((1..10).map(|number| numbered(basis, number)));
-        if let Some(short) = self.first_unused(directory, candidates, replaced)? {
-            return Ok(short);
-        }
-        for round in 0..HASHED_ROUNDS {
-            let candidates = (0..8).map(|attempt| hashed(basis, name, round * 8 + attempt));
-            if let Some(short) = self.first_unused(directory, candidates, replaced)? {
-                return Ok(short);
+        let numbers = (1..10).map(|number| numbered(basis, number));
+        let mut candidates: Vec<_> = plain.into_iter().chain(numbers).collect();
+        for round in 0..=HASHED_ROUNDS {
+            if let Some(bytes) = self.first_unused(directory, &mut candidates, replaced)? {
+                return Ok(Short { bytes, case: 0 });
             }
+            candidates.clear();
+            candidates.extend((0..8).map(|attempt| hashed(basis, name, round * 8 + attempt)));
         }
         Err(Error::NoSpace)
     }
 
-    /// The first of up to ten short names that no entry has, but for `replaced`.
+    /// The first of some short names that no entry has, but for `replaced`.
     fn first_unused(
         &mut self,
         directory: usize,
-        candidates: impl Iterator<Item = [u8; 11]>,
+        candidates: &mut Vec<[u8; 11]>,
         replaced: Option<&Found>,
-    ) -> Result<Option<Short>, Error> {
-        let mut candidates = candidates.map(|bytes| Short { bytes, case: 0 });
+    ) -> Result<Option<[u8; 11]>, Error> {
         let key = self.index_key(directory);
         if self.indexes.is_whole(key) {
             // Not read again: at worst, an alias is left out that nobody has.
-            return Ok(candidates.find(|short| {
-                let hash = short.units().map(|units| name::hash(units.units()));
-                hash.is_some_and(|hash| !self.indexes.has_short(key, hash, replaced.map(|found| found.start)))
-            }));
-        }
-        let mut open = [None; 10];
-        for (open, candidate) in open.iter_mut().zip(candidates) {
-            *open = Some(candidate);
+            let except = replaced.map(|found| found.start);
+            let is_unused = |bytes: &&[u8; 11]| {
+                let units = Short { bytes: **bytes, case: 0 }.units();
+                units.is_some_and(|units| !self.indexes.has_short(key, name::hash(units.units()), except))
+            };
+            return Ok(candidates.iter().find(is_unused).copied());
         }
         self.walk(directory, 0, &mut |at, seen| {
             let slot = match seen {
@@ -137,12 +135,10 @@ impl<S: Storage> Volume<S> {
                 Seen::Entry(entry) if replaced.is_none_or(|found| found.short != at) => entry.slot,
                 _ => return Visit::GoOn,
             };
-            for candidate in open.iter_mut().filter(|candidate| candidate.is_some_and(|c| c.bytes == slot[..11])) {
-                *candidate = None;
-            }
+            candidates.retain(|candidate| candidate != &slot[..11]);
             Visit::GoOn
         })?;
-        Ok(open.into_iter().flatten().next())
+        Ok(candidates.first().copied())
     }
 
     /// Finds `count` free slots, in one sector if they fit into one; the directory grows if need be.

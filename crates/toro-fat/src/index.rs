@@ -138,6 +138,14 @@ impl Index {
         }
     }
 
+    /// Notes keys. Once in an image, however often it is called.
+    #[inline(never)]
+    fn insert(&mut self, keys: [Option<Key>; 2]) {
+        for key in keys.into_iter().flatten() {
+            self.keys.insert(key);
+        }
+    }
+
     /// Notes what is in slot `at`, up to which everything is known.
     fn see(&mut self, at: u32, seen: &Seen<'_>) {
         match seen {
@@ -147,11 +155,11 @@ impl Index {
             Seen::Other(slot) => {
                 self.occupy(at, at);
                 let hash = short_name(slot).units().map(|units| name::hash(units.units()));
-                self.keys.extend(hash.map(|hash| Key { hash, start: at as u16, what: What::Other }));
+                self.insert([hash.map(|hash| Key { hash, start: at as u16, what: What::Other }), None]);
             }
             Seen::Entry(entry) => {
                 self.occupy(at, at);
-                self.keys.extend(keys(entry).into_iter().flatten());
+                self.insert(keys(entry));
             }
         }
         self.known = at + 1;
@@ -295,7 +303,7 @@ impl Indexes {
             // Between what is known to be the end and the entry, slots are free.
             if entry.start <= index.known || index.is_whole {
                 index.occupy(entry.start, entry.short);
-                index.keys.extend(keys(entry).into_iter().flatten());
+                index.insert(keys(entry));
                 index.known = index.known.max(entry.short + 1);
             }
         });
