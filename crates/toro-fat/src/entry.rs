@@ -126,6 +126,7 @@ pub(crate) fn long_slot(name: &Name, number: usize, checksum: u8) -> Slot {
 }
 
 /// A long name in the making, slot by slot.
+#[derive(Debug)]
 pub(crate) struct LongName {
     units: [u16; 20 * UNITS_PER_SLOT],
     len: usize,

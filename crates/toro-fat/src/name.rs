@@ -48,12 +48,12 @@ pub(crate) struct ShortUnits {
 }
 
 impl ShortUnits {
-    /// Appends a part but the spaces at its end.
-    fn append(&mut self, part: &[u8], change: impl Fn(&u8) -> u8) {
+    /// Appends a part but the spaces at its end, with `small` added to each capital letter.
+    fn append(&mut self, part: &[u8], small: u8) {
         let len = part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-        for (unit, byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
+        for (unit, &byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
             // All of the code page are single units.
-            *unit = match change(byte) {
+            *unit = match if byte.is_ascii_uppercase() { byte | small } else { byte } {
                 byte @ 0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_') as u16,
                 byte if is_allowed(u16::from(byte)) => u16::from(byte),
                 _ => u16::from(b'_'),
@@ -197,7 +197,8 @@ impl Short {
 
     /// The name as it is read, if it can be one.
     pub fn units(&self) -> Option<ShortUnits> {
-        let lower = |bit: u8| if self.case & bit != 0 { u8::to_ascii_lowercase } else { u8::clone };
+        // The bit by which a small letter differs, if these are small.
+        let small = |bit: u8| if self.case & bit != 0 { 0x20 } else { 0 };
         let mut short = ShortUnits { units: [0; LONGEST_SHORT], len: 0 };
         let mut bytes = self.bytes;
         // 0xe5 as a first byte would mean a free slot.
@@ -205,10 +206,10 @@ impl Short {
             bytes[0] = 0xe5;
         }
         let (base, extension) = bytes.split_at(8);
-        short.append(base, lower(LOWER_BASE));
+        short.append(base, small(LOWER_BASE));
         if extension != b"   " {
-            short.append(b".", u8::clone);
-            short.append(extension, lower(LOWER_EXTENSION));
+            short.append(b".", 0);
+            short.append(extension, small(LOWER_EXTENSION));
         }
         (!is_path(short.units())).then_some(short)
     }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::boot_sector::{FatKind, Layout};
 use crate::disk::Disk;
-use crate::entry::{Attributes, Record};
+use crate::entry::{Attributes, LongName, Record};
 use crate::error::Error;
 use crate::index::Indexes;
 use crate::name::LONGEST;
@@ -96,6 +96,8 @@ pub struct Volume<S> {
     pub(crate) table: Table,
     pub(crate) nodes: Nodes,
     pub(crate) indexes: Indexes,
+    /// The long name that a walk is just putting together.
+    pub(crate) long: LongName,
     pub(crate) options: Options,
     /// Chains that are freed after the next barrier, by their first clusters.
     pub(crate) deferred: Vec<u32>,
@@ -134,6 +136,7 @@ impl<S: Storage> Volume<S> {
             table: Table::new(&layout),
             nodes: Nodes::new(Node::new(Whereabouts::Root, root)),
             indexes: Indexes::new(options.index_bytes),
+            long: LongName::new(),
             options,
             deferred: Vec::new(),
             mounted: Shutdown::Clean,

@@ -12,7 +12,7 @@
 //! be a path, and the short name is used.
 
 use crate::chain::Place;
-use crate::entry::{Attributes, DELETED, LongName, SLOT, Slot, is_long, short_name};
+use crate::entry::{Attributes, DELETED, SLOT, Slot, is_long, short_name};
 use crate::error::{Corruption, Error};
 use crate::name::{self, Name, ShortUnits};
 use crate::node::SlotPlace;
@@ -154,10 +154,11 @@ impl<S: Storage> Volume<S> {
         visit: &mut dyn FnMut(u32, Seen<'_>) -> Visit,
     ) -> Result<Walked, Error> {
         let slots = if self.is_fixed(directory) { self.layout.root.1 } else { u32::MAX };
-        let mut long = LongName::new();
+        self.long.reset();
         let mut at = from;
         while at <= MAX_SLOTS {
             let Some((sector, first)) = self.slot_place(directory, at)? else { break };
+            let long = &mut self.long;
             let (in_sector, _) = self.disk.sector(sector)?[first..].as_chunks::<SLOT>();
             for (slot, offset) in in_sector.iter().zip((first..).step_by(SLOT)) {
                 if slot[0] == 0 || at >= slots {

@@ -5,6 +5,7 @@ use alloc::{format, vec};
 use core::cell::RefCell;
 
 use super::*;
+use crate::chain::{Chain, Pending, Place};
 use crate::storage::StorageError;
 
 /// A disk in memory.
@@ -126,7 +127,9 @@ fn many_entries_at_once_are_what_they_are_one_by_one() {
         }
         for step in 0..if cfg!(miri) { 40 } else { 600 } {
             let what = format!("{kind:?}, {clusters} clusters, step {step}");
-            let cluster = random.below(clusters) + 2;
+            // The last ones more often: they have no neighbours.
+            let among = if random.below(3) == 0 { 8 } else { clusters };
+            let cluster = clusters + 1 - random.below(among);
             match random.below(8) {
                 0..=2 => {
                     let (count, after) = (random.below(120) + 1, random.below(3) > 0);
@@ -155,7 +158,7 @@ fn many_entries_at_once_are_what_they_are_one_by_one() {
                     table.free = None;
                 }
                 _ => {
-                    let most = random.below(clusters);
+                    let most = random.below(clusters + 2 - cluster) + random.below(2);
                     let expected = model.follow(&table, cluster, most);
                     assert_eq!(table.follow(&mut disk, cluster, most), Ok(expected), "{what}, {cluster}");
                     table.free = None;
@@ -168,11 +171,65 @@ fn many_entries_at_once_are_what_they_are_one_by_one() {
                 assert!(values == model.0[2..], "{what}");
             }
         }
+        // A neighbour that there is not.
+        let last = clusters + 1;
+        table.set_entry(&mut disk, last - 1, last).unwrap();
+        table.set_entry(&mut disk, last, last + 1).unwrap();
+        for (cluster, steps) in [(last - 1, 1), (last, 0)] {
+            assert_eq!(table.follow(&mut disk, cluster, 9), Ok((steps, Some(Link::Invalid))), "{kind:?}");
+        }
         if kind == FatKind::Fat32 {
             for number in 2..clusters + 2 {
                 let (sector, offset) = table.place(u64::from(number) * 4 + 3);
                 assert_eq!(disk.sector(sector).unwrap()[offset] & 0xf0, 0xa0, "{number}");
             }
         }
+    }
+}
+
+#[test]
+fn places_in_a_chain_are_where_a_walk_from_its_beginning_comes_to() {
+    let clusters = 1_500;
+    let layout = Layout { table_sectors: 40, data: 41, ..layout(FatKind::Fat32, clusters) };
+    let mut disk = Disk::new(Memory(RefCell::new(vec![0; 41 * SECTOR])), 8);
+    let table = Table::new(&layout);
+    let mut random = Random(7);
+    // Runs of one to a hundred neighbours, the runs in any order.
+    let mut runs = Vec::new();
+    let mut first = 2;
+    while first < clusters + 2 {
+        let end = (first + 1 + random.below(100) * random.below(2)).min(clusters + 2);
+        runs.push(first..end);
+        first = end;
+    }
+    for last in (1..runs.len()).rev() {
+        runs.swap(last, random.below(last as u32 + 1) as usize);
+    }
+    let chain: Vec<u32> = runs.into_iter().flatten().collect();
+    for pair in chain.windows(2) {
+        table.set(&mut disk, pair[0], Link::Next(pair[1])).unwrap();
+    }
+    // What follows the tail is not in the table yet.
+    let length = chain.len() as u32;
+    let tail = random.below(length - 1);
+    table.set(&mut disk, chain[tail as usize], Link::End).unwrap();
+    table.set(&mut disk, chain[length as usize - 1], Link::End).unwrap();
+    let mut place = Chain::new(chain[0]);
+    place.pending = Pending::Link { tail: chain[tail as usize], head: chain[tail as usize + 1] };
+    for step in 0..if cfg!(miri) { 60 } else { 3_000 } {
+        if step % 1_000 == 999 {
+            place.truncate(random.below(length) + 1);
+        }
+        let index = random.below(length + 1);
+        let found = place.seek(&mut disk, &table, &layout, index).unwrap();
+        let Some(&cluster) = chain.get(index as usize) else {
+            assert_eq!(found, Place::End { length, tail: chain[length as usize - 1] });
+            continue;
+        };
+        assert_eq!(found, Place::At(cluster), "number {index}");
+        let most = random.below(200) + 1;
+        let together = (index..length).take_while(|&at| chain[at as usize] == cluster + (at - index)).count() as u32;
+        let count = place.run(&mut disk, &table, (index, cluster), most);
+        assert_eq!(count, Ok(together.min(most)), "from number {index}");
     }
 }

@@ -179,7 +179,8 @@ impl FatListing {
         let visit = |name: &[u8], kind, next| {
             *cursor = Some(next);
             // What no path can name is left out; the disk may say anything.
-            if !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') && !name.contains(&0) {
+            let is_path = matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0));
+            if !is_path {
                 let inode = self.node.inode_of(name);
                 entries.push(RawEntry { name: name.into(), inode, file_type: Some(file_type(kind)) });
             }
