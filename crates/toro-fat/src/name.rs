@@ -48,12 +48,12 @@ pub(crate) struct ShortUnits {
 }
 
 impl ShortUnits {
-    /// Appends a part but the spaces at its end, with `small` added to each capital letter.
-    fn append(&mut self, part: &[u8], small: u8) {
+    /// Appends a part but the spaces at its end.
+    fn append(&mut self, part: &[u8], change: impl Fn(&u8) -> u8) {
         let len = part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-        for (unit, &byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
+        for (unit, byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
             // All of the code page are single units.
-            *unit = match if byte.is_ascii_uppercase() { byte | small } else { byte } {
+            *unit = match change(byte) {
                 byte @ 0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_') as u16,
                 byte if is_allowed(u16::from(byte)) => u16::from(byte),
                 _ => u16::from(b'_'),
@@ -197,8 +197,7 @@ impl Short {
 
     /// The name as it is read, if it can be one.
     pub fn units(&self) -> Option<ShortUnits> {
-        // The bit by which a small letter differs, if these are small.
-        let small = |bit: u8| if self.case & bit != 0 { 0x20 } else { 0 };
+        let small = |bit: u8| if self.case & bit != 0 { u8::to_ascii_lowercase } else { u8::clone };
         let mut short = ShortUnits { units: [0; LONGEST_SHORT], len: 0 };
         let mut bytes = self.bytes;
         // 0xe5 as a first byte would mean a free slot.
@@ -208,7 +207,7 @@ impl Short {
         let (base, extension) = bytes.split_at(8);
         short.append(base, small(LOWER_BASE));
         if extension != b"   " {
-            short.append(b".", 0);
+            short.append(b".", u8::clone);
             short.append(extension, small(LOWER_EXTENSION));
         }
         (!is_path(short.units())).then_some(short)
