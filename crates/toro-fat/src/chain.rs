@@ -69,11 +69,7 @@ impl Chain {
             Pending::Link { tail, head } if tail == cluster => return Ok(Some(head)),
             _ => {}
         }
-        match table.get(disk, cluster)? {
-            Link::Next(next) => Ok(Some(next)),
-            Link::End => Ok(None),
-            Link::Free | Link::Invalid => Err(Corruption::BrokenChain.into()),
-        }
+        follower(table.get(disk, cluster)?)
     }
 
     /// Finds cluster number `index`.
@@ -98,14 +94,10 @@ impl Chain {
             self.marks.push(cluster);
         }
         while at < index {
-            let Some(next) = self.next(disk, table, cluster)? else {
-                self.position = Some((at, cluster));
+            let Some(next) = self.advance(disk, table, (at, cluster), index - at)? else {
                 return Ok(Place::End { length: at + 1, tail: cluster });
             };
-            (at, cluster) = (at + 1, next);
-            if at == self.marks.len() as u32 * STRIDE {
-                self.marks.push(cluster);
-            }
+            (at, cluster) = next;
         }
         self.position = Some((at, cluster));
         Ok(Place::At(cluster))
@@ -116,18 +108,48 @@ impl Chain {
         &mut self,
         disk: &mut Disk<S>,
         table: &Table,
-        layout: &Layout,
         (index, cluster): (u32, u32),
         most: u32,
     ) -> Result<u32, Error> {
         let mut count = 1;
         while count < most {
-            match self.seek(disk, table, layout, index + count)? {
-                Place::At(next) if next == cluster + count => count += 1,
+            let last = (index + count - 1, cluster + count - 1);
+            match self.advance(disk, table, last, most - count)? {
+                Some((at, next)) if next.wrapping_sub(cluster) == at - index => count = at - index + 1,
                 _ => break,
             }
         }
         Ok(count)
+    }
+
+    /// Goes on from a place: over at most `most` clusters that follow each other on the disk, or to one that lies elsewhere.
+    /// Nothing at the end of the chain.
+    fn advance<S: Storage>(
+        &mut self,
+        disk: &mut Disk<S>,
+        table: &Table,
+        (at, cluster): (u32, u32),
+        most: u32,
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let most = match self.pending {
+            // The table does not say yet what follows the tail.
+            Pending::Link { tail, .. } if tail >= cluster => most.min(tail - cluster),
+            _ => most,
+        };
+        let next = match table.follow(disk, cluster, most)? {
+            (0, None) => self.next(disk, table, cluster)?.map(|next| (at + 1, next)),
+            (0, Some(link)) => follower(link)?.map(|next| (at + 1, next)),
+            (steps, _) => Some((at + steps, cluster + steps)),
+        };
+        let (to, place) = next.unwrap_or((at, cluster));
+        self.position = Some((to, place));
+        // Those that were passed; all but the last lie together.
+        let mut mark = self.marks.len() as u32 * STRIDE;
+        while (at + 1..=to).contains(&mark) {
+            self.marks.push(place - (to - mark));
+            mark += STRIDE;
+        }
+        Ok(next)
     }
 
     /// Forgets everything from cluster number `length` on.
@@ -141,5 +163,14 @@ impl Chain {
         let mark = (index / STRIDE).min((self.marks.len() as u32).saturating_sub(1));
         let marked = self.marks.get(mark as usize).map_or((0, self.first), |&cluster| (mark * STRIDE, cluster));
         self.position.filter(|&(at, _)| (marked.0..=index).contains(&at)).unwrap_or(marked)
+    }
+}
+
+/// The cluster that a link leads to, if it leads on.
+fn follower(link: Link) -> Result<Option<u32>, Error> {
+    match link {
+        Link::Next(next) => Ok(Some(next)),
+        Link::End => Ok(None),
+        Link::Free | Link::Invalid => Err(Corruption::BrokenChain.into()),
     }
 }

@@ -1,11 +1,5 @@
-//! Directories: finding an entry, making room for one, taking one out.
-//!
-//! ```text
-//!   [long 2][long 1][short] [e5] [long 1][short] [00] ............
-//!    `------ an entry ----'  free                 the end: everything behind it is free, and holds anything
-//! ```
-//!
-//! A directory has 65,536 slots at most, which bounds every walk.
+//! Directories: putting an entry in, taking one out, making new ones. [`walk`](crate::walk) goes through them,
+//! [`find`](crate::find) finds what is there and where there is room.
 //!
 //! # An entry in one sector
 //!
@@ -14,43 +8,20 @@
 //! passed over for that at the end are marked as free.
 
 use crate::chain::Place;
-use crate::entry::{Attributes, DELETED, LongName, Record, SLOT, Slot, is_long, long_slot, set_short_name, short_name};
+use crate::entry::{DELETED, Record, SLOT, Slot, is_long, long_slot, set_short_name, short_name};
 use crate::error::{Corruption, Error};
-use crate::name::{Name, Short, hashed, numbered};
+use crate::find::Room;
+use crate::name::{Name, Short};
 use crate::node::{Node, SlotPlace, Whereabouts};
 use crate::storage::{SECTOR, Storage};
 use crate::sync::ZEROS;
 use crate::table::Link;
 use crate::volume::Volume;
+use crate::walk::{Found, Listed, MAX_SLOTS, PER_SECTOR, Seen, Visit};
 
-/// Slots in a sector.
-const PER_SECTOR: u32 = (SECTOR / SLOT) as u32;
-/// The most slots of a directory.
-const MAX_SLOTS: u32 = 1 << 16;
 /// The short names of the first two entries.
 const DOT: [u8; 11] = *b".          ";
 const DOT_DOT: [u8; 11] = *b"..         ";
-/// How often an alias is tried that depends on the whole name: eight at a time.
-const HASHED_ROUNDS: u32 = 64;
-
-/// An entry that was found.
-pub(crate) struct Found {
-    /// Its first slot, and its last, which is the short one.
-    pub start: u32,
-    pub short: u32,
-    /// Where the short one is.
-    pub place: SlotPlace,
-    pub slot: Slot,
-    pub name: Name,
-}
-
-/// Room for an entry.
-struct Room {
-    start: u32,
-    /// The slot that marked the end, if it is not behind the room.
-    end: Option<u32>,
-}
-
 impl<S: Storage> Volume<S> {
     /// A directory that is in the tree.
     pub(crate) fn directory(&self, id: crate::node::NodeId) -> Result<usize, Error> {
@@ -61,88 +32,6 @@ impl<S: Storage> Volume<S> {
             _ if !node.record.is_directory() => Err(Error::NotDirectory),
             _ => Ok(index),
         }
-    }
-
-    /// Whether a directory is the one whose size cannot change.
-    fn is_fixed(&self, directory: usize) -> bool {
-        directory == 0 && self.layout.root_cluster == 0
-    }
-
-    /// Where a slot is, if the directory has it.
-    fn slot_place(&mut self, directory: usize, slot: u32) -> Result<Option<SlotPlace>, Error> {
-        let offset = (slot % PER_SECTOR) as usize * SLOT;
-        if self.is_fixed(directory) {
-            let (sector, slots) = self.layout.root;
-            return Ok((slot < slots).then(|| (sector + u64::from(slot / PER_SECTOR), offset)));
-        }
-        let per_cluster = self.slots_per_cluster();
-        let chain = &mut self.nodes.get_mut(directory).chain;
-        Ok(match chain.seek(&mut self.disk, &self.table, &self.layout, slot / per_cluster)? {
-            Place::At(_) if slot >= MAX_SLOTS => return Err(Corruption::ChainLoop.into()),
-            Place::At(cluster) => {
-                let sector = self.layout.sector_of(cluster) + u64::from(slot % per_cluster / PER_SECTOR);
-                Some((sector, offset))
-            }
-            Place::End { .. } => None,
-        })
-    }
-
-    fn slots_per_cluster(&self) -> u32 {
-        self.layout.sectors_per_cluster * PER_SECTOR
-    }
-
-    /// A slot and its place, if the directory has it.
-    fn slot(&mut self, directory: usize, slot: u32) -> Result<Option<(SlotPlace, Slot)>, Error> {
-        let Some((sector, offset)) = self.slot_place(directory, slot)? else { return Ok(None) };
-        let mut bytes = [0; SLOT];
-        bytes.copy_from_slice(&self.disk.sector(sector)?[offset..offset + SLOT]);
-        Ok(Some(((sector, offset), bytes)))
-    }
-
-    fn set_slot(&mut self, directory: usize, slot: u32, bytes: &Slot) -> Result<SlotPlace, Error> {
-        let (sector, offset) = self.slot_place(directory, slot)?.ok_or(Corruption::ChainTooShort)?;
-        self.disk.edit(sector)?[offset..offset + SLOT].copy_from_slice(bytes);
-        Ok((sector, offset))
-    }
-
-    /// The first entry whose slots begin at or after `from`. `.` and `..` are none, nor is the volume's name.
-    pub(crate) fn next_entry(&mut self, directory: usize, from: u32) -> Result<Option<Found>, Error> {
-        let mut long = LongName::new();
-        for at in from..=MAX_SLOTS {
-            let Some((place, slot)) = self.slot(directory, at)? else { break };
-            if slot[0] == 0 {
-                break;
-            }
-            if slot[0] == DELETED {
-                long.reset();
-            } else if is_long(&slot) {
-                long.add(&slot, at);
-            } else if Attributes(slot[11]).contains(Attributes::VOLUME) {
-                long.reset();
-            } else {
-                let short = short_name(&slot);
-                let named = long.finish(short).or_else(|| Some((short.decode()?, at)));
-                if let Some((name, start)) = named {
-                    return Ok(Some(Found { start, short: at, place, slot, name }));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Finds an entry by its name or its alias.
-    pub(crate) fn find(&mut self, directory: usize, name: &Name) -> Result<Option<Found>, Error> {
-        let mut from = 0;
-        while let Some(found) = self.next_entry(directory, from)? {
-            let has_alias = found.start != found.short && name.units().len() <= 12;
-            if found.name.matches(name)
-                || has_alias && short_name(&found.slot).decode().is_some_and(|alias| alias.matches(name))
-            {
-                return Ok(Some(found));
-            }
-            from = found.short + 1;
-        }
-        Ok(None)
     }
 
     /// The record of an entry, with the first cluster as this kind of volume has it.
@@ -158,39 +47,65 @@ impl<S: Storage> Volume<S> {
     }
 
     /// The node of an entry, held once more.
-    pub(crate) fn hold_found(&mut self, found: &Found) -> Result<usize, Error> {
-        let index = match self.nodes.at(found.place) {
+    pub(crate) fn hold_entry(&mut self, place: SlotPlace, slot: &Slot) -> Result<usize, Error> {
+        let index = match self.nodes.at(place) {
             Some(index) => index,
             None => {
-                let record = self.record(&found.slot);
+                let record = self.record(slot);
                 if record.is_directory() && !self.layout.is_cluster(record.first) {
                     return Err(Corruption::DirectoryEntry.into());
                 }
-                self.nodes.insert(Node::new(Whereabouts::Linked(found.place), record))
+                self.nodes.insert(Node::new(Whereabouts::Linked(place), record))
             }
         };
         self.nodes.hold(index);
         Ok(index)
     }
 
-    /// Puts an entry with the contents of `slot` but its name into a directory that has none of this name. `replaced` is the
-    /// short slot of an entry that will go, so that its alias may be used again.
+    /// Puts an entry with the contents of `slot` but its name into a directory that has none of this name. `replaced` is an entry
+    /// that will go, so that its alias may be used again.
     pub(crate) fn add_entry(
         &mut self,
         directory: usize,
         name: &Name,
         mut slot: Slot,
-        replaced: Option<u32>,
+        replaced: Option<&Found>,
     ) -> Result<SlotPlace, Error> {
-        let (short, long_slots) = match name.as_short() {
-            Some(short) => (short, 0),
-            None => (self.alias(directory, name, replaced)?, name.slots()),
+        let short = match name.as_short() {
+            Some(short) => short,
+            None => self.alias(directory, name, replaced)?,
         };
-        let count = long_slots as u32 + 1;
-        let Room { start, end } = self.find_room(directory, count)?;
+        set_short_name(&mut slot, short);
+        let long_slots = if name.as_short().is_some() { 0 } else { name.slots() };
+        let room = self.find_room(directory, long_slots as u32 + 1)?;
+        let key = self.index_key(directory);
+        let (start, last) = (room.start, room.start + long_slots as u32);
+        match self.fill_room(directory, &room, name, &slot, long_slots) {
+            Ok(place) => {
+                self.indexes.add(key, &Listed { start, short: last, place, slot: &slot, units: name.units() });
+                Ok(place)
+            }
+            Err(error) => {
+                // What is there now is not known.
+                self.indexes.forget(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes the slots of an entry.
+    fn fill_room(
+        &mut self,
+        directory: usize,
+        &Room { start, end }: &Room,
+        name: &Name,
+        short: &Slot,
+        long_slots: usize,
+    ) -> Result<SlotPlace, Error> {
+        let last = start + long_slots as u32;
         if let Some(end) = end {
             // What was behind the end comes to light, from the back to the front.
-            let behind = start + count;
+            let behind = last + 1;
             if let Some((_, mut slot)) = self.slot(directory, behind)?.filter(|(_, slot)| slot[0] != 0) {
                 slot[0] = 0;
                 self.set_slot(directory, behind, &slot)?;
@@ -201,31 +116,52 @@ impl<S: Storage> Volume<S> {
                 self.set_slot(directory, skipped, &free)?;
             }
         }
-        for (at, number) in (start..).zip((1..=long_slots).rev()) {
-            self.set_slot(directory, at, &long_slot(name, number, short.checksum()))?;
+        if long_slots == 0 && start > 0 {
+            // A piece of a long name that lost its entry would be taken for the name of this one if their checksums agree.
+            if let Some((_, mut slot)) = self.slot(directory, start - 1)?.filter(|(_, slot)| is_piece(slot)) {
+                slot[0] = DELETED;
+                self.set_slot(directory, start - 1, &slot)?;
+                let key = self.index_key(directory);
+                self.indexes.vacate(key, start - 1);
+            }
         }
-        set_short_name(&mut slot, short);
-        self.set_slot(directory, start + count - 1, &slot)
+        for (at, number) in (start..).zip((1..=long_slots).rev()) {
+            self.set_slot(directory, at, &long_slot(name, number, short_name(short).checksum()))?;
+        }
+        self.set_slot(directory, last, short)
     }
 
-    /// Takes out the entry of these slots.
-    pub(crate) fn remove_entry(&mut self, directory: usize, start: u32, short: u32) -> Result<(), Error> {
-        for at in start..=short {
-            let Some((_, mut slot)) = self.slot(directory, at)? else { break };
+    /// Takes out an entry.
+    pub(crate) fn remove_entry(&mut self, directory: usize, entry: &Found) -> Result<(), Error> {
+        let key = self.index_key(directory);
+        for at in entry.start..=entry.short {
+            // Until all of it is done, it is not known what is there.
+            let slot = self.slot(directory, at).inspect_err(|_| self.indexes.forget(key))?;
+            let Some((_, mut slot)) = slot else { break };
             slot[0] = DELETED;
-            self.set_slot(directory, at, &slot)?;
+            self.set_slot(directory, at, &slot).inspect_err(|_| self.indexes.forget(key))?;
         }
+        self.indexes.remove(key, &entry.listed());
         Ok(())
     }
 
     /// Whether a directory has no entries.
     pub(crate) fn is_empty(&mut self, directory: usize) -> Result<bool, Error> {
-        Ok(self.next_entry(directory, 0)?.is_none())
+        let mut is_empty = true;
+        self.walk(directory, 0, &mut |_, seen| match seen {
+            Seen::Entry(_) => {
+                is_empty = false;
+                Visit::Enough
+            }
+            _ => Visit::GoOn,
+        })?;
+        Ok(is_empty)
     }
 
     /// The clusters of a new directory in `parent`: one, with `.` and `..` in it. Stable after the next barrier.
     pub(crate) fn new_directory(&mut self, parent: usize, record: &Record) -> Result<u32, Error> {
         let run = self.allocate(1, None)?;
+        self.indexes.forget(run.head);
         self.zero_cluster(run.head)?;
         let sector = self.layout.sector_of(run.head);
         let parent = self.cluster_of_parent(parent);
@@ -265,74 +201,8 @@ impl<S: Storage> Volume<S> {
         Ok(())
     }
 
-    /// An alias for `name` that no entry has.
-    fn alias(&mut self, directory: usize, name: &Name, replaced: Option<u32>) -> Result<Short, Error> {
-        let (basis, is_whole) = name.basis();
-        let plain = is_whole.then_some(basis);
-        let candidates = plain.into_iter().chain((1..10).map(|number| numbered(basis, number)));
-        if let Some(bytes) = self.first_unused(directory, candidates, replaced)? {
-            return Ok(Short { bytes, case: 0 });
-        }
-        for round in 0..HASHED_ROUNDS {
-            let candidates = (0..8).map(|attempt| hashed(basis, name, round * 8 + attempt));
-            if let Some(bytes) = self.first_unused(directory, candidates, replaced)? {
-                return Ok(Short { bytes, case: 0 });
-            }
-        }
-        Err(Error::NoSpace)
-    }
-
-    /// The first of up to ten short names that no entry has, but for `replaced`.
-    fn first_unused(
-        &mut self,
-        directory: usize,
-        candidates: impl Iterator<Item = [u8; 11]>,
-        replaced: Option<u32>,
-    ) -> Result<Option<[u8; 11]>, Error> {
-        let mut open = [None; 10];
-        for (open, candidate) in open.iter_mut().zip(candidates) {
-            *open = Some(candidate);
-        }
-        for at in 0..=MAX_SLOTS {
-            let Some((_, slot)) = self.slot(directory, at)?.filter(|(_, slot)| slot[0] != 0) else { break };
-            let counts = slot[0] != DELETED && !is_long(&slot) && replaced != Some(at);
-            for candidate in open.iter_mut().filter(|candidate| counts && candidate.is_some_and(|c| c == slot[..11])) {
-                *candidate = None;
-            }
-        }
-        Ok(open.into_iter().flatten().next())
-    }
-
-    /// Finds `count` free slots, in one sector if they fit into one; the directory grows if need be.
-    fn find_room(&mut self, directory: usize, count: u32) -> Result<Room, Error> {
-        let mut start = 0;
-        let mut end = None;
-        for at in 0..MAX_SLOTS {
-            if count <= PER_SECTOR && at.is_multiple_of(PER_SECTOR) {
-                start = at;
-            }
-            let slot = match self.slot(directory, at)? {
-                Some((_, slot)) => slot,
-                None => {
-                    self.grow(directory)?;
-                    let (_, slot) = self.slot(directory, at)?.ok_or(Error::NoSpace)?;
-                    slot
-                }
-            };
-            if slot[0] == 0 {
-                end = end.or(Some(at));
-            } else if end.is_none() && slot[0] != DELETED {
-                start = at + 1;
-            }
-            if at + 1 - start == count {
-                return Ok(Room { start, end });
-            }
-        }
-        Err(Error::NoSpace)
-    }
-
     /// Adds a cluster to a directory.
-    fn grow(&mut self, directory: usize) -> Result<(), Error> {
+    pub(crate) fn grow(&mut self, directory: usize) -> Result<(), Error> {
         if self.is_fixed(directory) {
             return Err(Error::NoSpace);
         }
@@ -359,4 +229,9 @@ impl<S: Storage> Volume<S> {
         }
         Ok(())
     }
+}
+
+/// Whether a slot is a piece of a long name.
+fn is_piece(slot: &Slot) -> bool {
+    slot[0] != DELETED && slot[0] != 0 && is_long(slot)
 }

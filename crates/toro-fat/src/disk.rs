@@ -15,6 +15,9 @@ use crate::boot_sector::Layout;
 use crate::error::Error;
 use crate::storage::{SECTOR, Storage, StorageError};
 
+/// Of how many sectors it is remembered where they are.
+const RECENT: usize = 64;
+
 /// A sector in memory.
 #[derive(Debug)]
 struct Slot {
@@ -39,8 +42,8 @@ pub(crate) struct Disk<S> {
     capacity: usize,
     /// Counts uses.
     clock: u64,
-    /// The slot that was used last.
-    recent: usize,
+    /// Where sectors were the last time, by the lower bits of their numbers; they may have moved.
+    recent: [u16; RECENT],
     /// The table, of which there are copies: first sector, sectors, first of all copies, how many.
     table: (u64, u64, u64, u64),
     /// Whether something was written after the last flush.
@@ -49,8 +52,16 @@ pub(crate) struct Disk<S> {
 
 impl<S: Storage> Disk<S> {
     pub fn new(storage: S, capacity: usize) -> Self {
-        let capacity = capacity.clamp(8, 1 << 16);
-        Self { storage, slots: Vec::new(), capacity, clock: 0, recent: 0, table: (0, 0, 0, 0), is_unflushed: false }
+        let capacity = capacity.clamp(8, 1 << 15);
+        Self {
+            storage,
+            slots: Vec::new(),
+            capacity,
+            clock: 0,
+            recent: [0; RECENT],
+            table: (0, 0, 0, 0),
+            is_unflushed: false,
+        }
     }
 
     /// From now on, sectors of the table are written to all its copies.
@@ -94,14 +105,12 @@ impl<S: Storage> Disk<S> {
     /// Forgets sectors, changed or not.
     pub fn discard(&mut self, first: u64, sectors: u64) {
         self.slots.retain(|slot| slot.sector.wrapping_sub(first) >= sectors);
-        self.recent = 0;
     }
 
     /// Everything that was written or edited before is stable when this returns.
     pub fn barrier(&mut self) -> Result<(), Error> {
         // In the order of the disk: neighbours can be merged below.
         self.slots.sort_unstable_by_key(|slot| slot.sector);
-        self.recent = 0;
         for slot in 0..self.slots.len() {
             self.write_back(slot)?;
         }
@@ -115,8 +124,9 @@ impl<S: Storage> Disk<S> {
     /// The slot that has a sector, which is read if need be.
     fn load(&mut self, sector: u64) -> Result<usize, Error> {
         self.clock += 1;
-        let found = match self.slots.get(self.recent) {
-            Some(slot) if slot.sector == sector => Some(self.recent),
+        let recent = usize::from(self.recent[sector as usize % RECENT]);
+        let found = match self.slots.get(recent) {
+            Some(slot) if slot.sector == sector => Some(recent),
             _ => self.slots.iter().position(|slot| slot.sector == sector),
         };
         let slot = match found {
@@ -124,7 +134,7 @@ impl<S: Storage> Disk<S> {
             None => self.replace(sector)?,
         };
         self.slots[slot].used = self.clock;
-        self.recent = slot;
+        self.recent[sector as usize % RECENT] = slot as u16;
         Ok(slot)
     }
 

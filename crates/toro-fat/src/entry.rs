@@ -6,7 +6,7 @@
 //!   long    0 number, 0x40 on the last | 1 five units | 11 0x0f | 13 checksum | 14 six units | 28 two units
 //! ```
 
-use crate::name::{Name, Short, UNITS_PER_SLOT};
+use crate::name::{self, Name, Short, UNITS_PER_SLOT};
 use crate::time::{Packed, Timestamp};
 
 /// Bytes of a slot.
@@ -108,9 +108,7 @@ pub(crate) fn set_short_name(slot: &mut Slot, short: Short) {
 }
 
 /// Where a slot has its units.
-fn unit_offsets() -> impl Iterator<Item = usize> {
-    (1..11).step_by(2).chain((14..26).step_by(2)).chain((28..32).step_by(2))
-}
+const UNIT_OFFSETS: [usize; UNITS_PER_SLOT] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 
 /// Slot number `number` of a long name, counted from 1; the last one comes first in the directory.
 pub(crate) fn long_slot(name: &Name, number: usize, checksum: u8) -> Slot {
@@ -121,13 +119,14 @@ pub(crate) fn long_slot(name: &Name, number: usize, checksum: u8) -> Slot {
     slot[13] = checksum;
     let start = (number - 1) * UNITS_PER_SLOT;
     let units = name.units()[start..].iter().copied().chain([0]).chain(core::iter::repeat(0xffff));
-    for (offset, unit) in unit_offsets().zip(units) {
+    for (offset, unit) in UNIT_OFFSETS.into_iter().zip(units) {
         slot[offset..offset + 2].copy_from_slice(&unit.to_le_bytes());
     }
     slot
 }
 
 /// A long name in the making, slot by slot.
+#[derive(Debug)]
 pub(crate) struct LongName {
     units: [u16; 20 * UNITS_PER_SLOT],
     len: usize,
@@ -160,16 +159,16 @@ impl LongName {
         }
         self.expected = number - 1;
         let units = &mut self.units[usize::from(number - 1) * UNITS_PER_SLOT..];
-        for (unit, offset) in units.iter_mut().zip(unit_offsets()) {
+        for (unit, offset) in units.iter_mut().zip(UNIT_OFFSETS) {
             *unit = u16::from_le_bytes([slot[offset], slot[offset + 1]]);
         }
     }
 
-    /// The name and where it began, if it is whole and belongs to `short`.
-    pub fn finish(&mut self, short: Short) -> Option<(Name, u32)> {
+    /// The name and where it began, if it is whole, belongs to `short` and can be a name.
+    pub fn finish(&mut self, short: Short) -> Option<(&[u16], u32)> {
         let is_whole = self.expected == 0 && self.checksum == short.checksum();
         self.reset();
-        if is_whole { Some((Name::from_slots(&self.units[..self.len])?, self.start)) } else { None }
+        if is_whole { Some((name::checked(&self.units[..self.len])?, self.start)) } else { None }
     }
 }
 
@@ -187,7 +186,7 @@ mod tests {
                 long.add(&long_slot(&name, number, short.checksum()), (name.slots() - number) as u32 + 7);
             }
             let (found, start) = long.finish(short).unwrap();
-            assert_eq!((found.to_text().as_str(), start), (text, 7));
+            assert_eq!((name::text(found).as_str(), start), (text, 7));
         }
     }
 

@@ -155,7 +155,7 @@ impl<S: Storage> Volume<S> {
             return Err(Corruption::ChainTooShort.into());
         };
         let needed = (within + most).div_ceil(cluster_bytes) as u32;
-        let count = chain.run(&mut self.disk, &self.table, &self.layout, (number, cluster), needed)?;
+        let count = chain.run(&mut self.disk, &self.table, (number, cluster), needed)?;
         let bytes = (u64::from(count) * cluster_bytes - within).min(most);
         let sector = self.layout.sector_of(cluster) + within / SECTOR as u64;
         Ok((sector, (within % SECTOR as u64) as usize, bytes))

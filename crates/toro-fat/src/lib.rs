@@ -7,7 +7,9 @@
 //!    |
 //!   tree          names: look up, list, make, remove, rename      file    contents
 //!    |                                                             |
-//!   directory     slots: find, make room, take out                 |
+//!   directory     entries: put in, take out                        |
+//!   find, index   names: where they are, where there is room       |
+//!   walk          slots: go through them                           |
 //!    |   |                                                         |
 //!    |  entry, name                                              chain    which clusters
 //!    |                                                             |
@@ -32,6 +34,8 @@ mod disk;
 mod entry;
 pub mod error;
 mod file;
+mod find;
+mod index;
 mod name;
 mod node;
 pub mod storage;
@@ -40,6 +44,7 @@ mod table;
 mod time;
 mod tree;
 mod volume;
+mod walk;
 
 pub use crate::boot_sector::FatKind;
 pub use crate::entry::Attributes;

@@ -15,11 +15,14 @@
 //! with a slash in it, for instance, would be a path to whoever gets it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::error::Error;
 
 /// The longest name, in UTF-16 units.
 pub(crate) const LONGEST: usize = 255;
+/// The longest short name, in UTF-16 units.
+pub(crate) const LONGEST_SHORT: usize = 12;
 /// UTF-16 units in a slot of a long name.
 pub(crate) const UNITS_PER_SLOT: usize = 13;
 
@@ -38,6 +41,32 @@ pub(crate) struct Name {
     len: usize,
 }
 
+/// A short name in UTF-16.
+pub(crate) struct ShortUnits {
+    units: [u16; LONGEST_SHORT],
+    len: usize,
+}
+
+impl ShortUnits {
+    /// Appends a part but the spaces at its end.
+    fn append(&mut self, part: &[u8], change: impl Fn(&u8) -> u8) {
+        let len = part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+        for (unit, byte) in self.units[self.len..].iter_mut().zip(&part[..len]) {
+            // All of the code page are single units.
+            *unit = match change(byte) {
+                byte @ 0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_') as u16,
+                byte if is_allowed(u16::from(byte)) => u16::from(byte),
+                _ => u16::from(b'_'),
+            };
+        }
+        self.len += len;
+    }
+
+    pub fn units(&self) -> &[u16] {
+        &self.units[..self.len]
+    }
+}
+
 /// A short name as an entry has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Short {
@@ -53,11 +82,11 @@ impl Name {
         let name = str::from_utf8(name).map_err(|_| Error::InvalidName)?;
         let mut parsed = Self { units: [0; LONGEST], len: 0 };
         for character in name.chars() {
-            if !is_allowed(character) {
-                return Err(Error::InvalidName);
-            }
             let mut pair = [0; 2];
             for &unit in character.encode_utf16(&mut pair).iter() {
+                if !is_allowed(unit) {
+                    return Err(Error::InvalidName);
+                }
                 *parsed.units.get_mut(parsed.len).ok_or(Error::NameTooLong)? = unit;
                 parsed.len += 1;
             }
@@ -70,35 +99,16 @@ impl Name {
         Ok(parsed)
     }
 
-    /// The long name in the slots of a disk, if it can be one.
-    pub fn from_slots(units: &[u16]) -> Option<Self> {
-        let len = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
+    /// The name of these units, which are [`checked`].
+    pub fn of(units: &[u16]) -> Self {
+        let len = units.len().min(LONGEST);
         let mut name = Self { units: [0; LONGEST], len };
-        name.units.get_mut(..len)?.copy_from_slice(&units[..len]);
-        let is_path = name.is(".") || name.is("..") || len == 0;
-        (!is_path && name.characters().all(is_allowed)).then_some(name)
-    }
-
-    fn is(&self, text: &str) -> bool {
-        self.characters().eq(text.chars())
+        name.units[..len].copy_from_slice(&units[..len]);
+        name
     }
 
     pub fn units(&self) -> &[u16] {
         &self.units[..self.len]
-    }
-
-    /// The characters; what is none is �.
-    pub fn characters(&self) -> impl Iterator<Item = char> {
-        char::decode_utf16(self.units().iter().copied()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-    }
-
-    pub fn to_text(self) -> String {
-        self.characters().collect()
-    }
-
-    /// Whether both are the same but for their case.
-    pub fn matches(&self, other: &Self) -> bool {
-        self.units() == other.units() || self.characters().map(fold).eq(other.characters().map(fold))
     }
 
     /// Slots for the long name.
@@ -186,39 +196,84 @@ impl Short {
     }
 
     /// The name as it is read, if it can be one.
-    pub fn decode(&self) -> Option<Name> {
-        let mut units = [0; 12];
-        let mut len = 0;
-        let mut push = |byte: u8, is_lower: bool| {
-            let byte = if is_lower { byte.to_ascii_lowercase() } else { byte };
-            let character = match byte {
-                0x80.. => CODE_PAGE.chars().nth(usize::from(byte - 0x80)).unwrap_or('_'),
-                _ if is_allowed(char::from(byte)) => char::from(byte),
-                _ => '_',
-            };
-            // All of the code page are single units.
-            units[len] = character as u16;
-            len += 1;
-        };
-        let trimmed = |part: &'_ [u8]| part.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-        let (base, extension) = self.bytes.split_at(8);
-        for (at, &byte) in base[..trimmed(base)].iter().enumerate() {
-            // 0xe5 as a first byte would mean a free slot.
-            let byte = if at == 0 && byte == 0x05 { 0xe5 } else { byte };
-            push(byte, self.case & LOWER_BASE != 0);
+    pub fn units(&self) -> Option<ShortUnits> {
+        let small = |bit: u8| if self.case & bit != 0 { u8::to_ascii_lowercase } else { u8::clone };
+        let mut short = ShortUnits { units: [0; LONGEST_SHORT], len: 0 };
+        let mut bytes = self.bytes;
+        // 0xe5 as a first byte would mean a free slot.
+        if bytes[0] == 0x05 {
+            bytes[0] = 0xe5;
         }
-        let end = trimmed(extension);
-        if end > 0 {
-            push(b'.', false);
-            extension[..end].iter().for_each(|&byte| push(byte, self.case & LOWER_EXTENSION != 0));
+        let (base, extension) = bytes.split_at(8);
+        short.append(base, small(LOWER_BASE));
+        if extension != b"   " {
+            short.append(b".", u8::clone);
+            short.append(extension, small(LOWER_EXTENSION));
         }
-        Name::from_slots(&units[..len])
+        (!is_path(short.units())).then_some(short)
     }
 }
 
-/// Whether a character may be in a name.
-fn is_allowed(character: char) -> bool {
-    !matches!(character, '\0'..='\x1f' | '"' | '*' | '/' | ':' | '<' | '>' | '?' | '\\' | '|' | '\x7f')
+/// The name that units from a disk are, up to their end, if they can be one.
+pub(crate) fn checked(units: &[u16]) -> Option<&[u16]> {
+    let len = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
+    let units = &units[..len];
+    (!is_path(units) && len <= LONGEST && units.iter().all(|&unit| is_allowed(unit))).then_some(units)
+}
+
+/// Whether this means a directory instead of naming something in it.
+fn is_path(units: &[u16]) -> bool {
+    const DOT: u16 = b'.' as u16;
+    matches!(units, [] | [DOT] | [DOT, DOT])
+}
+
+/// The characters of a name; what is none is �.
+fn characters(units: &[u16]) -> impl Iterator<Item = char> {
+    char::decode_utf16(units.iter().copied()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+}
+
+/// A name in UTF-8.
+pub(crate) fn text(units: &[u16]) -> String {
+    characters(units).collect()
+}
+
+/// Appends a name in UTF-8.
+pub(crate) fn append_text(units: &[u16], text: &mut Vec<u8>) {
+    if units.iter().all(|&unit| unit < 0x80) {
+        text.extend(units.iter().map(|&unit| unit as u8));
+        return;
+    }
+    for character in characters(units) {
+        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Whether two names are the same but for their case.
+pub(crate) fn are_same(one: &[u16], other: &[u16]) -> bool {
+    one == other || characters(one).map(fold).eq(characters(other).map(fold))
+}
+
+/// A number that is the same for names that are the same but for their case (FNV-1a).
+pub(crate) fn hash(units: &[u16]) -> u32 {
+    let add = |hash: u32, character: char| (hash ^ u32::from(character)).wrapping_mul(0x0100_0193);
+    characters(units).map(fold).fold(0x811c_9dc5, add)
+}
+
+/// A bit for each ASCII character that may not be in a name.
+const FORBIDDEN: [u64; 2] = {
+    let mut bits = [0xffff_ffff, 1 << 63];
+    let mut at = 0;
+    let others = b"\"*/:<>?\\|";
+    while at < others.len() {
+        bits[others[at] as usize / 64] |= 1 << (others[at] % 64);
+        at += 1;
+    }
+    bits
+};
+
+/// Whether a unit may be in a name.
+fn is_allowed(unit: u16) -> bool {
+    FORBIDDEN.get(usize::from(unit / 64)).is_none_or(|bits| bits >> (unit % 64) & 1 == 0)
 }
 
 /// Whether a character may be in a short name; it is ASCII then.
@@ -260,6 +315,9 @@ fn squeeze(units: &[u16], to: &mut [u8]) -> bool {
 
 /// Makes characters equal that differ in case alone.
 fn fold(character: char) -> char {
+    if character.is_ascii() {
+        return character.to_ascii_uppercase();
+    }
     let mut upper = character.to_uppercase();
     match (upper.next(), upper.next()) {
         (Some(single), None) => single,
@@ -273,6 +331,10 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text.as_bytes()).unwrap()
+    }
+
+    fn text_of(short: Short) -> Option<String> {
+        short.units().map(|units| text(units.units()))
     }
 
     fn short(text: &str) -> Option<(&'static str, u8)> {
@@ -294,7 +356,7 @@ mod tests {
     #[test]
     fn short_names_survive() {
         for text in ["README.TXT", "readme.TXT", "README.txt", "a", "~1", "{A}.B"] {
-            assert_eq!(name(text).as_short().unwrap().decode().unwrap().to_text(), text);
+            assert_eq!(text_of(name(text).as_short().unwrap()).unwrap(), text);
         }
     }
 
@@ -322,27 +384,33 @@ mod tests {
 
     #[test]
     fn names_on_the_disk_that_would_be_paths_are_not_believed() {
-        let of = |text: &str| Name::from_slots(&text.encode_utf16().collect::<alloc::vec::Vec<_>>());
+        let is_name = |text: &str| checked(&text.encode_utf16().collect::<Vec<_>>()).is_some();
         for text in ["", ".", "..", "a/b", "a\nb"] {
-            assert!(of(text).is_none(), "{text:?}");
+            assert!(!is_name(text), "{text:?}");
         }
-        assert!(of("a.").is_some());
-        assert!(Name::from_slots(&[0xd800]).is_some_and(|name| name.to_text() == "\u{fffd}"));
+        assert!(is_name("a."));
+        assert!(checked(&[0xd800]).is_some_and(|units| text(units) == "\u{fffd}"));
+        assert_eq!(checked(&[0x61, 0, 0x2f]), Some(&[0x61][..]));
+        assert!(checked(&[0x61; LONGEST]).is_some() && checked(&[0x61; LONGEST + 1]).is_none());
     }
 
     #[test]
     fn case_makes_no_difference() {
-        assert!(name("Straße Ä.TXT").matches(&name("straße ä.txt")));
-        assert!(!name("a").matches(&name("b")));
+        let [upper, lower] = ["Straße Ä.TXT", "straße ä.txt"].map(name);
+        assert!(are_same(upper.units(), lower.units()));
+        assert_eq!(hash(upper.units()), hash(lower.units()));
+        let [one, other] = ["a", "b"].map(name);
+        assert!(!are_same(one.units(), other.units()));
+        assert_ne!(hash(one.units()), hash(other.units()));
     }
 
     #[test]
     fn any_short_name_decodes_to_a_name_or_none() {
         for byte in 0..=255 {
-            let _ = Short { bytes: [byte; 11], case: 0xff }.decode();
+            let _ = Short { bytes: [byte; 11], case: 0xff }.units();
         }
-        assert_eq!(Short { bytes: *b"\x05\x80      \x9a  ", case: 0 }.decode().unwrap().to_text(), "σÇ.Ü");
-        assert_eq!(Short { bytes: [b' '; 11], case: 0 }.decode().map(Name::to_text), None);
+        assert_eq!(text_of(Short { bytes: *b"\x05\x80      \x9a  ", case: 0 }).unwrap(), "σÇ.Ü");
+        assert_eq!(text_of(Short { bytes: [b' '; 11], case: 0 }), None);
     }
 
     #[test]

@@ -95,8 +95,8 @@ impl<S: Storage> Volume<S> {
         for head in core::mem::take(&mut self.deferred) {
             // A directory's sectors may be in memory.
             let layout = self.layout;
-            self.table.free(&mut self.disk, head, |disk, cluster| {
-                disk.discard(layout.sector_of(cluster), cluster_sectors);
+            self.table.free(&mut self.disk, head, |disk, cluster, count| {
+                disk.discard(layout.sector_of(cluster), u64::from(count) * cluster_sectors);
             })?;
         }
         Ok(())

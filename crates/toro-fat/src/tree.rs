@@ -8,14 +8,17 @@
 //! The second way changes one sector, so that whoever writes a file anew under another name and renames it finds either the
 //! old or the new one after a crash, and never none.
 
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
 use crate::chain::{Chain, Pending};
-use crate::directory::Found;
 use crate::entry::{Attributes, Record, SLOT, Slot, set_short_name, short_name};
 use crate::error::{Corruption, Error};
-use crate::name::Name;
+use crate::name::{self, Name};
 use crate::node::{self, Node, NodeId, SlotPlace, Whereabouts};
 use crate::storage::Storage;
 use crate::volume::{Entry, Kind, Volume, metadata};
+use crate::walk::{Found, Seen, Visit};
 
 impl<S: Storage> Volume<S> {
     /// Finds `name`, in UTF-8, whatever its case. The node is held once more: [`forget`](Self::forget) it.
@@ -27,8 +30,9 @@ impl<S: Storage> Volume<S> {
     pub fn lookup(&mut self, directory: NodeId, name: &[u8]) -> Result<NodeId, Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name).map_err(|_| Error::NotFound)?;
-        let found = self.find(directory, &name)?.ok_or(Error::NotFound)?;
-        let index = self.hold_found(&found)?;
+        let found = self.find(directory, &name, |entry| (entry.place, *entry.slot))?;
+        let (place, slot) = found.ok_or(Error::NotFound)?;
+        let index = self.hold_entry(place, &slot)?;
         Ok(self.nodes.id(index))
     }
 
@@ -40,12 +44,47 @@ impl<S: Storage> Volume<S> {
     /// [`Error::NotDirectory`], [`Error::Stale`], [`Error::Storage`], [`Error::Corrupt`].
     pub fn list(&mut self, directory: NodeId, cursor: u32) -> Result<Option<(Entry, u32)>, Error> {
         let directory = self.directory(directory)?;
-        let Some(found) = self.next_entry(directory, cursor)? else { return Ok(None) };
-        let record = match self.nodes.at(found.place) {
-            Some(index) => self.nodes.get(index).record,
-            None => self.record(&found.slot),
+        let mut found = None;
+        self.walk(directory, cursor, &mut |_, seen| match seen {
+            Seen::Entry(entry) => {
+                found = Some((name::text(entry.units), entry.short, entry.place, *entry.slot));
+                Visit::Enough
+            }
+            _ => Visit::GoOn,
+        })?;
+        let entry = |(name, short, place, slot)| {
+            let record = self.nodes.at(place).map_or_else(|| self.record(&slot), |index| self.nodes.get(index).record);
+            (Entry { name, metadata: metadata(&record) }, short + 1)
         };
-        Ok(Some((Entry { name: found.name.to_text(), metadata: metadata(&record) }, found.short + 1)))
+        Ok(found.map(entry))
+    }
+
+    /// Shows what [`list`](Self::list) would list from `cursor` on, one after the other, in one way through the slots: the name in
+    /// UTF-8, what it is, and the cursor for the next one. Ends where `visit` breaks off, or with the directory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`list`](Self::list), after what is before the trouble was shown.
+    pub fn list_names(
+        &mut self,
+        directory: NodeId,
+        cursor: u32,
+        mut visit: impl FnMut(&[u8], Kind, u32) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let directory = self.directory(directory)?;
+        let mut text = Vec::new();
+        self.walk(directory, cursor, &mut |_, seen| {
+            let Seen::Entry(entry) = seen else { return Visit::GoOn };
+            let is_directory = Attributes(entry.slot[11]).contains(Attributes::DIRECTORY);
+            let kind = if is_directory { Kind::Directory } else { Kind::File };
+            text.clear();
+            name::append_text(entry.units, &mut text);
+            match visit(&text, kind, entry.short + 1) {
+                ControlFlow::Continue(()) => Visit::GoOn,
+                ControlFlow::Break(()) => Visit::Enough,
+            }
+        })?;
+        Ok(())
     }
 
     /// Makes an empty file. The node is held once: [`forget`](Self::forget) it.
@@ -87,7 +126,7 @@ impl<S: Storage> Volume<S> {
             return Err(Error::IsDirectory);
         }
         self.begin_change()?;
-        self.remove_entry(directory, found.start, found.short)?;
+        self.remove_entry(directory, &found)?;
         self.touch(directory);
         self.disown(found.place, &found.slot)
     }
@@ -104,7 +143,7 @@ impl<S: Storage> Volume<S> {
         }
         self.begin_change()?;
         self.check_empty(&found)?;
-        self.remove_entry(directory, found.start, found.short)?;
+        self.remove_entry(directory, &found)?;
         self.touch(directory);
         self.disown(found.place, &found.slot)
     }
@@ -121,7 +160,7 @@ impl<S: Storage> Volume<S> {
         let (from, source) = self.existing(from, old)?;
         let to = self.directory(to)?;
         let name = Name::parse(new)?;
-        let target = self.find(to, &name)?;
+        let target = self.find(to, &name, |entry| entry.to_found())?;
         self.begin_change()?;
         let is_directory = self.record(&source.slot).is_directory();
         if is_directory {
@@ -138,7 +177,7 @@ impl<S: Storage> Volume<S> {
     fn new_name(&mut self, directory: NodeId, name: &[u8]) -> Result<(usize, Name), Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name)?;
-        if self.find(directory, &name)?.is_some() {
+        if self.find(directory, &name, |_| ())?.is_some() {
             return Err(Error::Exists);
         }
         self.begin_change()?;
@@ -149,7 +188,7 @@ impl<S: Storage> Volume<S> {
     fn existing(&mut self, directory: NodeId, name: &[u8]) -> Result<(usize, Found), Error> {
         let directory = self.directory(directory)?;
         let name = Name::parse(name).map_err(|_| Error::NotFound)?;
-        let found = self.find(directory, &name)?.ok_or(Error::NotFound)?;
+        let found = self.find(directory, &name, |entry| entry.to_found())?.ok_or(Error::NotFound)?;
         Ok((directory, found))
     }
 
@@ -188,6 +227,10 @@ impl<S: Storage> Volume<S> {
 
     /// Takes the clusters from an entry that is gone; from its node only once nobody holds it.
     fn disown(&mut self, place: SlotPlace, slot: &Slot) -> Result<(), Error> {
+        let record = self.record(slot);
+        if record.is_directory() {
+            self.indexes.forget(record.first);
+        }
         let (first, pending) = match self.nodes.at(place) {
             Some(index) if self.nodes.is_held(index) => {
                 self.nodes.relocate(index, Whereabouts::Orphan);
@@ -197,14 +240,14 @@ impl<S: Storage> Volume<S> {
                 let Chain { first, pending, .. } = self.nodes.remove(index).chain;
                 (first, pending)
             }
-            None => (self.record(slot).first, Pending::Nothing),
+            None => (record.first, Pending::Nothing),
         };
         self.free_node_clusters(first, pending)
     }
 
     /// That the directory of an entry has no entries.
     fn check_empty(&mut self, found: &Found) -> Result<(), Error> {
-        let index = self.hold_found(found)?;
+        let index = self.hold_entry(found.place, &found.slot)?;
         let is_empty = self.is_empty(index);
         let id = self.nodes.id(index);
         self.forget(id)?;
@@ -250,7 +293,7 @@ impl<S: Storage> Volume<S> {
             self.disk.edit(sector)?[offset + 12] = slot[12];
             return Ok(());
         }
-        self.move_entry(directory, found, directory, name, Some(found.short))
+        self.move_entry(directory, found, directory, name, Some(found))
     }
 
     /// Makes a new entry for what `source` leads to, then removes the old one.
@@ -260,7 +303,7 @@ impl<S: Storage> Volume<S> {
         source: &Found,
         to: usize,
         name: &Name,
-        replaced: Option<u32>,
+        replaced: Option<&Found>,
     ) -> Result<(), Error> {
         let slot = self.published_slot(source)?;
         let place = self.add_entry(to, name, slot, replaced)?;
@@ -292,7 +335,7 @@ impl<S: Storage> Volume<S> {
             self.set_parent_of(record.first, parent)?;
         }
         self.barrier()?;
-        self.remove_entry(from, source.start, source.short)?;
+        self.remove_entry(from, source)?;
         if let Some(index) = self.nodes.at(source.place) {
             self.nodes.relocate(index, Whereabouts::Linked(place));
         }

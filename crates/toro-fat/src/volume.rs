@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 
 use crate::boot_sector::{FatKind, Layout};
 use crate::disk::Disk;
-use crate::entry::{Attributes, Record};
+use crate::entry::{Attributes, LongName, Record};
 use crate::error::Error;
+use crate::index::Indexes;
 use crate::name::LONGEST;
 use crate::node::{self, Node, NodeId, Nodes, Whereabouts};
 use crate::storage::{SECTOR, Storage};
@@ -21,6 +22,16 @@ pub struct Options {
     pub now: fn() -> Timestamp,
     /// How many sectors of tables and directories are kept in memory; at least eight are, and 64 are plenty.
     pub cached_sectors: usize,
+    /// How many bytes of memory may be used to know where in directories which name is: up to 70 for a file, beside 256 for each
+    /// directory. With 0, a directory is searched from its beginning for every name.
+    pub index_bytes: usize,
+}
+
+impl Options {
+    /// 64 sectors of tables and directories, and up to a MiB for names: some 15,000 of them.
+    pub const fn new(now: fn() -> Timestamp) -> Self {
+        Self { now, cached_sectors: 64, index_bytes: 1 << 20 }
+    }
 }
 
 /// File or directory.
@@ -84,6 +95,9 @@ pub struct Volume<S> {
     pub(crate) layout: Layout,
     pub(crate) table: Table,
     pub(crate) nodes: Nodes,
+    pub(crate) indexes: Indexes,
+    /// The long name that a walk is just putting together.
+    pub(crate) long: LongName,
     pub(crate) options: Options,
     /// Chains that are freed after the next barrier, by their first clusters.
     pub(crate) deferred: Vec<u32>,
@@ -121,6 +135,8 @@ impl<S: Storage> Volume<S> {
             layout,
             table: Table::new(&layout),
             nodes: Nodes::new(Node::new(Whereabouts::Root, root)),
+            indexes: Indexes::new(options.index_bytes),
+            long: LongName::new(),
             options,
             deferred: Vec::new(),
             mounted: Shutdown::Clean,

@@ -122,7 +122,7 @@ impl Fat {
         let Platform { scheduler, buffer, now } = platform;
         let scheduler: Rc<dyn Scheduler> = scheduler.into();
         let locks = LockTable::new(Box::new(Rc::clone(&scheduler)));
-        let volume = Volume::mount(storage, toro_fat::Options { now, cached_sectors })?;
+        let volume = Volume::mount(storage, toro_fat::Options { cached_sectors, ..toro_fat::Options::new(now) })?;
         let (root, was_clean) = (volume.root(), volume.was_clean());
         Ok(Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),

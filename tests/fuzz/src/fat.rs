@@ -3,7 +3,7 @@
 //! | input | meaning |
 //! |---|---|
 //! | byte 0 | FAT12, FAT16 or FAT32 |
-//! | byte 1 | how many changes |
+//! | byte 1 | how many changes; that modulo 3 is how much may be known of where names are: nothing, little, everything |
 //! | change | where, two bytes: an offset in the first 64 KiB, which are boot sector, tables, root and the first files; up to eight bytes, with their number before them |
 //! | step | what is done, then which node, which name and how much, a byte each |
 //!
@@ -12,12 +12,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use fat_tests::memory::Memory;
 use fat_tests::model::Tree;
 use fat_tests::script::Script as Filler;
 use fat_tests::{OPTIONS, skeleton};
-use toro_fat::{Error, FatKind, NodeId, SECTOR, Storage, StorageError, Timestamp, Volume};
+use toro_fat::{Error, FatKind, NodeId, Options, SECTOR, Storage, StorageError, Timestamp, Volume};
 
 use crate::script::Script;
 
@@ -25,6 +26,8 @@ use crate::script::Script;
 const MOST_REQUESTS: u64 = 2_000_000;
 /// The most nodes that are held.
 const MOST_NODES: usize = 8;
+/// How much memory may be used to know where names are.
+const INDEX_BYTES: [usize; 3] = [0, 1_000, 1 << 20];
 /// Names that there are and that there are not.
 const NAMES: [&str; 10] = [
     "A",
@@ -120,7 +123,9 @@ pub fn body(input: &[u8]) -> bool {
     let kind = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32][usize::from(script.below(3))];
     let base = base(kind);
     let mut disk = Overlay { base, written: RefCell::default(), requests: Cell::new(0) };
-    for _ in 0..script.below(65) {
+    let changes = script.below(65);
+    let options = Options { index_bytes: INDEX_BYTES[usize::from(changes) % INDEX_BYTES.len()], ..OPTIONS };
+    for _ in 0..changes {
         let (at, len) = (usize::from(script.word()), usize::from(script.below(9)));
         for (at, &byte) in (at..).zip(script.take(len)) {
             let sector = at / SECTOR;
@@ -128,7 +133,7 @@ pub fn body(input: &[u8]) -> bool {
             disk.written.get_mut().entry(sector as u64).or_insert_with(fresh)[at % SECTOR] = byte;
         }
     }
-    let Ok(mut volume) = Volume::mount(disk, OPTIONS) else { return false };
+    let Ok(mut volume) = Volume::mount(disk, options) else { return false };
     let mut nodes = vec![volume.root()];
     while !script.is_over() {
         volume.storage().requests.set(0);
@@ -138,7 +143,7 @@ pub fn body(input: &[u8]) -> bool {
     let _ = volume.unmount();
     let disk = volume.into_storage();
     disk.requests.set(0);
-    assert!(Volume::mount(disk, OPTIONS).is_ok(), "it could be mounted before");
+    assert!(Volume::mount(disk, options).is_ok(), "it could be mounted before");
     true
 }
 
@@ -158,6 +163,12 @@ fn step(script: &Script<'_>, volume: &mut Volume<Overlay>, nodes: &mut Vec<NodeI
             for _ in 0..second % 16 {
                 let Ok(Some((entry, next))) = volume.list(node, cursor) else { break };
                 assert!(next > cursor, "a list that goes backwards");
+                let mut same = false;
+                let shown = volume.list_names(node, cursor, |name, kind, at| {
+                    same = (name, kind, at) == (entry.name.as_bytes(), entry.metadata.kind, next);
+                    ControlFlow::Break(())
+                });
+                assert!(shown == Ok(()) && same, "two ways to list, and two answers");
                 assert!(!entry.name.contains(['/', '\0']) && ![".", ".."].contains(&entry.name.as_str()));
                 cursor = next;
                 if nodes.len() < MOST_NODES {

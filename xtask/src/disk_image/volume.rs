@@ -97,7 +97,7 @@ impl Volume {
         run_program(command.arg(disk).arg(kib))?;
         let file = OpenOptions::new().read(true).write(true).open(disk).map_err(|error| cannot_write(disk, &error))?;
         let now = || Timestamp { seconds: EPOCH, nanoseconds: 0 };
-        let options = Options { now, cached_sectors: CACHED_SECTORS };
+        let options = Options { cached_sectors: CACHED_SECTORS, ..Options::new(now) };
         let volume = toro_fat::Volume::mount(Part { file, range }, options).map_err(|error| trouble(label, error))?;
         Ok(Self { volume })
     }

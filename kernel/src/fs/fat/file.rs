@@ -1,7 +1,8 @@
 //! Files and directories that are open.
 
 use alloc::rc::Rc;
-use alloc::vec;
+use alloc::vec::{self, Vec};
+use core::ops::ControlFlow;
 
 use fuse_proto::Errno;
 use toro_core::DmaBuf;
@@ -48,7 +49,7 @@ impl FatFile {
 
     /// Writes zeros.
     fn write_zeros(&self, mut offset: u64, end: u64) -> Result<(), Errno> {
-        let zeros = vec![0; ZEROS];
+        let zeros = alloc::vec![0; ZEROS];
         while offset < end {
             let left = usize::try_from(end - offset).unwrap_or(ZEROS).min(ZEROS);
             match self.write_at(zeros.get(..left).unwrap_or_default(), offset)? {
@@ -157,30 +158,52 @@ impl FileChanges for FatFile {
 /// A directory that is being listed.
 pub struct FatListing {
     node: Rc<FatNode>,
+    /// What was read of it and not given out yet.
+    entries: vec::IntoIter<RawEntry>,
     /// Where to go on; none at the end.
     cursor: Option<u32>,
 }
 
+/// How many entries are read at a time.
+const ENTRIES: usize = 32;
+
 impl FatListing {
     pub fn new(node: Rc<FatNode>) -> Self {
-        Self { node, cursor: Some(0) }
+        Self { node, entries: Vec::new().into_iter(), cursor: Some(0) }
+    }
+
+    /// Reads some more entries, if there are more.
+    fn read(&mut self, from: u32) -> Result<(), Errno> {
+        let mut entries = Vec::with_capacity(ENTRIES);
+        let cursor = &mut self.cursor;
+        let visit = |name: &[u8], kind, next| {
+            *cursor = Some(next);
+            // What no path can name is left out; the disk may say anything.
+            let is_path = matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0));
+            if !is_path {
+                let inode = self.node.inode_of(name);
+                entries.push(RawEntry { name: name.into(), inode, file_type: Some(file_type(kind)) });
+            }
+            if entries.len() < ENTRIES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let listed = self.node.file_system.with(|volume| volume.list_names(self.node.node, from, visit));
+        // What is before the trouble is listed first; the next turn comes to it again.
+        if entries.is_empty() {
+            listed?;
+        }
+        self.entries = entries.into_iter();
+        Ok(())
     }
 }
 
 impl OpenDirectory for FatListing {
     fn next(&mut self) -> Result<Option<RawEntry>, Errno> {
-        while let Some(cursor) = self.cursor.take() {
-            let next = self.node.file_system.with(|volume| volume.list(self.node.node, cursor))?;
-            let Some((entry, cursor)) = next else { break };
-            self.cursor = Some(cursor);
-            let name = entry.name.as_bytes();
-            // What no path can name is left out; the disk may say anything.
-            if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
-                continue;
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Ok(Some(entry));
             }
-            let file_type = Some(file_type(entry.metadata.kind));
-            return Ok(Some(RawEntry { name: name.into(), inode: self.node.inode_of(name), file_type }));
+            let Some(from) = self.cursor.take() else { return Ok(None) };
+            self.read(from)?;
         }
-        Ok(None)
     }
 }

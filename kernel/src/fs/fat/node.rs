@@ -271,6 +271,9 @@ fn inode(directory: u64, name: &[u8]) -> u64 {
     const PRIME: u64 = 0x0000_0100_0000_01B3;
     let add = |hash: u64, number: u64| (hash ^ number).wrapping_mul(PRIME);
     let mut hash = directory.to_le_bytes().into_iter().fold(START, |hash, byte| add(hash, u64::from(byte)));
+    if name.is_ascii() {
+        return name.iter().fold(hash, |hash, byte| add(hash, u64::from(byte.to_ascii_uppercase())));
+    }
     for chunk in name.utf8_chunks() {
         let capitals = chunk.valid().chars().flat_map(char::to_uppercase);
         hash = capitals.fold(hash, |hash, character| add(hash, u64::from(character)));
