@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use toro_partitions::{BlockSize, Defect, Disk, GptCopy, Guid, Kind, Partition, Problem, Report, Scheme, scan};
+use toro_partitions::{
+    BlockSize, Defect, Disk, GptCopy, Guid, Kind, MAX_PARTITIONS, Partition, Problem, Report, Scheme, scan,
+};
 
 const SECTOR: usize = 512;
 
@@ -258,6 +260,74 @@ fn mbr_of_sfdisk_with_logical_partitions_is_read() {
     assert_eq!(chain(&beyond), [Problem::Chain { sector: 44_096, defect: Defect::OutOfRange }]);
     image[ebr + 510] = 0;
     assert_eq!(chain(&image), [Problem::Chain { sector: 4096, defect: Defect::Signature }]);
+}
+
+/// An entry of an MBR or EBR.
+fn entry(system: u8, first: u32, blocks: u32) -> Vec<u8> {
+    [&[0, 0, 0, 0, system, 0, 0, 0][..], &first.to_le_bytes(), &blocks.to_le_bytes()].concat()
+}
+
+/// Makes the sector `sector` an MBR or EBR with these entries.
+fn put_record(image: &mut [u8], sector: usize, entries: &[Vec<u8>]) {
+    put(image, sector * SECTOR + 0x1be, &entries.concat());
+    put(image, sector * SECTOR + 0x1fe, &[0x55, 0xaa]);
+}
+
+#[test]
+fn chain_of_logical_partitions_ends_where_a_partition_covers_it() {
+    // A first logical partition over the second EBR; a primary partition over the first one; a logical partition that is its
+    // own EBR.
+    let cases: [(u32, u32, u32, Problem, &[u32]); 3] = [
+        (8, 100, 1_000, Problem::Chain { sector: 5_000, defect: Defect::Overlap }, &[1, 5]),
+        (3_000, 8, 20, Problem::Chain { sector: 4_096, defect: Defect::Overlap }, &[1]),
+        (8, 0, 100, Problem::Partition { number: 5, defect: Defect::Overlap }, &[1, 6]),
+    ];
+    for (primary, first, blocks, problem, numbers) in cases {
+        let mut image = vec![0; 16_384 * SECTOR];
+        put_record(&mut image, 0, &[entry(0x0c, 2_000, 100 + primary), entry(0x0f, 4_096, 10_000)]);
+        put_record(&mut image, 4_096, &[entry(0x83, first, blocks), entry(0x05, 904, 2_000)]);
+        put_record(&mut image, 5_000, &[entry(0x83, 8, 100)]);
+        let (report, found) = scan_image(&image, BlockSize::Bytes512);
+        assert_eq!(problems(&report), [problem]);
+        assert_eq!(found.iter().map(|partition| partition.number).collect::<Vec<_>>(), numbers);
+        assert_eq!(report.partitions, found.len());
+    }
+}
+
+#[test]
+fn extended_and_logical_partitions_have_to_lie_within_each_other_and_the_disk() {
+    let scan_with = |extended: Vec<u8>, logical: Vec<u8>| {
+        let mut image = vec![0; 8_192 * SECTOR];
+        put_record(&mut image, 0, &[entry(0x0c, 8, 100), extended]);
+        put_record(&mut image, 4_096, &[logical]);
+        let (report, found) = scan_image(&image, BlockSize::Bytes512);
+        (problems(&report), ranges(&found))
+    };
+    let (first, refused) = ((1, 8, 100), |number, defect| vec![Problem::Partition { number, defect }]);
+    let fits = entry(0x0f, 4_096, 4_096);
+    assert_eq!(scan_with(fits.clone(), entry(0x83, 1, 4_095)), (vec![], vec![first, (5, 4_097, 4_095)]));
+    let beyond = (refused(5, Defect::OutOfRange), vec![first]);
+    assert_eq!(scan_with(fits.clone(), entry(0x83, 1, 4_096)), beyond);
+    assert_eq!(scan_with(entry(0x0f, 4_096, 1_000), entry(0x83, 1, 1_000)), beyond, "on the disk, but not in there");
+    assert_eq!(scan_with(fits.clone(), entry(0x83, u32::MAX, u32::MAX)), beyond);
+    assert_eq!(scan_with(fits, entry(0x83, 1, 0)), (refused(5, Defect::Empty), vec![first]));
+    let outside = (refused(2, Defect::OutOfRange), vec![first]);
+    assert_eq!(scan_with(entry(0x0f, 4_096, 4_097), entry(0x83, 1, 10)), outside);
+    assert_eq!(scan_with(entry(0x0f, 0, 100), entry(0x83, 1, 10)), outside);
+    assert_eq!(scan_with(entry(0x0f, u32::MAX, u32::MAX), entry(0x83, 1, 10)), outside);
+}
+
+#[test]
+fn more_logical_partitions_than_anybody_needs_are_left_out() {
+    let mut image = vec![0; 2_048 * SECTOR];
+    put_record(&mut image, 0, &[entry(0x0f, 8, 2_040)]);
+    for number in 0..200 {
+        put_record(&mut image, 8 + number * 8, &[entry(0x83, 1, 7), entry(0x05, number as u32 * 8 + 8, 8)]);
+    }
+    let (report, found) = scan_image(&image, BlockSize::Bytes512);
+    assert_eq!((report.partitions, found.len()), (MAX_PARTITIONS, MAX_PARTITIONS));
+    let end = 8 + MAX_PARTITIONS as u64 * 8;
+    assert_eq!(problems(&report), [Problem::Chain { sector: end, defect: Defect::TooMany }]);
 }
 
 #[test]
