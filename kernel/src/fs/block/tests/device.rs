@@ -34,6 +34,8 @@ pub struct Behaviour {
     pub is_full: bool,
     /// Whether the device tells of changes by interrupt.
     pub tells: bool,
+    /// After how many more writes and flushes the power fails: then nothing is done any more.
+    pub until_cut: Option<usize>,
 }
 
 /// What the device was asked, in the order in which it was shown.
@@ -51,6 +53,8 @@ pub struct Inner {
     pub asked: Vec<Asked>,
     pub notifications: usize,
     pub resets: usize,
+    /// Writes and flushes that were done.
+    pub changes: usize,
     pub most_in_flight: usize,
     /// How large the disk is, which the driver may not know yet.
     pub capacity: u64,
@@ -100,6 +104,7 @@ impl Model {
             asked: Vec::new(),
             notifications: 0,
             resets: 0,
+            changes: 0,
             most_in_flight: 0,
             capacity: sectors,
             medium: (0..sectors).map(|sector| [sector as u8; SECTOR]).collect(),
@@ -182,6 +187,13 @@ impl Inner {
 
     fn serve(&mut self, request: &mut BlockRequest) -> Result<(), BlockError> {
         let bytes = request.data.len();
+        let is_change = !matches!(request.operation, BlockOperation::Read { .. });
+        match &mut self.behaviour.until_cut {
+            Some(0) => return Err(BlockError::Failed),
+            Some(left) if is_change => *left -= 1,
+            _ => {}
+        }
+        self.changes += usize::from(is_change);
         match request.operation {
             BlockOperation::Flush if self.behaviour.flush_fails => return Err(BlockError::Failed),
             BlockOperation::Flush => {
