@@ -18,6 +18,7 @@ use crate::fs::fuse::tests::memory::Heap;
 mod caching;
 mod contention;
 pub mod device;
+mod handles;
 pub mod pump;
 mod queueing;
 mod resizing;

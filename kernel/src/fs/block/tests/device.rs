@@ -168,7 +168,13 @@ impl Inner {
         let (sector, is_write) = match request.operation {
             BlockOperation::Read { sector } => (sector, false),
             BlockOperation::Write { sector } => (sector, true),
-            BlockOperation::Flush if bytes == 0 => return Ok(()),
+            BlockOperation::Flush if bytes == 0 && self.disk.has_cache => return Ok(()),
+            BlockOperation::Discard { sector, sectors } => {
+                return self.check_command(sector, sectors, self.limits.discard_sectors);
+            }
+            BlockOperation::WriteZeroes { sector, sectors, .. } => {
+                return self.check_command(sector, sectors, self.limits.write_zeroes_sectors);
+            }
             _ => return Err(Refusal::Invalid),
         };
         let longest = request.data.as_slice().iter().map(|buffer| buffer.len()).max().unwrap_or(0);
@@ -185,6 +191,12 @@ impl Inner {
         if is_good { Ok(()) } else { Err(Refusal::Invalid) }
     }
 
+    fn check_command(&self, sector: u64, sectors: u32, most: u32) -> Result<(), Refusal> {
+        let is_there = sector.checked_add(u64::from(sectors)).is_some_and(|end| end <= self.disk.sectors);
+        let is_good = is_there && (1..=most).contains(&sectors) && !self.disk.is_read_only;
+        if is_good { Ok(()) } else { Err(Refusal::Invalid) }
+    }
+
     fn serve(&mut self, request: &mut BlockRequest) -> Result<(), BlockError> {
         let bytes = request.data.len();
         let is_change = !matches!(request.operation, BlockOperation::Read { .. });
@@ -198,6 +210,14 @@ impl Inner {
             BlockOperation::Flush if self.behaviour.flush_fails => return Err(BlockError::Failed),
             BlockOperation::Flush => {
                 self.settle();
+                return Ok(());
+            }
+            BlockOperation::Discard { .. } => return Ok(()),
+            BlockOperation::WriteZeroes { sector, sectors, .. } => {
+                for sector in sector..sector + u64::from(sectors) {
+                    self.latest.insert(sector, self.unstable.len());
+                    self.unstable.push((sector, [0; SECTOR]));
+                }
                 return Ok(());
             }
             BlockOperation::Read { sector } | BlockOperation::Write { sector } => {
