@@ -13,6 +13,7 @@ use crate::fs::tests::threads::{Crew, run};
 use crate::io::{self, ErrorKind};
 
 mod attributes;
+mod contents;
 #[cfg(feature = "block")]
 mod cuts;
 mod ends;

@@ -59,3 +59,25 @@ fn the_read_only_attribute_and_times_are_there_after_the_next_boot() {
     assert_eq!(kind(namespace.write(b"d/f", b"y")), Some(ErrorKind::PermissionDenied));
     namespace.unmount_all();
 }
+
+#[test]
+fn the_attributes_that_there_is_no_word_for_stay() {
+    const HIDDEN_SYSTEM_AND_ARCHIVE: u8 = 0x26;
+    let disk = Memory::formatted();
+    let namespace = mounted(&disk);
+    namespace.write(b"MARKED", b"x").expect("there is room");
+    namespace.unmount_all();
+    let at = |disk: &Memory| {
+        let bytes = disk.bytes.borrow();
+        bytes.windows(11).position(|name| name == b"MARKED     ").expect("a short name is stored as it is") + 11
+    };
+    let place = at(&disk);
+    disk.bytes.borrow_mut()[place] = HIDDEN_SYSTEM_AND_ARCHIVE;
+    let namespace = mounted(&disk);
+    assert_eq!(namespace.set_permissions(b"MARKED", &Permissions::from_mode(0o444)), Ok(()));
+    namespace.sync().expect("nothing fails");
+    assert_eq!(disk.bytes.borrow()[at(&disk)], HIDDEN_SYSTEM_AND_ARCHIVE | 1);
+    assert_eq!(namespace.set_permissions(b"MARKED", &Permissions::from_mode(0o644)), Ok(()));
+    namespace.unmount_all();
+    assert_eq!(disk.bytes.borrow()[at(&disk)], HIDDEN_SYSTEM_AND_ARCHIVE);
+}

@@ -1,6 +1,7 @@
 //! What is there after the next boot, and what becomes of what was open at the end.
 
 use alloc::vec;
+use core::time::Duration;
 
 use super::*;
 use crate::fs::tests::writing::options;
@@ -62,4 +63,28 @@ fn at_the_end_open_files_fail_and_their_volume_is_in_order() {
     assert_eq!(namespace.exists(b"removed"), Ok(false));
     assert_eq!(free(&namespace), before, "the removed file's room");
     namespace.unmount_all();
+}
+
+#[test]
+fn whoever_waits_for_a_lock_at_the_end_does_not_get_it() {
+    let outcome = run(|crew: &Crew| {
+        let file_system =
+            Fat::mount(Box::new(Memory::formatted()), 16, platform(crew.scheduler())).expect("it is in order");
+        let namespace = Rc::new(Namespace::new());
+        namespace.mount(b"/", file_system).expect("nothing is there");
+        namespace.write(b"f", b"").expect("there is room");
+        let open = || namespace.open(b"f").expect("it exists");
+        let (holder, waiter, outcome) = (open(), open(), Rc::new(Cell::new(None)));
+        holder.lock().expect("nobody has it");
+        let told = Rc::clone(&outcome);
+        crew.spawn(move || told.set(kind(waiter.lock())));
+        let (event, clock) = (crew.scheduler().event(), crew.scheduler());
+        crew.spawn(move || {
+            event.wait_until(clock.now().saturating_add(Duration::from_millis(5)));
+            namespace.unmount_all();
+            drop(holder);
+        });
+        move || outcome.get()
+    });
+    assert_eq!(outcome, Some(ErrorKind::NotConnected));
 }

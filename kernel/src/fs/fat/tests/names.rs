@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::fs::tests::writing::options;
+use crate::fs::vfs::{Collision, Freshness};
 use crate::io::Write;
 
 #[test]
@@ -77,6 +78,8 @@ fn names_that_fat_cannot_store_are_not_there_and_cannot_be_made() {
     let namespace = mounted(&Memory::formatted());
     for name in ["a:b", "what?", "*", "a\"b", "\u{7}"] {
         assert_eq!(namespace.exists(name.as_bytes()), Ok(false), "{name}");
+        assert_eq!(kind(namespace.read(name.as_bytes())), Some(ErrorKind::NotFound), "{name}");
+        assert_eq!(kind(namespace.remove_file(name.as_bytes())), Some(ErrorKind::NotFound), "{name}");
         assert_eq!(kind(namespace.write(name.as_bytes(), b"")), Some(ErrorKind::InvalidInput), "{name}");
         assert_eq!(kind(namespace.create_dir(name.as_bytes())), Some(ErrorKind::InvalidInput), "{name}");
     }
@@ -96,4 +99,20 @@ fn names_that_were_made_are_stable_when_their_directory_is() {
     assert!(disk.flushes.get() > 0, "a disk has a cache");
     other.unmount_all();
     namespace.unmount_all();
+}
+
+/// Whoever asks looks first whether the name is taken, and somebody may make it then.
+#[test]
+fn a_name_that_is_taken_is_not_taken_again_by_who_does_not_want_to_replace_it() {
+    let file_system = mount(&Memory::formatted()).expect("it is in order");
+    let root = file_system.root().expect("it is mounted");
+    for name in ["one.txt", "Two.txt"] {
+        drop(root.create(name.as_bytes(), 0o644).expect("there is room"));
+    }
+    let rename = |from: &[u8], to: &[u8], collision| root.rename(from, root.id(), to, collision);
+    assert_eq!(rename(b"one.txt", b"TWO.TXT", Collision::Refuse), Err(Errno::EEXIST));
+    assert_eq!(rename(b"one.txt", b"three", Collision::Refuse), Ok(()));
+    assert_eq!(rename(b"three", b"Two.txt", Collision::Exchange), Err(Errno::EINVAL));
+    assert_eq!(rename(b"three", b"Two.txt", Collision::Replace), Ok(()));
+    assert_eq!(root.lookup(b"three", Freshness::Server).err(), Some(Errno::ENOENT));
 }

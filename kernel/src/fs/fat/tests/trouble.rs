@@ -7,6 +7,7 @@ use toro_fat::SECTOR;
 
 use super::*;
 use crate::fs::tests::writing::options;
+use crate::fs::vfs::Allocation;
 use crate::fs::{Permissions, SpecialFile};
 use crate::io::Write;
 use crate::time::UNIX_EPOCH;
@@ -82,4 +83,17 @@ fn a_disk_that_fails_is_an_error_and_damage_another() {
     assert_eq!(namespace.write(b"other", b"x"), Ok(()), "the rest of the volume is of use");
     namespace.unmount_all();
     assert!(mount(&Memory::of(vec![0; 1 << 20])).is_err(), "no volume");
+}
+
+/// [`File`](crate::fs::File) asks for no such thing; other cores' messages might.
+#[test]
+fn a_file_that_was_opened_to_be_read_is_not_changed() {
+    let file_system = mount(&Memory::formatted()).expect("it is in order");
+    let root = file_system.root().expect("it is mounted");
+    let file = root.create(b"f", 0o644).and_then(|node| node.open()).expect("there is room");
+    assert_eq!(file.write_at(b"x", 0), Err(Errno::EBADF));
+    assert_eq!(file.append(b"x").err(), Some(Errno::EBADF));
+    assert_eq!(file.set_len(3), Err(Errno::EBADF));
+    assert_eq!(file.allocate(0, 3, Allocation::Extend), Err(Errno::EBADF));
+    assert_eq!(file.metadata().map(|metadata| metadata.len()), Ok(0));
 }
