@@ -44,7 +44,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A program of dosfstools or mtools, which may be where only root looks for programs.
-fn program(name: &str) -> PathBuf {
+pub(super) fn program(name: &str) -> PathBuf {
     let places = ["/usr/sbin", "/sbin"].map(|directory| Path::new(directory).join(name));
     places.into_iter().find(|place| place.exists()).unwrap_or_else(|| name.into())
 }
