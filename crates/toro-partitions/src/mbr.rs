@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Every EBR of a chain has to lie behind the one before it, which is how everybody writes them; a chain that goes
-//! backwards would be a loop sooner or later, and ends there.
+//! backwards would be a loop sooner or later, and ends there. It also ends at an EBR that lies within a partition: whoever
+//! writes to that would rewrite the chain.
 
 use crate::report::{Defect, Kind, MAX_PARTITIONS, Partition, Problem};
 use crate::scan::{Disk, Findings, Read, SECTOR, read_block};
@@ -70,14 +71,13 @@ pub(crate) fn scan<E>(findings: &mut Findings<'_>, read: &mut Read<'_, E>, recor
     let block = findings.disk().block_size.sectors();
     // The first that is extended has the logical partitions; more than one is not allowed.
     let mut extended = None;
+    // Nothing is taken yet, so this cannot fail.
+    let _ = findings.reserve(0);
     for (number, entry) in (1..).zip(record.entries).filter(|(_, entry)| entry.is_used()) {
         if entry.is_extended() {
             if extended.replace((number, entry)).is_some() {
                 findings.problem(Problem::Partition { number, defect: Defect::TooMany });
             }
-        } else if entry.first == 0 {
-            // The table itself is there.
-            findings.problem(Problem::Partition { number, defect: Defect::Overlap });
         } else {
             findings.partition(&partition(number, u64::from(entry.first), entry, block));
         }
@@ -111,27 +111,23 @@ fn logical<E>(findings: &mut Findings<'_>, read: &mut Read<'_, E>, number: u32, 
     let mut number = 5;
     for _ in 0..MAX_PARTITIONS {
         let place = here * block_size.sectors();
-        let mut leave = |defect| findings.problem(Problem::Chain { sector: place, defect });
-        if here >= end {
-            leave(Defect::OutOfRange);
+        let kept = if here < end { findings.reserve(place) } else { Err(Defect::OutOfRange) };
+        if let Err(defect) = kept {
+            findings.problem(Problem::Chain { sector: place, defect });
             return Ok(());
         }
         let mut sector = [0; SECTOR];
         read_block(Disk { sectors, block_size }, read, place, &mut sector)?;
         let Some(BootRecord { entries: [entry, next, ..] }) = BootRecord::parse(&sector) else {
-            leave(Defect::Signature);
+            findings.problem(Problem::Chain { sector: place, defect: Defect::Signature });
             return Ok(());
         };
         if entry.is_used() {
             let first = here + u64::from(entry.first);
-            let defect = match first + u64::from(entry.blocks) {
-                _ if entry.first == 0 => Some(Defect::Overlap),
-                last if last > end => Some(Defect::OutOfRange),
-                _ => None,
-            };
-            match defect {
-                None => findings.partition(&partition(number, first, entry, block_size.sectors())),
-                Some(defect) => findings.problem(Problem::Partition { number, defect }),
+            if first + u64::from(entry.blocks) > end {
+                findings.problem(Problem::Partition { number, defect: Defect::OutOfRange });
+            } else {
+                findings.partition(&partition(number, first, entry, block_size.sectors()));
             }
             number += 1;
         }

@@ -49,15 +49,18 @@ pub struct Disk {
     pub block_size: BlockSize,
 }
 
-/// Ranges that are taken.
+/// A partition may be taken for each record of a chain, and the first record is there, too.
+const MOST_RANGES: usize = 2 * MAX_PARTITIONS + 1;
+
+/// Ranges that are taken: partitions, and what of the table is among them.
 pub(crate) struct Taken {
-    ranges: [(u64, u64); MAX_PARTITIONS],
+    ranges: [(u64, u64); MOST_RANGES],
     count: usize,
 }
 
 impl Taken {
     fn new() -> Self {
-        Self { ranges: [(0, 0); MAX_PARTITIONS], count: 0 }
+        Self { ranges: [(0, 0); MOST_RANGES], count: 0 }
     }
 
     /// Takes `sectors` from `first` on, unless one of them is taken.
@@ -76,6 +79,7 @@ impl Taken {
 pub(crate) struct Findings<'a> {
     disk: Disk,
     taken: Taken,
+    partitions: usize,
     problems: Problems,
     found: &'a mut dyn FnMut(&Partition),
 }
@@ -90,13 +94,24 @@ impl Findings<'_> {
         let Partition { number, first, sectors, .. } = *partition;
         let checked = match first.checked_add(sectors) {
             _ if sectors == 0 => Err(Defect::Empty),
-            Some(end) if end <= self.disk.sectors => self.taken.take(first, sectors),
+            Some(end) if end <= self.disk.sectors && self.partitions < MAX_PARTITIONS => {
+                self.taken.take(first, sectors)
+            }
+            Some(end) if end <= self.disk.sectors => Err(Defect::TooMany),
             _ => Err(Defect::OutOfRange),
         };
         match checked {
-            Ok(()) => (self.found)(partition),
+            Ok(()) => {
+                self.partitions += 1;
+                (self.found)(partition);
+            }
             Err(defect) => self.problem(Problem::Partition { number, defect }),
         }
+    }
+
+    /// Keeps the block of the table that begins at sector `first` from being part of a partition.
+    pub fn reserve(&mut self, first: u64) -> Result<(), Defect> {
+        self.taken.take(first, self.disk.block_size.sectors())
     }
 
     pub fn disk(&self) -> Disk {
@@ -136,9 +151,10 @@ pub fn scan<E>(
     mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     mut found: impl FnMut(&Partition),
 ) -> Result<Report, E> {
-    let mut findings = Findings { disk, taken: Taken::new(), problems: Problems::new(), found: &mut found };
+    let mut findings =
+        Findings { disk, taken: Taken::new(), partitions: 0, problems: Problems::new(), found: &mut found };
     let scheme = find(&mut findings, &mut read)?;
-    Ok(Report { scheme, partitions: findings.taken.count, problems: findings.problems })
+    Ok(Report { scheme, partitions: findings.partitions, problems: findings.problems })
 }
 
 /// A way to read sectors.

@@ -9,6 +9,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use toro::fs::block::{Disk, Pending};
+use toro::io::ErrorKind;
 use toro::time::Instant;
 use toro_core::DmaBuf;
 
@@ -99,7 +100,11 @@ impl<'a> Pass<'a> {
     /// Opens the disk on this core, and gets buffers for the job's depth.
     pub fn new(job: &'a Job, direction: Direction, generation: u64) -> Result<Self, String> {
         let open = if direction == Direction::Verify { Disk::open_read_only } else { Disk::open };
-        let disk = open(&job.disk).map_err(|error| format!("disk {}: {error}", job.disk))?;
+        let disk = open(&job.disk).map_err(|error| {
+            let is_busy = error.kind() == ErrorKind::ResourceBusy;
+            let hint = if is_busy { ": it, or a part of it, is mounted" } else { "" };
+            format!("disk {}: {error}{hint}", job.disk)
+        })?;
         let buffer = |_| disk.buffer(job.longest as usize * SECTOR).map_err(|error| format!("no buffer: {error}"));
         let free = (0..job.depth).map(buffer).collect::<Result<_, _>>()?;
         let in_flight = VecDeque::with_capacity(job.depth);

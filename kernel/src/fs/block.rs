@@ -28,7 +28,7 @@ pub mod registry;
 #[cfg(target_os = "none")]
 mod system;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod volume;
 
 pub use self::cache::CachedDisk;

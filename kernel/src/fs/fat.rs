@@ -276,12 +276,7 @@ impl FileSystem for Fat {
             let Some(mut volume) = place.take() else { return Ok(()) };
             self.pay(&mut volume);
             self.is_closed.set(true);
-            let held: Vec<_> = self.nodes.borrow().numbers.keys().copied().filter(|&node| node != self.root).collect();
-            for node in held {
-                if let Err(error) = volume.forget(node) {
-                    self.errno(error);
-                }
-            }
+            // Files that were removed go now, whoever has them.
             volume.unmount()
         });
         self.locks.abandon(Errno::ENOTCONN);

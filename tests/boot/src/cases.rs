@@ -14,6 +14,7 @@
 //! | [`net_trouble`] | the network: frames that are lost, links that go down, nobody who takes what is sent |
 //! | [`net_wire`] | the network: frames as others see them |
 //! | [`net6`] | IPv6: addresses from the command line and from routers |
+//! | [`partitions`] | partitions of both kinds of table, raw and with file systems |
 //! | [`power`] | the ends of machines without a debug exit, and a new start |
 //! | [`refusals`] | wrong input: one clear line, and nothing is started |
 //! | [`shares`] | shares that guests change, and servers of theirs that die |
@@ -52,6 +53,7 @@ pub mod net_trouble;
 pub mod net_wire;
 pub mod other_os;
 pub mod outside;
+pub mod partitions;
 pub mod power;
 pub mod queues;
 pub mod refusals;
@@ -93,6 +95,7 @@ pub fn all() -> Vec<Case> {
         disks::cases(),
         cuts::cases(),
         fat::cases(),
+        partitions::cases(),
         shares::cases(),
         stopping::cases(),
         debugger::cases(),

@@ -18,6 +18,22 @@ pub fn compare(manifest: &Path, directory: &Path) -> Result<usize, String> {
     differ(theirs, of_host(directory, has_xattrs)?)
 }
 
+/// Compares a manifest with what tools without permissions have copied to `directory`: names, kinds, lengths and contents.
+///
+/// # Errors
+///
+/// The first lines that only one of the two has.
+pub fn compare_contents(manifest: &str, directory: &Path) -> Result<usize, String> {
+    let theirs = manifest.lines().map(without_permissions).collect();
+    differ(theirs, of_host(directory, false)?.iter().map(|line| without_permissions(line)).collect())
+}
+
+/// A line without its mode and its number of links.
+fn without_permissions(line: &str) -> String {
+    let words = line.split(' ').enumerate().filter(|(place, _)| !matches!(place, 1 | 3));
+    words.map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+}
+
 /// Sorts and compares; the number of lines that are the same.
 fn differ(mut guest: Vec<String>, mut host: Vec<String>) -> Result<usize, String> {
     // What the host's security modules attach is theirs.
@@ -166,6 +182,19 @@ mod tests {
         assert_eq!(differ(lines("b,a,x security.selinux 1 a"), lines("a,b")), Ok(2));
         let wrong = differ(lines("a,b"), lines("a,c")).unwrap_err();
         assert!(wrong.contains("only the guest says [\n    \"b\",\n], only the host [\n    \"c\",\n]"), "{wrong}");
+    }
+
+    #[test]
+    fn contents_are_compared_without_permissions() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        std::fs::write(directory.path().join("d/file"), "abc").unwrap();
+        let of = |length: u32| {
+            let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+            compare_contents(&format!("d 40777 - 1 - d\nf 100666 {length} 1 {sum} d/file\n"), directory.path())
+        };
+        assert_eq!(of(3), Ok(2));
+        assert!(of(4).unwrap_err().contains("only the host [\n    \"f 3 "));
     }
 
     #[test]

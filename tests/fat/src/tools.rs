@@ -1,6 +1,7 @@
 //! Other people's tools: dosfstools and mtools. `cargo xtask setup` installs them, and without them the tests fail.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -53,12 +54,20 @@ fn run(command: &mut Command) -> Output {
 
 /// A new volume of `kib` KiB, made with these words for mkfs.fat.
 pub fn mkfs(kib: u64, words: &[&str]) -> Vec<u8> {
+    mkfs_beginning(kib, words, u64::MAX)
+}
+
+/// The first `most` bytes of a new volume, which may be larger than there is room for.
+pub fn mkfs_beginning(kib: u64, words: &[&str], most: u64) -> Vec<u8> {
     let image = ImageFile::new(&[]);
     let mut mkfs = command("mkfs.fat");
     mkfs.args(["-C", "-i", "12345678"]).args(words).arg(image.beside("new.img")).arg(kib.to_string());
     let output = run(&mut mkfs);
     assert!(output.status.success(), "{mkfs:?}: {}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(image.beside("new.img")).expect("mkfs.fat has written it")
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(image.beside("new.img")).expect("mkfs.fat has made it");
+    file.take(most).read_to_end(&mut bytes).expect("mkfs.fat has written it");
+    bytes
 }
 
 /// What fsck.fat complains about, line by line; nothing if it does not.

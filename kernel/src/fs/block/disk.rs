@@ -128,7 +128,7 @@ impl Disk {
     /// Begins to write a buffer to sector `sector` and those behind it.
     pub fn write(&self, sector: u64, buffer: DmaBuf) -> Pending {
         if self.is_read_only() {
-            return Pending::over(Some(buffer), DiskError::ReadOnly);
+            return Pending::over(Some(buffer), Err(DiskError::ReadOnly));
         }
         self.transfer(Transfer::Write, sector, buffer)
     }
@@ -172,14 +172,14 @@ impl Disk {
     ///
     /// The device's: then nothing is known of what was written since the last flush.
     pub fn flush(&self) -> Result<()> {
-        if !self.entry.info.has_cache {
-            return Ok(());
-        }
-        self.submit(BlockOperation::Flush, None).wait().1
+        self.start_flush().wait().1
     }
 
-    /// Begins what [`flush`](Self::flush) does.
+    /// Begins what [`flush`](Self::flush) does. A disk without a cache has nothing to do.
     pub fn start_flush(&self) -> Pending {
+        if !self.entry.info.has_cache {
+            return Pending::over(None, Ok(()));
+        }
         self.submit(BlockOperation::Flush, None)
     }
 
@@ -256,7 +256,7 @@ impl Disk {
     fn transfer(&self, transfer: Transfer, sector: u64, buffer: DmaBuf) -> Pending {
         match operation(transfer, self.entry.window, self.entry.info.block_size, sector, buffer.len()) {
             Ok(operation) => self.submit(operation, Some(buffer)),
-            Err(error) => Pending::over(Some(buffer), error),
+            Err(error) => Pending::over(Some(buffer), Err(error)),
         }
     }
 
@@ -282,8 +282,8 @@ enum Stage {
 }
 
 impl Pending {
-    fn over(buffer: Option<DmaBuf>, error: DiskError) -> Self {
-        Self(Stage::Over(Finished { buffer, result: Err(error) }))
+    fn over(buffer: Option<DmaBuf>, result: core::result::Result<(), DiskError>) -> Self {
+        Self(Stage::Over(Finished { buffer, result }))
     }
 
     /// Waits until the request has ended. The buffer comes back, also after an error, but not from a device that failed and

@@ -17,7 +17,8 @@ use crate::fs::scheduler::pump::Pump;
 
 mod caching;
 mod contention;
-mod device;
+pub mod device;
+mod handles;
 mod queueing;
 mod resizing;
 mod trouble;
@@ -25,15 +26,16 @@ mod trouble;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A disk, and what a test needs around it.
-struct Machine {
-    model: Model,
-    pump: Pump,
+pub struct Machine {
+    pub model: Model,
+    pub pump: Pump,
     queue: Rc<Queue>,
     buffers: Rc<Buffers>,
 }
 
 impl Machine {
-    fn new(model: Model) -> Self {
+    /// Around this disk.
+    pub fn new(model: Model) -> Self {
         let pump = Pump::default();
         let queue = Queue::new("model", model.device(), Box::new(pump.clone()), PATIENCE);
         let driven = Rc::clone(&queue);
@@ -60,7 +62,8 @@ impl Machine {
         self.queue.submit(0, BlockOperation::Write { sector }, Some(buffer))
     }
 
-    fn volume(&self, first: u64, sectors: u64) -> Volume {
+    /// A part of the disk.
+    pub fn volume(&self, first: u64, sectors: u64) -> Volume {
         let window = Window::new(first, sectors).expect("small");
         Volume::new(Rc::clone(&self.queue), 0, window, Rc::clone(&self.buffers))
     }

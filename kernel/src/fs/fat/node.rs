@@ -48,11 +48,9 @@ impl FatNode {
 
     fn find(&self, name: &[u8]) -> Result<Rc<FatNode>, Errno> {
         let file_system = &self.file_system;
-        file_system.with(|volume| match volume.lookup(self.node, name) {
-            Ok(node) => file_system.receive(volume, node, self.inode_of(name)),
-            // What cannot be stored is not there.
-            Err(Error::InvalidName) => Err(Error::NotFound),
-            Err(error) => Err(error),
+        file_system.with(|volume| {
+            let node = volume.lookup(self.node, name)?;
+            file_system.receive(volume, node, self.inode_of(name))
         })
     }
 

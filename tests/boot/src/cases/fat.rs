@@ -40,11 +40,15 @@ pub fn cases() -> Vec<Case> {
         let name = format!("fat::host_and_guest_read_what_the_other_has_written_to_{}", kind.name);
         Case::new(name, move |tool| both_ways(tool, kind))
     });
-    kinds.chain([Case::new("fat::a_share_and_a_disk_are_used_together", share_and_disk)]).collect()
+    let others = [
+        Case::new("fat::a_share_and_a_disk_are_used_together", share_and_disk),
+        Case::new("fat::a_full_volume_says_so_and_is_of_use_when_something_is_removed", full),
+    ];
+    kinds.chain(others).collect()
 }
 
 /// A program of dosfstools or mtools, which may be where only root looks for programs.
-fn program(name: &str) -> PathBuf {
+pub(super) fn program(name: &str) -> PathBuf {
     let places = ["/usr/sbin", "/sbin"].map(|directory| Path::new(directory).join(name));
     places.into_iter().find(|place| place.exists()).unwrap_or_else(|| name.into())
 }
@@ -134,6 +138,27 @@ fn both_ways(tool: &Tool, kind: Kind) -> Result<(), String> {
     }
     let found = run("mtype", &["-i", &path, "::/some.directory/file-of-the-host.dat"])?;
     if found == host_contents() { Ok(()) } else { Err("the host's own file has changed".to_owned()) }
+}
+
+/// More is written than there is room for; then there is room again.
+fn full(tool: &Tool) -> Result<(), String> {
+    let directory = new_directory()?;
+    let kind = KINDS[0];
+    let image = image_with(kind, &directory)?;
+    let finished = file_bench(tool, &image, kind, "path=/large.dat size=16M", &[])?;
+    finished.expect_status(1)?.expect_output("/large.dat: no storage space")?;
+    let path = image.to_string_lossy();
+    run("fsck.fat", &["-n", &path])?;
+    // As much as there was, from the first byte on.
+    let found = run("mtype", &["-i", &path, "::/large.dat"])?;
+    let missing = (8 << 20) - host_contents().len() - found.len();
+    if missing > 64 << 10 || found[..] != written(16 << 20)[..found.len()] {
+        return Err(format!("{} bytes have been written, with {}", found.len(), sum(&found)));
+    }
+    run("mdel", &["-i", &path, "::/large.dat"])?;
+    let finished = file_bench(tool, &image, kind, "path=/small.dat size=1M", &[])?;
+    expect_passes(&finished, &["write", "read"], &sum(&written(1 << 20)))?;
+    run("fsck.fat", &["-n", &path]).map(drop)
 }
 
 /// The share is at the root, the disk below; each has its file.

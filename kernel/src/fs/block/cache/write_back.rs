@@ -32,14 +32,15 @@ impl Cache {
             let dirty = state.blocks.dirty.len() + state.blocks.writing.len();
             dirty > 0 && dirty as u64 + blocks > self.most_dirty as u64
         };
-        if is_full() {
+        while is_full() {
             let result = self.write_back(u64::MAX);
             while is_full() && !self.state.borrow().blocks.writing.is_empty() {
                 self.changed.wait();
             }
-            // Those that stay because the disk will not have them count, but what fits is still taken.
+            // Those that stay because the disk will not have them count, but what fits is still taken. Without an error there
+            // was room, and others that waited for it have taken it.
             if is_full() {
-                return result;
+                result?;
             }
         }
         Ok(())

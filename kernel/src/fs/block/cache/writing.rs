@@ -10,6 +10,9 @@ use super::{Cache, LARGE, Policy};
 use crate::fs::block::error::DiskError;
 use crate::fs::block::volume::Transfer;
 
+/// How often a block is read that is forgotten again before it can be written.
+const TRIES: usize = 3;
+
 impl Cache {
     pub(super) fn write_piece(&self, sector: u64, data: &[u8]) -> Result<(), DiskError> {
         let range = self.range(sector, data.len());
@@ -25,15 +28,32 @@ impl Cache {
             return self.write_piece(sector + (most / SECTOR) as u64, rest);
         }
         self.make_room(range.end - range.start)?;
-        self.wait_for(&range);
+        while self.is_locked(&range) {
+            self.wait_for(&range);
+            // Others have written meanwhile.
+            self.make_room(range.end - range.start)?;
+        }
         if !is_whole && !self.state.borrow().blocks.has(range.start) {
             let _lock = self.lock(range.clone());
-            self.fetch(sector, &mut [], range.clone())?;
+            self.bring(sector, &range)?;
             self.keep(sector, data, range)?;
         } else {
             self.keep(sector, data, range)?;
         }
         if self.policy == Policy::WriteThrough { self.write_back(u64::MAX) } else { Ok(()) }
+    }
+
+    /// Reads a locked block that is written in part, and sees to it that it may become dirty.
+    fn bring(&self, sector: u64, range: &Range<u64>) -> Result<(), DiskError> {
+        for _ in 0..TRIES {
+            self.fetch(sector, &mut [], range.clone())?;
+            // Others have written meanwhile; while they are waited for, the block may be forgotten.
+            self.make_room(1)?;
+            if self.state.borrow().blocks.has(range.start) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Puts data into blocks, which are here or written as a whole.

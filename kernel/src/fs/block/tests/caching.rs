@@ -283,6 +283,22 @@ fn a_write_during_a_flush_does_not_hold_it_up_and_is_not_lost() {
 }
 
 #[test]
+fn a_write_during_a_flush_that_fails_does_not_hide_that() {
+    let machine = Machine::with_sectors(DISK);
+    let disk = cached(&machine);
+    machine.model.lock().behaviour.delay = 3;
+    machine.model.lock().behaviour.bad.insert(FIRST + 8);
+    assert_eq!(disk.write(8, &[1; 4096]), Ok(()));
+    // While its block is on its way.
+    let other = disk.clone();
+    machine.pump.meanwhile(move || assert_eq!(other.write(8, &[2; 4096]), Ok(())));
+    assert_eq!(disk.flush(), Err(BlockError::Medium { sector: Some(FIRST + 8) }.into()));
+    machine.model.lock().behaviour.bad.clear();
+    assert_eq!(disk.flush(), Ok(()));
+    assert_eq!(volume_of(&machine.model.lock().after_cut(|_| false))[8 * 512], 2);
+}
+
+#[test]
 fn a_flush_among_small_and_large_writes_leaves_everything_stable() {
     for order in 1..40 {
         let machine = Machine::with_sectors(DISK);

@@ -16,7 +16,7 @@ use toro_core::driver::block::SECTOR;
 
 use super::*;
 use crate::fs::block::cache::{CachedDisk, Policy};
-use crate::fs::tests::threads::{Crew, run_shuffled};
+use crate::fs::tests::threads::{Crew, run, run_shuffled};
 
 /// Sectors of the volume, which is more than the cache holds.
 const SECTORS: u64 = 1605;
@@ -228,6 +228,41 @@ fn of_several_threads_none_reads_half_a_write_or_an_old_one_and_none_loses_what_
             move || drop(disk)
         });
     }
+}
+
+/// Writes that wait for others to be done with their blocks count when they go on, not when they came: together they would
+/// fill the cache.
+#[test]
+fn threads_that_wait_for_the_same_blocks_keep_to_the_bound_of_what_is_dirty() {
+    run(|crew: &Crew| {
+        let model = Model::new(SECTORS);
+        model.lock().behaviour.delay = 4;
+        let site = Site::new(crew, model);
+        let disk = site.cache();
+        // Past the cache, all 200 blocks; and then, behind that, 12 times 15 of them.
+        let whole = disk.clone();
+        site.spawn(crew, move || assert_eq!(whole.write(0, &vec![1; 1600 * SECTOR]), Ok(())));
+        for thread in 0..12 {
+            let disk = disk.clone();
+            site.spawn(crew, move || assert_eq!(disk.write(thread * 120, &[2; 120 * SECTOR]), Ok(())));
+        }
+        site.serve(crew);
+        move || drop(disk)
+    });
+}
+
+#[test]
+fn threads_that_wait_for_parts_of_blocks_keep_to_the_bound_of_what_is_dirty() {
+    run_shuffled(3, |crew: &Crew| {
+        let site = Site::new(crew, Model::new(SECTORS));
+        let disk = site.cache();
+        for thread in 0..150 {
+            let disk = disk.clone();
+            site.spawn(crew, move || assert_eq!(disk.write(thread * 8 + 5, &[3; SECTOR]), Ok(())));
+        }
+        site.serve(crew);
+        move || drop(disk)
+    });
 }
 
 #[test]

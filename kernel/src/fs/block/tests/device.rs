@@ -34,6 +34,8 @@ pub struct Behaviour {
     pub is_full: bool,
     /// Whether the device tells of changes by interrupt.
     pub tells: bool,
+    /// After how many more writes and flushes the power fails: then nothing is done any more.
+    pub until_cut: Option<usize>,
 }
 
 /// What the device was asked, in the order in which it was shown.
@@ -51,6 +53,8 @@ pub struct Inner {
     pub asked: Vec<Asked>,
     pub notifications: usize,
     pub resets: usize,
+    /// Writes and flushes that were done.
+    pub changes: usize,
     pub most_in_flight: usize,
     /// How large the disk is, which the driver may not know yet.
     pub capacity: u64,
@@ -100,6 +104,7 @@ impl Model {
             asked: Vec::new(),
             notifications: 0,
             resets: 0,
+            changes: 0,
             most_in_flight: 0,
             capacity: sectors,
             medium: (0..sectors).map(|sector| [sector as u8; SECTOR]).collect(),
@@ -163,7 +168,13 @@ impl Inner {
         let (sector, is_write) = match request.operation {
             BlockOperation::Read { sector } => (sector, false),
             BlockOperation::Write { sector } => (sector, true),
-            BlockOperation::Flush if bytes == 0 => return Ok(()),
+            BlockOperation::Flush if bytes == 0 && self.disk.has_cache => return Ok(()),
+            BlockOperation::Discard { sector, sectors } => {
+                return self.check_command(sector, sectors, self.limits.discard_sectors);
+            }
+            BlockOperation::WriteZeroes { sector, sectors, .. } => {
+                return self.check_command(sector, sectors, self.limits.write_zeroes_sectors);
+            }
             _ => return Err(Refusal::Invalid),
         };
         let longest = request.data.as_slice().iter().map(|buffer| buffer.len()).max().unwrap_or(0);
@@ -180,12 +191,33 @@ impl Inner {
         if is_good { Ok(()) } else { Err(Refusal::Invalid) }
     }
 
+    fn check_command(&self, sector: u64, sectors: u32, most: u32) -> Result<(), Refusal> {
+        let is_there = sector.checked_add(u64::from(sectors)).is_some_and(|end| end <= self.disk.sectors);
+        let is_good = is_there && (1..=most).contains(&sectors) && !self.disk.is_read_only;
+        if is_good { Ok(()) } else { Err(Refusal::Invalid) }
+    }
+
     fn serve(&mut self, request: &mut BlockRequest) -> Result<(), BlockError> {
         let bytes = request.data.len();
+        let is_change = !matches!(request.operation, BlockOperation::Read { .. });
+        match &mut self.behaviour.until_cut {
+            Some(0) => return Err(BlockError::Failed),
+            Some(left) if is_change => *left -= 1,
+            _ => {}
+        }
+        self.changes += usize::from(is_change);
         match request.operation {
             BlockOperation::Flush if self.behaviour.flush_fails => return Err(BlockError::Failed),
             BlockOperation::Flush => {
                 self.settle();
+                return Ok(());
+            }
+            BlockOperation::Discard { .. } => return Ok(()),
+            BlockOperation::WriteZeroes { sector, sectors, .. } => {
+                for sector in sector..sector + u64::from(sectors) {
+                    self.latest.insert(sector, self.unstable.len());
+                    self.unstable.push((sector, [0; SECTOR]));
+                }
                 return Ok(());
             }
             BlockOperation::Read { sector } | BlockOperation::Write { sector } => {
