@@ -59,7 +59,7 @@ use crate::time::Instant;
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
 /// It is not less than [`LEAST_PAUSE`]; messages of other cores are looked for meanwhile.
-const RARER: u32 = 4;
+const RARER: u64 = 4;
 /// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
 /// them.
 const PAUSES: u32 = 4;
@@ -242,11 +242,11 @@ impl Core {
             }
             let now = Instant::now();
             let Wait { since, expected } = *wait.get_or_insert_with(|| Wait { since: now, expected: self.expected() });
-            let idle = now.saturating_duration_since(since);
-            if idle >= self.patience.length(expected) {
+            let idle_nanoseconds = nanoseconds_between(since, now);
+            if idle_nanoseconds >= self.patience.nanoseconds(expected) {
                 return wait;
             }
-            Self::pause(now, (idle / RARER).max(LEAST_PAUSE));
+            Self::pause(now, (idle_nanoseconds / RARER).max(LEAST_PAUSE));
         }
     }
 
@@ -257,9 +257,9 @@ impl Core {
     }
 
     /// Lets time pass between two looks, unless another core sends something.
-    fn pause(from: Instant, length: Duration) {
+    fn pause(from: Instant, nanoseconds: u64) {
         let port = Port::own();
-        while Instant::now().saturating_duration_since(from) < length {
+        while nanoseconds_between(from, Instant::now()) < nanoseconds {
             for _ in 0..LOOKS {
                 (0..PAUSES).for_each(|_| core::hint::spin_loop());
                 if !port.inbox.is_empty() {
@@ -290,7 +290,7 @@ impl Core {
             interrupt::halt();
             tlb::wake_up(sleep);
             if let Some(Wait { since, expected }) = wait {
-                self.patience.learn(expected, Instant::now().saturating_duration_since(since));
+                self.patience.learn(expected, nanoseconds_between(since, Instant::now()));
             }
             port.be_hopeful();
             watchdog::wake_up();
@@ -350,6 +350,12 @@ impl Core {
         }
         progress
     }
+}
+
+/// How long `later` is after `earlier`; zero if it is not. As a number, because the loop asks for it all the time.
+#[inline]
+fn nanoseconds_between(earlier: Instant, later: Instant) -> u64 {
+    later.as_nanos().saturating_sub(earlier.as_nanos())
 }
 
 /// The loop of the calling core, for ever.
