@@ -40,7 +40,7 @@ use core::time::Duration;
 use toro_sync::Node;
 
 use super::local::Locals;
-use super::patience::{Expected, LEAST_PAUSE, Patience};
+use super::patience::{Expected, LEAST_PAUSE, MOST_PAUSE, Patience};
 use super::poll::{Armed, Poller, Progress};
 use super::port::{self, Port};
 use super::record::{State, ThreadRecord};
@@ -58,7 +58,7 @@ use crate::time::Instant;
 /// Between two looks passes this part of the time for which there has been nothing to do. So looks become rarer, which saves
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
-/// It is not less than [`LEAST_PAUSE`]; messages of other cores are looked for meanwhile.
+/// It is [`LEAST_PAUSE`] to [`MOST_PAUSE`]; messages of other cores are looked for meanwhile.
 const RARER: u64 = 4;
 /// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
 /// them.
@@ -246,7 +246,7 @@ impl Core {
             if idle_nanoseconds >= self.patience.nanoseconds(expected) {
                 return wait;
             }
-            Self::pause(now, (idle_nanoseconds / RARER).max(LEAST_PAUSE));
+            Self::pause(now, (idle_nanoseconds / RARER).clamp(LEAST_PAUSE, MOST_PAUSE));
         }
     }
 

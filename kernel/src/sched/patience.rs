@@ -33,6 +33,8 @@ const AT_RANDOM: u64 = 50_000;
 const FOR_ANSWER: u64 = 200_000;
 /// The shortest time between two looks, and the least patience that is any: no device answers that fast.
 pub const LEAST_PAUSE: u64 = 800;
+/// The longest, which is about what an interrupt costs: who polls for an answer is not to get it later than who sleeps.
+pub const MOST_PAUSE: u64 = 12_500;
 
 /// What a core waits for that has nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
