@@ -9,6 +9,7 @@
 //! | `thread.rs`, `scope.rs`, `local.rs`, `result.rs` | the public `toro::thread` API |
 //! | `wait.rs` | waiting, on one core or for another |
 //! | `poll.rs` | `Poller` |
+//! | `patience.rs` | how long a core polls before it halts |
 //! | `timer.rs` | the timer queue |
 //! | `watchdog.rs` | who does not let go of a core |
 //!
@@ -21,6 +22,8 @@ pub(crate) mod core;
 pub mod cores;
 #[cfg(target_os = "none")]
 mod local;
+#[cfg(any(target_os = "none", test))]
+mod patience;
 #[cfg(target_os = "none")]
 mod poll;
 #[cfg(target_os = "none")]

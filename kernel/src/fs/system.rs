@@ -183,6 +183,10 @@ impl Poller for Requests {
     fn deadline(&self) -> Option<time::Instant> {
         self.connection()?.next_poll().map(Into::into)
     }
+
+    fn awaits_answer(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|connection| connection.awaits_answer())
+    }
 }
 
 /// What is kept for a while and let go of then.

@@ -15,10 +15,9 @@
 //!
 //! # How long it polls
 //!
-//! Until [`POLL_TIME`] has passed where that pays, which each sleep tells. One from which something woke the core before
-//! polling would have ended anyway was superfluous, and the core polls twice as long the next time. After one that lasted
-//! longer, all polling before it was in vain, and the core polls half as long. So a server whose clients take their time
-//! sleeps at once, and one that is busy does not sleep.
+//! As long as its [`patience`](super::patience) lasts, which each sleep changes. There is one for waits in which a poller awaits
+//! an answer of its device, and a shorter one for all others. Which it is, the pollers are asked once, when a wait begins:
+//! whatever changes that is something that happened, and so the beginning of another wait.
 //!
 //! # Who may end a wait
 //!
@@ -41,6 +40,7 @@ use core::time::Duration;
 use toro_sync::Node;
 
 use super::local::Locals;
+use super::patience::{Expected, LEAST_PAUSE, MOST_PAUSE, Patience};
 use super::poll::{Armed, Poller, Progress};
 use super::port::{self, Port};
 use super::record::{State, ThreadRecord};
@@ -55,15 +55,11 @@ use crate::core_local;
 use crate::mm::{heap, stack, tlb};
 use crate::time::Instant;
 
-/// How long the loop polls on, at most, before it goes to sleep. An interrupt and the way back from a halt cost a virtual machine
-/// several microseconds, more than most packets of a busy connection take to follow each other.
-const POLL_TIME: Duration = Duration::from_micros(50);
 /// Between two looks passes this part of the time for which there has been nothing to do. So looks become rarer, which saves
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
-const RARER: u32 = 4;
-/// But not less than this: no device answers that fast, and messages of other cores are looked for meanwhile.
-const LEAST_PAUSE: Duration = Duration::from_nanos(800);
+/// It is [`LEAST_PAUSE`] to [`MOST_PAUSE`]; messages of other cores are looked for meanwhile.
+const RARER: u64 = 4;
 /// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
 /// them.
 const PAUSES: u32 = 4;
@@ -88,8 +84,15 @@ pub struct Core {
     new_pollers: RefCell<Vec<Box<dyn Poller>>>,
     /// Threads made here so far.
     spawned: Cell<u64>,
-    /// How long the loop polls on at present: not at all, or [`LEAST_PAUSE`] to [`POLL_TIME`].
-    patience: Cell<Duration>,
+    /// How long the loop polls on.
+    patience: Patience,
+}
+
+/// A time in which there is nothing to do.
+#[derive(Clone, Copy)]
+struct Wait {
+    since: Instant,
+    expected: Expected,
 }
 
 impl Core {
@@ -102,7 +105,7 @@ impl Core {
             pollers: RefCell::new(Vec::new()),
             new_pollers: RefCell::new(Vec::new()),
             spawned: Cell::new(0),
-            patience: Cell::new(POLL_TIME),
+            patience: Patience::new(),
         }
     }
 
@@ -211,45 +214,52 @@ impl Core {
         watchdog::start();
         interrupt::admit_urgent();
         loop {
-            let idle_since = self.work();
-            self.sleep(idle_since);
+            let wait = self.work();
+            self.sleep(wait);
         }
     }
 
-    /// Runs threads and pollers until there has been nothing to do for so long that polling on is not worth it; since when
-    /// that was so, if there is anything to poll.
-    fn work(&self) -> Option<Instant> {
-        let mut idle_since = None;
+    /// Runs threads and pollers until there has been nothing to do for so long that polling on is not worth it; what that wait
+    /// was, if there is anything to poll.
+    fn work(&self) -> Option<Wait> {
+        let mut wait = None;
         loop {
             tlb::pass();
             heap::collect();
             self.empty_inbox();
             let has_run = self.run_ready();
             if self.poll() || !self.ready.is_empty() {
-                idle_since = None;
+                wait = None;
                 continue;
             }
             if has_run {
                 // What the threads have left to do, the pollers have just looked for.
-                idle_since = None;
+                wait = None;
             }
             stack::reclaim();
             if self.pollers.borrow().is_empty() && smp::count() == 1 {
                 return None;
             }
             let now = Instant::now();
-            let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
-            if idle >= self.patience.get() {
-                return idle_since;
+            let Wait { since, expected } = *wait.get_or_insert_with(|| Wait { since: now, expected: self.expected() });
+            let idle_nanoseconds = nanoseconds_between(since, now);
+            if idle_nanoseconds >= self.patience.nanoseconds(expected) {
+                return wait;
             }
-            Self::pause(now, (idle / RARER).max(LEAST_PAUSE));
+            Self::pause(now, (idle_nanoseconds / RARER).clamp(LEAST_PAUSE, MOST_PAUSE));
         }
     }
 
+    /// What there is to wait for, now that there is nothing to do.
+    fn expected(&self) -> Expected {
+        let is_owed = self.pollers.borrow().iter().any(|poller| poller.awaits_answer());
+        if is_owed { Expected::Answer } else { Expected::Anything }
+    }
+
     /// Lets time pass between two looks, unless another core sends something.
-    fn pause(from: Instant, length: Duration) {
+    fn pause(from: Instant, nanoseconds: u64) {
         let port = Port::own();
-        while Instant::now().saturating_duration_since(from) < length {
+        while nanoseconds_between(from, Instant::now()) < nanoseconds {
             for _ in 0..LOOKS {
                 (0..PAUSES).for_each(|_| core::hint::spin_loop());
                 if !port.inbox.is_empty() {
@@ -268,20 +278,8 @@ impl Core {
         }
     }
 
-    /// Learns from a sleep, at its end, how long to poll: there had been nothing to do since `idle_since`.
-    fn learn(&self, idle_since: Option<Instant>) {
-        let Some(idle_since) = idle_since else { return };
-        let is_short = Instant::now().saturating_duration_since(idle_since) <= POLL_TIME;
-        let patience = self.patience.get();
-        self.patience.set(match (is_short, patience / 2) {
-            (true, _) => (patience * 2).clamp(LEAST_PAUSE, POLL_TIME),
-            (false, half) if half < LEAST_PAUSE => Duration::ZERO,
-            (false, half) => half,
-        });
-    }
-
     /// Halts until something happens, unless something has.
-    fn sleep(&self, idle_since: Option<Instant>) {
+    fn sleep(&self, wait: Option<Wait>) {
         let port = Port::own();
         interrupt::admit_none();
         port.doorbell.lie_down();
@@ -291,7 +289,9 @@ impl Core {
             let sleep = tlb::fall_asleep();
             interrupt::halt();
             tlb::wake_up(sleep);
-            self.learn(idle_since);
+            if let Some(Wait { since, expected }) = wait {
+                self.patience.learn(expected, nanoseconds_between(since, Instant::now()));
+            }
             port.be_hopeful();
             watchdog::wake_up();
         }
@@ -350,6 +350,12 @@ impl Core {
         }
         progress
     }
+}
+
+/// How long `later` is after `earlier`; zero if it is not. As a number, because the loop asks for it all the time.
+#[inline]
+fn nanoseconds_between(earlier: Instant, later: Instant) -> u64 {
+    later.as_nanos().saturating_sub(earlier.as_nanos())
 }
 
 /// The loop of the calling core, for ever.

@@ -33,6 +33,12 @@ pub trait Poller {
     fn arm(&mut self) -> Armed;
     /// When `poll` must be called even without an interrupt.
     fn deadline(&self) -> Option<Instant>;
+    /// Whether its device has been asked for something and has not answered yet, so that it pays to look for the answer a little
+    /// longer than for what may come at any time. What a device says of its own accord, such as a packet, is no answer. Asked
+    /// after a `poll` that found nothing to do.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
 }
 
 /// Adds a poller to the calling core's loop, for good.

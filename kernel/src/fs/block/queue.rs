@@ -308,6 +308,11 @@ impl Queue {
         own.into_iter().chain(self.device.borrow().deadline()).min()
     }
 
+    /// Whether the device has something to answer.
+    pub fn awaits_answer(&self) -> bool {
+        self.state.borrow().in_flight > 0
+    }
+
     /// Whether anything is under way.
     pub fn is_busy(&self) -> bool {
         self.state.borrow().unfinished > 0

@@ -272,6 +272,10 @@ impl Poller for Requests {
     fn deadline(&self) -> Option<Instant> {
         self.0.deadline().map(Into::into)
     }
+
+    fn awaits_answer(&self) -> bool {
+        self.0.awaits_answer()
+    }
 }
 
 /// Takes errands in.

@@ -134,6 +134,8 @@ pub struct Connection {
     room: Rc<dyn Event>,
     patience: Duration,
     in_flight: Cell<usize>,
+    /// Those among them to which there is a ticket.
+    wanted: Cell<usize>,
     /// How many references may travel in one message.
     forget_batch: Cell<usize>,
     /// How long references that are returned are put off.
@@ -173,6 +175,7 @@ impl Connection {
             room,
             patience,
             in_flight: Cell::new(0),
+            wanted: Cell::new(0),
             forget_batch: Cell::new(1),
             forget_delay: Cell::new(Duration::ZERO),
             session: OnceCell::new(),
@@ -224,6 +227,11 @@ impl Connection {
         self.state.borrow().closed.is_some()
     }
 
+    /// Whether the server has something to answer that somebody wants to know.
+    pub fn awaits_answer(&self) -> bool {
+        self.wanted.get() > 0
+    }
+
     /// Whether there is still something to send or to come back.
     pub fn is_busy(&self) -> bool {
         let state = self.state.borrow();
@@ -261,6 +269,7 @@ impl Connection {
                 }
             }
             self.in_flight.set(0);
+            self.wanted.set(0);
         }
         // Outside of the borrow: what was kept alive may have something to say when it goes.
         drop((dropped, releases));

@@ -18,6 +18,25 @@ fn what_several_threads_submit_is_shown_to_the_device_at_once() {
 }
 
 #[test]
+fn an_answer_is_awaited_while_the_device_has_a_request() {
+    let machine = Machine::with_sectors(100);
+    assert!(!machine.queue.awaits_answer(), "nothing was asked");
+    machine.model.lock().behaviour.delay = 3;
+    let ticket = machine.read(0, 1);
+    assert_eq!(machine.pump.turn(), Work::Done);
+    assert_eq!(machine.pump.turn(), Work::None);
+    assert!(machine.queue.awaits_answer());
+    ticket.wait();
+    assert!(!machine.queue.awaits_answer(), "it was answered");
+    machine.model.lock().behaviour.is_hanging = true;
+    let ticket = machine.read(0, 1);
+    machine.pump.turn();
+    machine.model.lock().behaviour.is_beyond_reset = true;
+    assert!(ticket.wait().result.is_err());
+    assert!(!machine.queue.awaits_answer(), "a dead device does not answer");
+}
+
+#[test]
 fn a_full_batch_does_not_wait_for_the_loop() {
     let machine = Machine::with_sectors(1000);
     let tickets: Vec<_> = (0..40).map(|index| machine.read(index * 20, 1)).collect();

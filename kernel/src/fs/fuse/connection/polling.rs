@@ -97,6 +97,7 @@ impl Connection {
         let answer = Answer { unique, buffers };
         match waiter {
             Waiter::Present => {
+                self.wanted.set(self.wanted.get().saturating_sub(1));
                 slot.phase = Phase::Done { answer, late, keep };
                 let event = Rc::clone(&slot.event);
                 drop(state);

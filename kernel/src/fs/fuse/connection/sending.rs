@@ -199,6 +199,7 @@ impl Connection {
 
     fn ticket(self: &Rc<Self>, id: RequestId, unique: Unique, late: Late, keep: Keep) -> Ticket {
         let slot = self.enter(id, Phase::InFlight { unique, late, keep, waiter: Waiter::Present });
+        self.wanted.set(self.wanted.get() + 1);
         Ticket { connection: Rc::clone(self), slot, waits: true }
     }
 

@@ -114,6 +114,8 @@ impl Drop for Ticket {
         match core::mem::replace(&mut slot.phase, Phase::Free) {
             Phase::InFlight { unique, late, keep, .. } => {
                 slot.phase = Phase::InFlight { unique, late, keep, waiter: Waiter::Gone };
+                let wanted = &self.connection.wanted;
+                wanted.set(wanted.get().saturating_sub(1));
             }
             Phase::Done { answer, late, keep } => {
                 state.free.push(self.slot);

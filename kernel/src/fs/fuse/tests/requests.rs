@@ -69,6 +69,33 @@ fn what_is_submitted_together_is_published_once() {
 }
 
 #[test]
+fn an_answer_is_awaited_while_somebody_wants_it() {
+    let mount = mount(|_| {});
+    let connection = &mount.client.connection;
+    let ask = || connection.submit(&ROOT_ATTRIBUTES, None, Late::Nothing, None).map_err(drop).expect("there is room");
+    assert!(!connection.awaits_answer(), "nothing was asked");
+    swallow(&mount, Opcode::GetAttr);
+    let (first, second) = (ask(), ask());
+    assert_eq!(mount.pump.turn(), Work::Done);
+    assert_eq!(mount.pump.turn(), Work::None);
+    drop(first);
+    assert!(connection.awaits_answer(), "one of two is wanted");
+    drop(second);
+    assert_eq!((connection.awaits_answer(), connection.in_flight()), (false, 2));
+    answer_all(&mount);
+    let third = ask();
+    assert!(connection.awaits_answer());
+    assert!(third.wait().is_ok());
+    assert!(!connection.awaits_answer(), "it was answered");
+    swallow(&mount, Opcode::GetAttr);
+    let lost = ask();
+    connection.close(Errno::EIO);
+    assert!(!connection.awaits_answer(), "a lost device does not answer");
+    assert_eq!(lost.wait().map(drop), Err(Errno::EIO));
+    assert!(!connection.awaits_answer());
+}
+
+#[test]
 fn answers_in_any_order_find_their_waiters() {
     for order in [Order::LastFirst, Order::Any(1), Order::Any(7)] {
         let mount = mount(|_| {});
