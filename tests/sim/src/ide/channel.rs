@@ -161,6 +161,10 @@ pub struct Channel {
     pub(super) lingering: u32,
     /// Whether nothing holds the bus's lines where no drive is.
     pub is_floating: bool,
+    /// Whether the controller makes two transfers of 32 bits at the data port.
+    pub is_wide: bool,
+    /// Accesses to the data port, of 16 and of 32 bits.
+    pub data_accesses: [u32; 2],
     /// How often it has interrupted the processor.
     pub interrupts: u32,
     /// Commands that drives have taken: which one, and the code.
@@ -207,6 +211,8 @@ impl Channel {
             looks: 0,
             lingering: 0,
             is_floating: false,
+            is_wide: true,
+            data_accesses: [0; 2],
             interrupts: 0,
             commands: Vec::new(),
             resets: 0,

@@ -56,7 +56,49 @@ impl Channel {
         }
     }
 
-    pub(super) fn read_data(&mut self) -> u16 {
+    /// An access of 16 bits to the data port.
+    pub(super) fn read_16(&mut self) -> u16 {
+        self.data_accesses[0] += 1;
+        self.read_data()
+    }
+
+    /// One of 32, which the controller makes two of.
+    pub(super) fn read_32(&mut self) -> u32 {
+        self.data_accesses[1] += 1;
+        if !self.takes_32_bits() {
+            return 0;
+        }
+        let [low, high] = [self.read_data(), self.read_data()].map(u32::from);
+        low | high << 16
+    }
+
+    /// As reads.
+    pub(super) fn write_16(&mut self, value: u16) {
+        self.data_accesses[0] += 1;
+        self.write_data(value);
+    }
+
+    pub(super) fn write_32(&mut self, value: u32) {
+        self.data_accesses[1] += 1;
+        if self.takes_32_bits() {
+            self.write_data(value as u16);
+            self.write_data((value >> 16) as u16);
+        }
+    }
+
+    /// Whether as many move now: not the last two bytes of a block.
+    fn takes_32_bits(&self) -> bool {
+        self.must(self.is_wide, "AT-33: 32 bits at a data port of 16");
+        let fits = match &self.work {
+            Work::Port(transfer) => transfer.end - transfer.at >= 4,
+            Work::Packet { packet, .. } => packet.len() <= 8,
+            _ => true,
+        };
+        self.must(fits, "AT-33: 32 bits where there are 16 left");
+        self.is_wide && fits
+    }
+
+    fn read_data(&mut self) -> u16 {
         if self.lies.gone {
             return u16::MAX;
         }
@@ -82,7 +124,7 @@ impl Channel {
         u16::from_le_bytes(pair)
     }
 
-    pub(super) fn write_data(&mut self, value: u16) {
+    fn write_data(&mut self, value: u16) {
         if let Work::Packet { packet, limit } = &mut self.work {
             packet.extend(value.to_le_bytes());
             if packet.len() == 12 {

@@ -116,7 +116,7 @@ fn at_26_setup_polls_with_interrupts_off() {
     assert!(rig.controller.channel(0).admits_interrupts());
     // Who is polled never interrupts.
     let (controller, memory, clock) = controller([(0, Drive::disk(64))]);
-    let options = Options { transfer: Transfer::Dma, interrupts: [Interrupts::Polled; 2] };
+    let options = Options { interrupts: [Interrupts::Polled; 2], ..options(Transfer::Dma) };
     let mut rig = Rig::with(controller, memory, clock, &options);
     rig.write(0, 1, &[3, 4]).expect("it works");
     rig.read(0, 1, &[7]).expect("it works");
