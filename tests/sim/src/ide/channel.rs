@@ -16,6 +16,9 @@ pub(super) const DRQ: u8 = 1 << 3;
 pub(super) const READY: u8 = 0x50;
 pub(super) const BSY: u8 = 1 << 7;
 
+/// Device fault.
+pub(super) const DF: u8 = 1 << 5;
+
 const ABRT: u8 = 1 << 2;
 const SECOND: u8 = 1 << 4;
 const LBA: u8 = 1 << 6;
@@ -49,6 +52,8 @@ pub struct Lies {
     pub early_interrupt: bool,
     /// The bus master reports an error, or does not stop.
     pub master_error: bool,
+    /// It reports one after it has been stopped, and not before.
+    pub late_master_error: bool,
     /// See above.
     pub active_stuck: bool,
     /// The bus master is still active when the drive is done.
@@ -63,6 +68,8 @@ pub struct Lies {
     pub packet_count: Option<u16>,
     /// Whether it says so only once.
     pub packet_count_once: bool,
+    /// The most bytes of a medium that it gives, and then says that this was all.
+    pub most_packet_bytes: Option<usize>,
     /// Why it interrupts, it says.
     pub reason: Option<u8>,
     /// Whether a reset ends the lies.
@@ -78,11 +85,13 @@ impl Lies {
             || self.extra_drq
             || self.gone
             || self.master_error
+            || self.late_master_error
             || self.active_stuck
             || self.stays_active
             || self.no_dma
             || self.early_interrupt
             || self.packet_count.is_some()
+            || self.most_packet_bytes.is_some()
             || self.reason.is_some()
     }
 }
@@ -175,7 +184,9 @@ pub struct Channel {
     pub status_reads: u32,
     /// See above.
     pub alternate_reads: u32,
-    /// Writes of the drive register that chose the other drive.
+    /// Writes of the drive register, and those that chose the other drive.
+    pub drive_writes: u32,
+    /// See above.
     pub selections: u32,
     /// The task file of the last command: current and previous registers.
     pub last: ([u8; 8], [u8; 8]),
@@ -218,6 +229,7 @@ impl Channel {
             resets: 0,
             status_reads: 0,
             alternate_reads: 0,
+            drive_writes: 0,
             selections: 0,
             last: Default::default(),
         }
@@ -362,6 +374,7 @@ impl Channel {
                 self.current[offset] = value;
             }
             6 => {
+                self.drive_writes += 1;
                 let drive = usize::from(value & SECOND != 0);
                 if drive != self.selected {
                     self.selections += 1;
@@ -391,6 +404,10 @@ impl Channel {
         self.intrq = false;
         if self.drives[self.selected].is_none() {
             return;
+        }
+        self.must(!self.is_started() || self.lies.any(), "AT-17, AT-18: the master runs while a command is written");
+        if let Some(direction) = dma_direction(code) {
+            self.must_be_prepared(direction);
         }
         self.commands.push((self.selected, code));
         self.last = (self.current, self.previous);
@@ -579,6 +596,15 @@ impl Channel {
     /// The description of the drive in a place, to be changed.
     pub fn words(&mut self, drive: usize) -> &mut identify::Words {
         &mut self.drives[drive].as_mut().expect("the test has connected it").words
+    }
+}
+
+/// Which way the data of a DMA command goes.
+fn dma_direction(code: u8) -> Option<Direction> {
+    match code {
+        0xc8 | 0x25 => Some(Direction::In),
+        0xca | 0x35 => Some(Direction::Out),
+        _ => None,
     }
 }
 

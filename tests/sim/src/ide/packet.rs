@@ -52,7 +52,11 @@ impl Channel {
                     return self.check((key, 0x11));
                 }
                 match drive.range(lba, blocks) {
-                    Some(range) => drive.contents[range].to_vec(),
+                    Some(range) => {
+                        let mut answer = drive.contents[range].to_vec();
+                        answer.truncate(self.lies.most_packet_bytes.unwrap_or(usize::MAX));
+                        answer
+                    }
                     None => return self.check(ILLEGAL),
                 }
             }

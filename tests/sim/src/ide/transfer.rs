@@ -1,6 +1,6 @@
 //! Data through the data port, and the ends of commands.
 
-use super::channel::{BSY, Channel, DRQ, Deferred, ERR, READY, Work};
+use super::channel::{BSY, Channel, DF, DRQ, Deferred, ERR, READY, Work};
 
 /// Which way data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +226,8 @@ impl Channel {
     pub(super) fn fail(&mut self, error: u8, lba: u64) {
         self.work = Work::None;
         self.rest = None;
-        self.status = READY | ERR;
+        let is_faulty = self.drive().is_some_and(|drive| drive.is_faulty);
+        self.status = READY | if is_faulty { DF } else { ERR };
         self.error = error;
         if !self.is_packet_device() {
             self.set_lba(self.lies.failed_lba.unwrap_or(lba));

@@ -62,6 +62,21 @@ fn at_22_spoilt_data_is_worth_a_reset_and_other_failures_are_not() {
 }
 
 #[test]
+fn at_13_at_18_at_22_fault_of_the_drive_itself_is_a_failure_too() {
+    for transfer in [Transfer::Dma, Transfer::Pio] {
+        let mut drive = stamped(Drive::disk(1000));
+        drive.is_faulty = true;
+        let failure = Failure { lba: 30, error: 0, times: u32::MAX, concerns: |_| true };
+        drive.failures.extend([failure, Failure { lba: 0, concerns: |code| code == 0xea, ..failure }]);
+        let mut rig = Rig::new(transfer, [(0, drive)]);
+        assert_eq!(rig.read(0, 20, &[40]), Err(BlockError::Failed), "{transfer:?}");
+        assert_eq!(rig.write(0, 20, &[40]), Err(BlockError::Failed), "{transfer:?}");
+        assert_eq!(rig.flush(0), Err(BlockError::Failed), "{transfer:?}");
+        rig.read(0, 31, &[40]).expect("the others are fine");
+    }
+}
+
+#[test]
 fn at_22_failed_sector_of_a_long_command_is_read_from_both_halves_of_the_registers() {
     let start = 0x1_2345_6780;
     let mut drive = stamped(Drive::far(start, 1000));
