@@ -70,7 +70,9 @@ pub struct Lies {
     pub packet_count_once: bool,
     /// The most bytes of a medium that it gives, and then says that this was all.
     pub most_packet_bytes: Option<usize>,
-    /// Why it interrupts, it says.
+    /// Why it interrupts, it says, when it waits for a packet.
+    pub packet_reason: Option<u8>,
+    /// The same when it has data.
     pub reason: Option<u8>,
     /// Whether a reset ends the lies.
     pub end_with_reset: bool,
@@ -92,6 +94,7 @@ impl Lies {
             || self.early_interrupt
             || self.packet_count.is_some()
             || self.most_packet_bytes.is_some()
+            || self.packet_reason.is_some()
             || self.reason.is_some()
     }
 }
@@ -389,7 +392,7 @@ impl Channel {
     }
 
     /// The next status reads still show something else.
-    fn settle(&mut self, stale: u8) {
+    pub(super) fn settle(&mut self, stale: u8) {
         (self.settling, self.stale) = (3, stale);
         self.settled = self.clock.peek().saturating_add(Duration::from_nanos(400));
     }

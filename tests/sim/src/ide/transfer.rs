@@ -163,7 +163,12 @@ impl Channel {
                 }
                 // Nothing interrupts after the last block.
                 self.work = Work::None;
-                self.status = if self.lies.extra_drq { READY | DRQ } else { READY };
+                self.status = READY;
+                if self.lies.extra_drq {
+                    // It is not seen at once.
+                    self.status |= DRQ;
+                    self.settle(READY);
+                }
                 self.lingering = if self.lingers { 60 } else { 0 };
             }
             (Direction::Out, true) => self.later(Deferred::Store),

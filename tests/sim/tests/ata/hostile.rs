@@ -221,6 +221,10 @@ fn hd_ata_6_packet_device_that_gives_too_little_or_says_what_makes_no_sense_has_
     for reason in [0, 1, 3] {
         assert!(answer(Lies { reason: Some(reason), ..Lies::default() }).is_err(), "{reason}");
     }
+    for packet_reason in [0, 2, 3] {
+        let lies = Lies { packet_reason: Some(packet_reason), ..Lies::default() };
+        assert!(answer(lies).is_err(), "no packet is wanted: {packet_reason}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::rig::{Rig, read, stamped, write};
 const UNC: u8 = 0x40;
 const IDNF: u8 = 0x10;
 const ICRC: u8 = 0x80;
+const AMNF: u8 = 0x01;
 const ABRT: u8 = 0x04;
 
 fn is_dma(code: u8) -> bool {
@@ -43,6 +44,7 @@ fn at_22_spoilt_data_is_worth_a_reset_and_other_failures_are_not() {
         (ABRT, BlockError::Failed),
         (UNC, BlockError::Medium { sector: Some(30) }),
         (IDNF, BlockError::Medium { sector: Some(30) }),
+        (AMNF, BlockError::Medium { sector: Some(30) }),
     ] {
         let mut rig = Rig::new(Transfer::Dma, [(0, failing(30, error, u32::MAX, |_| true))]);
         rig.commands(0);
@@ -130,6 +132,14 @@ fn at_22_drive_that_fails_with_the_bus_master_alone_is_spared_it() {
     rig.commands(0);
     rig.read(0, 500, &[1]).expect("it works");
     assert_eq!(rig.codes(), [0xc4]);
+    // A sector that is hard to read is not the master's fault, even if the port has more luck with it.
+    let mut rig = Rig::new(Transfer::Dma, [(0, failing(30, UNC, u32::MAX, is_dma))]);
+    for _ in 0..3 {
+        rig.read(0, 30, &[1]).expect("the port has it");
+    }
+    rig.commands(0);
+    rig.read(0, 500, &[1]).expect("it works");
+    assert_eq!(rig.codes(), [0xc8]);
 }
 
 #[test]
@@ -185,6 +195,7 @@ fn at_32_drive_that_is_not_there_any_more_ends_its_requests_at_once() {
         }
         assert!(rig.clock.peek().saturating_since(start) < Duration::from_secs(1));
         assert!((0..4).all(|unit| rig.device.disk(unit).is_none()));
+        assert_eq!(rig.controller.channel(0).resets, 0, "{transfer:?}: where nobody is there is nothing to reset");
         assert!(rig.device.reset(&mut |_| ()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use ata::Transfer;
 use toro_core::dma::Segments;
 use toro_core::driver::Refusal;
-use toro_core::driver::block::BlockDevice;
+use toro_core::driver::block::{BlockDevice, BlockRequest};
 use virtio_sim::ide::Drive;
 
 use crate::rig::{Rig, read, stamped, write};
@@ -89,6 +89,13 @@ fn at_28_nothing_is_asked_for_beyond_the_end_nor_nothing_at_all() {
     assert_eq!(rig.refused(0, write(0), Segments::None), Refusal::Invalid);
     let data = rig.buffers(&[0], 0);
     assert_eq!(rig.refused(0, read(0), data), Refusal::Invalid);
+    let most = rig.device.limits().segments;
+    for (buffers, is_taken) in [(most, true), (most + 1, false)] {
+        let mut far = Rig::new(Transfer::Dma, [(0, Drive::disk(600))]);
+        let data = far.buffers(&vec![1; buffers], 0);
+        let result = far.device.submit(BlockRequest { unit: 0, operation: write(0), data });
+        assert_eq!(result.is_ok(), is_taken, "{buffers} buffers");
+    }
     // Neither half blocks of a CD-ROM, nor writing one, nor drives that are not there.
     for (unit, operation, sectors) in [(2, read(0), 3), (2, read(2), 4), (2, write(0), 4)] {
         let data = rig.buffers(&[sectors], 0);
