@@ -73,12 +73,15 @@ fn where_all_queues_share_one_line_there_is_one_queue() {
 
 #[test]
 fn a_queue_that_cannot_be_made_leaves_those_before_it() {
+    let of_two = divide(2, &[32, 32], 2, 2);
+    assert_eq!(of_two.queues.as_ref().map(Vec::len), Ok(2));
     // More claimed than there are, or one of no use.
     for sizes in [&[32, 32][..], &[32, 32, 0, 32], &[32, 32, 2, 32]] {
         let several = divide(4, sizes, 4, 4);
         let mut queues = several.queues.expect("two are there");
         assert_eq!(queues.len(), 2);
         assert!(queues.iter_mut().all(|queue| queue.arm().is_ok()));
+        assert_eq!(several.memory.blocks(), of_two.memory.blocks(), "the first attempt has left nothing");
     }
     let several = divide(4, &[0, 32], 4, 4);
     assert_eq!(several.queues.map(|_| ()).expect_err("the first is missing"), AttachError::Queue { index: 0 });
