@@ -30,7 +30,7 @@
 //! machine until somebody lets it go on, and there is nobody here.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -259,7 +259,7 @@ pub fn check(options: &[DiskOption], place: Place) -> Result<Vec<Disk>, Failure>
             *other == identity && (*access == Access::ReadWrite || option.access == Access::ReadWrite)
         };
         if seen.iter().any(clashes) {
-            return Err(trouble("it is used twice, which works only if both are `ro`".to_owned()));
+            return Err(trouble("it is used twice: leave one of them out, or say `ro` for both".to_owned()));
         }
         seen.push((identity, option.access));
         disks.push(disk);
@@ -295,16 +295,25 @@ fn check_interface(option: &DiskOption, place: Place, reader: FirstDisk) -> Resu
 /// Looks at the image; gives what tells its file from others, and the disk.
 fn check_image(option: &DiskOption, place: Place) -> Result<((u64, u64), Disk), String> {
     let said = |error: std::io::Error| error.to_string();
-    let image = option.image.canonicalize().map_err(said)?;
-    if !image.metadata().map_err(said)?.is_file() {
-        return Err("it is not a file".to_owned());
+    let image = option.image.canonicalize().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("it is not there: `truncate -s 64M {:?}` makes an empty one", option.image),
+        _ => error.to_string(),
+    })?;
+    let kind = image.metadata().map_err(said)?;
+    if kind.is_dir() {
+        return Err("it is a directory: --share gives one to the guest".to_owned());
+    }
+    if !kind.is_file() {
+        return Err("it is not a regular file: copy what is in it to one".to_owned());
     }
     let may_write = option.access == Access::ReadWrite;
     let mut file = OpenOptions::new().read(true).open(&image).map_err(|error| format!("it cannot be read: {error}"))?;
     if may_write {
-        let hint = if option.interface == DiskInterface::Ata { "" } else { "; `ro` would do without" };
+        // An ATA disk cannot be `ro`.
+        let next =
+            if option.interface == DiskInterface::Ata { "use a copy that can be, or if=virtio,ro" } else { "say `ro`" };
         let opened = OpenOptions::new().write(true).open(&image);
-        opened.map_err(|error| format!("it cannot be written: {error}{hint}"))?;
+        opened.map_err(|error| format!("it cannot be written ({error}): {next}"))?;
     }
     let metadata = file.metadata().map_err(said)?;
     let length = metadata.len();
@@ -320,7 +329,10 @@ fn check_image(option: &DiskOption, place: Place) -> Result<((u64, u64), Disk), 
         }
     };
     if format == Format::Raw && (length == 0 || !length.is_multiple_of(SECTOR)) {
-        return Err(format!("it has {length} bytes, and a raw disk has a multiple of {SECTOR}"));
+        let size = if length == 0 { "64M".to_owned() } else { format!("%{SECTOR}") };
+        return Err(format!(
+            "it has {length} bytes, and a raw disk has a multiple of {SECTOR}: `truncate -s {size} {image:?}` makes it one"
+        ));
     }
     let queues = option.queues.unwrap_or(match place.machine {
         // There is one interrupt line for all of a device's queues.

@@ -21,7 +21,7 @@ use crate::attempt::{Attempt, Interrupted};
 use crate::drive::{Drive, Transfer};
 use crate::engine::{Engine, Interrupts, Progress};
 use crate::queue::Queue;
-use crate::registers::{ChannelRegisters, Ports, Stopped};
+use crate::registers::{ChannelRegisters, DataWidth, Ports, Stopped};
 use crate::setup::{Expected, Setup};
 
 /// Room for what a drive says about itself.
@@ -71,6 +71,7 @@ pub(crate) enum News {
 /// What a platform has for both channels.
 pub(crate) struct Platform {
     pub(crate) transfer: Transfer,
+    pub(crate) data_width: DataWidth,
     pub(crate) memory: Dma,
     pub(crate) clock: &'static dyn Clock,
 }
@@ -83,9 +84,9 @@ impl<R: Registers> Channel<R> {
         number: usize,
         platform: &Platform,
     ) -> Self {
-        let Platform { transfer, memory, clock } = *platform;
+        let Platform { transfer, data_width, memory, clock } = *platform;
         let mut channel = Self {
-            engine: Engine::new(Ports::new(registers, number), None),
+            engine: Engine::new(Ports::new(registers, data_width, number), None),
             drives: [None; 2],
             found: [None; 2],
             queue: Queue::new(),

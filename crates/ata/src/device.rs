@@ -13,7 +13,7 @@ use crate::channel::{Channel, News, Platform};
 use crate::drive::Transfer;
 use crate::engine::Interrupts;
 use crate::queue::DEPTH;
-use crate::registers::ChannelRegisters;
+use crate::registers::{ChannelRegisters, DataWidth};
 
 /// Units of a controller: two channels with two drives each.
 const UNITS: u8 = 4;
@@ -31,13 +31,15 @@ const RESET_PATIENCE: Duration = Duration::from_secs(40);
 pub struct Options {
     /// How data moves.
     pub transfer: Transfer,
+    /// How wide the controller's data ports are.
+    pub data_width: DataWidth,
     /// Whether the primary and the secondary channel interrupt.
     pub interrupts: [Interrupts; 2],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { transfer: Transfer::Dma, interrupts: [Interrupts::Polled; 2] }
+        Self { transfer: Transfer::Dma, data_width: DataWidth::Bits16, interrupts: [Interrupts::Polled; 2] }
     }
 }
 
@@ -59,7 +61,7 @@ impl<R: Registers> Ata<R> {
         clock: &'static dyn Clock,
         options: &Options,
     ) -> Self {
-        let platform = Platform { transfer: options.transfer, memory, clock };
+        let platform = Platform { transfer: options.transfer, data_width: options.data_width, memory, clock };
         let mut number = 0;
         let channels = channels.map(|registers| {
             let interrupts = options.interrupts[number];

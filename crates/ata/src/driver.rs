@@ -18,7 +18,7 @@ use toro_core::pci::{self, Command};
 use crate::device::{Ata, Options};
 use crate::drive::Transfer;
 use crate::engine::Interrupts;
-use crate::registers::ChannelRegisters;
+use crate::registers::{ChannelRegisters, DataWidth};
 
 /// Class and sub-class of IDE controllers.
 const CLASS: u32 = 0x0101;
@@ -58,7 +58,8 @@ impl Driver for AtaDriver {
         let channels = [channel(primary, primary_control), channel(secondary, secondary_control)];
         let interrupts =
             NATIVE.map(|native| if interface & native != 0 { Interrupts::Polled } else { Interrupts::Line });
-        let ata = Ata::new(channels, memory, clock, &Options { transfer: self.0, interrupts });
+        let options = Options { transfer: self.0, data_width: DataWidth::Bits32, interrupts };
+        let ata = Ata::new(channels, memory, clock, &options);
         // A controller that nothing is connected to is normal.
         Ok(if ata.has_drives() { Attached::Block(Box::new(ata)) } else { Attached::Other })
     }

@@ -49,4 +49,4 @@ pub use drive::Transfer;
 #[cfg(feature = "alloc")]
 pub use driver::{DRIVER, PIO_DRIVER};
 pub use engine::Interrupts;
-pub use registers::ChannelRegisters;
+pub use registers::{ChannelRegisters, DataWidth};

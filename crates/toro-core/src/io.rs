@@ -80,6 +80,20 @@ pub trait Registers {
             self.write16(offset, u16::from_ne_bytes(*pair));
         }
     }
+
+    /// As [`read16s`](Self::read16s), four bytes at a time: the one to three that are left over stay as they are.
+    fn read32s(&self, offset: usize, bytes: &mut [u8]) {
+        for four in bytes.as_chunks_mut::<4>().0 {
+            *four = self.read32(offset).to_ne_bytes();
+        }
+    }
+
+    /// As [`write16s`](Self::write16s), four bytes at a time.
+    fn write32s(&self, offset: usize, bytes: &[u8]) {
+        for four in bytes.as_chunks::<4>().0 {
+            self.write32(offset, u32::from_ne_bytes(*four));
+        }
+    }
 }
 
 macro_rules! forward_registers {
@@ -103,6 +117,10 @@ macro_rules! forward_registers {
             fn read16s(&self, offset: usize, bytes: &mut [u8]) { (**self).read16s(offset, bytes) }
             #[inline]
             fn write16s(&self, offset: usize, bytes: &[u8]) { (**self).write16s(offset, bytes) }
+            #[inline]
+            fn read32s(&self, offset: usize, bytes: &mut [u8]) { (**self).read32s(offset, bytes) }
+            #[inline]
+            fn write32s(&self, offset: usize, bytes: &[u8]) { (**self).write32s(offset, bytes) }
         }
     )*};
 }
@@ -144,6 +162,8 @@ either_space! {
     fn write32(offset: usize, value: u32);
     fn read16s(offset: usize, bytes: &mut [u8]);
     fn write16s(offset: usize, bytes: &[u8]);
+    fn read32s(offset: usize, bytes: &mut [u8]);
+    fn write32s(offset: usize, bytes: &[u8]);
 }
 
 /// Whether an access of `width` bytes at `offset` is aligned and fits into `len` bytes.

@@ -245,8 +245,21 @@ mod tests {
     #[test]
     fn hd_cfg_4_a_capacity_can_be_counted_in_bytes() {
         let traits = read(&[0xff; 80], FeatureBits::EMPTY);
+        assert_eq!(traits.sectors, MOST_SECTORS);
         assert!(traits.sectors.checked_mul(512).is_some());
+        assert_eq!(read(&[1, 0, 0, 0x80, 2, 0, 0, 0], FeatureBits::EMPTY).sectors, 0x2_8000_0001, "both halves count");
         assert_eq!(read(&[0; 80], FeatureBits::EMPTY).sectors, 0);
+    }
+
+    #[test]
+    fn a_transfer_is_no_longer_than_its_length_can_be_counted() {
+        use toro_core::driver::block::BlockOperation;
+        let traits = read(&[0xff; 80], features::SEG_MAX);
+        let takes =
+            |lengths: &[usize]| traits.takes_transfer(BlockOperation::Read { sector: 0 }, 0, lengths.iter().copied());
+        assert!(takes(&[LARGEST_BUFFER; (LONGEST_TRANSFER / LARGEST_BUFFER as u64) as usize]));
+        assert!(!takes(&[LARGEST_BUFFER; (LONGEST_TRANSFER / LARGEST_BUFFER as u64) as usize + 1]));
+        assert!(takes(&[LARGEST_BUFFER]) && !takes(&[LARGEST_BUFFER + SECTOR]));
     }
 
     #[test]

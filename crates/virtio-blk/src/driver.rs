@@ -28,14 +28,16 @@ use virtio_queue_rt::{Running, Slot, Transport};
 use zerocopy::IntoBytes;
 
 use crate::config::{Cache, Traits};
+use crate::hold::Hold;
 use crate::in_flight::{InFlight, Remembered};
 use crate::request::{self, Order};
 use crate::setup::{Platform, Queue, Started, read_again, start};
 use crate::wire::{self, status};
-use crate::{features, hold::Hold};
 
+mod cache;
 mod commands;
 
+pub use cache::WriteCache;
 pub use commands::{Command, CommandCompletion, Finished};
 
 /// Choices that a platform makes once.
@@ -58,15 +60,6 @@ impl Default for Options {
         let segments = if cfg!(feature = "alloc") { 30 } else { 1 };
         Self { descriptors: 256, segments, segments_without_tables: 1 }
     }
-}
-
-/// How the disk shall treat writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteCache {
-    /// A completed write may be lost until a flush.
-    WriteBack,
-    /// A completed write is stable.
-    WriteThrough,
 }
 
 /// Bookkeeping of one request: where there is no allocator, the caller has an array of them.
@@ -147,28 +140,6 @@ impl<T: Transport, S: SlotStorage<Segments, InFlight>> VirtioBlk<T, S> {
             None => Err(DeviceFault::Gone.into()),
         }
     }
-
-    /// Switches the write cache on or off.
-    ///
-    /// Switched off, it holds what was written before until a flush, so [`Disk::has_cache`] stays true until one that
-    /// was submitted afterwards has completed.
-    ///
-    /// # Errors
-    ///
-    /// [`BlockError::Unsupported`] if the device has no switch, [`BlockError::Failed`] if it does not move, and
-    /// [`BlockError::Interrupted`] if the device is gone.
-    pub fn set_write_cache(&mut self, mode: WriteCache) -> Result<(), BlockError> {
-        let Some(Live { device, .. }) = &self.live else { return Err(BlockError::Interrupted) };
-        if !self.traits.features.contains(features::CONFIG_WCE) {
-            return Err(BlockError::Unsupported);
-        }
-        let byte = u8::from(mode == WriteCache::WriteBack);
-        device.write_config(|registers| registers.write8(wire::config::WRITEBACK, byte));
-        let (_, now) = read_again(device).map_err(|_| BlockError::Failed)?;
-        self.note_cache(now);
-        let is_done = (now == Cache::WriteBack) == (mode == WriteCache::WriteBack);
-        if is_done { Ok(()) } else { Err(BlockError::Failed) }
-    }
 }
 
 impl<T, S, D> VirtioBlk<T, S, D>
@@ -180,18 +151,6 @@ where
     pub(crate) fn assemble(device: D, queue: Queue<S>, traits: Traits, platform: Platform) -> Self {
         let live = Some(Live { device, queue });
         Self { live, traits, platform, switches: 0, is_changed: false, transport: PhantomData }
-    }
-
-    /// Takes note of what the cache is like now.
-    fn note_cache(&mut self, now: Cache) {
-        self.traits.cache = match (self.traits.cache, now) {
-            (Cache::WriteBack, Cache::None) => {
-                self.switches = self.switches.wrapping_add(1);
-                Cache::Draining
-            }
-            (Cache::Draining, Cache::None) => Cache::Draining,
-            (_, now) => now,
-        };
     }
 
     /// Reads again what may have changed, and notes whether it has.
@@ -243,14 +202,6 @@ where
             None => Err(Refusal::Faulted(DeviceFault::Gone)),
             Some(live) if live.queue.room() > 0 => Ok(()),
             Some(live) => Err(live.queue.fault().map_or(Refusal::Full, Refusal::Faulted)),
-        }
-    }
-
-    /// A flush has completed that was submitted after the cache was switched off.
-    #[cold]
-    fn settle(&mut self, switch: u32, result: Result<(), BlockError>) {
-        if result.is_ok() && switch == self.switches && self.traits.cache == Cache::Draining {
-            self.traits.cache = Cache::None;
         }
     }
 }
@@ -356,9 +307,7 @@ where
         };
         let (transport, storage) = quiesce(running, queue, self.platform.clock, unfinished)?;
         let Started { running, queue, traits } = start(transport, self.platform, storage.as_ref().len(), |_| storage)?;
-        let before = self.traits;
-        self.traits = traits;
-        self.is_changed |= before.disk() != traits.disk();
+        self.note_reset(traits);
         self.live = Some(Live { device: D::from(running), queue });
         Ok(())
     }

@@ -22,7 +22,8 @@
 //! # Order and durability
 //!
 //! Requests complete in any order, and nothing orders those in flight. What was written is stable after a flush that was
-//! submitted when the write had completed, or at once where the disk says that it has no cache.
+//! submitted when the write had completed, or at once where the disk says that it has no cache. Neither a switch of the cache
+//! nor a reset makes anything stable.
 //!
 //! # Ownership
 //!

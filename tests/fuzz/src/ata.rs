@@ -16,7 +16,7 @@
 
 use std::rc::Rc;
 
-use ata::{Ata, ChannelRegisters, Interrupts, Options, Transfer};
+use ata::{Ata, ChannelRegisters, DataWidth, Interrupts, Options, Transfer};
 use toro_core::dma::{DmaPool, Segments};
 use toro_core::driver::block::{BlockCompletion, BlockDevice, BlockOperation, BlockRequest, SECTOR, SERIAL_BYTES};
 use toro_core::driver::{Armed, RequestId};
@@ -78,6 +78,7 @@ impl Registers for LyingPort<'_> {
     }
 
     fn read32(&self, offset: usize) -> u32 {
+        self.liar.count();
         self.port.read32(offset)
     }
 
@@ -92,6 +93,7 @@ impl Registers for LyingPort<'_> {
     }
 
     fn write32(&self, offset: usize, value: u32) {
+        self.liar.count();
         self.port.write32(offset, value);
     }
 }
@@ -147,7 +149,8 @@ pub fn body(input: &[u8], memory: &'static SimMemory, clock: &'static Clock) -> 
     });
     let transfer = if mode & 1 != 0 { Transfer::Pio } else { Transfer::Dma };
     let interrupts = [if mode & 2 != 0 { Interrupts::Polled } else { Interrupts::Line }; 2];
-    let device = Ata::new(registers, memory, clock, &Options { transfer, interrupts });
+    let data_width = if mode & 8 != 0 { DataWidth::Bits32 } else { DataWidth::Bits16 };
+    let device = Ata::new(registers, memory, clock, &Options { transfer, data_width, interrupts });
     // A channel that lies too much then is left alone for good; one that had a drive is not.
     let is_used = [0, 2].map(|unit| device.disk(unit).is_some() || device.disk(unit + 1).is_some());
     let open = Vec::new();

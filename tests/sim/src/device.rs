@@ -57,6 +57,8 @@ pub struct Lies {
     pub stays_enabled: bool,
     /// The interrupt status never goes away.
     pub stuck_interrupt: bool,
+    /// Nothing that is written to the configuration is kept.
+    pub stuck_config: bool,
     /// Every register reads as all ones.
     pub gone: bool,
 }
@@ -414,6 +416,8 @@ impl Device {
     pub(crate) fn write_config(&self, offset: usize, width: usize, value: u32) {
         let mut state = self.state();
         assert!(state.writable_config.contains(&offset) && width == 1, "CFG: {width} bytes written at {offset:#x}");
-        state.config[offset] = value as u8;
+        if !state.lies.stuck_config {
+            state.config[offset] = value as u8;
+        }
     }
 }

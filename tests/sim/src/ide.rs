@@ -9,7 +9,8 @@
 //!
 //! The model follows ATA/ATAPI-7, and QEMU's PIIX3 where that is peculiar: what is written while a drive is busy is lost,
 //! registers are written for both drives at once, a second drive that is not there has a status of zero beside a first one
-//! that is, and the bus master's command and status know accesses of one byte only. What a driver must never do fails the
+//! that is, the bus master's command and status know accesses of one byte only, and 32 bits of the data port are nothing where a block has
+//! only 16 left. What a driver must never do fails the
 //! test, unless that has said that the driver may ([`Controller::be_lenient`]).
 //!
 //! A [`Pace::Slow`] controller is busy with everything until the test lets it go on, as a drive is: [`Controller::run`].
@@ -162,15 +163,16 @@ impl Registers for Port {
 
     fn read16(&self, offset: usize) -> u16 {
         match self.block {
-            Block::Command if offset == 0 => self.controller.channel(self.channel).read_data(),
-            _ => u16::MAX,
+            Block::Command if offset == 0 => self.controller.channel(self.channel).read_16(),
+            _ => panic!("AT-33: 16 bits from offset {offset} of {:?}", self.block),
         }
     }
 
     fn read32(&self, offset: usize) -> u32 {
         match self.block {
+            Block::Command if offset == 0 => self.controller.channel(self.channel).read_32(),
             Block::Master if offset % 8 == 4 && offset < 16 => self.controller.channel(offset / 8).table(),
-            _ => u32::MAX,
+            _ => panic!("AT-33: 32 bits from offset {offset} of {:?}", self.block),
         }
     }
 
@@ -189,11 +191,14 @@ impl Registers for Port {
 
     fn write16(&self, offset: usize, value: u16) {
         assert!(self.block == Block::Command && offset == 0, "AT-33: 16 bits to offset {offset} of {:?}", self.block);
-        self.controller.channel(self.channel).write_data(value);
+        self.controller.channel(self.channel).write_16(value);
     }
 
     fn write32(&self, offset: usize, value: u32) {
-        assert!(self.block == Block::Master && offset % 8 == 4, "32 bits to offset {offset} of {:?}", self.block);
-        self.controller.channel(offset / 8).set_table(value);
+        match self.block {
+            Block::Command if offset == 0 => self.controller.channel(self.channel).write_32(value),
+            Block::Master if offset % 8 == 4 && offset < 16 => self.controller.channel(offset / 8).set_table(value),
+            _ => panic!("AT-33: 32 bits to offset {offset} of {:?}", self.block),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 use super::*;
 
@@ -121,16 +122,23 @@ fn an_ide_controller_has_four_drives() {
 #[test]
 fn images_that_are_none_are_refused() {
     let directory = files(&[("empty", b""), ("odd", &[0; 513]), ("disk", &[0; 1024])]);
+    let _socket = UnixListener::bind(directory.path().join("socket")).unwrap();
     for (name, part) in [
-        ("none", "No such file"),
-        (".", "not a file"),
-        ("empty", "0 bytes"),
-        ("odd", "513 bytes"),
+        ("none", "it is not there: `truncate -s 64M"),
+        ("no/where", "it is not there"),
+        (".", "--share"),
+        ("socket", "not a regular file"),
+        ("empty", "0 bytes, and a raw disk has a multiple of 512: `truncate -s 64M"),
+        ("odd", "513 bytes, and a raw disk has a multiple of 512: `truncate -s %512"),
         ("odd,ro", "513 bytes"),
     ] {
         let message = check_one(&directory, name, MICROVM).unwrap_err();
         assert!(message.contains(part), "{name}: {message}");
     }
+    // As the message for an odd one says: its last sector is filled up.
+    let odd = File::options().write(true).open(directory.path().join("odd")).unwrap();
+    odd.set_len(1024).unwrap();
+    assert!(check_one(&directory, "odd", MICROVM).is_ok());
     let disk = check_one(&directory, "disk", MICROVM).unwrap();
     assert_eq!((disk.image.is_absolute(), disk.format), (true, Format::Raw));
 }
@@ -143,6 +151,7 @@ fn an_image_that_is_written_belongs_to_one_disk() {
     for words in [["disk", "disk"], ["disk", "link,ro"], ["same,ro", "disk"]] {
         assert!(check_all(&directory, &words, MICROVM).unwrap_err().contains("used twice"), "{words:?}");
     }
+    assert!(check_all(&directory, &["disk", "disk"], MICROVM).unwrap_err().contains("say `ro` for both"));
     assert!(check_all(&directory, &["disk", "other"], MICROVM).is_ok());
     assert!(check_all(&directory, &["disk,ro", "link,ro"], MICROVM).is_ok());
 }

@@ -51,6 +51,52 @@ macro_rules! port_access {
     };
 }
 
+// One instruction, for which a virtual machine leaves its guest once a page and not once a word.
+#[cfg(target_arch = "x86_64")]
+macro_rules! string_access {
+    ($read:ident, $write:ident, $width:ty, $suffix:tt) => {
+        fn $read(&self, offset: usize, bytes: &mut [u8]) {
+            const WIDTH: usize = size_of::<$width>();
+            let words = bytes.len() / WIDTH;
+            if !fits(offset, WIDTH, usize::from(self.len)) {
+                bytes[..WIDTH * words].fill(u8::MAX);
+                return;
+            }
+            let port = self.base.wrapping_add(offset as u16);
+            // SAFETY: the port is one of the block, which `new`'s caller vouched for; the instruction writes
+            // `WIDTH * words` bytes, which the slice has, upwards, as the direction flag is clear.
+            unsafe {
+                core::arch::asm!(
+                    concat!("rep ins", $suffix),
+                    in("dx") port,
+                    inout("rdi") bytes.as_mut_ptr() => _,
+                    inout("rcx") words => _,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }
+
+        fn $write(&self, offset: usize, bytes: &[u8]) {
+            const WIDTH: usize = size_of::<$width>();
+            if !fits(offset, WIDTH, usize::from(self.len)) {
+                return;
+            }
+            let (port, words) = (self.base.wrapping_add(offset as u16), bytes.len() / WIDTH);
+            // SAFETY: as for the read; the instruction reads `WIDTH * words` bytes, which the slice has. Not marked
+            // `nomem`, so writes to memory stay before it.
+            unsafe {
+                core::arch::asm!(
+                    concat!("rep outs", $suffix),
+                    in("dx") port,
+                    inout("rsi") bytes.as_ptr() => _,
+                    inout("rcx") words => _,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }
+    };
+}
+
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 impl Registers for PortIo {
     fn len(&self) -> usize {
@@ -60,46 +106,10 @@ impl Registers for PortIo {
     port_access!(read16, write16, u16, "ax");
     port_access!(read32, write32, u32, "eax");
 
-    // One instruction, for which a virtual machine leaves its guest once a page and not once a word.
     #[cfg(target_arch = "x86_64")]
-    fn read16s(&self, offset: usize, bytes: &mut [u8]) {
-        let words = bytes.len() / 2;
-        if !fits(offset, 2, usize::from(self.len)) {
-            bytes[..2 * words].fill(u8::MAX);
-            return;
-        }
-        let port = self.base.wrapping_add(offset as u16);
-        // SAFETY: the port is one of the block, which `new`'s caller vouched for; the instruction writes `2 * words` bytes,
-        // which the slice has, upwards, as the direction flag is clear.
-        unsafe {
-            core::arch::asm!(
-                "rep insw",
-                in("dx") port,
-                inout("rdi") bytes.as_mut_ptr() => _,
-                inout("rcx") words => _,
-                options(nostack, preserves_flags)
-            );
-        }
-    }
-
+    string_access!(read16s, write16s, u16, "w");
     #[cfg(target_arch = "x86_64")]
-    fn write16s(&self, offset: usize, bytes: &[u8]) {
-        if !fits(offset, 2, usize::from(self.len)) {
-            return;
-        }
-        let (port, words) = (self.base.wrapping_add(offset as u16), bytes.len() / 2);
-        // SAFETY: as for the read; the instruction reads `2 * words` bytes, which the slice has. Not marked `nomem`, so
-        // writes to memory stay before it.
-        unsafe {
-            core::arch::asm!(
-                "rep outsw",
-                in("dx") port,
-                inout("rsi") bytes.as_ptr() => _,
-                inout("rcx") words => _,
-                options(nostack, preserves_flags)
-            );
-        }
-    }
+    string_access!(read32s, write32s, u32, "d");
 }
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
@@ -138,6 +148,10 @@ mod tests {
         ports.read16s(7, &mut bytes);
         assert_eq!(bytes, [u8::MAX, u8::MAX, u8::MAX, u8::MAX, 0]);
         ports.write16s(8, &bytes);
+        let mut bytes = [0; 7];
+        ports.read32s(6, &mut bytes);
+        assert_eq!(bytes, [u8::MAX, u8::MAX, u8::MAX, u8::MAX, 0, 0, 0]);
+        ports.write32s(8, &bytes);
         assert!(Window::new(&ports, 4, 5).is_none());
         let window = Window::new(&ports, 4, 4).expect("inside");
         assert_eq!((window.len(), window.read32(4), window.read16(3)), (4, u32::MAX, u16::MAX));

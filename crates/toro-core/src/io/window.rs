@@ -41,6 +41,24 @@ macro_rules! accesses {
     )*};
 }
 
+macro_rules! string_accesses {
+    ($($read:ident, $write:ident, $width:ty;)*) => {$(
+        fn $read(&self, offset: usize, bytes: &mut [u8]) {
+            const WIDTH: usize = size_of::<$width>();
+            match self.has(offset, WIDTH) {
+                true => self.registers.$read(self.offset + offset, bytes),
+                false => bytes.as_chunks_mut::<WIDTH>().0.fill([u8::MAX; WIDTH]),
+            }
+        }
+
+        fn $write(&self, offset: usize, bytes: &[u8]) {
+            if self.has(offset, size_of::<$width>()) {
+                self.registers.$write(self.offset + offset, bytes);
+            }
+        }
+    )*};
+}
+
 impl<R: Registers> Registers for Window<R> {
     fn len(&self) -> usize {
         self.len
@@ -51,17 +69,9 @@ impl<R: Registers> Registers for Window<R> {
         read32, write32, u32;
     }
 
-    fn read16s(&self, offset: usize, bytes: &mut [u8]) {
-        match self.has(offset, 2) {
-            true => self.registers.read16s(self.offset + offset, bytes),
-            false => bytes.as_chunks_mut::<2>().0.fill([u8::MAX; 2]),
-        }
-    }
-
-    fn write16s(&self, offset: usize, bytes: &[u8]) {
-        if self.has(offset, 2) {
-            self.registers.write16s(self.offset + offset, bytes);
-        }
+    string_accesses! {
+        read16s, write16s, u16;
+        read32s, write32s, u32;
     }
 }
 
@@ -126,6 +136,17 @@ mod tests {
         window.write16s(2, &bytes);
         assert_eq!(registers.0.take(), None);
         window.write16s(0, &bytes);
+        assert_eq!(registers.0.take(), Some(4));
+        // Two bytes of it have no room for four.
+        let mut bytes = [1; 7];
+        window.read32s(0, &mut bytes);
+        assert_eq!(bytes, [u8::MAX, u8::MAX, u8::MAX, u8::MAX, 1, 1, 1]);
+        window.write32s(0, &bytes);
+        assert_eq!(registers.0.take(), None);
+        let window = Window::new(&registers, 4, 4).expect("inside");
+        window.read32s(0, &mut bytes);
+        assert_eq!((bytes, registers.0.take()), ([0, 0, 0, 0, 1, 1, 1], Some(4)));
+        window.write32s(0, &bytes);
         assert_eq!(registers.0.take(), Some(4));
     }
 }

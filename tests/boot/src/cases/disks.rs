@@ -53,11 +53,11 @@ pub const WAYS: [Way; 10] = [
     Way { words: "ata=pio", ..Way::new("ata_without_dma_on_pc", &["--machine", "pc"], ",if=ata") },
 ];
 
-/// Words of `--disk` for one disk of each kind that a machine has.
+/// Words of `--disk` for one disk of each kind that a machine has, and for all four drives of an IDE controller.
 const EVERY_INTERFACE: [(&str, &[&str]); 3] = [
     ("microvm", &["", ",ro"]),
     ("q35", &["", ",if=virtio-legacy,queues=1"]),
-    ("pc", &["", ",if=virtio-legacy", ",if=ata", ",if=ata", ",ro"]),
+    ("pc", &["", ",if=virtio-legacy", ",if=ata", ",if=ata", ",if=ata", ",if=ata", ",ro"]),
 ];
 
 /// The cases of this subject.
@@ -74,12 +74,11 @@ pub fn cases() -> Vec<Case> {
         }
     }
     cases.push(Case::new("disks::wrong_sectors_are_seen", wrong_sectors_are_seen));
-    for (name, machine, device) in [
-        ("virtio", "q35", "virtio-blk-pci,disable-legacy=on,request-merging=off,drive=disk"),
-        ("ata", "pc", "ide-hd,bus=ide.0,drive=disk"),
-    ] {
-        let name = format!("disks::failed_sectors_are_reported_and_no_others_by_{name}");
-        cases.push(Case::new(name, move |tool| failures_are_reported(tool, machine, device)));
+    for kind in FAILING_KINDS {
+        let name = format!("disks::failed_sectors_are_reported_and_no_others_by_{}", kind.name);
+        cases.push(Case::new(name, move |tool| failures_are_reported(tool, kind)));
+        let name = format!("disks::failed_flush_is_reported_by_{}", kind.name);
+        cases.push(Case::new(name, move |tool| failed_flush_is_reported(tool, kind)));
     }
     for (machine, interfaces) in EVERY_INTERFACE {
         let name = format!("disks::kernel_tests_pass_on_all_cores_of_{machine}");
@@ -161,8 +160,60 @@ const FAILING_BYTES: u64 = 8 << 20;
 /// The longest request of `block-check`.
 const LONGEST: u64 = 128;
 
+/// A disk that QEMU lets fail.
+#[derive(Clone, Copy)]
+struct FailingKind {
+    name: &'static str,
+    machine: &'static str,
+    device: &'static str,
+    words: &'static str,
+}
+
+/// One of each driver, and of each way in which ATA moves data.
+const FAILING_KINDS: [FailingKind; 3] = [
+    FailingKind {
+        name: "virtio",
+        machine: "q35",
+        device: "virtio-blk-pci,disable-legacy=on,request-merging=off,drive=disk",
+        words: "",
+    },
+    FailingKind { name: "ata", machine: "pc", device: "ide-hd,bus=ide.0,drive=disk", words: "" },
+    FailingKind { name: "ata_without_dma", machine: "pc", device: "ide-hd,bus=ide.0,drive=disk", words: "ata=pio" },
+];
+
+/// Runs `block-check` with `words` and an image of which QEMU lets fail what `rules` say, in the words of its `blkdebug`.
+fn block_check_failing(
+    tool: &Tool,
+    FailingKind { machine, device, words: more, .. }: FailingKind,
+    image: &Path,
+    rules: &str,
+    words: &str,
+) -> Result<Finished, String> {
+    let node = format!(
+        "driver=raw,node-name=disk,file.driver=blkdebug,file.image.driver=file,file.image.filename={}{}",
+        image.display(),
+        rules.replace(",inject", ",file.inject")
+    );
+    let device = format!("{device},rerror=report,werror=report");
+    let words = format!("{words} {more}");
+    let options = ["run", "block-check", "--nics", "0", "--timeout", "300", "--machine", machine, "--append", &words];
+    let qemu = ["--", "-blockdev", &node, "-device", &device];
+    tool.run(options.iter().chain(&qemu).copied())
+}
+
+/// No flush is done, and the guest is told.
+fn failed_flush_is_reported(tool: &Tool, kind: FailingKind) -> Result<(), String> {
+    let directory = new_directory()?;
+    let image = new_image(&directory, FAILING_BYTES)?;
+    let rules = ",inject-error.0.event=none,inject-error.0.iotype=flush,inject-error.0.once=off";
+    let finished = block_check_failing(tool, kind, &image, rules, &format!("mode=write seed={SEED}"))?;
+    finished.expect_status(1)?.expect_output("flush: ")?;
+    // The sectors themselves are written.
+    check_image(&image, SEED, 1)
+}
+
 /// Requests to some sectors fail. Each of them is reported, and all others are done.
-fn failures_are_reported(tool: &Tool, machine: &'static str, device: &str) -> Result<(), String> {
+fn failures_are_reported(tool: &Tool, kind: FailingKind) -> Result<(), String> {
     let directory = new_directory()?;
     let image = new_image(&directory, FAILING_BYTES)?;
     let rule = |(number, sector)| {
@@ -170,16 +221,8 @@ fn failures_are_reported(tool: &Tool, machine: &'static str, device: &str) -> Re
         format!(",{rule}.event=none,{rule}.sector={sector},{rule}.once=off,{rule}.immediately=off")
     };
     let rules: String = (0..).zip(FAILING).map(rule).collect();
-    let node = format!(
-        "driver=raw,node-name=disk,file.driver=blkdebug,file.image.driver=file,file.image.filename={}{}",
-        image.display(),
-        rules.replace(",inject", ",file.inject")
-    );
-    let device = format!("{device},rerror=report,werror=report");
     let words = format!("order=random seed={SEED} expect_errors={}-{}", FAILING.start(), FAILING.end());
-    let options = ["run", "block-check", "--nics", "0", "--timeout", "300", "--machine", machine, "--append", &words];
-    let qemu = ["--", "-blockdev", &node, "-device", &device];
-    let finished = tool.run(options.iter().chain(&qemu).copied())?;
+    let finished = block_check_failing(tool, kind, &image, &rules, &words)?;
     expect_passed(&finished)?;
     for what in ["write", "verify"] {
         let reported =

@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn reads_and_writes(tool: &Tool) -> Result<(), String> {
+    has_nothing_of_our_kernel(tool)?;
     let image = build_program(tool, "other-os")?;
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let disk = directory.path().join("disk.img");
@@ -47,6 +48,23 @@ fn reads_and_writes(tool: &Tool) -> Result<(), String> {
     let finished = boot(tool, &image, "pc", &[], &disk)?;
     finished.expect_status(NOT_DONE)?.expect_output("other-os: there is no disk")?;
     Ok(())
+}
+
+/// The crates that it is made of are its own, drivers, what those are made of, and no kernel.
+fn has_nothing_of_our_kernel(tool: &Tool) -> Result<(), String> {
+    let lock = tool.workspace().join("tests/other-os/Cargo.lock");
+    let lock = fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = "));
+    // Those from a registry say so.
+    let ours: Vec<_> = lock.split("[[package]]").filter(|package| !package.contains("source = ")).collect();
+    for (name, is_wanted) in [("virtio-blk", true), ("toro-core", true), ("toro", false), ("ata", false)] {
+        let name = format!("\"{name}\"");
+        if names.clone().any(|found| found == name) != is_wanted {
+            return Err(format!("{name} is in its Cargo.lock, or is not"));
+        }
+    }
+    // The preamble, the program and three crates.
+    if ours.len() == 5 { Ok(()) } else { Err(format!("it is made of {} crates of ours", ours.len() - 2)) }
 }
 
 /// Builds the program `tests/NAME` with its own manifest and none of the workspace's flags, which are for images of our kernel.

@@ -117,6 +117,12 @@ fn unusable_images_are_refused(tool: &Tool) -> Result<(), String> {
     let (odd, other) = (file("odd", &[0; 1023])?, file("other", b"QFI\xfb\0\0\0\x03")?);
     tool.run(["run", "hello", "--disk", &odd])?.expect_refusal(&[&odd, "1023 bytes"])?;
     tool.run(["run", "hello", "--disk", &other])?.expect_refusal(&[&other, "format=qcow2"])?;
+    let missing = format!("{disk}-that-is-not-there");
+    tool.run(["run", "hello", "--disk", &missing])?.expect_refusal(&[&missing, "truncate -s 64M"])?;
+    let here = directory.path().to_string_lossy();
+    tool.run(["run", "hello", "--disk", &here])?.expect_refusal(&[&here, "--share"])?;
+    let ata = format!("{disk},if=ata");
+    tool.run(["run", "hello", "--machine", "microvm", "--disk", &ata])?.expect_refusal(&[&disk, "--machine pc"])?;
     let twice = ["run", "hello", "--disk", &disk, "--disk", &format!("{disk},ro")];
     tool.run(twice)?.expect_refusal(&[&disk, "used twice"]).map(drop)
 }

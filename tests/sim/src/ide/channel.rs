@@ -16,6 +16,9 @@ pub(super) const DRQ: u8 = 1 << 3;
 pub(super) const READY: u8 = 0x50;
 pub(super) const BSY: u8 = 1 << 7;
 
+/// Device fault.
+pub(super) const DF: u8 = 1 << 5;
+
 const ABRT: u8 = 1 << 2;
 const SECOND: u8 = 1 << 4;
 const LBA: u8 = 1 << 6;
@@ -49,6 +52,8 @@ pub struct Lies {
     pub early_interrupt: bool,
     /// The bus master reports an error, or does not stop.
     pub master_error: bool,
+    /// It reports one after it has been stopped, and not before.
+    pub late_master_error: bool,
     /// See above.
     pub active_stuck: bool,
     /// The bus master is still active when the drive is done.
@@ -63,7 +68,11 @@ pub struct Lies {
     pub packet_count: Option<u16>,
     /// Whether it says so only once.
     pub packet_count_once: bool,
-    /// Why it interrupts, it says.
+    /// The most bytes of a medium that it gives, and then says that this was all.
+    pub most_packet_bytes: Option<usize>,
+    /// Why it interrupts, it says, when it waits for a packet.
+    pub packet_reason: Option<u8>,
+    /// The same when it has data.
     pub reason: Option<u8>,
     /// Whether a reset ends the lies.
     pub end_with_reset: bool,
@@ -78,11 +87,14 @@ impl Lies {
             || self.extra_drq
             || self.gone
             || self.master_error
+            || self.late_master_error
             || self.active_stuck
             || self.stays_active
             || self.no_dma
             || self.early_interrupt
             || self.packet_count.is_some()
+            || self.most_packet_bytes.is_some()
+            || self.packet_reason.is_some()
             || self.reason.is_some()
     }
 }
@@ -161,6 +173,10 @@ pub struct Channel {
     pub(super) lingering: u32,
     /// Whether nothing holds the bus's lines where no drive is.
     pub is_floating: bool,
+    /// Whether the controller makes two transfers of 32 bits at the data port.
+    pub is_wide: bool,
+    /// Accesses to the data port, of 16 and of 32 bits.
+    pub data_accesses: [u32; 2],
     /// How often it has interrupted the processor.
     pub interrupts: u32,
     /// Commands that drives have taken: which one, and the code.
@@ -171,7 +187,9 @@ pub struct Channel {
     pub status_reads: u32,
     /// See above.
     pub alternate_reads: u32,
-    /// Writes of the drive register that chose the other drive.
+    /// Writes of the drive register, and those that chose the other drive.
+    pub drive_writes: u32,
+    /// See above.
     pub selections: u32,
     /// The task file of the last command: current and previous registers.
     pub last: ([u8; 8], [u8; 8]),
@@ -207,11 +225,14 @@ impl Channel {
             looks: 0,
             lingering: 0,
             is_floating: false,
+            is_wide: true,
+            data_accesses: [0; 2],
             interrupts: 0,
             commands: Vec::new(),
             resets: 0,
             status_reads: 0,
             alternate_reads: 0,
+            drive_writes: 0,
             selections: 0,
             last: Default::default(),
         }
@@ -356,6 +377,7 @@ impl Channel {
                 self.current[offset] = value;
             }
             6 => {
+                self.drive_writes += 1;
                 let drive = usize::from(value & SECOND != 0);
                 if drive != self.selected {
                     self.selections += 1;
@@ -370,7 +392,7 @@ impl Channel {
     }
 
     /// The next status reads still show something else.
-    fn settle(&mut self, stale: u8) {
+    pub(super) fn settle(&mut self, stale: u8) {
         (self.settling, self.stale) = (3, stale);
         self.settled = self.clock.peek().saturating_add(Duration::from_nanos(400));
     }
@@ -385,6 +407,10 @@ impl Channel {
         self.intrq = false;
         if self.drives[self.selected].is_none() {
             return;
+        }
+        self.must(!self.is_started() || self.lies.any(), "AT-17, AT-18: the master runs while a command is written");
+        if let Some(direction) = dma_direction(code) {
+            self.must_be_prepared(direction);
         }
         self.commands.push((self.selected, code));
         self.last = (self.current, self.previous);
@@ -573,6 +599,15 @@ impl Channel {
     /// The description of the drive in a place, to be changed.
     pub fn words(&mut self, drive: usize) -> &mut identify::Words {
         &mut self.drives[drive].as_mut().expect("the test has connected it").words
+    }
+}
+
+/// Which way the data of a DMA command goes.
+fn dma_direction(code: u8) -> Option<Direction> {
+    match code {
+        0xc8 | 0x25 => Some(Direction::In),
+        0xca | 0x35 => Some(Direction::Out),
+        _ => None,
     }
 }
 

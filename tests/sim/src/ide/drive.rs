@@ -49,6 +49,8 @@ pub struct Drive {
     pub sense: (u8, u8),
     /// How often it reports a change before it does anything.
     pub attentions: u32,
+    /// Whether failures are its own fault (DF) and not the command's (ERR).
+    pub is_faulty: bool,
     /// Whether there is a medium in it.
     pub has_medium: bool,
     /// Whether its cache has been switched off.
@@ -59,6 +61,13 @@ impl Drive {
     /// A disk of so many sectors, filled with zeros.
     pub fn disk(sectors: u64) -> Self {
         Self::new(Kind::Disk, identify::disk(sectors), sectors as usize * 512, 512)
+    }
+
+    /// A disk of so many blocks of 4096 bytes.
+    pub fn with_blocks_of_4096(blocks: u16) -> Self {
+        let mut words = identify::disk(blocks.into());
+        (words[106], words[117]) = (1 << 14 | 1 << 12, 2048);
+        Self::new(Kind::Disk, words, usize::from(blocks) * 4096, 4096)
     }
 
     /// A disk of which only the `sectors` from `start` on are modelled, its last ones.
@@ -85,6 +94,7 @@ impl Drive {
             refuses_features: false,
             sense: (0, 0),
             attentions: 0,
+            is_faulty: false,
             has_medium: true,
             is_cache_off: false,
         }

@@ -1,12 +1,13 @@
 //! The bus master of a channel.
 
-use super::channel::{Channel, Work};
+use super::channel::{Channel, DRQ, Work};
 use super::transfer::Direction;
 
 /// Status bits.
 pub(super) const ACTIVE: u8 = 1 << 0;
 pub(super) const ERROR: u8 = 1 << 1;
 pub(super) const INTR: u8 = 1 << 2;
+/// The firmware's notes: which drives are set up for DMA.
 const NOTES: u8 = 3 << 5;
 const START: u8 = 1 << 0;
 const TO_MEMORY: u8 = 1 << 3;
@@ -14,11 +15,18 @@ const TO_MEMORY: u8 = 1 << 3;
 const ENTRIES: usize = 512;
 
 /// Its registers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Master {
     pub(super) command: u8,
     pub(super) status: u8,
     pub(super) table: u32,
+}
+
+impl Default for Master {
+    /// As the firmware leaves it.
+    fn default() -> Self {
+        Self { command: 0, status: NOTES, table: 0 }
+    }
 }
 
 impl Channel {
@@ -30,7 +38,9 @@ impl Channel {
             0 => self.master.command,
             2 => {
                 let lies = &self.lies;
-                let lie = if lies.master_error { ERROR } else { 0 } | if lies.active_stuck { ACTIVE } else { 0 };
+                let is_late = lies.late_master_error && self.master.command & START == 0;
+                let lie = if lies.master_error || is_late { ERROR } else { 0 };
+                let lie = lie | if lies.active_stuck { ACTIVE } else { 0 };
                 self.master.status | lie | self.lies.master_bits
             }
             _ => u8::MAX,
@@ -70,6 +80,7 @@ impl Channel {
                 }
             }
             2 => {
+                self.must(value & NOTES == self.master.status & NOTES, "AT-17: the firmware's notes are lost");
                 let kept = self.master.status & !(value & (ERROR | INTR)) & !NOTES;
                 self.master.status = kept | (value & NOTES);
             }
@@ -146,5 +157,21 @@ impl Channel {
             return self.be_ready();
         }
         self.done();
+        if self.lies.extra_drq {
+            self.status |= DRQ;
+        }
+    }
+
+    /// Whether it has been started, and not stopped since.
+    pub fn is_started(&self) -> bool {
+        self.master.command & START != 0
+    }
+
+    /// What has to be true when a DMA command is written.
+    pub(super) fn must_be_prepared(&self, direction: Direction) {
+        let lies = self.lies.any();
+        let is_in = self.master.command & TO_MEMORY != 0;
+        self.must(self.master.status & (ERROR | INTR) == 0 || lies, "AT-17: ERROR and INTR are those of before");
+        self.must(is_in == (direction == Direction::In), "AT-17: the direction is not said before the command");
     }
 }

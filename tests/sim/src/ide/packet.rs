@@ -18,7 +18,7 @@ impl Channel {
     pub(super) fn await_packet(&mut self) {
         let limit = u16::from_le_bytes([self.current[4], self.current[5]]);
         self.must(limit > 0 && limit.is_multiple_of(2) && limit <= 0xfffe, "AT-29: the byte count limit is odd");
-        self.current[2] = COMMAND;
+        self.current[2] = self.lies.packet_reason.unwrap_or(COMMAND);
         self.work = Work::Packet { packet: Vec::new(), limit: limit.into() };
         // Without an interrupt, as the drive's description says.
         self.status = READY | DRQ;
@@ -52,7 +52,11 @@ impl Channel {
                     return self.check((key, 0x11));
                 }
                 match drive.range(lba, blocks) {
-                    Some(range) => drive.contents[range].to_vec(),
+                    Some(range) => {
+                        let mut answer = drive.contents[range].to_vec();
+                        answer.truncate(self.lies.most_packet_bytes.unwrap_or(usize::MAX));
+                        answer
+                    }
                     None => return self.check(ILLEGAL),
                 }
             }

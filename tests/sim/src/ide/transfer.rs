@@ -1,6 +1,6 @@
 //! Data through the data port, and the ends of commands.
 
-use super::channel::{BSY, Channel, DRQ, Deferred, ERR, READY, Work};
+use super::channel::{BSY, Channel, DF, DRQ, Deferred, ERR, READY, Work};
 
 /// Which way data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,49 @@ impl Channel {
         }
     }
 
-    pub(super) fn read_data(&mut self) -> u16 {
+    /// An access of 16 bits to the data port.
+    pub(super) fn read_16(&mut self) -> u16 {
+        self.data_accesses[0] += 1;
+        self.read_data()
+    }
+
+    /// One of 32, which the controller makes two of.
+    pub(super) fn read_32(&mut self) -> u32 {
+        self.data_accesses[1] += 1;
+        if !self.takes_32_bits() {
+            return 0;
+        }
+        let [low, high] = [self.read_data(), self.read_data()].map(u32::from);
+        low | high << 16
+    }
+
+    /// As reads.
+    pub(super) fn write_16(&mut self, value: u16) {
+        self.data_accesses[0] += 1;
+        self.write_data(value);
+    }
+
+    pub(super) fn write_32(&mut self, value: u32) {
+        self.data_accesses[1] += 1;
+        if self.takes_32_bits() {
+            self.write_data(value as u16);
+            self.write_data((value >> 16) as u16);
+        }
+    }
+
+    /// Whether as many move now: not the last two bytes of a block.
+    fn takes_32_bits(&self) -> bool {
+        self.must(self.is_wide, "AT-33: 32 bits at a data port of 16");
+        let fits = match &self.work {
+            Work::Port(transfer) => transfer.end - transfer.at >= 4,
+            Work::Packet { packet, .. } => packet.len() <= 8,
+            _ => true,
+        };
+        self.must(fits, "AT-33: 32 bits where there are 16 left");
+        self.is_wide && fits
+    }
+
+    fn read_data(&mut self) -> u16 {
         if self.lies.gone {
             return u16::MAX;
         }
@@ -82,7 +124,7 @@ impl Channel {
         u16::from_le_bytes(pair)
     }
 
-    pub(super) fn write_data(&mut self, value: u16) {
+    fn write_data(&mut self, value: u16) {
         if let Work::Packet { packet, limit } = &mut self.work {
             packet.extend(value.to_le_bytes());
             if packet.len() == 12 {
@@ -121,7 +163,12 @@ impl Channel {
                 }
                 // Nothing interrupts after the last block.
                 self.work = Work::None;
-                self.status = if self.lies.extra_drq { READY | DRQ } else { READY };
+                self.status = READY;
+                if self.lies.extra_drq {
+                    // It is not seen at once.
+                    self.status |= DRQ;
+                    self.settle(READY);
+                }
                 self.lingering = if self.lingers { 60 } else { 0 };
             }
             (Direction::Out, true) => self.later(Deferred::Store),
@@ -184,7 +231,8 @@ impl Channel {
     pub(super) fn fail(&mut self, error: u8, lba: u64) {
         self.work = Work::None;
         self.rest = None;
-        self.status = READY | ERR;
+        let is_faulty = self.drive().is_some_and(|drive| drive.is_faulty);
+        self.status = READY | if is_faulty { DF } else { ERR };
         self.error = error;
         if !self.is_packet_device() {
             self.set_lba(self.lies.failed_lba.unwrap_or(lba));

@@ -20,10 +20,23 @@ fn at_17_master_is_prepared_before_the_command_and_started_after_it() {
         rig.controller.change(|channel| channel.pace = pace);
         for unit in [0, 2] {
             rig.write(unit, 9, &[8, 1]).expect("it works");
+            rig.controller.change(|channel| assert!(!channel.is_started(), "AT-18: it is stopped at the end"));
             rig.read(unit, 9, &[2, 7]).expect("it is there");
         }
     }
     assert!(rig.overslept.is_zero());
+}
+
+#[test]
+fn at_17_what_a_command_by_the_port_has_left_is_cleared_before_the_next_one() {
+    // Every interrupt sets INTR. The model looks at the master when a command is written.
+    let mut rig = Rig::new(Transfer::Dma, [(0, stamped(Drive::disk(100))), (1, stamped(Drive::cdrom(8)))]);
+    for _ in 0..2 {
+        rig.read(1, 4, &[4]).expect("packets go by the port");
+        rig.read(0, 9, &[8]).expect("by the master");
+        rig.flush(0).expect("no data");
+        rig.write(0, 9, &[8]).expect("by the master, in the other direction");
+    }
 }
 
 #[test]
@@ -94,6 +107,13 @@ fn at_20_request_of_more_regions_than_a_table_has_becomes_several_commands() {
     rig.write(0, 1, &[40; 480]).expect("it works");
     assert!(rig.codes().len() >= 2);
     rig.read(0, 1, &[40; 480]).expect("it is there");
+
+    // Of blocks of 4 KiB no command moves a part, wherever the table's last region ends.
+    let mut rig = Rig::new(Transfer::Dma, [(0, Drive::with_blocks_of_4096(2500))]);
+    rig.commands(0);
+    rig.write(0, 8, &[41; 480]).expect("it works");
+    assert!(rig.codes().len() >= 2);
+    rig.read(0, 8, &[41; 480]).expect("it is there");
 }
 
 #[test]

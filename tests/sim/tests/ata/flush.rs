@@ -63,4 +63,5 @@ fn at_23_flush_may_take_longer_than_anything_else() {
     assert!(rig.device.complete().expect("no fault").is_none());
     rig.controller.channel(0).lies.busy = false;
     assert_eq!(rig.finish().result, Ok(()));
+    assert_eq!(rig.codes(), [0xec, 0xc6, 0xea], "nobody lost patience");
 }

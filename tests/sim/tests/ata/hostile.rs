@@ -65,10 +65,12 @@ fn hd_ata_2_blocks_are_counted_by_the_request() {
         rig.controller.channel(0).lies =
             Lies { extra_drq: true, end_with_reset: true, only: Some(|code| code != 0xec), ..Lies::default() };
         rig.read(0, 8, &[20]).expect("after a reset");
-        assert_eq!(rig.controller.channel(0).resets, u32::from(transfer == Transfer::Pio));
+        assert_eq!(rig.controller.channel(0).resets, 1, "{transfer:?}");
         rig.controller.channel(0).lies =
             Lies { extra_drq: true, end_with_reset: true, only: Some(|code| code != 0xec), ..Lies::default() };
         rig.write(0, 8, &[20]).expect("after a reset");
+        assert_eq!(rig.controller.channel(0).resets, 2, "{transfer:?}");
+        rig.read(0, 8, &[20]).expect("it is there");
     }
     // It never stops.
     let mut rig = Rig::new(Transfer::Pio, [(0, stamped(Drive::disk(200)))]);
@@ -121,7 +123,11 @@ fn hd_ata_3_what_can_be_done_without_is_corrected() {
 
 #[test]
 fn hd_ata_4_bus_master_that_fails_is_done_without() {
-    for lies in [Lies { master_error: true, ..Lies::default() }, Lies { stays_active: true, ..Lies::default() }] {
+    for lies in [
+        Lies { master_error: true, ..Lies::default() },
+        Lies { late_master_error: true, ..Lies::default() },
+        Lies { stays_active: true, ..Lies::default() },
+    ] {
         let mut rig = Rig::new(Transfer::Dma, [(0, stamped(Drive::disk(200)))]);
         rig.controller.channel(0).lies = lies;
         for _ in 0..2 {
@@ -194,6 +200,30 @@ fn hd_ata_6_packet_device_that_miscounts_is_cut_to_the_buffer() {
             ..Lies::default()
         };
         rig.read(2, 8, &[4]).unwrap_or_else(|error| panic!("{count}: {error}"));
+        // What is too much is thrown away, so that the drive ends its command by itself.
+        let is_hopeless = count == 0 || reason.is_some();
+        assert_eq!(rig.controller.channel(1).resets, u32::from(is_hopeless), "{count}");
+    }
+}
+
+#[test]
+fn hd_ata_6_packet_device_that_gives_too_little_or_says_what_makes_no_sense_has_failed() {
+    let answer = |lies: Lies| {
+        let mut rig = Rig::new(Transfer::Dma, [(2, stamped(Drive::cdrom(16)))]);
+        rig.controller.channel(1).lies = lies;
+        rig.read(2, 8, &[16])
+    };
+    for bytes in [0, 2, 2048, 8190] {
+        let lies = Lies { most_packet_bytes: Some(bytes), ..Lies::default() };
+        assert_eq!(answer(lies), Err(BlockError::Protocol), "{bytes}");
+    }
+    // Neither a packet is wanted now, nor is it over, nor are these data of ours. After a reset it is no drive any more.
+    for reason in [0, 1, 3] {
+        assert!(answer(Lies { reason: Some(reason), ..Lies::default() }).is_err(), "{reason}");
+    }
+    for packet_reason in [0, 2, 3] {
+        let lies = Lies { packet_reason: Some(packet_reason), ..Lies::default() };
+        assert!(answer(lies).is_err(), "no packet is wanted: {packet_reason}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! Data through the data port.
 
-use ata::Transfer;
+use ata::{DataWidth, Options, Transfer};
 use toro_core::driver::block::{BlockDevice, BlockError};
-use virtio_sim::ide::{Drive, Pace};
+use virtio_sim::ide::{Drive, Lies, Pace};
 
-use crate::rig::{Rig, read, stamped};
+use crate::rig::{Rig, controller, options, read, stamped};
 
 #[test]
 fn at_13_blocks_are_read_one_by_one_each_after_its_interrupt() {
@@ -72,12 +72,52 @@ fn at_16_status_is_read_once_for_each_interrupt() {
     }
 }
 
+/// A disk and a CD-ROM drive behind data ports of this width, both found.
+fn behind(data_width: DataWidth) -> Rig {
+    let (controller, memory, clock) = controller([(0, stamped(Drive::disk(100))), (1, stamped(Drive::cdrom(8)))]);
+    controller.change(|channel| channel.is_wide = data_width == DataWidth::Bits32);
+    let options = Options { data_width, ..options(Transfer::Pio) };
+    let rig = Rig::with(controller, memory, clock, &options);
+    rig.controller.channel(0).data_accesses = [0; 2];
+    rig
+}
+
+/// Accesses to the data port since this was called last, of 16 and of 32 bits.
+fn accesses(rig: &Rig) -> [u32; 2] {
+    std::mem::take(&mut rig.controller.channel(0).data_accesses)
+}
+
 #[test]
-fn at_33_data_moves_in_words_of_16_bits() {
-    // The model refuses any other width, and words that nobody offered.
-    let mut rig = Rig::new(Transfer::Pio, [(0, Drive::disk(100))]);
-    rig.write(0, 5, &[1, 2, 3]).expect("it works");
-    rig.read(0, 5, &[6]).expect("it is there");
+fn at_33_data_moves_with_16_bits_or_32_as_the_controller_has_them() {
+    // The model refuses both widths at any other register, 32 bits where the port has 16, and words that nobody offered.
+    for (data_width, halves, index) in [(DataWidth::Bits16, 1, 0), (DataWidth::Bits32, 2, 1)] {
+        let mut rig = behind(data_width);
+        let expected = |words: u32| {
+            let mut accesses = [0; 2];
+            accesses[index] = words / halves;
+            accesses
+        };
+        rig.write(0, 5, &[1, 2, 3]).expect("it works");
+        assert_eq!(accesses(&rig), expected(6 * 256), "{data_width:?}");
+        rig.read(0, 5, &[6]).expect("it is there");
+        assert_eq!(accesses(&rig), expected(6 * 256));
+        // A packet is six words, a block 1,024.
+        rig.read(1, 4, &[4]).expect("it works");
+        assert_eq!(accesses(&rig), expected(6 + 1024));
+    }
+}
+
+#[test]
+fn at_33_what_is_left_of_32_bits_moves_with_16() {
+    let mut rig = behind(DataWidth::Bits32);
+    // What REQUEST SENSE gives is 18 bytes: four words of 32 bits and one of 16, between three packets and the block.
+    rig.controller.channel(0).drives[1].as_mut().expect("a drive").attentions = 1;
+    rig.read(1, 4, &[4]).expect("it is asked again");
+    assert_eq!(accesses(&rig), [1, 3 * 3 + 4 + 512]);
+    // A device that gives its data in pieces of 6 bytes, which is one word of each.
+    rig.controller.channel(0).lies = Lies { packet_count: Some(6), packet_count_once: true, ..Lies::default() };
+    rig.read(1, 0, &[4]).expect("the other pieces are as they should be");
+    assert_eq!(accesses(&rig), [2, 3 + 1 + 510]);
 }
 
 #[test]

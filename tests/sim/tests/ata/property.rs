@@ -1,11 +1,11 @@
 //! Random requests against a model of a disk's contents: a vector.
 
-use ata::Transfer;
+use ata::{DataWidth, Options, Transfer};
 use proptest::prelude::*;
 use toro_core::driver::block::{BlockDevice, BlockOperation, SECTOR};
 use virtio_sim::ide::{Drive, Failure, Pace};
 
-use crate::rig::{Rig, read, write};
+use crate::rig::{Rig, controller, options, read, write};
 
 const SECTORS: u64 = 300;
 
@@ -29,11 +29,15 @@ proptest! {
     fn disk_holds_what_was_written_last(
         steps in steps(),
         by_dma in any::<bool>(),
+        by_32_bits in any::<bool>(),
         is_slow in any::<bool>(),
         failures in prop::collection::vec((0..SECTORS, 1..3_u32), 0..4),
     ) {
         let transfer = if by_dma { Transfer::Dma } else { Transfer::Pio };
-        let mut rig = Rig::new(transfer, [(1, Drive::disk(SECTORS))]);
+        let data_width = if by_32_bits { DataWidth::Bits32 } else { DataWidth::Bits16 };
+        let (controller, memory, clock) = controller([(1, Drive::disk(SECTORS))]);
+        controller.change(|channel| channel.is_wide = by_32_bits);
+        let mut rig = Rig::with(controller, memory, clock, &Options { data_width, ..options(transfer) });
         {
             let mut channel = rig.controller.channel(0);
             channel.pace = if is_slow { Pace::Slow } else { Pace::Quick };

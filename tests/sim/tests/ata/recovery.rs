@@ -12,6 +12,7 @@ use crate::rig::{Rig, read, stamped, write};
 const UNC: u8 = 0x40;
 const IDNF: u8 = 0x10;
 const ICRC: u8 = 0x80;
+const AMNF: u8 = 0x01;
 const ABRT: u8 = 0x04;
 
 fn is_dma(code: u8) -> bool {
@@ -43,6 +44,7 @@ fn at_22_spoilt_data_is_worth_a_reset_and_other_failures_are_not() {
         (ABRT, BlockError::Failed),
         (UNC, BlockError::Medium { sector: Some(30) }),
         (IDNF, BlockError::Medium { sector: Some(30) }),
+        (AMNF, BlockError::Medium { sector: Some(30) }),
     ] {
         let mut rig = Rig::new(Transfer::Dma, [(0, failing(30, error, u32::MAX, |_| true))]);
         rig.commands(0);
@@ -58,6 +60,21 @@ fn at_22_spoilt_data_is_worth_a_reset_and_other_failures_are_not() {
         }
         assert_eq!(rig.codes(), codes, "{error:#x}");
         assert_eq!(rig.write(0, 500, &[3]), Ok(()), "the disk is in service");
+    }
+}
+
+#[test]
+fn at_13_at_18_at_22_fault_of_the_drive_itself_is_a_failure_too() {
+    for transfer in [Transfer::Dma, Transfer::Pio] {
+        let mut drive = stamped(Drive::disk(1000));
+        drive.is_faulty = true;
+        let failure = Failure { lba: 30, error: 0, times: u32::MAX, concerns: |_| true };
+        drive.failures.extend([failure, Failure { lba: 0, concerns: |code| code == 0xea, ..failure }]);
+        let mut rig = Rig::new(transfer, [(0, drive)]);
+        assert_eq!(rig.read(0, 20, &[40]), Err(BlockError::Failed), "{transfer:?}");
+        assert_eq!(rig.write(0, 20, &[40]), Err(BlockError::Failed), "{transfer:?}");
+        assert_eq!(rig.flush(0), Err(BlockError::Failed), "{transfer:?}");
+        rig.read(0, 31, &[40]).expect("the others are fine");
     }
 }
 
@@ -115,6 +132,14 @@ fn at_22_drive_that_fails_with_the_bus_master_alone_is_spared_it() {
     rig.commands(0);
     rig.read(0, 500, &[1]).expect("it works");
     assert_eq!(rig.codes(), [0xc4]);
+    // A sector that is hard to read is not the master's fault, even if the port has more luck with it.
+    let mut rig = Rig::new(Transfer::Dma, [(0, failing(30, UNC, u32::MAX, is_dma))]);
+    for _ in 0..3 {
+        rig.read(0, 30, &[1]).expect("the port has it");
+    }
+    rig.commands(0);
+    rig.read(0, 500, &[1]).expect("it works");
+    assert_eq!(rig.codes(), [0xc8]);
 }
 
 #[test]
@@ -170,6 +195,7 @@ fn at_32_drive_that_is_not_there_any_more_ends_its_requests_at_once() {
         }
         assert!(rig.clock.peek().saturating_since(start) < Duration::from_secs(1));
         assert!((0..4).all(|unit| rig.device.disk(unit).is_none()));
+        assert_eq!(rig.controller.channel(0).resets, 0, "{transfer:?}: where nobody is there is nothing to reset");
         assert!(rig.device.reset(&mut |_| ()).is_err());
     }
 }

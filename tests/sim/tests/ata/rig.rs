@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ata::{Ata, ChannelRegisters, Interrupts, Options, Transfer};
+use ata::{Ata, ChannelRegisters, DataWidth, Interrupts, Options, Transfer};
 use toro_core::dma::{DmaBuf, DmaPool, Segments};
 use toro_core::driver::block::{BlockCompletion, BlockDevice, BlockError, BlockOperation, BlockRequest, SECTOR};
 use toro_core::driver::{Armed, DeviceFault, Refusal, RequestId};
@@ -39,7 +39,7 @@ pub fn registers(controller: &Controller) -> [Option<ChannelRegisters<Port>>; 2]
 }
 
 pub fn options(transfer: Transfer) -> Options {
-    Options { transfer, interrupts: [Interrupts::Line; 2] }
+    Options { transfer, data_width: DataWidth::Bits32, interrupts: [Interrupts::Line; 2] }
 }
 
 impl Rig {

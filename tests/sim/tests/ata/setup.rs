@@ -51,12 +51,13 @@ fn at_3_second_drive_that_is_not_there_has_a_status_of_zero() {
 fn at_4_drive_is_selected_where_another_was_and_its_status_not_read_at_once() {
     // The model shows another status for 400 ns after a selection, and after a command.
     let mut rig = Rig::new(Transfer::Pio, [(0, Drive::disk(64)), (1, Drive::disk(64))]);
-    rig.controller.channel(0).selections = 0;
+    rig.controller.change(|channel| (channel.selections, channel.drive_writes) = (0, 0));
     for unit in [0, 0, 1, 1, 1, 0] {
         rig.write(unit, 3, &[1]).expect("it works");
     }
-    // The driver had the second one selected last.
-    assert_eq!(rig.controller.channel(0).selections, 3);
+    // The driver had the second one selected last; and each command writes the register, which is part of its address.
+    let channel = rig.controller.channel(0);
+    assert_eq!((channel.selections, channel.drive_writes), (3, 6 + 3));
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn at_26_setup_polls_with_interrupts_off() {
     assert!(rig.controller.channel(0).admits_interrupts());
     // Who is polled never interrupts.
     let (controller, memory, clock) = controller([(0, Drive::disk(64))]);
-    let options = Options { transfer: Transfer::Dma, interrupts: [Interrupts::Polled; 2] };
+    let options = Options { interrupts: [Interrupts::Polled; 2], ..options(Transfer::Dma) };
     let mut rig = Rig::with(controller, memory, clock, &options);
     rig.write(0, 1, &[3, 4]).expect("it works");
     rig.read(0, 1, &[7]).expect("it works");
@@ -140,6 +141,16 @@ fn at_30_no_dma_without_a_bus_master_nor_where_the_drive_has_none() {
     rig.commands(0);
     rig.write(0, 0, &[2]).expect("it works");
     assert_eq!((rig.codes(), rig.memory.blocks()), (vec![0xc5], 0), "and no table is made for it");
+
+    // A controller that has one channel's transfers at a time: the first one's.
+    let (controller, memory, clock) = crate::rig::controller([(0, Drive::disk(64)), (2, Drive::disk(64))]);
+    controller.change(|channel| channel.lies.master_bits = 1 << 7);
+    let mut rig = Rig::with(controller, memory, clock, &options(Transfer::Dma));
+    for (unit, code) in [(0, 0xca), (2, 0xc5)] {
+        rig.commands(usize::from(unit / 2));
+        rig.write(unit, 0, &[2]).expect("it works");
+        assert_eq!(rig.commands(usize::from(unit / 2)), [(0, code)]);
+    }
 }
 
 #[test]

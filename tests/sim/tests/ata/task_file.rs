@@ -3,7 +3,7 @@
 use ata::Transfer;
 use toro_core::dma::Segments;
 use toro_core::driver::Refusal;
-use toro_core::driver::block::BlockDevice;
+use toro_core::driver::block::{BlockDevice, BlockRequest};
 use virtio_sim::ide::Drive;
 
 use crate::rig::{Rig, read, stamped, write};
@@ -46,6 +46,25 @@ fn at_12_range_up_to_the_edge_is_short_and_one_across_it_long() {
 }
 
 #[test]
+fn at_10_at_11_at_15_every_way_of_moving_data_has_its_command() {
+    for (transfer, refuses_multiple, [read_short, read_long, write_short, write_long]) in [
+        (Transfer::Dma, false, [0xc8, 0x25, 0xca, 0x35]),
+        (Transfer::Pio, false, [0xc4, 0x29, 0xc5, 0x39]),
+        (Transfer::Pio, true, [0x20, 0x24, 0x30, 0x34]),
+    ] {
+        let mut drive = stamped(Drive::far(EDGE - 100, 200));
+        drive.refuses_multiple = refuses_multiple;
+        let mut rig = Rig::new(transfer, [(0, drive)]);
+        rig.commands(0);
+        for sector in [EDGE - 30, EDGE] {
+            rig.write(0, sector, &[20]).expect("it works");
+            rig.read(0, sector, &[20]).expect("it is there");
+        }
+        assert_eq!(rig.codes(), [write_short, read_short, write_long, read_long]);
+    }
+}
+
+#[test]
 fn at_9_disk_without_long_addresses_ends_at_the_edge_and_takes_256_sectors_at_a_time() {
     let mut drive = stamped(Drive::far(EDGE - 1000, 1000));
     drive.words[83] &= !(1 << 10);
@@ -70,6 +89,13 @@ fn at_28_nothing_is_asked_for_beyond_the_end_nor_nothing_at_all() {
     assert_eq!(rig.refused(0, write(0), Segments::None), Refusal::Invalid);
     let data = rig.buffers(&[0], 0);
     assert_eq!(rig.refused(0, read(0), data), Refusal::Invalid);
+    let most = rig.device.limits().segments;
+    for (buffers, is_taken) in [(most, true), (most + 1, false)] {
+        let mut far = Rig::new(Transfer::Dma, [(0, Drive::disk(600))]);
+        let data = far.buffers(&vec![1; buffers], 0);
+        let result = far.device.submit(BlockRequest { unit: 0, operation: write(0), data });
+        assert_eq!(result.is_ok(), is_taken, "{buffers} buffers");
+    }
     // Neither half blocks of a CD-ROM, nor writing one, nor drives that are not there.
     for (unit, operation, sectors) in [(2, read(0), 3), (2, read(2), 4), (2, write(0), 4)] {
         let data = rig.buffers(&[sectors], 0);
@@ -84,12 +110,7 @@ fn at_28_nothing_is_asked_for_beyond_the_end_nor_nothing_at_all() {
 
 #[test]
 fn disk_with_blocks_of_4096_bytes_is_addressed_in_those() {
-    let mut drive = Drive::disk(0);
-    drive.block_size = 4096;
-    drive.contents = vec![0; 64 * 4096];
-    (drive.words[60], drive.words[100]) = (64, 64);
-    (drive.words[106], drive.words[117]) = (1 << 14 | 1 << 12, 2048);
-    let mut rig = Rig::new(Transfer::Dma, [(0, drive)]);
+    let mut rig = Rig::new(Transfer::Dma, [(0, Drive::with_blocks_of_4096(64))]);
     assert_eq!(rig.device.disk(0).map(|disk| (disk.sectors, disk.block_size)), Some((512, 4096)));
     for transfer in [Transfer::Dma, Transfer::Pio] {
         rig.write(0, 16, &[3, 5, 16]).unwrap_or_else(|error| panic!("{transfer:?}: {error}"));

@@ -130,4 +130,9 @@ fn a_switch_that_is_not_there_or_stuck_is_an_error() {
     rig.model.device().lie(|lies| lies.unstable_generation = true);
     assert_eq!(rig.disk.set_write_cache(WriteCache::WriteThrough), Err(BlockError::Failed));
     assert!(has_cache(&rig));
+    let mut rig = Setup::default().rig();
+    rig.model.device().lie(|lies| lies.stuck_config = true);
+    assert_eq!(rig.disk.set_write_cache(WriteCache::WriteThrough), Err(BlockError::Failed));
+    assert!(has_cache(&rig));
+    assert_eq!(rig.disk.set_write_cache(WriteCache::WriteBack), Ok(()), "as it is");
 }

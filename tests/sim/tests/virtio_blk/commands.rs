@@ -143,6 +143,27 @@ fn blk_10_more_ranges_than_the_disk_takes_are_refused_with_their_buffer() {
     let mut rig = Setup::with_config(BlockConfig { discard: [32, u32::MAX], ..BlockConfig::default() }).rig();
     let refused = rig.disk.submit_ranges(RangeOperation::Discard, &[range; 5], buffer);
     assert_eq!(refused.expect_err("the buffer is too small").reason, Refusal::Invalid);
+    // Nor is there more in the buffer than the disk takes in one.
+    let config = BlockConfig { discard: [32, u32::MAX], size_max: 512, ..BlockConfig::default() };
+    let mut rig = Setup::with_config(config).rig();
+    let buffer = rig.buffer(1024);
+    let refused = rig.disk.submit_ranges(RangeOperation::Discard, &[range; 33], buffer).expect_err("528 bytes");
+    assert_eq!(refused.reason, Refusal::Invalid, "BLK-16");
+    rig.disk.submit_ranges(RangeOperation::Discard, &[range; 32], refused.request).expect("512 bytes");
+}
+
+#[test]
+fn a_request_for_which_there_is_no_room_comes_back_as_it_was() {
+    let mut rig = Setup::default().rig();
+    let operation = BlockOperation::Discard { sector: 0, sectors: 8 };
+    for _ in 0..rig.disk.limits().in_flight {
+        let flush = rig.request(BlockOperation::Flush, &[]);
+        rig.disk.submit(flush).expect("as many as promised");
+    }
+    let mut request = rig.request(operation, &[64]);
+    request.data.as_mut_slice()[0].fill(3);
+    let refused = rig.disk.submit(request).expect_err("the queue is full");
+    assert_eq!((refused.reason, bytes(&refused.request)), (Refusal::Full, vec![3; 64]));
 }
 
 #[test]

@@ -57,13 +57,31 @@ fn hd_cfg_7_there_are_as_many_queues_as_owners_messages_and_the_disk_allow() {
 }
 
 #[test]
+fn where_all_queues_share_one_line_there_is_one_queue() {
+    for bus in ALL_BUSES {
+        let memory = SimMemory::leak();
+        let config = BlockConfig { queues: 4, ..BlockConfig::default() };
+        let features = if bus.is_legacy() { FEATURES & !VERSION_1 } else { FEATURES };
+        let model = BlockModel::new(memory, features, &[32; 4], config);
+        let owners = NonZeroU16::new(4).expect("four");
+        let transport = transport(model.device(), bus);
+        let queues = DiskQueue::divide(transport, memory, &CLOCK, &Options::default(), owners);
+        assert_eq!(queues.expect("a sound disk").len(), 1, "{bus:?}: a line, or one message");
+        assert_eq!(model.device().state().accepted & MQ, 0, "{bus:?}");
+    }
+}
+
+#[test]
 fn a_queue_that_cannot_be_made_leaves_those_before_it() {
+    let of_two = divide(2, &[32, 32], 2, 2);
+    assert_eq!(of_two.queues.as_ref().map(Vec::len), Ok(2));
     // More claimed than there are, or one of no use.
     for sizes in [&[32, 32][..], &[32, 32, 0, 32], &[32, 32, 2, 32]] {
         let several = divide(4, sizes, 4, 4);
         let mut queues = several.queues.expect("two are there");
         assert_eq!(queues.len(), 2);
         assert!(queues.iter_mut().all(|queue| queue.arm().is_ok()));
+        assert_eq!(several.memory.blocks(), of_two.memory.blocks(), "the first attempt has left nothing");
     }
     let several = divide(4, &[0, 32], 4, 4);
     assert_eq!(several.queues.map(|_| ()).expect_err("the first is missing"), AttachError::Queue { index: 0 });

@@ -54,6 +54,26 @@ fn a_reset_finds_the_disk_as_it_is_now() {
 }
 
 #[test]
+fn blk_13_15_a_reset_makes_nothing_stable_that_was_not() {
+    // Switched off before the reset by the driver, and during it by the device.
+    for is_early in [true, false] {
+        let mut rig = Setup::default().rig();
+        let request = rig.write(5, &[1; 512]);
+        assert_eq!(rig.run(request).result, Ok(()));
+        match is_early {
+            true => rig.disk.set_write_cache(WriteCache::WriteThrough).expect("there is a switch"),
+            false => rig.model.reconfigure(|config| config[WRITEBACK] = 0),
+        }
+        rig.disk.reset(&mut |_| panic!("nothing was in flight")).expect("it resets");
+        assert!(rig.disk.disk(0).expect("there is one").has_cache, "what was written before may be lost");
+        assert_eq!(rig.flush(), Ok(()));
+        assert!(!rig.disk.disk(0).expect("there is one").has_cache);
+        rig.model.lose_power();
+        assert_eq!(rig.model.image[5 * 512], 1);
+    }
+}
+
+#[test]
 fn hd_st_1_a_device_that_does_not_reset_is_gone_and_keeps_what_it_knows() {
     for bus in ALL_BUSES {
         let memory = SimMemory::leak();
