@@ -35,6 +35,12 @@ impl UnixTime {
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// Days in an era.
+const DAYS_PER_ERA: u32 = 146_097;
+/// Days from March of the year -400, with which an era begins, to 1970-01-01.
+const TO_1970: i32 = 719_468 + DAYS_PER_ERA as i32;
+/// The first second of the year 0.
+const FIRST_SECOND: i64 = -62_167_219_200;
 /// 9999-12-31 23:59:59, the last second that four digits of year can name.
 const LAST_SECOND: i64 = 253_402_300_799;
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -66,19 +72,18 @@ impl Civil {
     /// Days are counted in years that begin in March, so that the leap day is a year's last day and
     /// the lengths of the months follow one formula; eras are the calendar's cycles of 400 years.
     pub fn from_unix(time: UnixTime) -> Self {
-        let seconds = time.seconds.clamp(-62_167_219_200, LAST_SECOND);
-        let days = seconds.div_euclid(SECONDS_PER_DAY);
-        let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-        // 1970-01-01 is 719,468 days after 0000-03-01.
-        let since_march_of_year_0 = days + 719_468;
-        let era = since_march_of_year_0.div_euclid(146_097);
-        let day_of_era = since_march_of_year_0.rem_euclid(146_097);
+        let seconds = time.seconds.clamp(FIRST_SECOND, LAST_SECOND);
+        // Of the years 0 to 9999, and so none of what follows is negative or needs more bits.
+        let days = seconds.div_euclid(SECONDS_PER_DAY) as i32;
+        let of_day = seconds.rem_euclid(SECONDS_PER_DAY) as u32;
+        let since_march = days.wrapping_add(TO_1970) as u32;
+        let (era, day_of_era) = (since_march / DAYS_PER_ERA, since_march % DAYS_PER_ERA);
         let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let march_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * march_month + 2) / 5 + 1;
         let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
         Self {
             year: year as u16,
             month: month as u8,
@@ -86,8 +91,8 @@ impl Civil {
             hour: (of_day / 3_600) as u8,
             minute: (of_day / 60 % 60) as u8,
             second: (of_day % 60) as u8,
-            // 1970-01-01 was a Thursday.
-            weekday: (days + 4).rem_euclid(7) as u8,
+            // The count begins on a Wednesday.
+            weekday: ((since_march + 3) % 7) as u8,
         }
     }
 
@@ -101,29 +106,45 @@ impl Civil {
     }
 }
 
-/// Seconds since 1970 of a moment in the calendar, if there is such a moment.
-fn unix_from_civil(year: i64, month: i64, day: i64, clock: (i64, i64, i64)) -> Option<i64> {
-    let (hour, minute, second) = clock;
-    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length_of_month = match month {
-        2 if is_leap_year => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    let is_valid =
-        (1..=12).contains(&month) && (1..=length_of_month).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    if !is_valid {
-        return None;
+/// Fields of a date as they are read, none of more than four digits.
+#[derive(Default)]
+struct Fields {
+    year: u32,
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+}
+
+impl Fields {
+    /// Seconds since 1970, if there is such a moment.
+    fn seconds(&self) -> Option<i64> {
+        let Self { year, month, day, hour, minute, second } = *self;
+        let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let length_of_month = match month {
+            2 if is_leap_year => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        let is_valid = (1..=12).contains(&month)
+            && (1..=length_of_month).contains(&day)
+            && hour < 24
+            && minute < 60
+            && second <= 60;
+        if !is_valid {
+            return None;
+        }
+        let march_year = year + 400 - u32::from(month <= 2);
+        let (era, year_of_era) = (march_year / 400, march_year % 400);
+        let march_month = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * march_month + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = (era * DAYS_PER_ERA + day_of_era) as i32 - TO_1970;
+        let of_day = hour * 3_600 + minute * 60 + second;
+        Some(i64::from(days) * SECONDS_PER_DAY + i64::from(of_day))
     }
-    let march_year = if month <= 2 { year - 1 } else { year };
-    let era = march_year.div_euclid(400);
-    let year_of_era = march_year.rem_euclid(400);
-    let march_month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * march_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    Some(days * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second)
 }
 
 /// The 29 bytes of a date in a header.
@@ -186,113 +207,72 @@ impl DateCache {
     }
 }
 
+/// What follows the name of the day. A `y`, `d`, `h`, `m` or `s` is a digit of a field, `e` one that may be a space, `n` the
+/// name of a month, and everything else itself.
+const IMF_FIXDATE: &[u8] = b", dd n yyyy hh:mm:ss GMT";
+const RFC_850: &[u8] = b", dd-n-yy hh:mm:ss GMT";
+const ASCTIME: &[u8] = b" n ed hh:mm:ss yyyy";
+
 /// Reads a date in any of the three forms; `now` decides the century of a two-digit year.
 pub fn parse(text: &[u8], now: UnixTime) -> Option<UnixTime> {
-    let mut cursor = Cursor(text);
-    let word = cursor.letters();
-    let seconds = if LONG_WEEKDAYS.iter().any(|name| name.as_bytes() == word) {
-        rfc_850(&mut cursor, now)?
-    } else if !WEEKDAYS.iter().any(|name| name.as_bytes() == word) {
-        return None;
-    } else if cursor.peek() == Some(b',') {
-        imf_fixdate(&mut cursor)?
+    let (word, rest) = word(text);
+    let form = if position(&LONG_WEEKDAYS, word).is_some() {
+        RFC_850
     } else {
-        asctime(&mut cursor)?
+        position(&WEEKDAYS, word)?;
+        if rest.first() == Some(&b',') { IMF_FIXDATE } else { ASCTIME }
     };
-    cursor.0.is_empty().then_some(UnixTime::from_seconds(seconds))
-}
-
-fn imf_fixdate(cursor: &mut Cursor<'_>) -> Option<i64> {
-    cursor.expect(b", ")?;
-    let day = cursor.number(2)?;
-    cursor.expect(b" ")?;
-    let month = cursor.month()?;
-    cursor.expect(b" ")?;
-    let year = cursor.number(4)?;
-    cursor.expect(b" ")?;
-    let clock = cursor.clock()?;
-    cursor.expect(b" GMT")?;
-    unix_from_civil(year, month, day, clock)
-}
-
-fn rfc_850(cursor: &mut Cursor<'_>, now: UnixTime) -> Option<i64> {
-    cursor.expect(b", ")?;
-    let day = cursor.number(2)?;
-    cursor.expect(b"-")?;
-    let month = cursor.month()?;
-    cursor.expect(b"-")?;
-    let short_year = cursor.number(2)?;
-    cursor.expect(b" ")?;
-    let clock = cursor.clock()?;
-    cursor.expect(b" GMT")?;
-    let this_year = i64::from(Civil::from_unix(now).year);
-    let in_this_century = this_year - this_year % 100 + short_year;
-    let year = if in_this_century > this_year + 50 { in_this_century - 100 } else { in_this_century };
-    unix_from_civil(year, month, day, clock)
-}
-
-fn asctime(cursor: &mut Cursor<'_>) -> Option<i64> {
-    cursor.expect(b" ")?;
-    let month = cursor.month()?;
-    cursor.expect(b" ")?;
-    // The day is padded with a space, not a zero.
-    let day = if cursor.peek() == Some(b' ') {
-        cursor.expect(b" ")?;
-        cursor.number(1)?
-    } else {
-        cursor.number(2)?
-    };
-    cursor.expect(b" ")?;
-    let clock = cursor.clock()?;
-    cursor.expect(b" ")?;
-    let year = cursor.number(4)?;
-    unix_from_civil(year, month, day, clock)
-}
-
-/// What is left of a date that is being read from the front.
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.0.first().copied()
-    }
-
-    fn expect(&mut self, text: &[u8]) -> Option<()> {
-        self.0 = self.0.strip_prefix(text)?;
-        Some(())
-    }
-
-    fn letters(&mut self) -> &'a [u8] {
-        let length = self.0.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        let (word, rest) = self.0.split_at_checked(length).unwrap_or((self.0, &[]));
-        self.0 = rest;
-        word
-    }
-
-    fn number(&mut self, digits: usize) -> Option<i64> {
-        let (text, rest) = self.0.split_at_checked(digits)?;
-        let mut value = 0;
-        for byte in text {
-            if !byte.is_ascii_digit() {
-                return None;
-            }
-            value = value * 10 + i64::from(byte - b'0');
+    let mut fields = read(rest, form)?;
+    if form == RFC_850 {
+        let this_year = u32::from(Civil::from_unix(now).year);
+        fields.year += this_year - this_year % 100;
+        // Nobody writes two digits of a year before 100.
+        if fields.year > this_year + 50 {
+            fields.year = fields.year.checked_sub(100)?;
         }
-        self.0 = rest;
-        Some(value)
     }
+    fields.seconds().map(UnixTime::from_seconds)
+}
 
-    fn month(&mut self) -> Option<i64> {
-        let word = self.letters();
-        let index = MONTHS.iter().position(|name| name.as_bytes() == word)?;
-        Some(index as i64 + 1)
+/// Reads fields from a text of this form, and nothing else.
+fn read(mut text: &[u8], form: &[u8]) -> Option<Fields> {
+    let mut fields = Fields::default();
+    for &kind in form {
+        let field = match kind {
+            b'y' => &mut fields.year,
+            b'd' | b'e' => &mut fields.day,
+            b'h' => &mut fields.hour,
+            b'm' => &mut fields.minute,
+            b's' => &mut fields.second,
+            b'n' => {
+                let (name, rest) = word(text);
+                fields.month = position(&MONTHS, name)? as u32 + 1;
+                text = rest;
+                continue;
+            }
+            _ => {
+                text = text.strip_prefix(&[kind])?;
+                continue;
+            }
+        };
+        let (&byte, rest) = text.split_first()?;
+        if !(byte.is_ascii_digit() || (kind, byte) == (b'e', b' ')) {
+            return None;
+        }
+        // A space counts as zero.
+        *field = *field * 10 + u32::from(byte & 0x0f);
+        text = rest;
     }
+    text.is_empty().then_some(fields)
+}
 
-    fn clock(&mut self) -> Option<(i64, i64, i64)> {
-        let hour = self.number(2)?;
-        self.expect(b":")?;
-        let minute = self.number(2)?;
-        self.expect(b":")?;
-        Some((hour, minute, self.number(2)?))
-    }
+/// The letters at the beginning, and the rest.
+fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let length = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    text.split_at_checked(length).unwrap_or((text, &[]))
+}
+
+/// Which of the names it is.
+fn position(names: &[&str], word: &[u8]) -> Option<usize> {
+    names.iter().position(|name| name.as_bytes() == word)
 }
