@@ -9,9 +9,9 @@
 //!
 //! The model follows ATA/ATAPI-7, and QEMU's PIIX3 where that is peculiar: what is written while a drive is busy is lost,
 //! registers are written for both drives at once, a second drive that is not there has a status of zero beside a first one
-//! that is, the bus master's command and status know accesses of one byte only, and 32 bits of the data port are nothing where a block has
-//! only 16 left. What a driver must never do fails the
-//! test, unless that has said that the driver may ([`Controller::be_lenient`]).
+//! that is, the bus master's command and status know accesses of one byte only, and 32 bits of the data port are nothing
+//! where a block has only 16 left. What a driver must never do fails the test, unless that has said that the driver may
+//! ([`Controller::be_lenient`]).
 //!
 //! A [`Pace::Slow`] controller is busy with everything until the test lets it go on, as a drive is: [`Controller::run`].
 //! [`Lies`] are what a drive may do that is no drive any more.
@@ -19,6 +19,7 @@
 mod channel;
 mod drive;
 mod identify;
+mod lies;
 mod master;
 mod packet;
 mod transfer;
@@ -29,9 +30,10 @@ use std::time::Duration;
 
 use toro_core::{Instant, Registers};
 
-pub use channel::{Channel, Lies, Pace};
+pub use channel::{Channel, Pace};
 pub use drive::{Drive, Failure, Kind};
 pub use identify::{Words, checksum};
+pub use lies::Lies;
 
 use crate::SimMemory;
 

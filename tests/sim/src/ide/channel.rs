@@ -1,10 +1,15 @@
-//! A channel: the registers of its two drives, and what commands do.
+//! A channel: the registers of its two drives, and when they may be read and written. What commands do is in
+//! [`commands`].
+
+mod commands;
 
 use std::time::Duration;
 
 use toro_core::Instant;
 
+use self::commands::dma_direction;
 use super::drive::{Drive, Kind};
+use super::lies::Lies;
 use super::master::{self, Master};
 use super::transfer::{Direction, Transfer};
 use super::{Clock, identify};
@@ -19,9 +24,7 @@ pub(super) const BSY: u8 = 1 << 7;
 /// Device fault.
 pub(super) const DF: u8 = 1 << 5;
 
-const ABRT: u8 = 1 << 2;
 const SECOND: u8 = 1 << 4;
-const LBA: u8 = 1 << 6;
 const NIEN: u8 = 1 << 1;
 const SRST: u8 = 1 << 2;
 const HOB: u8 = 1 << 7;
@@ -33,70 +36,6 @@ pub enum Pace {
     Quick,
     /// When the test calls [`Controller::run`](super::Controller::run).
     Slow,
-}
-
-/// What a drive does that lies, or is broken.
-#[derive(Clone, Debug, Default)]
-pub struct Lies {
-    /// Busy for ever after the next command.
-    pub busy: bool,
-    /// No DRQ.
-    pub never_drq: bool,
-    /// DRQ after the last block.
-    pub extra_drq: bool,
-    /// All registers read as ones.
-    pub gone: bool,
-    /// Nothing interrupts.
-    pub no_interrupt: bool,
-    /// It interrupts while it is still busy.
-    pub early_interrupt: bool,
-    /// The bus master reports an error, or does not stop.
-    pub master_error: bool,
-    /// It reports one after it has been stopped, and not before.
-    pub late_master_error: bool,
-    /// See above.
-    pub active_stuck: bool,
-    /// The bus master is still active when the drive is done.
-    pub stays_active: bool,
-    /// The bus master moves nothing.
-    pub no_dma: bool,
-    /// Where the drive says that it has failed.
-    pub failed_lba: Option<u64>,
-    /// More bits of the bus master's status.
-    pub master_bits: u8,
-    /// What a packet device says how many bytes it has.
-    pub packet_count: Option<u16>,
-    /// Whether it says so only once.
-    pub packet_count_once: bool,
-    /// The most bytes of a medium that it gives, and then says that this was all.
-    pub most_packet_bytes: Option<usize>,
-    /// Why it interrupts, it says, when it waits for a packet.
-    pub packet_reason: Option<u8>,
-    /// The same when it has data.
-    pub reason: Option<u8>,
-    /// Whether a reset ends the lies.
-    pub end_with_reset: bool,
-    /// Whether all this is said only of commands like these.
-    pub only: Option<fn(u8) -> bool>,
-}
-
-impl Lies {
-    pub(super) fn any(&self) -> bool {
-        self.busy
-            || self.never_drq
-            || self.extra_drq
-            || self.gone
-            || self.master_error
-            || self.late_master_error
-            || self.active_stuck
-            || self.stays_active
-            || self.no_dma
-            || self.early_interrupt
-            || self.packet_count.is_some()
-            || self.most_packet_bytes.is_some()
-            || self.packet_reason.is_some()
-            || self.reason.is_some()
-    }
 }
 
 /// What the drives are in the middle of.
@@ -444,114 +383,6 @@ impl Channel {
         }
     }
 
-    fn last_is_long(&self) -> bool {
-        self.commands.last().is_some_and(|(_, code)| is_long(*code))
-    }
-
-    /// Address and number of blocks of a transfer.
-    fn extent(&self, code: u8) -> (u64, usize) {
-        let count = self.current[2];
-        self.must(self.current[6] & LBA != 0, "AT-10: the address is no LBA");
-        if !is_long(code) {
-            self.must(self.current[6] & 0xa0 == 0xa0, "AT-10: bits that were always one");
-            return (self.lba(), if count == 0 { 256 } else { count.into() });
-        }
-        let [_, _, count_high, fourth, fifth, sixth, ..] = self.previous.map(u64::from);
-        let lba = (self.lba() & 0xff_ffff) | fourth << 24 | fifth << 32 | sixth << 40;
-        let blocks = usize::from(count) | (count_high as usize) << 8;
-        (lba, if blocks == 0 { 65_536 } else { blocks })
-    }
-
-    fn abort(&mut self) {
-        let lba = self.lba();
-        self.fail(ABRT, lba);
-    }
-
-    fn execute(&mut self, code: u8) {
-        self.work = Work::None;
-        let lies = self.lies.clone();
-        if self.lies.only.is_some_and(|only| !only(code)) {
-            self.lies = Lies { only: lies.only, end_with_reset: lies.end_with_reset, ..Lies::default() };
-            self.execute_truly(code);
-            self.lies = lies;
-            return;
-        }
-        self.execute_truly(code);
-    }
-
-    fn execute_truly(&mut self, code: u8) {
-        let features = self.current[1];
-        let Some(drive) = self.drive() else { return };
-        match (code, drive.kind) {
-            (0xec, Kind::Cdrom) | (0xa1, Kind::Disk) => {
-                if drive.kind == Kind::Cdrom {
-                    self.show_signature();
-                }
-                self.work = Work::None;
-                self.status = READY | ERR;
-                self.error = ABRT;
-                self.interrupt();
-            }
-            (0xec, _) | (0xa1, _) => {
-                let bytes = drive.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-                self.offer(Direction::In, bytes, 512, 0, code);
-            }
-            (0xa0, Kind::Cdrom) => self.await_packet(),
-            (_, Kind::Cdrom) => self.abort(),
-            (0xc6, _) => {
-                let count = self.current[2];
-                let Some(drive) = self.drive() else { return };
-                let most = drive.words[47] as u8;
-                if drive.refuses_multiple || !count.is_power_of_two() || count > most {
-                    return self.abort();
-                }
-                drive.multiple = count;
-                self.done();
-            }
-            (0xe7, _) | (0xea, _) => {
-                let lba = 0;
-                match self.failing(code, lba, 512) {
-                    Some((bad, error)) => self.fail(error, bad),
-                    None => self.done(),
-                }
-            }
-            (0xef, _) if features == 0x82 && !drive.refuses_features => {
-                if let Some(drive) = self.drive() {
-                    drive.is_cache_off = true;
-                }
-                self.done();
-            }
-            (0x20 | 0x24 | 0xc4 | 0x29 | 0x30 | 0x34 | 0xc5 | 0x39 | 0xc8 | 0x25 | 0xca | 0x35, _) => {
-                self.transfer(code);
-            }
-            _ => self.abort(),
-        }
-    }
-
-    fn transfer(&mut self, code: u8) {
-        let (lba, blocks) = self.extent(code);
-        let Some(drive) = self.drive() else { return };
-        let Some(range) = drive.range(lba, blocks) else { return self.abort() };
-        let (block_size, multiple) = (drive.block_size, usize::from(drive.multiple));
-        let direction =
-            if matches!(code, 0x30 | 0x34 | 0xc5 | 0x39 | 0xca | 0x35) { Direction::Out } else { Direction::In };
-        let buffer = match direction {
-            Direction::In => drive.contents[range].to_vec(),
-            Direction::Out => vec![0; range.len()],
-        };
-        let block = match code {
-            0xc8 | 0x25 | 0xca | 0x35 => {
-                self.work = Work::Dma { direction, buffer, lba, code };
-                self.status = BSY;
-                return;
-            }
-            0xc4 | 0x29 | 0xc5 | 0x39 if multiple == 0 => return self.abort(),
-            0xc4 | 0x29 | 0xc5 | 0x39 => multiple * block_size,
-            _ => block_size,
-        };
-        self.offer(direction, buffer, block, lba, code);
-    }
-
     pub(super) fn write_control(&mut self, value: u8) {
         let now = self.clock.peek();
         let was_reset = self.control & SRST != 0;
@@ -600,17 +431,4 @@ impl Channel {
     pub fn words(&mut self, drive: usize) -> &mut identify::Words {
         &mut self.drives[drive].as_mut().expect("the test has connected it").words
     }
-}
-
-/// Which way the data of a DMA command goes.
-fn dma_direction(code: u8) -> Option<Direction> {
-    match code {
-        0xc8 | 0x25 => Some(Direction::In),
-        0xca | 0x35 => Some(Direction::Out),
-        _ => None,
-    }
-}
-
-fn is_long(code: u8) -> bool {
-    matches!(code, 0x24 | 0x29 | 0x34 | 0x39 | 0x25 | 0x35 | 0xea)
 }
