@@ -5,6 +5,9 @@
 //!   sfdisk, sgdisk --> image --> guest: fs-check in each file system, block-check on one without --> fsck.fat, mtools, stamps
 //!      mkfs.fat --------^
 //! ```
+//!
+//! The short cases go with all others; 2,000 changes in each file system, and every depth, are for
+//! `cargo xtask test --long --filter partitions::`.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -21,6 +24,8 @@ use crate::tool::{Finished, Tool};
 
 /// Bytes in a sector.
 const SECTOR: u64 = 512;
+/// Random changes that take no long time.
+const SOME: u32 = 300;
 /// Of all images.
 const BYTES: u64 = 128 << 20;
 
@@ -121,12 +126,15 @@ fn bytes_beside(image: &Path, part: &Part) -> Result<Vec<u8>, String> {
 /// The cases of this subject.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
+    let case = "partitions::changes_in_logical_partitions_are_what_fsck_and_mtools_find";
+    cases.push(Case::new(case, |tool| changes(tool, LOGICAL, SOME)));
+    cases.push(Case::new("partitions::sectors_of_a_gpt_are_what_was_written", |tool| sectors(tool, GPT, &[32])));
     for layout in [LOGICAL, GPT] {
         let name = layout.name;
         let case = format!("partitions::two_thousand_changes_in_{name}_are_what_fsck_and_mtools_find");
-        cases.push(Case::new(case, move |tool| changes(tool, layout)));
+        cases.push(Case::new(case, move |tool| changes(tool, layout, 2_000)).long());
         let case = format!("partitions::sectors_of_{name}_are_what_was_written_at_every_depth");
-        cases.push(Case::new(case, move |tool| sectors(tool, layout)));
+        cases.push(Case::new(case, move |tool| sectors(tool, layout, &[1, 32, 128])).long());
     }
     cases.push(Case::new("partitions::files_of_all_cores_are_there_after_another_boot", kept));
     cases
@@ -143,15 +151,15 @@ fn expect_passed(finished: &Finished) -> Result<(), String> {
 
 /// The rules and random changes of `fs-check` on each file system of a disk, beside a model in the guest; then the host's
 /// tools find the same names, lengths and bytes.
-fn changes(tool: &Tool, layout: Layout) -> Result<(), String> {
+fn changes(tool: &Tool, layout: Layout, most: u32) -> Result<(), String> {
     let directory = new_directory()?;
     let image = new_disk(&directory, layout, None)?;
     let parts = (layout.parts)();
     let mounts: Vec<_> = parts.iter().map(|(number, ..)| format!("mount=virtio-blk0p{number}:/at{number}")).collect();
     for part in &parts {
         let beside = bytes_beside(&image, part)?;
-        // The first one, of FAT12, is for somebody else: the others have 2,000 each.
-        let operations = if part.0 == 1 { 300 } else { 2_000 };
+        // The first one, of FAT12, is small.
+        let operations = if part.0 == 1 { SOME } else { most };
         let words = format!("{} path=/at{} operations={operations} seed={}", mounts.join(" "), part.0, part.0);
         let machine = ["--machine", "q35", "--cpus", "2", "--memory", "256"];
         expect_passed(&run(tool, "fs-check", &image.to_string_lossy(), &words, &machine)?)?;
@@ -170,14 +178,14 @@ fn changes(tool: &Tool, layout: Layout) -> Result<(), String> {
     parts.iter().try_for_each(|part| judged(&directory, &image, part).map(drop))
 }
 
-/// A partition, raw, with 1, 32 and 128 requests in flight on each of four cores. Its neighbours are mounted, and refused.
-fn sectors(tool: &Tool, layout: Layout) -> Result<(), String> {
+/// A partition, raw, with so many requests in flight on each of four cores. Its neighbours are mounted, and refused.
+fn sectors(tool: &Tool, layout: Layout, depths: &[u32]) -> Result<(), String> {
     let directory = new_directory()?;
     let parts = (layout.parts)();
     let part = &parts[1];
     let image = new_disk(&directory, layout, Some(part.0))?;
     let beside = bytes_beside(&image, part)?;
-    for (generation, depth) in [(1, 1), (2, 32), (3, 128)] {
+    for (generation, depth) in (1..).zip(depths) {
         let name = format!("virtio-blk0p{}", part.0);
         let words = format!("disk={name} order=random depth={depth} seed=5 generation={generation} flush=100");
         let machine = ["--machine", "q35", "--cpus", "4", "--memory", "256"];
