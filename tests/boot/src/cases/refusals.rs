@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
         ),
         ("more_cards_than_a_microvm_has_room_for", &["run", "hello", "--nics", "8", "--share", "/"], &["microvm", "8"]),
         ("missing_disk", &["run", "hello", "--disk", "/no/such/disk"], &["/no/such/disk"]),
-        ("directory_as_disk", &["run", "hello", "--disk", "/,ro"], &["disk /", "not a file"]),
+        ("directory_as_disk", &["run", "hello", "--disk", "/,ro"], &["disk /", "a directory", "--share"]),
         ("unknown_kind_of_disk", &["run", "hello", "--disk", "disk,if=scsi"], &["`if=scsi`", "virtio", "ata"]),
         ("unknown_word_for_a_disk", &["run", "hello", "--disk", "a,b.img"], &["`b.img`", "comma"]),
         ("ata_disk_on_microvm", &["run", "hello", "--disk", "disk,if=ata"], &["IDE", "--machine pc"]),
