@@ -59,7 +59,7 @@ use crate::time::Instant;
 /// most of them, and what comes is noticed late by no more than that part of the time that it took to come. A look may cost
 /// more than it seems to: a device's register that is read is an exit of the virtual machine.
 /// It is [`LEAST_PAUSE`] to [`MOST_PAUSE`]; messages of other cores are looked for meanwhile.
-const RARER: u64 = 4;
+const RARER: u64 = 3;
 /// Pauses between two looks at what other cores send, and such looks between two at the clock, which costs as much as a few of
 /// them.
 const PAUSES: u32 = 4;
