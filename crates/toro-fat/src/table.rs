@@ -307,7 +307,7 @@ impl Table {
         while number < end {
             number += match self.layout.kind {
                 FatKind::Fat12 => {
-                    self.set_entry(disk, number, value(number))?;
+                    self.set_half(disk, number, value(number))?;
                     1
                 }
                 FatKind::Fat16 => {
@@ -355,30 +355,18 @@ impl Table {
     }
 
     fn set_entry<S: Storage>(&self, disk: &mut Disk<S>, number: u32, value: u32) -> Result<(), Error> {
+        self.fill(disk, number, 1, |_| value)
+    }
+
+    /// Changes an entry of a FAT12, which may lie in two sectors.
+    fn set_half<S: Storage>(&self, disk: &mut Disk<S>, number: u32, value: u32) -> Result<(), Error> {
         let at = u64::from(number);
-        match self.layout.kind {
-            FatKind::Fat12 => {
-                let [low, high] = if at % 2 == 0 {
-                    [(0x00, value), (0xf0, value >> 8)]
-                } else {
-                    [(0x0f, value << 4), (0x00, value >> 4)]
-                };
-                for (index, (keep, bits)) in [low, high].into_iter().enumerate() {
-                    let (sector, offset) = self.place(at * 3 / 2 + index as u64);
-                    let byte = &mut disk.edit(sector)?[offset];
-                    *byte = *byte & keep | bits as u8 & !keep;
-                }
-            }
-            FatKind::Fat16 => {
-                let (sector, offset) = self.place(at * 2);
-                disk.edit(sector)?[offset..offset + 2].copy_from_slice(&(value as u16).to_le_bytes());
-            }
-            FatKind::Fat32 => {
-                let (sector, offset) = self.place(at * 4);
-                let bytes = disk.edit(sector)?;
-                let value = word(bytes, offset) & 0xf000_0000 | value;
-                bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-            }
+        let [low, high] =
+            if at % 2 == 0 { [(0x00, value), (0xf0, value >> 8)] } else { [(0x0f, value << 4), (0x00, value >> 4)] };
+        for (index, (keep, bits)) in [low, high].into_iter().enumerate() {
+            let (sector, offset) = self.place(at * 3 / 2 + index as u64);
+            let byte = &mut disk.edit(sector)?[offset];
+            *byte = *byte & keep | bits as u8 & !keep;
         }
         Ok(())
     }
